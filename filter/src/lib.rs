@@ -1,0 +1,1 @@
+//! svidgate as a proxy-wasm module.

@@ -1,0 +1,353 @@
+//! Reading certificates: PEM and DER within bounds, and the profile of an X.509-SVID leaf (X509-SVID, sections 2 to 5).
+//!
+//! A leaf is read once. Everything that is later decided on (id, key usages, validity, digest) comes from the same DER
+//! bytes that the signature covers. An extension that does not parse, appears twice or has trailing bytes refuses the
+//! certificate: "unreadable" never reads as "absent". The other way, asking the TLS library for the SANs, gives the
+//! first URI of several and no way to see the others.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use sha2::{Digest as _, Sha256};
+use x509_cert::{
+    Certificate,
+    der::{
+        Decode, Encode as _,
+        oid::{AssociatedOid, ObjectIdentifier, db::rfc5280},
+    },
+    ext::{
+        Extension,
+        pkix::{self, name::GeneralName},
+    },
+    time::Time,
+};
+
+use crate::{
+    id::{SpiffeId, SpiffeIdError},
+    reason::Reason,
+};
+
+/// Largest certificate in DER bytes. Our decision: SVIDs are 0.5 to 2 KiB, the largest seen in the field under 10 KiB.
+pub const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
+/// Most certificates that may come with a leaf. The path builder itself stops at six signing certificates.
+pub const MAX_INTERMEDIATES: usize = 8;
+/// Most subject alternative names of any kind. Our decision: agents put a few DNS names beside the id.
+pub const MAX_SANS: usize = 128;
+/// Most extensions in one certificate. Our decision: profiles in use have about ten.
+pub const MAX_EXTENSIONS: usize = 32;
+/// Largest PEM text, escaped or not: a leaf and its intermediates, with a third more for base64, twice for escapes.
+pub const MAX_PEM_BYTES: usize = 4 * MAX_CERTIFICATE_BYTES * (MAX_INTERMEDIATES + 1);
+
+/// Reads the certificates of a PEM text, plain or %-encoded, leaf first.
+///
+/// # Errors
+/// When the text is not PEM, holds no certificate, or goes beyond a bound.
+pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    if text.len() > MAX_PEM_BYTES {
+        return Err(CertificateError::TooLarge { bytes: text.len(), bound: MAX_PEM_BYTES });
+    }
+    // Base64 has no `%`, so where there is one the whole text is escaped.
+    let text = percent_encoding::percent_decode(text);
+    let text: std::borrow::Cow<'_, [u8]> = text.into();
+    let mut certificates = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|_| CertificateError::NotPem)?;
+        if certificates.len() > MAX_INTERMEDIATES {
+            return Err(CertificateError::TooMany);
+        }
+        check_size(&certificate)?;
+        certificates.push(certificate);
+    }
+    if certificates.is_empty() { Err(CertificateError::NotPem) } else { Ok(certificates) }
+}
+
+/// SHA-256 of a certificate's DER, as TLS libraries print it.
+pub fn sha256(der: &[u8]) -> [u8; 32] {
+    Sha256::digest(der).into()
+}
+
+/// What a verifier of SVIDs looks at in any certificate, leaf or signing.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    pub(crate) uri_sans: Vec<String>,
+    pub(crate) is_ca: bool,
+    pub(crate) key_usage: Option<pkix::KeyUsage>,
+    pub(crate) extended_key_usage: Option<pkix::ExtendedKeyUsage>,
+    pub(crate) name_constraints: Option<pkix::NameConstraints>,
+    /// The subject public key info, in DER.
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+}
+
+impl Fields {
+    /// Reads one certificate whole: all of its bytes, every extension at most once (LF-16, PV-7).
+    pub(crate) fn read(der: &[u8]) -> Result<Self, CertificateError> {
+        check_size(der)?;
+        let certificate = Certificate::from_der(der).map_err(|_| CertificateError::NotDer)?;
+        let body = certificate.tbs_certificate();
+        let extensions = body.extensions().map_or(&[][..], Vec::as_slice);
+        check_extensions(extensions)?;
+        let sans: Option<pkix::SubjectAltName> = find(extensions)?;
+        let basic_constraints: Option<pkix::BasicConstraints> = find(extensions)?;
+        Ok(Self {
+            uri_sans: uri_sans(sans.map_or_else(Vec::new, |sans| sans.0))?,
+            is_ca: basic_constraints.is_some_and(|constraints| constraints.ca),
+            key_usage: find(extensions)?,
+            extended_key_usage: find(extensions)?,
+            name_constraints: find(extensions)?,
+            public_key: body.subject_public_key_info().to_der().map_err(|_| CertificateError::NotDer)?,
+            not_before: timestamp(body.validity().not_before)?,
+            not_after: timestamp(body.validity().not_after)?,
+        })
+    }
+
+    /// Whether extended key usage, where present, allows a TLS client (LF-14, CA-9).
+    pub(crate) fn allows_client_auth(&self) -> bool {
+        self.extended_key_usage.as_ref().is_none_or(|usage| {
+            usage.0.contains(&rfc5280::ID_KP_CLIENT_AUTH) || usage.0.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE)
+        })
+    }
+}
+
+/// The extensions that are processed here or by the path builder; any other that is critical refuses the certificate.
+const PROCESSED: [ObjectIdentifier; 5] = [
+    rfc5280::ID_CE_SUBJECT_ALT_NAME,
+    rfc5280::ID_CE_BASIC_CONSTRAINTS,
+    rfc5280::ID_CE_KEY_USAGE,
+    rfc5280::ID_CE_EXT_KEY_USAGE,
+    rfc5280::ID_CE_NAME_CONSTRAINTS,
+];
+
+fn check_extensions(extensions: &[Extension]) -> Result<(), CertificateError> {
+    if extensions.len() > MAX_EXTENSIONS {
+        return Err(CertificateError::TooManyExtensions { extensions: extensions.len() });
+    }
+    for (place, extension) in extensions.iter().enumerate() {
+        if extension.critical && !PROCESSED.contains(&extension.extn_id) {
+            return Err(CertificateError::CriticalExtension { oid: extension.extn_id });
+        }
+        if extensions.iter().take(place).any(|earlier| earlier.extn_id == extension.extn_id) {
+            return Err(CertificateError::DuplicateExtension { oid: extension.extn_id });
+        }
+    }
+    Ok(())
+}
+
+/// Reads the one extension of a type; trailing bytes are an error of the decoder.
+fn find<T: for<'a> Decode<'a> + AssociatedOid>(extensions: &[Extension]) -> Result<Option<T>, CertificateError> {
+    extensions
+        .iter()
+        .find(|extension| extension.extn_id == T::OID)
+        .map(|extension| T::from_der(extension.extn_value.as_bytes()))
+        .transpose()
+        .map_err(|_| CertificateError::ExtensionUnreadable { oid: T::OID })
+}
+
+fn uri_sans(names: Vec<GeneralName>) -> Result<Vec<String>, CertificateError> {
+    if names.len() > MAX_SANS {
+        return Err(CertificateError::TooManySans { sans: names.len() });
+    }
+    let uri = |name| match name {
+        GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str().to_owned()),
+        // LF-3: other kinds may be there and give no identity.
+        GeneralName::OtherName(_)
+        | GeneralName::Rfc822Name(_)
+        | GeneralName::DnsName(_)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::EdiPartyName(_)
+        | GeneralName::IpAddress(_)
+        | GeneralName::RegisteredId(_) => None,
+    };
+    Ok(names.into_iter().filter_map(uri).collect())
+}
+
+fn timestamp(time: Time) -> Result<Timestamp, CertificateError> {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).map_err(|_| CertificateError::NotDer)?;
+    Timestamp::from_second(seconds).map_err(|_| CertificateError::NotDer)
+}
+
+fn check_size(der: &[u8]) -> Result<(), CertificateError> {
+    if der.len() > MAX_CERTIFICATE_BYTES {
+        return Err(CertificateError::TooLarge { bytes: der.len(), bound: MAX_CERTIFICATE_BYTES });
+    }
+    Ok(())
+}
+
+/// A leaf that keeps to the X.509-SVID profile. Who signed it, and whether it is valid now, is not known yet.
+#[derive(Debug)]
+pub struct Leaf<'a> {
+    pub(crate) der: &'a [u8],
+    pub(crate) id: SpiffeId,
+    pub(crate) fields: Fields,
+}
+
+impl<'a> Leaf<'a> {
+    /// Reads a leaf from DER and checks the profile, as far as one certificate can show it (LF-1 to LF-16).
+    ///
+    /// # Errors
+    /// The first rule that the certificate breaks. Who it claims to be comes first, because all else hangs on that.
+    pub fn parse(der: &'a [u8]) -> Result<Self, CertificateError> {
+        let fields = Fields::read(der)?;
+        // LF-1, LF-2: one URI SAN, whatever the schemes and the order.
+        let id = match fields.uri_sans.as_slice() {
+            [] => return Err(CertificateError::NoUriSan),
+            [uri] => SpiffeId::parse(uri).map_err(CertificateError::InvalidId)?,
+            uris => return Err(CertificateError::MultipleUriSans { uris: uris.len() }),
+        };
+        if id.path().is_empty() {
+            return Err(CertificateError::RootPath);
+        }
+        check_leaf_usage(&fields)?;
+        Ok(Self { der, id, fields })
+    }
+
+    /// The SPIFFE ID, with a non-root path.
+    pub fn id(&self) -> &SpiffeId {
+        &self.id
+    }
+}
+
+fn check_leaf_usage(fields: &Fields) -> Result<(), CertificateError> {
+    if fields.is_ca {
+        return Err(CertificateError::IsCa { because: "basic constraints say cA" });
+    }
+    // DEVIATION: X509-SVID 4.3 demands key usage and digitalSignature of issuers only; a verifier that lets a leaf
+    // without them pass would let a CA's leftovers pass too (LF-10, LF-11).
+    let usage = fields.key_usage.ok_or(CertificateError::KeyUsage { because: "key usage is missing" })?;
+    if usage.key_cert_sign() {
+        return Err(CertificateError::IsCa { because: "key usage has keyCertSign" });
+    }
+    if usage.crl_sign() {
+        return Err(CertificateError::IsCa { because: "key usage has cRLSign" });
+    }
+    if !usage.digital_signature() {
+        return Err(CertificateError::KeyUsage { because: "key usage lacks digitalSignature" });
+    }
+    if !fields.allows_client_auth() {
+        return Err(CertificateError::KeyUsage { because: "extended key usage lacks clientAuth" });
+    }
+    // RFC 5280 4.2.1.10: name constraints "MUST be used only in a CA certificate".
+    if fields.name_constraints.is_some() {
+        return Err(CertificateError::IsCa { because: "it has name constraints" });
+    }
+    Ok(())
+}
+
+/// Why a certificate is not readable, or not an X.509-SVID leaf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateError {
+    /// Not PEM, or PEM without a certificate.
+    NotPem,
+    /// Not one DER certificate.
+    NotDer,
+    /// Beyond a bound in bytes.
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bound: usize,
+    },
+    /// More than [`MAX_INTERMEDIATES`] beside the leaf.
+    TooMany,
+    /// More than [`MAX_SANS`].
+    TooManySans {
+        /// How many.
+        sans: usize,
+    },
+    /// More than [`MAX_EXTENSIONS`].
+    TooManyExtensions {
+        /// How many.
+        extensions: usize,
+    },
+    /// An extension that is processed does not parse.
+    ExtensionUnreadable {
+        /// Which.
+        oid: ObjectIdentifier,
+    },
+    /// An extension appears twice.
+    DuplicateExtension {
+        /// Which.
+        oid: ObjectIdentifier,
+    },
+    /// A critical extension that is not processed.
+    CriticalExtension {
+        /// Which.
+        oid: ObjectIdentifier,
+    },
+    /// No URI SAN: not an SVID.
+    NoUriSan,
+    /// More than one URI SAN.
+    MultipleUriSans {
+        /// How many.
+        uris: usize,
+    },
+    /// The URI SAN is not a SPIFFE ID.
+    InvalidId(SpiffeIdError),
+    /// The ID has no path.
+    RootPath,
+    /// A signing certificate in leaf position.
+    IsCa {
+        /// What shows it.
+        because: &'static str,
+    },
+    /// Key usage or extended key usage.
+    KeyUsage {
+        /// What is wrong with it.
+        because: &'static str,
+    },
+}
+
+impl CertificateError {
+    /// The reason code for a peer that presented such a certificate as its leaf.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NotPem
+            | Self::NotDer
+            | Self::TooLarge { .. }
+            | Self::TooManySans { .. }
+            | Self::TooManyExtensions { .. }
+            | Self::ExtensionUnreadable { .. }
+            | Self::DuplicateExtension { .. } => Reason::ConnectionCertificateUnreadable,
+            Self::TooMany => Reason::SvidChainTooLong,
+            Self::CriticalExtension { .. } => Reason::SvidCriticalExtension,
+            Self::NoUriSan => Reason::SvidNoUriSan,
+            Self::MultipleUriSans { .. } => Reason::SvidMultipleUriSans,
+            Self::InvalidId(_) => Reason::SvidInvalidId,
+            Self::RootPath => Reason::SvidRootPath,
+            Self::IsCa { .. } => Reason::SvidIsCa,
+            Self::KeyUsage { .. } => Reason::SvidKeyUsage,
+        }
+    }
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPem => f.write_str("no certificate in PEM"),
+            Self::NotDer => f.write_str("not one X.509 certificate in DER"),
+            Self::TooLarge { bytes, bound } => write!(f, "{bytes} bytes (at most {bound})"),
+            Self::TooMany => write!(f, "more than {MAX_INTERMEDIATES} certificates beside the leaf"),
+            Self::TooManySans { sans } => {
+                write!(f, "certificate contains {sans} subject alternative names (at most {MAX_SANS})")
+            }
+            Self::TooManyExtensions { extensions } => {
+                write!(f, "certificate contains {extensions} extensions (at most {MAX_EXTENSIONS})")
+            }
+            Self::ExtensionUnreadable { oid } => write!(f, "extension {oid} does not parse"),
+            Self::DuplicateExtension { oid } => write!(f, "extension {oid} appears twice"),
+            Self::CriticalExtension { oid } => write!(f, "critical extension {oid} is not known"),
+            Self::NoUriSan => f.write_str("certificate contains no URI SAN (an X.509-SVID has exactly one)"),
+            Self::MultipleUriSans { uris } => {
+                write!(f, "certificate contains {uris} URI SANs (an X.509-SVID has exactly one)")
+            }
+            Self::InvalidId(error) => write!(f, "URI SAN is not a SPIFFE ID: {error}"),
+            Self::RootPath => f.write_str("SPIFFE ID has no path (a workload's has one)"),
+            Self::IsCa { because } => write!(f, "a signing certificate is not an identity: {because}"),
+            Self::KeyUsage { because } => f.write_str(because),
+        }
+    }
+}
+
+impl std::error::Error for CertificateError {}

@@ -1,0 +1,321 @@
+//! From a leaf to an authority of one bundle: RFC 5280 path validation, by `rustls-webpki`, within bounds.
+//!
+//! webpki builds the path and checks names, validity, cA, path lengths, extended key usage, constraints and signatures.
+//! It leaves to its caller what stands below the marked lines here: key usage of signing certificates, ids that look
+//! like a leaf's, the validity of the authority itself, URI constraints, and a bound on signatures that fits a proxy's
+//! event loop (webpki's own is 100; one costs up to a millisecond in a VM).
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
+};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, VerifiedPath};
+
+use crate::{
+    bundle::{Authority, Bundle},
+    certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
+    id::SpiffeId,
+    reason::Reason,
+};
+
+/// Most signatures checked for one leaf. Our decision: eight authorities of one name, below each two certificates.
+pub const MAX_SIGNATURE_CHECKS: u32 = 24;
+
+/// Most different signing certificates with one subject name beside a leaf.
+pub const MAX_SAME_SUBJECT: usize = 2;
+
+/// What the leaf is used for; where extended key usage is present anywhere below the authority, it must allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The peer is a TLS client.
+    ClientAuth,
+    /// The peer is a TLS server.
+    ServerAuth,
+}
+
+/// Verifies a path from `leaf` (DER) through any of `intermediates`, in any order, to an authority of `bundle`.
+///
+/// Gives the last second in which every certificate of the path, authority included, is valid. The leaf's own names
+/// are looked at only for constraints: whose bundle this is has been decided by the caller.
+///
+/// # Errors
+/// What stands between the leaf and the nearest it came to an authority.
+pub fn verify(
+    leaf: &[u8],
+    intermediates: &[CertificateDer<'_>],
+    bundle: &Bundle,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    purpose: Purpose,
+    now: Timestamp,
+) -> Result<Timestamp, ChainError> {
+    let intermediates = bounded(intermediates)?;
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default()));
+    let leaf_fields = Fields::read(leaf).map_err(|_| ChainError::Unreadable)?;
+    let leaf_der = CertificateDer::from(leaf);
+    let leaf = EndEntityCert::try_from(&leaf_der).map_err(ChainError::from)?;
+
+    // RFC 5280 leaves the validity of an anchor open; here an expired authority signs nothing (PV-5).
+    let (valid, outside): (Vec<_>, Vec<_>) =
+        bundle.authorities.iter().partition(|authority| authority.is_valid_at(now));
+    let anchors: Vec<TrustAnchor<'_>> = valid.iter().map(|authority| borrow(&authority.anchor)).collect();
+    let budget = AtomicU32::new(MAX_SIGNATURE_CHECKS);
+    let counted: Vec<_> = algorithms.iter().map(|algorithm| Counted { algorithm: *algorithm, left: &budget }).collect();
+    let counted: Vec<&dyn SignatureVerificationAlgorithm> = counted.iter().map(|algorithm| algorithm as _).collect();
+
+    let check = |path: &VerifiedPath<'_>| check_path(path, &leaf_fields, &valid, &anchors);
+    let verified = leaf.verify_for_usage(&counted, &anchors, &intermediates, time, purpose, None, Some(&check));
+    match verified {
+        Ok(path) => valid_until(&path, &leaf_fields, &valid, &anchors),
+        Err(_) if budget.load(Ordering::Relaxed) == 0 => Err(ChainError::TooMuchWork),
+        Err(webpki::Error::UnknownIssuer) => Err(ChainError::UnknownAuthority { outside_validity: outside.len() }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The certificates that are worth trying. A path builder tries every certificate that bears a wanted name, at every
+/// level; eight that all bear one name would be tens of thousands of partial paths, on a peer's word. So each name may
+/// stand on [`MAX_SAME_SUBJECT`] different certificates, enough for a rotation.
+fn bounded<'a>(intermediates: &'a [CertificateDer<'a>]) -> Result<Vec<CertificateDer<'a>>, ChainError> {
+    let too_large = intermediates.iter().any(|certificate| certificate.len() > MAX_CERTIFICATE_BYTES);
+    // Those of the peer and those of the relationship, each within its own bound.
+    if too_large || intermediates.len() > MAX_INTERMEDIATES.saturating_mul(2) {
+        return Err(ChainError::TooLong);
+    }
+    let mut kept: Vec<(TrustAnchor<'a>, &'a CertificateDer<'a>)> = Vec::new();
+    for certificate in intermediates {
+        // Not a certificate: it cannot be part of a path, and need not spoil a good one.
+        let Ok(parsed) = webpki::anchor_from_trusted_cert(certificate) else { continue };
+        if kept.iter().any(|(_, known)| *known == certificate) {
+            continue;
+        }
+        if kept.iter().filter(|(known, _)| known.subject == parsed.subject).count() >= MAX_SAME_SUBJECT {
+            return Err(ChainError::TooLong);
+        }
+        kept.push((parsed, certificate));
+    }
+    Ok(kept.into_iter().map(|(_, certificate)| CertificateDer::from(certificate.as_ref())).collect())
+}
+
+fn borrow<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
+    TrustAnchor {
+        subject: anchor.subject.as_ref().into(),
+        subject_public_key_info: anchor.subject_public_key_info.as_ref().into(),
+        name_constraints: anchor.name_constraints.as_ref().map(|constraints| constraints.as_ref().into()),
+    }
+}
+
+/// The authority that an anchor was made of. The two lists are of one length and order.
+fn authority_of<'a>(
+    path: &VerifiedPath<'_>,
+    valid: &[&'a Authority],
+    anchors: &[TrustAnchor<'_>],
+) -> Option<&'a Authority> {
+    let place = anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()))?;
+    valid.get(place).copied()
+}
+
+/// What webpki does not check on a path that it has found good. An error here lets it look for another path.
+fn check_path(
+    path: &VerifiedPath<'_>,
+    leaf: &Fields,
+    valid: &[&Authority],
+    anchors: &[TrustAnchor<'_>],
+) -> Result<(), webpki::Error> {
+    let authority = authority_of(path, valid, anchors).ok_or(webpki::Error::UnknownIssuer)?;
+    let mut uris = leaf.uri_sans.clone();
+    for certificate in path.intermediate_certificates() {
+        let fields = Fields::read(&certificate.der()).map_err(|_| webpki::Error::MalformedExtensions)?;
+        // CA-2. DEVIATION: RFC 5280 asks for keyCertSign only where key usage is present; X509-SVID 4.3 makes key usage
+        // itself a must for signing certificates.
+        if !fields.key_usage.is_some_and(|usage| usage.key_cert_sign()) {
+            return Err(webpki::Error::EndEntityUsedAsCa);
+        }
+        // CA-5: an id with a path is a workload's name on a signing certificate.
+        let is_workload = |uri: &String| SpiffeId::parse(uri).is_ok_and(|id| !id.path().is_empty());
+        if fields.uri_sans.iter().any(is_workload) {
+            return Err(webpki::Error::EndEntityUsedAsCa);
+        }
+        uris.extend(fields.uri_sans);
+    }
+    // NC-1: leaf and signing certificates alike.
+    if uris.iter().all(|uri| authority.uri_constraints.allow(uri)) {
+        Ok(())
+    } else {
+        Err(webpki::Error::NameConstraintViolation)
+    }
+}
+
+fn valid_until(
+    path: &VerifiedPath<'_>,
+    leaf: &Fields,
+    valid: &[&Authority],
+    anchors: &[TrustAnchor<'_>],
+) -> Result<Timestamp, ChainError> {
+    let authority =
+        authority_of(path, valid, anchors).ok_or(ChainError::UnknownAuthority { outside_validity: 0 })?;
+    let mut until = leaf.not_after.min(authority.not_after);
+    for certificate in path.intermediate_certificates() {
+        let fields = Fields::read(&certificate.der()).map_err(|_| ChainError::Unreadable)?;
+        until = until.min(fields.not_after);
+    }
+    Ok(until)
+}
+
+impl ExtendedKeyUsageValidator for Purpose {
+    fn validate(&self, usages: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        // id-kp-serverAuth, id-kp-clientAuth and anyExtendedKeyUsage, as DER contents (RFC 5280 4.2.1.12).
+        const SERVER_AUTH: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 1]);
+        const CLIENT_AUTH: KeyPurposeId<'static> = KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
+        const ANY: KeyPurposeId<'static> = KeyPurposeId::new(&[0x55, 0x1d, 0x25, 0]);
+
+        let wanted = match self {
+            Self::ClientAuth => CLIENT_AUTH,
+            Self::ServerAuth => SERVER_AUTH,
+        };
+        let mut absent = true;
+        for usage in usages {
+            let usage = usage?;
+            if usage == wanted || usage == ANY {
+                return Ok(());
+            }
+            absent = false;
+        }
+        // webpki refuses an extension that is present and empty before it asks here.
+        if absent { Ok(()) } else { Err(webpki::Error::EmptyEkuExtension) }
+    }
+}
+
+/// An algorithm that stops verifying when the budget of its leaf is spent.
+#[derive(Debug)]
+struct Counted<'a> {
+    algorithm: &'a dyn SignatureVerificationAlgorithm,
+    left: &'a AtomicU32,
+}
+
+impl SignatureVerificationAlgorithm for Counted<'_> {
+    fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        spent.map_err(|_| InvalidSignature)?;
+        self.algorithm.verify_signature(public_key, message, signature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.algorithm.signature_alg_id()
+    }
+}
+
+/// Why no authority of the bundle stands behind a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChainError {
+    /// No authority, and no chain to one, has the issuer's name.
+    UnknownAuthority {
+        /// How many authorities were not looked at because they are expired or not yet valid.
+        outside_validity: usize,
+    },
+    /// A name matches, its key did not make the signature.
+    BadSignature,
+    /// A certificate of the path is past its end, or ends before it begins.
+    Expired,
+    /// A certificate of the path has not begun.
+    NotYetValid,
+    /// A signing certificate breaks its rules: cA, keyCertSign, path length, an id with a path.
+    SigningCertificate,
+    /// A name constraint forbids a name below it, or cannot be processed.
+    NameConstraint,
+    /// A critical extension is not known.
+    CriticalExtension,
+    /// A signature algorithm or key is not on the list.
+    UnsupportedAlgorithm,
+    /// Extended key usage of a certificate in the path lacks the purpose.
+    ExtendedKeyUsage,
+    /// More or larger certificates than the bounds allow.
+    TooLong,
+    /// More than [`MAX_SIGNATURE_CHECKS`].
+    TooMuchWork,
+    /// A certificate cannot be read.
+    Unreadable,
+}
+
+impl ChainError {
+    /// The reason code.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::UnknownAuthority { .. } => Reason::SvidUnknownAuthority,
+            Self::BadSignature => Reason::SvidBadSignature,
+            Self::Expired => Reason::SvidExpired,
+            Self::NotYetValid => Reason::SvidNotYetValid,
+            Self::SigningCertificate => Reason::SvidSigningCertificate,
+            Self::NameConstraint => Reason::SvidNameConstraint,
+            Self::CriticalExtension => Reason::SvidCriticalExtension,
+            Self::UnsupportedAlgorithm => Reason::SvidUnsupportedAlgorithm,
+            Self::ExtendedKeyUsage => Reason::SvidKeyUsage,
+            Self::TooLong | Self::TooMuchWork => Reason::SvidChainTooLong,
+            Self::Unreadable => Reason::ConnectionCertificateUnreadable,
+        }
+    }
+}
+
+impl From<webpki::Error> for ChainError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; whatever is new refuses as unreadable")]
+    fn from(error: webpki::Error) -> Self {
+        use webpki::Error as E;
+        match error {
+            E::UnknownIssuer => Self::UnknownAuthority { outside_validity: 0 },
+            E::InvalidSignatureForPublicKey => Self::BadSignature,
+            E::CertExpired { .. } | E::InvalidCertValidity => Self::Expired,
+            E::CertNotValidYet { .. } => Self::NotYetValid,
+            E::CaUsedAsEndEntity | E::EndEntityUsedAsCa | E::PathLenConstraintViolated => Self::SigningCertificate,
+            E::NameConstraintViolation
+            | E::MalformedNameConstraint
+            | E::InvalidNetworkMaskConstraint
+            | E::MaximumNameConstraintComparisonsExceeded => Self::NameConstraint,
+            E::UnsupportedCriticalExtension => Self::CriticalExtension,
+            E::UnsupportedSignatureAlgorithmContext(_)
+            | E::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+            | E::SignatureAlgorithmMismatch => Self::UnsupportedAlgorithm,
+            E::EmptyEkuExtension | E::RequiredEkuNotFoundContext(_) => Self::ExtendedKeyUsage,
+            E::MaximumPathDepthExceeded | E::MaximumPathBuildCallsExceeded => Self::TooLong,
+            E::MaximumSignatureChecksExceeded => Self::TooMuchWork,
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+impl fmt::Display for ChainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownAuthority { outside_validity: 0 } => {
+                f.write_str("no authority of the bundle issued it, directly or through the certificates at hand")
+            }
+            Self::UnknownAuthority { outside_validity } => write!(
+                f,
+                "no valid authority of the bundle issued it ({outside_validity} in the bundle are outside their validity)"
+            ),
+            Self::BadSignature => f.write_str("an authority has the issuer's name, but not the key that signed"),
+            Self::Expired => f.write_str("a certificate of the chain is expired"),
+            Self::NotYetValid => f.write_str("a certificate of the chain is not valid yet"),
+            Self::SigningCertificate => {
+                f.write_str("a signing certificate of the chain breaks its rules (cA, keyCertSign, path length, id without a path)")
+            }
+            Self::NameConstraint => f.write_str("a name constraint of the chain forbids a name, or cannot be processed"),
+            Self::CriticalExtension => f.write_str("a critical extension of the chain is not known"),
+            Self::UnsupportedAlgorithm => f.write_str("a signature algorithm of the chain is not supported"),
+            Self::ExtendedKeyUsage => f.write_str("extended key usage of the chain lacks clientAuth"),
+            Self::TooLong => write!(f, "the chain has more than {MAX_INTERMEDIATES} certificates beside the leaf, or too large ones"),
+            Self::TooMuchWork => write!(f, "more than {MAX_SIGNATURE_CHECKS} signatures would have to be checked"),
+            Self::Unreadable => f.write_str("a certificate of the chain cannot be read"),
+        }
+    }
+}
+
+impl std::error::Error for ChainError {}

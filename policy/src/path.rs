@@ -1,0 +1,375 @@
+//! The path of a request, read so that no second reader can understand it differently.
+//!
+//! Rules look at paths; the upstream's framework looks at them again, and between the two readings lie most of the
+//! known bypasses (encoded slashes, dot segments, double escapes, parameters behind `;`). The strict reading refuses a
+//! path that has more than one reasonable reading, instead of guessing the upstream's. Nothing is copied: segments are
+//! slices of the request's own bytes, unescaped one byte at a time where they have escapes.
+
+use std::fmt;
+
+use crate::pattern::{PatternError, Segments};
+
+/// How a request path is read before it is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathReading {
+    /// Any path with two readings is refused. The default.
+    #[default]
+    Strict,
+    /// Encoded slashes, backslashes, `;`, empty segments, double escapes and bytes that are not UTF-8 are data within
+    /// their segment. Only for an upstream that reads them just so: one that takes `%2F` for a slash, or merges `//`,
+    /// then sees another path than the rules did. Dot segments, NUL, control bytes, fragments and broken escapes are
+    /// refused all the same.
+    Lenient,
+}
+
+/// Why a path is not compared with any rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// It does not begin with a slash.
+    NoLeadingSlash,
+    /// `.` or `..`, plain or escaped.
+    DotSegment,
+    /// Two slashes in a row.
+    EmptySegment,
+    /// A backslash or an encoded slash or backslash.
+    EncodedSeparator,
+    /// A `;`, plain or escaped.
+    Parameter,
+    /// `%` without two hexadecimal digits.
+    BrokenEscape,
+    /// `%25`: a second decoder would find another path.
+    DoubleEscape,
+    /// NUL, a control byte or a space.
+    ControlByte,
+    /// `#`.
+    Fragment,
+    /// Bytes that are not UTF-8, or not escaped.
+    NotUtf8,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoLeadingSlash => "path does not begin with `/`",
+            Self::DotSegment => "path has a dot segment",
+            Self::EmptySegment => "path has an empty segment",
+            Self::EncodedSeparator => "path has a backslash or an encoded slash",
+            Self::Parameter => "path has a `;`",
+            Self::BrokenEscape => "path has a broken escape",
+            Self::DoubleEscape => "path has an escaped `%`",
+            Self::ControlByte => "path has a control byte or a space",
+            Self::Fragment => "path has a `#`",
+            Self::NotUtf8 => "path is not UTF-8 in ASCII and escapes",
+        })
+    }
+}
+
+impl std::error::Error for PathError {}
+
+/// A path that has one reading.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestPath<'a> {
+    /// Without the leading slash, the query and one trailing slash.
+    raw: &'a [u8],
+}
+
+impl<'a> RequestPath<'a> {
+    /// Reads the `:path` of a request; what follows a `?` is not part of it.
+    pub(crate) fn read(raw: &'a [u8], reading: PathReading) -> Result<Self, PathError> {
+        let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let path = path.strip_prefix(b"/").ok_or(PathError::NoLeadingSlash)?;
+        // One trailing slash names the same thing in every common framework, so it does not tell two paths apart here:
+        // `/admin/` is matched by exactly the patterns that match `/admin`.
+        let trimmed = path.strip_suffix(b"/").unwrap_or(path);
+        if !path.is_empty() {
+            let mut segments = trimmed.split(|byte| *byte == b'/');
+            segments.try_for_each(|segment| check_segment(Segment { raw: segment }, reading))?;
+        }
+        Ok(Self { raw: trimmed })
+    }
+
+    pub(crate) fn segments(self) -> impl Iterator<Item = Segment<'a>> + Clone {
+        // `split` yields one empty piece for an empty path; `/` has no segments.
+        let raw = self.raw;
+        raw.split(|byte| *byte == b'/').map(|raw| Segment { raw }).filter(move |_| !raw.is_empty())
+    }
+}
+
+/// One segment as it came, escapes and all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    raw: &'a [u8],
+}
+
+impl Segment<'_> {
+    pub(crate) fn is_empty(self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// The bytes that the segment stands for, each escape undone once.
+    pub(crate) fn bytes(self) -> impl Iterator<Item = u8> {
+        let mut rest = self.raw.iter();
+        std::iter::from_fn(move || {
+            let byte = *rest.next()?;
+            if byte != b'%' {
+                return Some(byte);
+            }
+            // Broken escapes were refused when the path was read.
+            let high = hex(*rest.next()?)?;
+            let low = hex(*rest.next()?)?;
+            Some((high << 4) | low)
+        })
+    }
+
+    pub(crate) fn is(self, literal: &[u8]) -> bool {
+        self.bytes().eq(literal.iter().copied())
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => digit.checked_sub(b'0'),
+        b'a'..=b'f' => digit.checked_sub(b'a').map(|value| value.saturating_add(10)),
+        b'A'..=b'F' => digit.checked_sub(b'A').map(|value| value.saturating_add(10)),
+        _ => None,
+    }
+}
+
+fn check_segment(segment: Segment<'_>, reading: PathReading) -> Result<(), PathError> {
+    check_escapes(segment.raw)?;
+    segment.raw.iter().try_for_each(|byte| check_raw_byte(*byte, reading))?;
+    if hides_dot_segment(segment) {
+        return Err(PathError::DotSegment);
+    }
+    if segment.raw.contains(&b'%') {
+        check_unescaped(segment, reading)?;
+    }
+    match reading {
+        PathReading::Strict if segment.is_empty() => Err(PathError::EmptySegment),
+        PathReading::Strict | PathReading::Lenient => Ok(()),
+    }
+}
+
+fn check_escapes(raw: &[u8]) -> Result<(), PathError> {
+    let mut bytes = raw.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'%' {
+            let digits = [bytes.next(), bytes.next()];
+            if !digits.iter().all(|digit| digit.is_some_and(|digit| hex(*digit).is_some())) {
+                return Err(PathError::BrokenEscape);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_raw_byte(byte: u8, reading: PathReading) -> Result<(), PathError> {
+    match (byte, reading) {
+        (0..=b' ' | 0x7f, _) => Err(PathError::ControlByte),
+        (b'#', _) => Err(PathError::Fragment),
+        (b'\\', PathReading::Strict) => Err(PathError::EncodedSeparator),
+        (b';', PathReading::Strict) => Err(PathError::Parameter),
+        (0x80.., PathReading::Strict) => Err(PathError::NotUtf8),
+        (_, PathReading::Strict | PathReading::Lenient) => Ok(()),
+    }
+}
+
+/// Whether any reader, splitting at `/`, `\` or `;` once escapes are undone, finds `.` or `..` in the segment.
+fn hides_dot_segment(segment: Segment<'_>) -> bool {
+    // How many dots the current piece has, as long as it has nothing else.
+    let mut dots = Some(0u32);
+    for byte in segment.bytes().chain([b'/']) {
+        match byte {
+            b'.' => dots = dots.map(|count| count.saturating_add(1)),
+            b'/' | b'\\' | b';' => {
+                if matches!(dots, Some(1 | 2)) {
+                    return true;
+                }
+                // What follows a `;` is a parameter, not a name.
+                dots = (byte != b';').then_some(0);
+            }
+            _ => dots = None,
+        }
+    }
+    false
+}
+
+fn check_unescaped(segment: Segment<'_>, reading: PathReading) -> Result<(), PathError> {
+    let mut utf8 = Utf8::default();
+    for byte in segment.bytes() {
+        match (byte, reading) {
+            (0..=0x1f | 0x7f, _) => return Err(PathError::ControlByte),
+            (b'/' | b'\\', PathReading::Strict) => return Err(PathError::EncodedSeparator),
+            (b';', PathReading::Strict) => return Err(PathError::Parameter),
+            (b'%', PathReading::Strict) => return Err(PathError::DoubleEscape),
+            (_, PathReading::Strict) => utf8.push(byte)?,
+            (_, PathReading::Lenient) => {}
+        }
+    }
+    utf8.finish()
+}
+
+/// Checks UTF-8 as it comes. An over-long `/` (`%C0%AF`) is the reason: some decoders take it for one.
+#[derive(Default)]
+struct Utf8 {
+    pending: [u8; 4],
+    length: usize,
+}
+
+impl Utf8 {
+    fn push(&mut self, byte: u8) -> Result<(), PathError> {
+        *self.pending.get_mut(self.length).ok_or(PathError::NotUtf8)? = byte;
+        self.length = self.length.saturating_add(1);
+        match std::str::from_utf8(self.pending.get(..self.length).unwrap_or_default()) {
+            Ok(_) => self.length = 0,
+            Err(error) if error.error_len().is_none() => {}
+            Err(_) => return Err(PathError::NotUtf8),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), PathError> {
+        if self.length == 0 { Ok(()) } else { Err(PathError::NotUtf8) }
+    }
+}
+
+/// Which paths are meant: `/invoices/{tenant}/**`.
+///
+/// Written as people read a path; escapes are undone when the document is compiled. A trailing slash means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PathPattern {
+    pub(crate) segments: Segments,
+}
+
+impl PathPattern {
+    /// Reads a pattern for paths that are read as `reading` says.
+    ///
+    /// # Errors
+    /// When it is not a pattern, or when no path so read can match it.
+    pub fn parse(text: &str, reading: PathReading) -> Result<Self, PatternError> {
+        let path = text.strip_prefix('/').ok_or(PatternError::NoLeadingSlash)?;
+        if path.contains('?') {
+            return Err(PatternError::Query);
+        }
+        let path = path.strip_suffix('/').unwrap_or(path);
+        if path.is_empty() {
+            return Ok(Self { segments: Segments { list: Vec::new(), rest: false } });
+        }
+        let segments = Segments::parse(path, |literal| literal_segment(literal, reading))?;
+        Ok(Self { segments })
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.segments)
+    }
+}
+
+/// A literal is written escaped or in plain UTF-8; what is compared is what it stands for.
+fn literal_segment(text: &str, reading: PathReading) -> Result<Box<str>, PatternError> {
+    let segment = Segment { raw: text.as_bytes() };
+    if segment.is_empty() {
+        return Err(PatternError::UnreachablePath(PathError::EmptySegment));
+    }
+    match check_segment(segment, reading) {
+        // Plain UTF-8 in a document is a convenience; in a request it comes escaped.
+        Ok(()) | Err(PathError::NotUtf8) => {}
+        Err(error) => return Err(PatternError::UnreachablePath(error)),
+    }
+    let bytes: Vec<u8> = segment.bytes().collect();
+    let text = String::from_utf8(bytes).map_err(|_| PatternError::UnreachablePath(PathError::NotUtf8))?;
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &[u8], reading: PathReading) -> Result<Vec<Vec<u8>>, PathError> {
+        RequestPath::read(path, reading).map(|path| path.segments().map(|segment| segment.bytes().collect()).collect())
+    }
+
+    #[test]
+    fn plain_paths_are_their_segments() {
+        for (path, segments) in [
+            ("/", vec![]),
+            ("/a", vec!["a"]),
+            ("/a/", vec!["a"]),
+            ("/a/b?x=/../..;", vec!["a", "b"]),
+            ("/%61/caf%C3%A9", vec!["a", "café"]),
+            ("/...", vec!["..."]),
+        ] {
+            let expected: Vec<Vec<u8>> = segments.iter().map(|segment| segment.as_bytes().to_vec()).collect();
+            assert_eq!(read(path.as_bytes(), PathReading::Strict), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_with_two_readings_are_refused() {
+        for (path, error) in [
+            ("", PathError::NoLeadingSlash),
+            ("*", PathError::NoLeadingSlash),
+            ("a/b", PathError::NoLeadingSlash),
+            ("//", PathError::EmptySegment),
+            ("//a", PathError::EmptySegment),
+            ("/a//b", PathError::EmptySegment),
+            ("/a//", PathError::EmptySegment),
+            ("/a/./b", PathError::DotSegment),
+            ("/a/../b", PathError::DotSegment),
+            ("/a/..", PathError::DotSegment),
+            ("/a/../", PathError::DotSegment),
+            ("/a/%2e%2E/b", PathError::DotSegment),
+            ("/a/.%2e", PathError::DotSegment),
+            ("/a/..;x/b", PathError::Parameter),
+            ("/a/..%2fb", PathError::DotSegment),
+            ("/a%2Fb", PathError::EncodedSeparator),
+            ("/a%5cb", PathError::EncodedSeparator),
+            ("/a\\b", PathError::EncodedSeparator),
+            ("/a;b", PathError::Parameter),
+            ("/a%3bb", PathError::Parameter),
+            ("/a%", PathError::BrokenEscape),
+            ("/a%4", PathError::BrokenEscape),
+            ("/a%zz", PathError::BrokenEscape),
+            ("/a%/41", PathError::BrokenEscape),
+            ("/%2561dmin", PathError::DoubleEscape),
+            ("/a%00", PathError::ControlByte),
+            ("/a\0", PathError::ControlByte),
+            ("/a b", PathError::ControlByte),
+            ("/a%0a", PathError::ControlByte),
+            ("/a#b", PathError::Fragment),
+            ("/caf\u{e9}", PathError::NotUtf8),
+            ("/%c0%af", PathError::NotUtf8),
+            ("/%ff", PathError::NotUtf8),
+            ("/%c3", PathError::NotUtf8),
+            ("/%c3/%a9", PathError::NotUtf8),
+        ] {
+            assert_eq!(read(path.as_bytes(), PathReading::Strict), Err(error), "{path}");
+        }
+    }
+
+    #[test]
+    fn lenient_reading_keeps_odd_bytes_as_data_and_still_refuses_dots() {
+        let bytes = |path: &str| read(path.as_bytes(), PathReading::Lenient);
+        assert_eq!(bytes("/a%2Fb/c"), Ok(vec![b"a/b".to_vec(), b"c".to_vec()]));
+        assert_eq!(bytes("/a;v=1"), Ok(vec![b"a;v=1".to_vec()]));
+        assert_eq!(bytes("/a//b"), Ok(vec![b"a".to_vec(), vec![], b"b".to_vec()]));
+        assert_eq!(bytes("/%2561"), Ok(vec![b"%61".to_vec()]));
+        assert_eq!(bytes("/%ff"), Ok(vec![vec![0xff]]));
+        for path in ["/a/../b", "/a/..%2fb", "/a%2f..%2fb", "/a%5c..", "/..;x", "/%2e", "/a\\..\\b"] {
+            assert_eq!(bytes(path), Err(PathError::DotSegment), "{path}");
+        }
+        assert_eq!(bytes("/a%00"), Err(PathError::ControlByte));
+        assert_eq!(bytes("/a#"), Err(PathError::Fragment));
+    }
+
+    #[test]
+    fn pattern_that_no_request_can_match_is_refused() {
+        let parse = |text| PathPattern::parse(text, PathReading::Strict);
+        for text in ["a", "/a//b", "/a/../b", "/a%2fb", "/a;b", "/a/**/b", "/a*", "/a?b", "/a b", "/%zz"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse("/caf%C3%A9/"), parse("/café"));
+        assert!(PathPattern::parse("/a%2fb", PathReading::Lenient).is_ok());
+    }
+}

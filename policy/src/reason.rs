@@ -1,0 +1,177 @@
+//! Why a peer or a request was answered as it was: one stable code for each answer.
+//!
+//! The same code stands in the log, the metric, the access log and the tests. Codes are never renamed or reused; an
+//! operator's alert may hang on them. The part before the dot names the stage that answered.
+
+/// The one reason of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// No good configuration has been loaded yet.
+    ConfigurationNone,
+    /// The peer spoke plain text where TLS was expected.
+    ConnectionPlaintext,
+    /// The TLS peer presented no certificate.
+    ConnectionNoCertificate,
+    /// The certificate is not readable, or is larger than the bounds allow.
+    ConnectionCertificateUnreadable,
+    /// The certificate handed over is not the one that the proxy saw in the handshake.
+    ConnectionCertificateMismatch,
+    /// The peer finished the handshake and then sent nothing for too long.
+    ConnectionSilent,
+    /// The upstream spoke before there was an identity to decide on.
+    ConnectionUndecidable,
+    /// The leaf has no URI SAN.
+    SvidNoUriSan,
+    /// The leaf has more than one URI SAN.
+    SvidMultipleUriSans,
+    /// The URI SAN is not a SPIFFE ID.
+    SvidInvalidId,
+    /// The SPIFFE ID names a trust domain, not a workload.
+    SvidRootPath,
+    /// A signing certificate was presented as a leaf.
+    SvidIsCa,
+    /// Key usage or extended key usage does not allow this use.
+    SvidKeyUsage,
+    /// The validity period is over.
+    SvidExpired,
+    /// The validity period has not begun.
+    SvidNotYetValid,
+    /// No authority of the leaf's own trust domain issued it.
+    SvidUnknownAuthority,
+    /// An authority has the issuer's name, but its key did not make the signature.
+    SvidBadSignature,
+    /// A certificate between the leaf and the authority breaks the rules for signing certificates.
+    SvidSigningCertificate,
+    /// A name constraint of a signing certificate forbids the leaf, or cannot be processed.
+    SvidNameConstraint,
+    /// A critical extension is not understood.
+    SvidCriticalExtension,
+    /// The signature algorithm is not on the list.
+    SvidUnsupportedAlgorithm,
+    /// More certificates, or more signature checks, than the bounds allow.
+    SvidChainTooLong,
+    /// The validity period is longer than the relationship allows.
+    SvidLifetimeTooLong,
+    /// There is no federation relationship with the leaf's trust domain.
+    FederationUnknownTrustDomain,
+    /// The relationship does not cover this SPIFFE ID.
+    FederationOutOfScope,
+    /// The relationship has ended.
+    FederationExpired,
+    /// There is no bundle for the leaf's trust domain yet.
+    FederationBundleMissing,
+    /// The bundle of the leaf's trust domain has no X.509 authority: nothing there is valid.
+    FederationBundleEmpty,
+    /// The path could be read in two ways.
+    RequestAmbiguousPath,
+    /// A pseudo-header is missing or is not what HTTP allows.
+    RequestMalformed,
+    /// A rule allows it.
+    RuleAllowed,
+    /// A deny rule matches.
+    RuleDenied,
+    /// No allow rule matches.
+    RuleNoneMatched,
+    /// The only allow rules that match have expired.
+    RuleExpired,
+}
+
+impl Reason {
+    /// Every reason, in the order of the stages.
+    pub const ALL: [Self; 34] = [
+        Self::ConfigurationNone,
+        Self::ConnectionPlaintext,
+        Self::ConnectionNoCertificate,
+        Self::ConnectionCertificateUnreadable,
+        Self::ConnectionCertificateMismatch,
+        Self::ConnectionSilent,
+        Self::ConnectionUndecidable,
+        Self::SvidNoUriSan,
+        Self::SvidMultipleUriSans,
+        Self::SvidInvalidId,
+        Self::SvidRootPath,
+        Self::SvidIsCa,
+        Self::SvidKeyUsage,
+        Self::SvidExpired,
+        Self::SvidNotYetValid,
+        Self::SvidUnknownAuthority,
+        Self::SvidBadSignature,
+        Self::SvidSigningCertificate,
+        Self::SvidNameConstraint,
+        Self::SvidCriticalExtension,
+        Self::SvidUnsupportedAlgorithm,
+        Self::SvidChainTooLong,
+        Self::SvidLifetimeTooLong,
+        Self::FederationUnknownTrustDomain,
+        Self::FederationOutOfScope,
+        Self::FederationExpired,
+        Self::FederationBundleMissing,
+        Self::FederationBundleEmpty,
+        Self::RequestAmbiguousPath,
+        Self::RequestMalformed,
+        Self::RuleAllowed,
+        Self::RuleDenied,
+        Self::RuleNoneMatched,
+        Self::RuleExpired,
+    ];
+
+    /// The stable code: `stage.what`, lower case.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::ConfigurationNone => "configuration.none",
+            Self::ConnectionPlaintext => "connection.plaintext",
+            Self::ConnectionNoCertificate => "connection.no_certificate",
+            Self::ConnectionCertificateUnreadable => "connection.certificate_unreadable",
+            Self::ConnectionCertificateMismatch => "connection.certificate_mismatch",
+            Self::ConnectionSilent => "connection.silent",
+            Self::ConnectionUndecidable => "connection.undecidable",
+            Self::SvidNoUriSan => "svid.no_uri_san",
+            Self::SvidMultipleUriSans => "svid.multiple_uri_sans",
+            Self::SvidInvalidId => "svid.invalid_id",
+            Self::SvidRootPath => "svid.root_path",
+            Self::SvidIsCa => "svid.is_ca",
+            Self::SvidKeyUsage => "svid.key_usage",
+            Self::SvidExpired => "svid.expired",
+            Self::SvidNotYetValid => "svid.not_yet_valid",
+            Self::SvidUnknownAuthority => "svid.unknown_authority",
+            Self::SvidBadSignature => "svid.bad_signature",
+            Self::SvidSigningCertificate => "svid.signing_certificate",
+            Self::SvidNameConstraint => "svid.name_constraint",
+            Self::SvidCriticalExtension => "svid.critical_extension",
+            Self::SvidUnsupportedAlgorithm => "svid.unsupported_algorithm",
+            Self::SvidChainTooLong => "svid.chain_too_long",
+            Self::SvidLifetimeTooLong => "svid.lifetime_too_long",
+            Self::FederationUnknownTrustDomain => "federation.unknown_trust_domain",
+            Self::FederationOutOfScope => "federation.out_of_scope",
+            Self::FederationExpired => "federation.expired",
+            Self::FederationBundleMissing => "federation.bundle_missing",
+            Self::FederationBundleEmpty => "federation.bundle_empty",
+            Self::RequestAmbiguousPath => "request.ambiguous_path",
+            Self::RequestMalformed => "request.malformed",
+            Self::RuleAllowed => "rule.allowed",
+            Self::RuleDenied => "rule.denied",
+            Self::RuleNoneMatched => "rule.none_matched",
+            Self::RuleExpired => "rule.expired",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Reason;
+
+    #[test]
+    fn every_reason_has_its_own_code() {
+        let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(codes.iter().all(|code| code.bytes().all(|b| b.is_ascii_lowercase() || b == b'.' || b == b'_')));
+    }
+}

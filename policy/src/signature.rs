@@ -1,0 +1,112 @@
+//! Which signatures count: the fixed list of algorithms, each verified by a RustCrypto crate.
+//!
+//! The list is code, not configuration (PV-13). ECDSA on P-256, P-384 and P-521 with uncompressed points and any of
+//! SHA-256, SHA-384, SHA-512; RSA of 2,048 to 4,096 bits with those hashes, PKCS#1 v1.5 or PSS with the parameters of
+//! RFC 4055 that everyone uses (MGF1 with the same hash, salt as long as the hash); Ed25519. No SHA-1, no explicit
+//! curve parameters. Callers hand the list in, so that a proxy's own verification can stand in front of it.
+
+use rsa::{RsaPublicKey, pkcs1::DecodeRsaPublicKey as _, signature::Verifier as _, traits::PublicKeyParts as _};
+use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+/// Smallest RSA modulus, in bits.
+pub const MIN_RSA_BITS: usize = 2048;
+
+/// Every algorithm on the list.
+pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+    &Algorithm { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA256, verify: p256::<Sha256> },
+    &Algorithm { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA384, verify: p256::<Sha384> },
+    &Algorithm { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA512, verify: p256::<Sha512> },
+    &Algorithm { key: alg_id::ECDSA_P384, signature: alg_id::ECDSA_SHA256, verify: p384::<Sha256> },
+    &Algorithm { key: alg_id::ECDSA_P384, signature: alg_id::ECDSA_SHA384, verify: p384::<Sha384> },
+    &Algorithm { key: alg_id::ECDSA_P384, signature: alg_id::ECDSA_SHA512, verify: p384::<Sha512> },
+    &Algorithm { key: alg_id::ECDSA_P521, signature: alg_id::ECDSA_SHA256, verify: p521::<Sha256> },
+    &Algorithm { key: alg_id::ECDSA_P521, signature: alg_id::ECDSA_SHA384, verify: p521::<Sha384> },
+    &Algorithm { key: alg_id::ECDSA_P521, signature: alg_id::ECDSA_SHA512, verify: p521::<Sha512> },
+    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PKCS1_SHA256, verify: pkcs1::<rsa::sha2::Sha256> },
+    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PKCS1_SHA384, verify: pkcs1::<rsa::sha2::Sha384> },
+    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PKCS1_SHA512, verify: pkcs1::<rsa::sha2::Sha512> },
+    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PSS_SHA256, verify: pss::<rsa::sha2::Sha256> },
+    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PSS_SHA384, verify: pss::<rsa::sha2::Sha384> },
+    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PSS_SHA512, verify: pss::<rsa::sha2::Sha512> },
+    &Algorithm { key: alg_id::ED25519, signature: alg_id::ED25519, verify: ed25519 },
+];
+
+/// One pair of key and signature algorithm.
+#[derive(Debug)]
+struct Algorithm {
+    key: AlgorithmIdentifier,
+    signature: AlgorithmIdentifier,
+    verify: fn(&[u8], &[u8], &[u8]) -> Option<()>,
+}
+
+impl SignatureVerificationAlgorithm for Algorithm {
+    fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
+        (self.verify)(public_key, message, signature).ok_or(InvalidSignature)
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.key
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.signature
+    }
+}
+
+/// The curve crates share their shapes but not their types, so one body serves all three.
+macro_rules! ecdsa {
+    ($name:ident, $field_bytes:expr) => {
+        fn $name<D: Digest>(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
+            use ::$name::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
+
+            let key = uncompressed(public_key).and_then(|point| VerifyingKey::from_sec1_bytes(point).ok())?;
+            let signature = Signature::from_der(signature).ok()?;
+            key.verify_prehash(&left_padded::<D, { $field_bytes }>(message), &signature).ok()
+        }
+    };
+}
+
+ecdsa!(p256, 32);
+ecdsa!(p384, 48);
+ecdsa!(p521, 66);
+
+/// RFC 5480 leaves compressed points to the implementation; no issuer of SVIDs writes them.
+fn uncompressed(point: &[u8]) -> Option<&[u8]> {
+    (point.first() == Some(&0x04)).then_some(point)
+}
+
+/// The hash as an integer of the curve's size. The crates refuse a hash of less than half that size, which P-521 with
+/// SHA-256 falls under; leading zeros change no integer (FIPS 186-5, 6.4.2).
+fn left_padded<D: Digest, const FIELD_BYTES: usize>(message: &[u8]) -> Vec<u8> {
+    let hash = D::digest(message);
+    let mut padded = vec![0; FIELD_BYTES.saturating_sub(hash.len())];
+    padded.extend_from_slice(&hash);
+    padded
+}
+
+/// The crate itself refuses more than 4,096 bits and exponents above 2^33 - 1.
+fn rsa_key(public_key: &[u8]) -> Option<RsaPublicKey> {
+    RsaPublicKey::from_pkcs1_der(public_key).ok().filter(|key| key.n().bits() >= MIN_RSA_BITS)
+}
+
+fn pkcs1<D>(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()>
+where
+    D: rsa::sha2::Digest + rsa::pkcs8::AssociatedOid,
+{
+    let signature = rsa::pkcs1v15::Signature::try_from(signature).ok()?;
+    rsa::pkcs1v15::VerifyingKey::<D>::new(rsa_key(public_key)?).verify(message, &signature).ok()
+}
+
+fn pss<D>(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()>
+where
+    D: rsa::sha2::Digest + rsa::sha2::digest::FixedOutputReset,
+{
+    let signature = rsa::pss::Signature::try_from(signature).ok()?;
+    rsa::pss::VerifyingKey::<D>::new(rsa_key(public_key)?).verify(message, &signature).ok()
+}
+
+fn ed25519(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
+    let key = ed25519_dalek::VerifyingKey::from_bytes(public_key.try_into().ok()?).ok()?;
+    key.verify_strict(message, &ed25519_dalek::Signature::from_slice(signature).ok()?).ok()
+}

@@ -1,0 +1,138 @@
+//! What an Envoy is to do: listeners, clusters, and how they become a bootstrap document.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::listener::Listener;
+
+/// The whole of one Envoy. Start from [`Scenario::default`] and add.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Each with a name of its own.
+    pub listeners: Vec<Listener>,
+    /// What routes and TCP listeners lead to, and what the filter calls.
+    pub clusters: Vec<Cluster>,
+    /// How many workers.
+    pub concurrency: u32,
+    /// The level of Envoy's log.
+    pub log_level: String,
+    /// The level of the log of wasm plugins.
+    pub wasm_log_level: String,
+    /// The last word on the bootstrap document, for what has no field here.
+    pub amend: Option<fn(&mut Value)>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Scenario {
+            listeners: Vec::new(),
+            clusters: Vec::new(),
+            concurrency: 1,
+            log_level: "info".to_owned(),
+            wasm_log_level: "debug".to_owned(),
+            amend: None,
+        }
+    }
+}
+
+/// A named set of endpoints, here of one.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// Whether to speak HTTP/2 (gRPC needs it).
+    pub http2: bool,
+    /// A transport socket, as Envoy's configuration has it. `None`: plain text.
+    pub transport_socket: Option<Value>,
+}
+
+/// Where a cluster is.
+#[derive(Clone, Debug)]
+pub enum Endpoint {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(String),
+}
+
+impl Cluster {
+    /// A plain-text cluster at a TCP address.
+    pub fn new(name: &str, addr: SocketAddr) -> Self {
+        Cluster { name: name.to_owned(), endpoint: Endpoint::Tcp(addr), http2: false, transport_socket: None }
+    }
+
+    /// The same, speaking HTTP/2.
+    pub fn http2(name: &str, addr: SocketAddr) -> Self {
+        Cluster { http2: true, ..Cluster::new(name, addr) }
+    }
+
+    /// A plain-text HTTP/2 cluster at a unix socket.
+    pub fn unix(name: &str, path: &Path) -> Self {
+        let endpoint = Endpoint::Unix(path.display().to_string());
+        Cluster { name: name.to_owned(), endpoint, http2: true, transport_socket: None }
+    }
+
+    fn json(&self) -> Value {
+        let address = match &self.endpoint {
+            Endpoint::Tcp(addr) => socket_address(*addr),
+            Endpoint::Unix(path) => json!({ "pipe": { "path": path } }),
+        };
+        let endpoints = json!([{ "lb_endpoints": [{ "endpoint": { "address": address } }] }]);
+        let mut cluster = json!({
+            "name": self.name,
+            "type": "STATIC",
+            "connect_timeout": "5s",
+            "load_assignment": { "cluster_name": self.name, "endpoints": endpoints },
+        });
+        if self.http2 {
+            cluster["typed_extension_protocol_options"] = json!({
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": { "http2_protocol_options": {} },
+                },
+            });
+        }
+        if let Some(socket) = &self.transport_socket {
+            cluster["transport_socket"] = socket.clone();
+        }
+        cluster
+    }
+}
+
+impl Scenario {
+    /// One listener and its clusters.
+    pub fn of(listener: Listener, clusters: impl IntoIterator<Item = Cluster>) -> Self {
+        Scenario {
+            listeners: vec![listener],
+            clusters: clusters.into_iter().collect(),
+            ..Scenario::default()
+        }
+    }
+
+    /// The bootstrap document of an Envoy that keeps its files in `home`.
+    pub fn bootstrap(&self, home: &Path) -> Value {
+        let listeners: Vec<Value> = self.listeners.iter().map(|listener| listener.json(home)).collect();
+        let clusters: Vec<Value> = self.clusters.iter().map(Cluster::json).collect();
+        let mut bootstrap = json!({
+            "node": { "id": "svidgate-test", "cluster": "svidgate-test" },
+            "admin": { "address": socket_address(ephemeral()) },
+            "static_resources": { "listeners": listeners, "clusters": clusters },
+        });
+        if let Some(amend) = self.amend {
+            amend(&mut bootstrap);
+        }
+        bootstrap
+    }
+}
+
+pub(super) fn ephemeral() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+pub(super) fn socket_address(addr: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": addr.ip().to_string(), "port_value": addr.port() } })
+}

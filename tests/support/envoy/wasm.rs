@@ -1,0 +1,153 @@
+//! The module under test as a plugin of Envoy: in the network filter chain, in the HTTP filter chain, and by discovery.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+/// One use of the module.
+#[derive(Clone, Debug)]
+pub struct Wasm {
+    /// The file.
+    pub module: PathBuf,
+    /// What the plugin is configured with.
+    pub configuration: Configuration,
+    /// What Envoy does when the VM has died.
+    pub failure_policy: FailurePolicy,
+    /// How the configuration arrives.
+    pub delivery: Delivery,
+}
+
+/// The plugin's configuration.
+#[derive(Clone, Debug)]
+pub enum Configuration {
+    /// As a `google.protobuf.Struct`: a JSON object.
+    Struct(Value),
+    /// As a `google.protobuf.StringValue`: any text.
+    Text(String),
+    /// None.
+    Absent,
+}
+
+/// What Envoy does when the VM has died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FailurePolicy {
+    Closed,
+    Open,
+    Reload,
+}
+
+/// How the configuration of a filter arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// With the listener.
+    Static,
+    /// By extension configuration discovery from a file; see [`super::Envoy::replace_ecds`].
+    Ecds,
+}
+
+/// The two places of the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Network,
+    Http,
+}
+
+impl Wasm {
+    /// The module with a document, delivered with the listener, failing closed.
+    pub fn new(module: &Path, document: Value) -> Self {
+        Wasm {
+            module: module.to_owned(),
+            configuration: Configuration::Struct(document),
+            failure_policy: FailurePolicy::Closed,
+            delivery: Delivery::Static,
+        }
+    }
+
+    /// The entry of the filter chain. With [`Delivery::Ecds`] the configuration itself is in [`ecds_path`].
+    pub(super) fn filter(&self, place: Place, home: &Path) -> Value {
+        match self.delivery {
+            Delivery::Static => json!({ "name": place.filter_name(), "typed_config": self.typed_config(place) }),
+            Delivery::Ecds => json!({
+                "name": place.filter_name(),
+                "config_discovery": {
+                    "config_source": {
+                        "resource_api_version": "V3",
+                        "initial_fetch_timeout": "10s",
+                        "path_config_source": { "path": ecds_path(home, place.filter_name()) },
+                    },
+                    "type_urls": [place.type_url()],
+                },
+            }),
+        }
+    }
+
+    /// The document that discovery reads.
+    pub(super) fn discovery_response(&self, place: Place, version: u64) -> Value {
+        json!({
+            "version_info": version.to_string(),
+            "resources": [{
+                "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+                "name": place.filter_name(),
+                "typed_config": self.typed_config(place),
+            }],
+        })
+    }
+
+    fn typed_config(&self, place: Place) -> Value {
+        let mut plugin = json!({
+            "name": place.filter_name(),
+            "root_id": place.filter_name(),
+            "vm_config": {
+                "vm_id": "svidgate",
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": { "local": { "filename": self.module } },
+            },
+            "failure_policy": self.failure_policy.json(),
+        });
+        match &self.configuration {
+            Configuration::Absent => {}
+            Configuration::Struct(document) => {
+                plugin["configuration"] =
+                    json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": document });
+            }
+            Configuration::Text(text) => {
+                plugin["configuration"] =
+                    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text });
+            }
+        }
+        json!({ "@type": place.type_url(), "config": plugin })
+    }
+}
+
+impl FailurePolicy {
+    fn json(self) -> &'static str {
+        match self {
+            FailurePolicy::Closed => "FAIL_CLOSED",
+            FailurePolicy::Open => "FAIL_OPEN",
+            FailurePolicy::Reload => "FAIL_RELOAD",
+        }
+    }
+}
+
+impl Place {
+    /// The name of the filter, which is its root id too.
+    pub(super) fn filter_name(self) -> &'static str {
+        match self {
+            Place::Network => "svidgate.connection",
+            Place::Http => "svidgate.request",
+        }
+    }
+
+    fn type_url(self) -> &'static str {
+        match self {
+            Place::Network => "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
+            Place::Http => "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        }
+    }
+}
+
+/// The file that Envoy watches for a filter's configuration.
+pub(super) fn ecds_path(home: &Path, filter: &str) -> PathBuf {
+    home.join(format!("{filter}.ecds.json"))
+}
