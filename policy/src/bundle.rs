@@ -46,7 +46,9 @@ impl Authority {
         if fields.key_usage.is_some_and(|usage| !usage.key_cert_sign()) {
             return Err(AuthorityError::CannotSign);
         }
-        let mut anchor = webpki::anchor_from_trusted_cert(&der).map_err(|_| CertificateError::NotDer)?.to_owned();
+        let mut anchor = webpki::anchor_from_trusted_cert(&der)
+            .map_err(|_| CertificateError::NotDer)?
+            .to_owned();
         let (uri_constraints, other_constraints) = match fields.name_constraints {
             Some(constraints) => UriConstraints::split(constraints).map_err(|_| AuthorityError::NameConstraints)?,
             None => (UriConstraints::default(), None),
@@ -170,7 +172,10 @@ impl Bundle {
 
     pub(crate) fn from_json(document: &Json) -> Result<Self, BundleError> {
         // BN-1; BN-2: members of the set that are not known are passed over.
-        let keys = document.member("keys").and_then(Json::as_array).ok_or(BundleError::NoKeys)?;
+        let keys = document
+            .member("keys")
+            .and_then(Json::as_array)
+            .ok_or(BundleError::NoKeys)?;
         if keys.len() > MAX_BUNDLE_KEYS {
             return Err(BundleError::TooManyKeys { keys: keys.len() });
         }
@@ -201,7 +206,9 @@ impl Bundle {
             }
             Some("jwt-svid") => {
                 let kid = key.member("kid").and_then(Json::as_str).filter(|kid| !kid.is_empty());
-                self.jwt_keys.push(JwtKey { kid: kid.ok_or(SkipReason::NoKid)?.to_owned() });
+                self.jwt_keys.push(JwtKey {
+                    kid: kid.ok_or(SkipReason::NoKid)?.to_owned(),
+                });
                 Ok(())
             }
             Some(_) | None => Ok(()),
@@ -239,7 +246,10 @@ impl Bundle {
         for (index, der) in certificates.into_iter().enumerate() {
             match Authority::parse(der) {
                 Ok(authority) => bundle.authorities.push(authority),
-                Err(error) => bundle.skipped.push(SkippedKey { index, why: SkipReason::NotAuthority(error) }),
+                Err(error) => bundle.skipped.push(SkippedKey {
+                    index,
+                    why: SkipReason::NotAuthority(error),
+                }),
             }
         }
         bundle
@@ -248,10 +258,17 @@ impl Bundle {
 
 /// BN-8 to BN-14. Only the first certificate counts (BN-9); a `kid` is the publisher's mistake, not ours (BN-12).
 fn authority(key: &Json, kty: &str) -> Result<Authority, SkipReason> {
-    let first = key.member("x5c").and_then(Json::as_array).and_then(<[_]>::first).ok_or(SkipReason::NoCertificate)?;
+    let first = key
+        .member("x5c")
+        .and_then(Json::as_array)
+        .and_then(<[_]>::first)
+        .ok_or(SkipReason::NoCertificate)?;
     let text = first.as_str().ok_or(SkipReason::NoCertificate)?;
     if text.len() > MAX_CERTIFICATE_BYTES.saturating_mul(2) {
-        let error = CertificateError::TooLarge { bytes: text.len(), bound: MAX_CERTIFICATE_BYTES };
+        let error = CertificateError::TooLarge {
+            bytes: text.len(),
+            bound: MAX_CERTIFICATE_BYTES,
+        };
         return Err(SkipReason::NotAuthority(error.into()));
     }
     let der = STANDARD.decode(text).map_err(|_| SkipReason::NotBase64)?;
@@ -265,7 +282,10 @@ fn authority(key: &Json, kty: &str) -> Result<Authority, SkipReason> {
 /// The JWK type of a key in DER, for the kinds of key that we know.
 fn key_type(public_key: &[u8]) -> Option<&'static str> {
     use x509_cert::{
-        der::{Decode as _, oid::db::{rfc5912, rfc8410}},
+        der::{
+            Decode as _,
+            oid::db::{rfc5912, rfc8410},
+        },
         spki::SubjectPublicKeyInfoRef,
     };
 
@@ -380,8 +400,14 @@ impl BundleSet {
         for (name, member) in members {
             match (TrustDomain::parse(name), Bundle::from_json(member)) {
                 (Ok(trust_domain), Ok(bundle)) => set.insert(trust_domain, bundle),
-                (Err(_), _) => errors.push(MemberError { name: name.clone(), error: None }),
-                (Ok(_), Err(error)) => errors.push(MemberError { name: name.clone(), error: Some(error) }),
+                (Err(_), _) => errors.push(MemberError {
+                    name: name.clone(),
+                    error: None,
+                }),
+                (Ok(_), Err(error)) => errors.push(MemberError {
+                    name: name.clone(),
+                    error: Some(error),
+                }),
             }
         }
         Ok((set, errors))
@@ -412,13 +438,17 @@ mod tests {
         .unwrap();
         assert_eq!(bundle.authority_count(), 0);
         assert_eq!(bundle.jwt_keys().len(), 1);
-        assert_eq!(bundle.skipped().iter().map(|skipped| skipped.index).collect::<Vec<_>>(), [5, 6, 7, 8]);
+        assert_eq!(
+            bundle.skipped().iter().map(|skipped| skipped.index).collect::<Vec<_>>(),
+            [5, 6, 7, 8]
+        );
     }
 
     #[test]
     fn sequence_is_exact_and_wrong_types_refuse_the_bundle() {
         let parse = |text: &str| Bundle::parse(text.as_bytes());
-        let bundle = parse(r#"{"keys": [], "spiffe_sequence": 18446744073709551615, "spiffe_refresh_hint": 60}"#).unwrap();
+        let bundle =
+            parse(r#"{"keys": [], "spiffe_sequence": 18446744073709551615, "spiffe_refresh_hint": 60}"#).unwrap();
         assert_eq!((bundle.sequence(), bundle.refresh_hint()), (Some(u64::MAX), Some(60)));
         for text in [
             r#"{"keys": [], "spiffe_sequence": "1"}"#,
@@ -430,14 +460,23 @@ mod tests {
         ] {
             assert!(matches!(parse(text), Err(BundleError::NotInteger { .. })), "{text}");
         }
-        for text in [r#"{"keys": [], "spiffe_refresh_hint": 0}"#, r#"{"keys": [], "spiffe_refresh_hint": -5}"#] {
+        for text in [
+            r#"{"keys": [], "spiffe_refresh_hint": 0}"#,
+            r#"{"keys": [], "spiffe_refresh_hint": -5}"#,
+        ] {
             assert_eq!(parse(text).unwrap().refresh_hint(), None);
         }
     }
 
     #[test]
     fn what_is_no_bundle_is_refused() {
-        for text in ["{}", r#"{"keys": {}}"#, "[]", r#"{"keys": [], "keys": []}"#, r#"{"keys": []} x"#] {
+        for text in [
+            "{}",
+            r#"{"keys": {}}"#,
+            "[]",
+            r#"{"keys": [], "keys": []}"#,
+            r#"{"keys": []} x"#,
+        ] {
             assert!(Bundle::parse(text.as_bytes()).is_err(), "{text}");
         }
     }
@@ -446,7 +485,8 @@ mod tests {
     fn duplicate_trust_domain_refuses_the_whole_map() {
         let twice = br#"{"trust_domains": {"a": {"keys": []}, "a": {"keys": []}}}"#;
         assert!(matches!(BundleSet::parse_map(twice), Err(BundleError::Json(_))));
-        let (set, errors) = BundleSet::parse_map(br#"{"trust_domains": {"a": {"keys": []}, "B": {"keys": []}, "c": {}}}"#).unwrap();
+        let (set, errors) =
+            BundleSet::parse_map(br#"{"trust_domains": {"a": {"keys": []}, "B": {"keys": []}, "c": {}}}"#).unwrap();
         assert_eq!(set.iter().count(), 1);
         assert_eq!(errors.len(), 2);
         assert!(BundleSet::parse_map(br#"{"trust_domains": {}}"#).is_ok());

@@ -45,7 +45,10 @@ pub const MAX_PEM_BYTES: usize = 4 * MAX_CERTIFICATE_BYTES * (MAX_INTERMEDIATES 
 /// When the text is not PEM, holds no certificate, or goes beyond a bound.
 pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     if text.len() > MAX_PEM_BYTES {
-        return Err(CertificateError::TooLarge { bytes: text.len(), bound: MAX_PEM_BYTES });
+        return Err(CertificateError::TooLarge {
+            bytes: text.len(),
+            bound: MAX_PEM_BYTES,
+        });
     }
     // Base64 has no `%`, so where there is one the whole text is escaped.
     let text = percent_encoding::percent_decode(text);
@@ -59,7 +62,11 @@ pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certificate
         check_size(&certificate)?;
         certificates.push(certificate);
     }
-    if certificates.is_empty() { Err(CertificateError::NotPem) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        Err(CertificateError::NotPem)
+    } else {
+        Ok(certificates)
+    }
 }
 
 /// SHA-256 of a certificate's DER, as TLS libraries print it.
@@ -97,7 +104,10 @@ impl Fields {
             key_usage: find(extensions)?,
             extended_key_usage: find(extensions)?,
             name_constraints: find(extensions)?,
-            public_key: body.subject_public_key_info().to_der().map_err(|_| CertificateError::NotDer)?,
+            public_key: body
+                .subject_public_key_info()
+                .to_der()
+                .map_err(|_| CertificateError::NotDer)?,
             not_before: timestamp(body.validity().not_before)?,
             not_after: timestamp(body.validity().not_after)?,
         })
@@ -122,13 +132,19 @@ const PROCESSED: [ObjectIdentifier; 5] = [
 
 fn check_extensions(extensions: &[Extension]) -> Result<(), CertificateError> {
     if extensions.len() > MAX_EXTENSIONS {
-        return Err(CertificateError::TooManyExtensions { extensions: extensions.len() });
+        return Err(CertificateError::TooManyExtensions {
+            extensions: extensions.len(),
+        });
     }
     for (place, extension) in extensions.iter().enumerate() {
         if extension.critical && !PROCESSED.contains(&extension.extn_id) {
             return Err(CertificateError::CriticalExtension { oid: extension.extn_id });
         }
-        if extensions.iter().take(place).any(|earlier| earlier.extn_id == extension.extn_id) {
+        if extensions
+            .iter()
+            .take(place)
+            .any(|earlier| earlier.extn_id == extension.extn_id)
+        {
             return Err(CertificateError::DuplicateExtension { oid: extension.extn_id });
         }
     }
@@ -170,7 +186,10 @@ fn timestamp(time: Time) -> Result<Timestamp, CertificateError> {
 
 fn check_size(der: &[u8]) -> Result<(), CertificateError> {
     if der.len() > MAX_CERTIFICATE_BYTES {
-        return Err(CertificateError::TooLarge { bytes: der.len(), bound: MAX_CERTIFICATE_BYTES });
+        return Err(CertificateError::TooLarge {
+            bytes: der.len(),
+            bound: MAX_CERTIFICATE_BYTES,
+        });
     }
     Ok(())
 }
@@ -211,26 +230,40 @@ impl<'a> Leaf<'a> {
 
 fn check_leaf_usage(fields: &Fields) -> Result<(), CertificateError> {
     if fields.is_ca {
-        return Err(CertificateError::IsCa { because: "basic constraints say cA" });
+        return Err(CertificateError::IsCa {
+            because: "basic constraints say cA",
+        });
     }
     // DEVIATION: X509-SVID 4.3 demands key usage and digitalSignature of issuers only; a verifier that lets a leaf
     // without them pass would let a CA's leftovers pass too (LF-10, LF-11).
-    let usage = fields.key_usage.ok_or(CertificateError::KeyUsage { because: "key usage is missing" })?;
+    let usage = fields.key_usage.ok_or(CertificateError::KeyUsage {
+        because: "key usage is missing",
+    })?;
     if usage.key_cert_sign() {
-        return Err(CertificateError::IsCa { because: "key usage has keyCertSign" });
+        return Err(CertificateError::IsCa {
+            because: "key usage has keyCertSign",
+        });
     }
     if usage.crl_sign() {
-        return Err(CertificateError::IsCa { because: "key usage has cRLSign" });
+        return Err(CertificateError::IsCa {
+            because: "key usage has cRLSign",
+        });
     }
     if !usage.digital_signature() {
-        return Err(CertificateError::KeyUsage { because: "key usage lacks digitalSignature" });
+        return Err(CertificateError::KeyUsage {
+            because: "key usage lacks digitalSignature",
+        });
     }
     if !fields.allows_client_auth() {
-        return Err(CertificateError::KeyUsage { because: "extended key usage lacks clientAuth" });
+        return Err(CertificateError::KeyUsage {
+            because: "extended key usage lacks clientAuth",
+        });
     }
     // RFC 5280 4.2.1.10: name constraints "MUST be used only in a CA certificate".
     if fields.name_constraints.is_some() {
-        return Err(CertificateError::IsCa { because: "it has name constraints" });
+        return Err(CertificateError::IsCa {
+            because: "it has name constraints",
+        });
     }
     Ok(())
 }
@@ -330,17 +363,26 @@ impl fmt::Display for CertificateError {
             Self::TooLarge { bytes, bound } => write!(f, "{bytes} bytes (at most {bound})"),
             Self::TooMany => write!(f, "more than {MAX_INTERMEDIATES} certificates beside the leaf"),
             Self::TooManySans { sans } => {
-                write!(f, "certificate contains {sans} subject alternative names (at most {MAX_SANS})")
+                write!(
+                    f,
+                    "certificate contains {sans} subject alternative names (at most {MAX_SANS})"
+                )
             }
             Self::TooManyExtensions { extensions } => {
-                write!(f, "certificate contains {extensions} extensions (at most {MAX_EXTENSIONS})")
+                write!(
+                    f,
+                    "certificate contains {extensions} extensions (at most {MAX_EXTENSIONS})"
+                )
             }
             Self::ExtensionUnreadable { oid } => write!(f, "extension {oid} does not parse"),
             Self::DuplicateExtension { oid } => write!(f, "extension {oid} appears twice"),
             Self::CriticalExtension { oid } => write!(f, "critical extension {oid} is not known"),
             Self::NoUriSan => f.write_str("certificate contains no URI SAN (an X.509-SVID has exactly one)"),
             Self::MultipleUriSans { uris } => {
-                write!(f, "certificate contains {uris} URI SANs (an X.509-SVID has exactly one)")
+                write!(
+                    f,
+                    "certificate contains {uris} URI SANs (an X.509-SVID has exactly one)"
+                )
             }
             Self::InvalidId(error) => write!(f, "URI SAN is not a SPIFFE ID: {error}"),
             Self::RootPath => f.write_str("SPIFFE ID has no path (a workload's has one)"),

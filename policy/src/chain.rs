@@ -61,19 +61,30 @@ pub fn verify(
     let leaf = EndEntityCert::try_from(&leaf_der).map_err(ChainError::from)?;
 
     // RFC 5280 leaves the validity of an anchor open; here an expired authority signs nothing (PV-5).
-    let (valid, outside): (Vec<_>, Vec<_>) =
-        bundle.authorities.iter().partition(|authority| authority.is_valid_at(now));
+    let (valid, outside): (Vec<_>, Vec<_>) = bundle
+        .authorities
+        .iter()
+        .partition(|authority| authority.is_valid_at(now));
     let anchors: Vec<TrustAnchor<'_>> = valid.iter().map(|authority| borrow(&authority.anchor)).collect();
     let budget = AtomicU32::new(MAX_SIGNATURE_CHECKS);
-    let counted: Vec<_> = algorithms.iter().map(|algorithm| Counted { algorithm: *algorithm, left: &budget }).collect();
-    let counted: Vec<&dyn SignatureVerificationAlgorithm> = counted.iter().map(|algorithm| algorithm as _).collect();
+    let counted: Vec<_> = algorithms
+        .iter()
+        .map(|algorithm| Counted {
+            algorithm: *algorithm,
+            left: &budget,
+        })
+        .collect();
+    let mut algorithms: Vec<&dyn SignatureVerificationAlgorithm> = Vec::with_capacity(counted.len());
+    counted.iter().for_each(|algorithm| algorithms.push(algorithm));
 
     let check = |path: &VerifiedPath<'_>| check_path(path, &leaf_fields, &valid, &anchors);
-    let verified = leaf.verify_for_usage(&counted, &anchors, &intermediates, time, purpose, None, Some(&check));
+    let verified = leaf.verify_for_usage(&algorithms, &anchors, &intermediates, time, purpose, None, Some(&check));
     match verified {
         Ok(path) => valid_until(&path, &leaf_fields, &valid, &anchors),
         Err(_) if budget.load(Ordering::Relaxed) == 0 => Err(ChainError::TooMuchWork),
-        Err(webpki::Error::UnknownIssuer) => Err(ChainError::UnknownAuthority { outside_validity: outside.len() }),
+        Err(webpki::Error::UnknownIssuer) => Err(ChainError::UnknownAuthority {
+            outside_validity: outside.len(),
+        }),
         Err(error) => Err(error.into()),
     }
 }
@@ -82,7 +93,9 @@ pub fn verify(
 /// level; eight that all bear one name would be tens of thousands of partial paths, on a peer's word. So each name may
 /// stand on [`MAX_SAME_SUBJECT`] different certificates, enough for a rotation.
 fn bounded<'a>(intermediates: &'a [CertificateDer<'a>]) -> Result<Vec<CertificateDer<'a>>, ChainError> {
-    let too_large = intermediates.iter().any(|certificate| certificate.len() > MAX_CERTIFICATE_BYTES);
+    let too_large = intermediates
+        .iter()
+        .any(|certificate| certificate.len() > MAX_CERTIFICATE_BYTES);
     // Those of the peer and those of the relationship, each within its own bound.
     if too_large || intermediates.len() > MAX_INTERMEDIATES.saturating_mul(2) {
         return Err(ChainError::TooLong);
@@ -90,7 +103,9 @@ fn bounded<'a>(intermediates: &'a [CertificateDer<'a>]) -> Result<Vec<Certificat
     let mut kept: Vec<(TrustAnchor<'a>, &'a CertificateDer<'a>)> = Vec::new();
     for certificate in intermediates {
         // Not a certificate: it cannot be part of a path, and need not spoil a good one.
-        let Ok(parsed) = webpki::anchor_from_trusted_cert(certificate) else { continue };
+        let Ok(parsed) = webpki::anchor_from_trusted_cert(certificate) else {
+            continue;
+        };
         if kept.iter().any(|(_, known)| *known == certificate) {
             continue;
         }
@@ -99,14 +114,20 @@ fn bounded<'a>(intermediates: &'a [CertificateDer<'a>]) -> Result<Vec<Certificat
         }
         kept.push((parsed, certificate));
     }
-    Ok(kept.into_iter().map(|(_, certificate)| CertificateDer::from(certificate.as_ref())).collect())
+    Ok(kept
+        .into_iter()
+        .map(|(_, certificate)| CertificateDer::from(certificate.as_ref()))
+        .collect())
 }
 
 fn borrow<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
     TrustAnchor {
         subject: anchor.subject.as_ref().into(),
         subject_public_key_info: anchor.subject_public_key_info.as_ref().into(),
-        name_constraints: anchor.name_constraints.as_ref().map(|constraints| constraints.as_ref().into()),
+        name_constraints: anchor
+            .name_constraints
+            .as_ref()
+            .map(|constraints| constraints.as_ref().into()),
     }
 }
 
@@ -157,8 +178,7 @@ fn valid_until(
     valid: &[&Authority],
     anchors: &[TrustAnchor<'_>],
 ) -> Result<Timestamp, ChainError> {
-    let authority =
-        authority_of(path, valid, anchors).ok_or(ChainError::UnknownAuthority { outside_validity: 0 })?;
+    let authority = authority_of(path, valid, anchors).ok_or(ChainError::UnknownAuthority { outside_validity: 0 })?;
     let mut until = leaf.not_after.min(authority.not_after);
     for certificate in path.intermediate_certificates() {
         let fields = Fields::read(&certificate.der()).map_err(|_| ChainError::Unreadable)?;
@@ -187,7 +207,11 @@ impl ExtendedKeyUsageValidator for Purpose {
             absent = false;
         }
         // webpki refuses an extension that is present and empty before it asks here.
-        if absent { Ok(()) } else { Err(webpki::Error::EmptyEkuExtension) }
+        if absent {
+            Ok(())
+        } else {
+            Err(webpki::Error::EmptyEkuExtension)
+        }
     }
 }
 
@@ -200,7 +224,9 @@ struct Counted<'a> {
 
 impl SignatureVerificationAlgorithm for Counted<'_> {
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-        let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let spent = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         spent.map_err(|_| InvalidSignature)?;
         self.algorithm.verify_signature(public_key, message, signature)
     }
@@ -266,7 +292,10 @@ impl ChainError {
 }
 
 impl From<webpki::Error> for ChainError {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; whatever is new refuses as unreadable")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the enum is open; whatever is new refuses as unreadable"
+    )]
     fn from(error: webpki::Error) -> Self {
         use webpki::Error as E;
         match error {
@@ -304,15 +333,23 @@ impl fmt::Display for ChainError {
             Self::BadSignature => f.write_str("an authority has the issuer's name, but not the key that signed"),
             Self::Expired => f.write_str("a certificate of the chain is expired"),
             Self::NotYetValid => f.write_str("a certificate of the chain is not valid yet"),
-            Self::SigningCertificate => {
-                f.write_str("a signing certificate of the chain breaks its rules (cA, keyCertSign, path length, id without a path)")
+            Self::SigningCertificate => f.write_str(
+                "a signing certificate of the chain breaks its rules (cA, keyCertSign, path length, id without a path)",
+            ),
+            Self::NameConstraint => {
+                f.write_str("a name constraint of the chain forbids a name, or cannot be processed")
             }
-            Self::NameConstraint => f.write_str("a name constraint of the chain forbids a name, or cannot be processed"),
             Self::CriticalExtension => f.write_str("a critical extension of the chain is not known"),
             Self::UnsupportedAlgorithm => f.write_str("a signature algorithm of the chain is not supported"),
             Self::ExtendedKeyUsage => f.write_str("extended key usage of the chain lacks clientAuth"),
-            Self::TooLong => write!(f, "the chain has more than {MAX_INTERMEDIATES} certificates beside the leaf, or too large ones"),
-            Self::TooMuchWork => write!(f, "more than {MAX_SIGNATURE_CHECKS} signatures would have to be checked"),
+            Self::TooLong => write!(
+                f,
+                "the chain has more than {MAX_INTERMEDIATES} certificates beside the leaf, or too large ones"
+            ),
+            Self::TooMuchWork => write!(
+                f,
+                "more than {MAX_SIGNATURE_CHECKS} signatures would have to be checked"
+            ),
             Self::Unreadable => f.write_str("a certificate of the chain cannot be read"),
         }
     }

@@ -39,7 +39,9 @@ impl Relationship {
 
     /// Whether an id of the trust domain is covered.
     pub(crate) fn covers(&self, id: &SpiffeId) -> bool {
-        self.scope.as_ref().is_none_or(|scope| scope.iter().any(|pattern| pattern.matches(id)))
+        self.scope
+            .as_ref()
+            .is_none_or(|scope| scope.iter().any(|pattern| pattern.matches(id)))
     }
 
     pub(crate) fn has_expired(&self, now: Timestamp) -> bool {

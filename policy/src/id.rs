@@ -94,7 +94,10 @@ impl SpiffeId {
             check_path(path)?;
         }
         let text = std::str::from_utf8(text).map_err(|_| SpiffeIdError::PathByte { byte: 0xff })?;
-        Ok(Self { text: text.into(), trust_domain })
+        Ok(Self {
+            text: text.into(),
+            trust_domain,
+        })
     }
 
     /// The trust domain that the ID belongs to.
@@ -114,7 +117,7 @@ impl SpiffeId {
     }
 
     /// The segments of the path, none of them empty.
-    pub fn segments(&self) -> impl Iterator<Item = &str> {
+    pub fn segments(&self) -> impl Iterator<Item = &str> + Clone {
         self.path().split('/').skip(1)
     }
 }
@@ -193,7 +196,11 @@ struct Shown(u8);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_ascii_graphic() { write!(f, "`{}`", char::from(self.0)) } else { write!(f, "byte 0x{:02x}", self.0) }
+        if self.0.is_ascii_graphic() {
+            write!(f, "`{}`", char::from(self.0))
+        } else {
+            write!(f, "byte 0x{:02x}", self.0)
+        }
     }
 }
 
@@ -265,7 +272,10 @@ impl IdPattern {
         };
         // A leaf's path is never empty (X509-SVID 5.2), so such a pattern would be a rule that never matches.
         let path = path.ok_or(PatternError::NoPath)?;
-        Ok(Self { trust_domain, segments: Self::path_segments(path)? })
+        Ok(Self {
+            trust_domain,
+            segments: Self::path_segments(path)?,
+        })
     }
 
     /// Reads the path part alone, as a relationship's scope has it: `/ns/billing/**`.
@@ -278,14 +288,19 @@ impl IdPattern {
         if segments.captures().next().is_some() {
             return Err(PatternError::CaptureInScope);
         }
-        Ok(Self { trust_domain: Some(trust_domain.clone()), segments })
+        Ok(Self {
+            trust_domain: Some(trust_domain.clone()),
+            segments,
+        })
     }
 
     fn path_segments(path: &str) -> Result<Segments, PatternError> {
         if path.is_empty() {
             return Err(SpiffeIdError::TrailingSlash.into());
         }
-        Segments::parse(path, |literal| Ok(check_segment(literal.as_bytes()).map(|()| literal.into())?))
+        Segments::parse(path, |literal| {
+            Ok(check_segment(literal.as_bytes()).map(|()| literal.into())?)
+        })
     }
 
     /// The trust domain that the pattern names, or none where it is `*`.
@@ -352,14 +367,22 @@ mod tests {
             let in_trust_domain = [b"spiffe://a".as_slice(), &[byte], b"b/c"].concat();
             // A slash ends the trust domain and begins the path `b/c`.
             let expected = is_trust_domain_byte(byte) || byte == b'/';
-            assert_eq!(SpiffeId::parse(&in_trust_domain).is_ok(), expected, "trust domain, byte 0x{byte:02x}");
+            assert_eq!(
+                SpiffeId::parse(&in_trust_domain).is_ok(),
+                expected,
+                "trust domain, byte 0x{byte:02x}"
+            );
 
             let in_path = [b"spiffe://td/a".as_slice(), &[byte], b"b"].concat();
             let expected = byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
             assert_eq!(SpiffeId::parse(&in_path).is_ok(), expected, "path, byte 0x{byte:02x}");
 
             let in_scheme = [b"spi".as_slice(), &[byte], b"fe://td/a"].concat();
-            assert_eq!(SpiffeId::parse(&in_scheme).is_ok(), byte == b'f', "scheme, byte 0x{byte:02x}");
+            assert_eq!(
+                SpiffeId::parse(&in_scheme).is_ok(),
+                byte == b'f',
+                "scheme, byte 0x{byte:02x}"
+            );
         }
     }
 
@@ -422,9 +445,22 @@ mod tests {
     #[test]
     fn patterns_that_say_nothing_clear_are_refused() {
         for text in [
-            "/ns/shop", "*", "**", "spiffe://td", "spiffe://td/", "spiffe://**/a", "spiffe://t*/a", "spiffe://td/a*",
-            "spiffe://td/**/a", "spiffe://td/{}", "spiffe://td/{a", "spiffe://td/{a}b", "spiffe://td/a b",
-            "spiffe://td/../a", "spiffe://td/a//b", "spiffe://{td}/a",
+            "/ns/shop",
+            "*",
+            "**",
+            "spiffe://td",
+            "spiffe://td/",
+            "spiffe://**/a",
+            "spiffe://t*/a",
+            "spiffe://td/a*",
+            "spiffe://td/**/a",
+            "spiffe://td/{}",
+            "spiffe://td/{a",
+            "spiffe://td/{a}b",
+            "spiffe://td/a b",
+            "spiffe://td/../a",
+            "spiffe://td/a//b",
+            "spiffe://{td}/a",
         ] {
             assert!(IdPattern::parse(text).is_err(), "{text}");
         }

@@ -1,18 +1,51 @@
-//! Who a peer is, and what it may do: verification of X.509-SVIDs and decisions on requests, without any I/O.
+//! Who a peer is, and what it may do: verification of X.509-SVIDs and decisions on requests.
+//!
+//! The crate answers three questions, each with a type that can only be had by the answer:
+//!
+//! 1. Is this document good? [`Configuration::compile`] gives a [`Configuration`], or every mistake in it.
+//! 2. Who is this peer? [`svid::verify`] gives an [`Svid`], or the one reason why not.
+//! 3. What may it do? [`RuleSet::specialise`] gives its [`Grants`], and [`Grants::decide`] a [`Decision`] for each
+//!    request.
+//!
+//! It is pure: no host, no clock, no log, no I/O. Time is an argument.
 
 #![forbid(unsafe_code)]
 
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
+mod compile;
+mod condition;
+mod decide;
+mod document;
 pub mod federation;
+mod grants;
+mod host;
 pub mod id;
 mod json;
 mod name_constraints;
 pub mod path;
 pub mod pattern;
-pub mod reason;
+mod read;
+mod reason;
+mod rule;
+mod ruleset;
 pub mod signature;
 pub mod svid;
+mod trie;
 
+pub use bundle::{Bundle, BundleSet};
+pub use compile::Configuration;
+pub use condition::Headers;
+pub use decide::{Decision, DryRun, HttpRequest, Request};
+pub use document::{Chain, Effect, Format, Listener, MAX_DOCUMENT_BYTES, Mode, Xfcc};
+pub use federation::{Relationship, Relationships};
+pub use grants::Grants;
 pub use id::{SpiffeId, SpiffeIdError, TrustDomain};
+pub use jiff::Timestamp;
+pub use json::JsonError;
+pub use read::{CompileError, Mistake};
+pub use reason::Reason;
+pub use ruleset::{Needs, RuleSet};
+pub use signature::ALGORITHMS;
+pub use svid::{ChainCheck, Svid, SvidError};

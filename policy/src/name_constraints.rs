@@ -36,7 +36,10 @@ impl UriConstraints {
         let (permitted, other_permitted) = split_subtrees(constraints.permitted_subtrees)?;
         let (excluded, other_excluded) = split_subtrees(constraints.excluded_subtrees)?;
         let permitted = (!permitted.is_empty()).then_some(permitted);
-        let rest = NameConstraints { permitted_subtrees: other_permitted, excluded_subtrees: other_excluded };
+        let rest = NameConstraints {
+            permitted_subtrees: other_permitted,
+            excluded_subtrees: other_excluded,
+        };
         Ok((Self { permitted, excluded }, encode(&rest)?))
     }
 
@@ -46,9 +49,14 @@ impl UriConstraints {
             return true;
         }
         // NC-6: RFC 5280 has no form for addresses, and a name without a host cannot be shown to be inside anything.
-        let Some(host) = host(uri).filter(|host| !looks_like_address(host)) else { return false };
+        let Some(host) = host(uri).filter(|host| !looks_like_address(host)) else {
+            return false;
+        };
         !self.excluded.iter().any(|base| is_inside(host, base))
-            && self.permitted.as_ref().is_none_or(|bases| bases.iter().any(|base| is_inside(host, base)))
+            && self
+                .permitted
+                .as_ref()
+                .is_none_or(|bases| bases.iter().any(|base| is_inside(host, base)))
     }
 }
 
@@ -103,7 +111,9 @@ fn host(uri: &str) -> Option<&str> {
     if host_and_port.starts_with('[') {
         return Some(host_and_port);
     }
-    let host = host_and_port.split_once(':').map_or(host_and_port, |(host, _port)| host);
+    let host = host_and_port
+        .split_once(':')
+        .map_or(host_and_port, |(host, _port)| host);
     (!host.is_empty()).then_some(host)
 }
 
@@ -118,7 +128,11 @@ fn is_inside(host: &str, base: &str) -> bool {
     }
     let host = host.to_ascii_lowercase();
     let base = base.to_ascii_lowercase();
-    if base.starts_with('.') { host.len() > base.len() && host.ends_with(&base) } else { host == base }
+    if base.starts_with('.') {
+        host.len() > base.len() && host.ends_with(&base)
+    } else {
+        host == base
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +142,11 @@ mod tests {
     fn allows(permitted: &[&str], excluded: &[&str], uri: &str) -> bool {
         let list = |bases: &[&str]| bases.iter().map(|&base| base.to_owned()).collect::<Vec<_>>();
         let permitted = (!permitted.is_empty()).then(|| list(permitted));
-        UriConstraints { permitted, excluded: list(excluded) }.allow(uri)
+        UriConstraints {
+            permitted,
+            excluded: list(excluded),
+        }
+        .allow(uri)
     }
 
     #[test]
@@ -153,7 +171,13 @@ mod tests {
 
     #[test]
     fn addresses_and_names_without_host_are_outside_any_constraint() {
-        for uri in ["spiffe://1.2.3.4/w", "http://[::1]/", "urn:x", "spiffe:///w", "http://[fe80::1%25.example.com]:16/"] {
+        for uri in [
+            "spiffe://1.2.3.4/w",
+            "http://[::1]/",
+            "urn:x",
+            "spiffe:///w",
+            "http://[fe80::1%25.example.com]:16/",
+        ] {
             assert!(!allows(&[""], &[], uri), "{uri}");
             assert!(!allows(&[], &["x.example"], uri), "{uri}");
         }

@@ -83,7 +83,15 @@ impl<'a> RequestPath<'a> {
         let trimmed = path.strip_suffix(b"/").unwrap_or(path);
         if !path.is_empty() {
             let mut segments = trimmed.split(|byte| *byte == b'/');
-            segments.try_for_each(|segment| check_segment(Segment { raw: segment }, reading))?;
+            segments.try_for_each(|segment| {
+                check_segment(
+                    Segment {
+                        raw: segment,
+                        escaped: true,
+                    },
+                    reading,
+                )
+            })?;
         }
         Ok(Self { raw: trimmed })
     }
@@ -91,7 +99,9 @@ impl<'a> RequestPath<'a> {
     pub(crate) fn segments(self) -> impl Iterator<Item = Segment<'a>> + Clone {
         // `split` yields one empty piece for an empty path; `/` has no segments.
         let raw = self.raw;
-        raw.split(|byte| *byte == b'/').map(|raw| Segment { raw }).filter(move |_| !raw.is_empty())
+        raw.split(|byte| *byte == b'/')
+            .map(|raw| Segment { raw, escaped: true })
+            .filter(move |_| !raw.is_empty())
     }
 }
 
@@ -99,9 +109,19 @@ impl<'a> RequestPath<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment<'a> {
     raw: &'a [u8],
+    /// A `%` begins an escape. Not so in a compiled pattern, where it stands for itself.
+    escaped: bool,
 }
 
-impl Segment<'_> {
+impl<'a> Segment<'a> {
+    /// A segment that has no escapes: of a SPIFFE ID, or of a pattern once compiled.
+    pub(crate) fn literal(text: &'a str) -> Self {
+        Self {
+            raw: text.as_bytes(),
+            escaped: false,
+        }
+    }
+
     pub(crate) fn is_empty(self) -> bool {
         self.raw.is_empty()
     }
@@ -111,7 +131,7 @@ impl Segment<'_> {
         let mut rest = self.raw.iter();
         std::iter::from_fn(move || {
             let byte = *rest.next()?;
-            if byte != b'%' {
+            if byte != b'%' || !self.escaped {
                 return Some(byte);
             }
             // Broken escapes were refused when the path was read.
@@ -155,7 +175,10 @@ fn check_escapes(raw: &[u8]) -> Result<(), PathError> {
     while let Some(byte) = bytes.next() {
         if *byte == b'%' {
             let digits = [bytes.next(), bytes.next()];
-            if !digits.iter().all(|digit| digit.is_some_and(|digit| hex(*digit).is_some())) {
+            if !digits
+                .iter()
+                .all(|digit| digit.is_some_and(|digit| hex(*digit).is_some()))
+            {
                 return Err(PathError::BrokenEscape);
             }
         }
@@ -229,7 +252,11 @@ impl Utf8 {
     }
 
     fn finish(self) -> Result<(), PathError> {
-        if self.length == 0 { Ok(()) } else { Err(PathError::NotUtf8) }
+        if self.length == 0 {
+            Ok(())
+        } else {
+            Err(PathError::NotUtf8)
+        }
     }
 }
 
@@ -253,7 +280,12 @@ impl PathPattern {
         }
         let path = path.strip_suffix('/').unwrap_or(path);
         if path.is_empty() {
-            return Ok(Self { segments: Segments { list: Vec::new(), rest: false } });
+            return Ok(Self {
+                segments: Segments {
+                    list: Vec::new(),
+                    rest: false,
+                },
+            });
         }
         let segments = Segments::parse(path, |literal| literal_segment(literal, reading))?;
         Ok(Self { segments })
@@ -268,7 +300,10 @@ impl fmt::Display for PathPattern {
 
 /// A literal is written escaped or in plain UTF-8; what is compared is what it stands for.
 fn literal_segment(text: &str, reading: PathReading) -> Result<Box<str>, PatternError> {
-    let segment = Segment { raw: text.as_bytes() };
+    let segment = Segment {
+        raw: text.as_bytes(),
+        escaped: true,
+    };
     if segment.is_empty() {
         return Err(PatternError::UnreachablePath(PathError::EmptySegment));
     }
@@ -356,7 +391,15 @@ mod tests {
         assert_eq!(bytes("/a//b"), Ok(vec![b"a".to_vec(), vec![], b"b".to_vec()]));
         assert_eq!(bytes("/%2561"), Ok(vec![b"%61".to_vec()]));
         assert_eq!(bytes("/%ff"), Ok(vec![vec![0xff]]));
-        for path in ["/a/../b", "/a/..%2fb", "/a%2f..%2fb", "/a%5c..", "/..;x", "/%2e", "/a\\..\\b"] {
+        for path in [
+            "/a/../b",
+            "/a/..%2fb",
+            "/a%2f..%2fb",
+            "/a%5c..",
+            "/..;x",
+            "/%2e",
+            "/a\\..\\b",
+        ] {
             assert_eq!(bytes(path), Err(PathError::DotSegment), "{path}");
         }
         assert_eq!(bytes("/a%00"), Err(PathError::ControlByte));
@@ -366,7 +409,9 @@ mod tests {
     #[test]
     fn pattern_that_no_request_can_match_is_refused() {
         let parse = |text| PathPattern::parse(text, PathReading::Strict);
-        for text in ["a", "/a//b", "/a/../b", "/a%2fb", "/a;b", "/a/**/b", "/a*", "/a?b", "/a b", "/%zz"] {
+        for text in [
+            "a", "/a//b", "/a/../b", "/a%2fb", "/a;b", "/a/**/b", "/a*", "/a?b", "/a b", "/%zz",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("/caf%C3%A9/"), parse("/café"));

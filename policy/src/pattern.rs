@@ -65,9 +65,19 @@ impl Segments {
         if !segment.contains(['{', '}']) {
             return literal(segment).map(SegmentPattern::Literal);
         }
-        let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or(PatternError::Capture)?;
-        let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        if valid { Ok(SegmentPattern::Capture(name.into())) } else { Err(PatternError::Capture) }
+        let name = segment
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            .ok_or(PatternError::Capture)?;
+        let valid = !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if valid {
+            Ok(SegmentPattern::Capture(name.into()))
+        } else {
+            Err(PatternError::Capture)
+        }
     }
 
     /// The names captured, in order, with repetitions.
@@ -184,12 +194,12 @@ impl From<SpiffeIdError> for PatternError {
 impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoTrustDomain => {
-                f.write_str("pattern names no trust domain (write `spiffe://TRUST-DOMAIN/...`, or `spiffe://*/...` for any)")
-            }
-            Self::NoPath => {
-                f.write_str("pattern has no path, which every X.509-SVID has (write `/**` behind the trust domain for all of it)")
-            }
+            Self::NoTrustDomain => f.write_str(
+                "pattern names no trust domain (write `spiffe://TRUST-DOMAIN/...`, or `spiffe://*/...` for any)",
+            ),
+            Self::NoPath => f.write_str(
+                "pattern has no path, which every X.509-SVID has (write `/**` behind the trust domain for all of it)",
+            ),
             Self::NoLeadingSlash => f.write_str("pattern does not begin with `/`"),
             Self::Id(error) => write!(f, "{error}"),
             Self::RestNotFinal => f.write_str("`**` stands before the end (it is any rest, so it can only be last)"),

@@ -14,30 +14,97 @@ pub const MIN_RSA_BITS: usize = 2048;
 
 /// Every algorithm on the list.
 pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
-    &Algorithm { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA256, verify: p256::<Sha256> },
-    &Algorithm { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA384, verify: p256::<Sha384> },
-    &Algorithm { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA512, verify: p256::<Sha512> },
-    &Algorithm { key: alg_id::ECDSA_P384, signature: alg_id::ECDSA_SHA256, verify: p384::<Sha256> },
-    &Algorithm { key: alg_id::ECDSA_P384, signature: alg_id::ECDSA_SHA384, verify: p384::<Sha384> },
-    &Algorithm { key: alg_id::ECDSA_P384, signature: alg_id::ECDSA_SHA512, verify: p384::<Sha512> },
-    &Algorithm { key: alg_id::ECDSA_P521, signature: alg_id::ECDSA_SHA256, verify: p521::<Sha256> },
-    &Algorithm { key: alg_id::ECDSA_P521, signature: alg_id::ECDSA_SHA384, verify: p521::<Sha384> },
-    &Algorithm { key: alg_id::ECDSA_P521, signature: alg_id::ECDSA_SHA512, verify: p521::<Sha512> },
-    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PKCS1_SHA256, verify: pkcs1::<rsa::sha2::Sha256> },
-    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PKCS1_SHA384, verify: pkcs1::<rsa::sha2::Sha384> },
-    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PKCS1_SHA512, verify: pkcs1::<rsa::sha2::Sha512> },
-    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PSS_SHA256, verify: pss::<rsa::sha2::Sha256> },
-    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PSS_SHA384, verify: pss::<rsa::sha2::Sha384> },
-    &Algorithm { key: alg_id::RSA_ENCRYPTION, signature: alg_id::RSA_PSS_SHA512, verify: pss::<rsa::sha2::Sha512> },
-    &Algorithm { key: alg_id::ED25519, signature: alg_id::ED25519, verify: ed25519 },
+    &Algorithm {
+        key: alg_id::ECDSA_P256,
+        signature: alg_id::ECDSA_SHA256,
+        verify: p256::<Sha256>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P256,
+        signature: alg_id::ECDSA_SHA384,
+        verify: p256::<Sha384>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P256,
+        signature: alg_id::ECDSA_SHA512,
+        verify: p256::<Sha512>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P384,
+        signature: alg_id::ECDSA_SHA256,
+        verify: p384::<Sha256>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P384,
+        signature: alg_id::ECDSA_SHA384,
+        verify: p384::<Sha384>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P384,
+        signature: alg_id::ECDSA_SHA512,
+        verify: p384::<Sha512>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P521,
+        signature: alg_id::ECDSA_SHA256,
+        verify: p521::<Sha256>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P521,
+        signature: alg_id::ECDSA_SHA384,
+        verify: p521::<Sha384>,
+    },
+    &Algorithm {
+        key: alg_id::ECDSA_P521,
+        signature: alg_id::ECDSA_SHA512,
+        verify: p521::<Sha512>,
+    },
+    &Algorithm {
+        key: alg_id::RSA_ENCRYPTION,
+        signature: alg_id::RSA_PKCS1_SHA256,
+        verify: pkcs1::<rsa::sha2::Sha256>,
+    },
+    &Algorithm {
+        key: alg_id::RSA_ENCRYPTION,
+        signature: alg_id::RSA_PKCS1_SHA384,
+        verify: pkcs1::<rsa::sha2::Sha384>,
+    },
+    &Algorithm {
+        key: alg_id::RSA_ENCRYPTION,
+        signature: alg_id::RSA_PKCS1_SHA512,
+        verify: pkcs1::<rsa::sha2::Sha512>,
+    },
+    &Algorithm {
+        key: alg_id::RSA_ENCRYPTION,
+        signature: alg_id::RSA_PSS_SHA256,
+        verify: pss::<rsa::sha2::Sha256>,
+    },
+    &Algorithm {
+        key: alg_id::RSA_ENCRYPTION,
+        signature: alg_id::RSA_PSS_SHA384,
+        verify: pss::<rsa::sha2::Sha384>,
+    },
+    &Algorithm {
+        key: alg_id::RSA_ENCRYPTION,
+        signature: alg_id::RSA_PSS_SHA512,
+        verify: pss::<rsa::sha2::Sha512>,
+    },
+    &Algorithm {
+        key: alg_id::ED25519,
+        signature: alg_id::ED25519,
+        verify: ed25519,
+    },
 ];
+
+/// Public key, message, signature.
+type Verify = fn(&[u8], &[u8], &[u8]) -> Option<()>;
 
 /// One pair of key and signature algorithm.
 #[derive(Debug)]
 struct Algorithm {
     key: AlgorithmIdentifier,
     signature: AlgorithmIdentifier,
-    verify: fn(&[u8], &[u8], &[u8]) -> Option<()>,
+    verify: Verify,
 }
 
 impl SignatureVerificationAlgorithm for Algorithm {
@@ -62,7 +129,8 @@ macro_rules! ecdsa {
 
             let key = uncompressed(public_key).and_then(|point| VerifyingKey::from_sec1_bytes(point).ok())?;
             let signature = Signature::from_der(signature).ok()?;
-            key.verify_prehash(&left_padded::<D, { $field_bytes }>(message), &signature).ok()
+            key.verify_prehash(&left_padded::<D, { $field_bytes }>(message), &signature)
+                .ok()
         }
     };
 }
@@ -87,7 +155,9 @@ fn left_padded<D: Digest, const FIELD_BYTES: usize>(message: &[u8]) -> Vec<u8> {
 
 /// The crate itself refuses more than 4,096 bits and exponents above 2^33 - 1.
 fn rsa_key(public_key: &[u8]) -> Option<RsaPublicKey> {
-    RsaPublicKey::from_pkcs1_der(public_key).ok().filter(|key| key.n().bits() >= MIN_RSA_BITS)
+    RsaPublicKey::from_pkcs1_der(public_key)
+        .ok()
+        .filter(|key| key.n().bits() >= MIN_RSA_BITS)
 }
 
 fn pkcs1<D>(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()>
@@ -95,7 +165,9 @@ where
     D: rsa::sha2::Digest + rsa::pkcs8::AssociatedOid,
 {
     let signature = rsa::pkcs1v15::Signature::try_from(signature).ok()?;
-    rsa::pkcs1v15::VerifyingKey::<D>::new(rsa_key(public_key)?).verify(message, &signature).ok()
+    rsa::pkcs1v15::VerifyingKey::<D>::new(rsa_key(public_key)?)
+        .verify(message, &signature)
+        .ok()
 }
 
 fn pss<D>(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()>
@@ -103,10 +175,13 @@ where
     D: rsa::sha2::Digest + rsa::sha2::digest::FixedOutputReset,
 {
     let signature = rsa::pss::Signature::try_from(signature).ok()?;
-    rsa::pss::VerifyingKey::<D>::new(rsa_key(public_key)?).verify(message, &signature).ok()
+    rsa::pss::VerifyingKey::<D>::new(rsa_key(public_key)?)
+        .verify(message, &signature)
+        .ok()
 }
 
 fn ed25519(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
     let key = ed25519_dalek::VerifyingKey::from_bytes(public_key.try_into().ok()?).ok()?;
-    key.verify_strict(message, &ed25519_dalek::Signature::from_slice(signature).ok()?).ok()
+    key.verify_strict(message, &ed25519_dalek::Signature::from_slice(signature).ok()?)
+        .ok()
 }

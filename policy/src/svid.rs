@@ -72,8 +72,9 @@ pub fn verify(
 ) -> Result<Svid, SvidError> {
     let leaf = Leaf::parse(leaf)?;
     let trust_domain = leaf.id.trust_domain();
-    let relationship =
-        relationships.with(trust_domain).ok_or_else(|| SvidError::UnknownTrustDomain(trust_domain.clone()))?;
+    let relationship = relationships
+        .with(trust_domain)
+        .ok_or_else(|| SvidError::UnknownTrustDomain(trust_domain.clone()))?;
     if !relationship.covers(&leaf.id) {
         return Err(SvidError::OutOfScope(leaf.id));
     }
@@ -82,9 +83,11 @@ pub fn verify(
     }
     check_time(&leaf, relationship, now)?;
     let mut valid_until = match chain {
-        ChainCheck::Verify { bundles, intermediates, algorithms } => {
-            verify_chain(&leaf, bundles, relationship, intermediates, algorithms, now)?
-        }
+        ChainCheck::Verify {
+            bundles,
+            intermediates,
+            algorithms,
+        } => verify_chain(&leaf, bundles, relationship, intermediates, algorithms, now)?,
         ChainCheck::Proxy => leaf.fields.not_after,
     };
     if let Some(expires) = relationship.expires {
@@ -92,7 +95,11 @@ pub fn verify(
         let last = expires.checked_sub(SignedDuration::from_secs(1)).unwrap_or(expires);
         valid_until = valid_until.min(last);
     }
-    Ok(Svid { sha256: sha256(leaf.der), id: leaf.id, valid_until })
+    Ok(Svid {
+        sha256: sha256(leaf.der),
+        id: leaf.id,
+        valid_until,
+    })
 }
 
 /// Before the chain: it costs nothing, and "expired" is the answer that an operator needs, whatever else is wrong.
@@ -120,7 +127,9 @@ fn verify_chain(
     now: Timestamp,
 ) -> Result<Timestamp, SvidError> {
     let trust_domain = leaf.id.trust_domain();
-    let bundle = bundles.bundle(trust_domain).ok_or_else(|| SvidError::BundleMissing(trust_domain.clone()))?;
+    let bundle = bundles
+        .bundle(trust_domain)
+        .ok_or_else(|| SvidError::BundleMissing(trust_domain.clone()))?;
     if bundle.authority_count() == 0 {
         return Err(SvidError::BundleEmpty(trust_domain.clone()));
     }
@@ -133,7 +142,14 @@ fn verify_chain(
         .chain(&relationship.intermediates)
         .map(|certificate| CertificateDer::from(certificate.as_ref()))
         .collect();
-    Ok(chain::verify(leaf.der, &intermediates, bundle, algorithms, Purpose::ClientAuth, now)?)
+    Ok(chain::verify(
+        leaf.der,
+        &intermediates,
+        bundle,
+        algorithms,
+        Purpose::ClientAuth,
+        now,
+    )?)
 }
 
 /// LF-17, CA-7: whoever shows an authority's key, in its own certificate or in a leaf signed by itself, is no workload.
@@ -143,7 +159,10 @@ fn check_is_no_authority(leaf: &Leaf<'_>, bundle: &Bundle) -> Result<(), SvidErr
         .iter()
         .any(|authority| authority.der.as_ref() == leaf.der || authority.public_key == leaf.fields.public_key);
     if is_authority {
-        return Err(CertificateError::IsCa { because: "it has the key of an authority of the bundle" }.into());
+        return Err(CertificateError::IsCa {
+            because: "it has the key of an authority of the bundle",
+        }
+        .into());
     }
     Ok(())
 }
@@ -224,13 +243,23 @@ impl fmt::Display for SvidError {
             Self::Certificate(error) => write!(f, "{error}"),
             Self::UnknownTrustDomain(name) => write!(f, "no federation relationship with trust domain `{name}`"),
             Self::OutOfScope(id) => {
-                write!(f, "the relationship with `{}` does not cover `{}`", id.trust_domain(), id.path())
+                write!(
+                    f,
+                    "the relationship with `{}` does not cover `{}`",
+                    id.trust_domain(),
+                    id.path()
+                )
             }
             Self::RelationshipExpired(name) => write!(f, "the relationship with `{name}` has ended"),
             Self::NotYetValid { now, not_before } => write!(f, "svid not yet valid: {now} is before {not_before}"),
             Self::Expired { now, not_after } => write!(f, "svid expired: {now} is past {not_after}"),
             Self::LifetimeTooLong { lifetime, allowed } => {
-                write!(f, "svid lives {} s, the relationship allows {} s", lifetime.as_secs(), allowed.as_secs())
+                write!(
+                    f,
+                    "svid lives {} s, the relationship allows {} s",
+                    lifetime.as_secs(),
+                    allowed.as_secs()
+                )
             }
             Self::BundleMissing(name) => write!(f, "there is no bundle for `{name}` yet"),
             Self::BundleEmpty(name) => write!(f, "the bundle of `{name}` has no X.509 authority"),

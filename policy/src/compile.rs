@@ -1,0 +1,267 @@
+//! From a document to what runs: the whole of it, or every mistake with its place.
+//!
+//! Here stand the checks that need more than one member: names that must be unique or known, captures that must meet,
+//! rules that could never match. A rule that can never match is a mistake in a document, not a matter of taste: it is
+//! a deny that protects nothing, or an allow whose author believes that something works.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use jiff::SignedDuration;
+
+use crate::{
+    bundle::{BundleSet, SkippedKey},
+    document::{Chain, Document, Format, Listener, Mode, Xfcc, parse, read_document},
+    federation::{Relationship, Relationships},
+    id::{IdPattern, TrustDomain},
+    pattern::Segments,
+    read::{CompileError, Mistake, Place, Reader},
+    rule::Rule,
+    ruleset::{RuleSet, RuleSetBuilder},
+};
+
+/// A compiled document: everything that the filter runs on.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The document's own name for itself.
+    pub version: String,
+    /// Our own trust domain.
+    pub trust_domain: TrustDomain,
+    /// Whether decisions are enforced.
+    pub mode: Mode,
+    /// What stands behind the network filter.
+    pub listener: Listener,
+    /// Who verifies chains.
+    pub chain: Chain,
+    /// Who writes `x-forwarded-client-cert`.
+    pub xfcc: Xfcc,
+    /// Whether the upstream is told the id.
+    pub forward_id: bool,
+    /// Whether the upstream gets `x-forwarded-client-cert`, where it is ours.
+    pub forward_xfcc: bool,
+    /// How long a peer may stay silent after the handshake.
+    pub first_bytes_timeout: SignedDuration,
+    /// The bundles that the document brings.
+    pub bundles: BundleSet,
+    /// The relationships, the one with our own trust domain among them.
+    pub relationships: Relationships,
+    /// The rules.
+    pub rules: RuleSet,
+}
+
+impl Configuration {
+    /// Compiles a document.
+    ///
+    /// ```
+    /// use svidgate_policy::{Configuration, Format};
+    ///
+    /// let mistakes = Configuration::compile(br#"{"trust_domain": "Prod", "rules": []}"#, Format::Json).unwrap_err();
+    /// let texts: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    /// assert_eq!(texts[0], "trust_domain: trust domain has `P` (allowed: a-z 0-9 . - _)");
+    /// ```
+    ///
+    /// # Errors
+    /// Every mistake in the document (at most 100 of them), none of which leaves anything compiled.
+    pub fn compile(text: &[u8], format: Format) -> Result<Self, Vec<CompileError>> {
+        let json = parse(text, format).map_err(|error| vec![error])?;
+        let mut reader = Reader::default();
+        let document = read_document(&json, &mut reader);
+        drop(json);
+        if let Some(document) = &document {
+            check_trust_domains(document, &mut reader);
+            check_rules(document, &mut reader);
+        }
+        match document.map(|document| (document.trust_domain.clone(), document)) {
+            Some((Some(trust_domain), document)) if reader.count() == 0 => Ok(Self::build(trust_domain, document)),
+            _ => Err(reader.into_mistakes()),
+        }
+    }
+
+    fn build(trust_domain: TrustDomain, document: Document) -> Self {
+        let mut bundles = BundleSet::default();
+        let mut relationships = Relationships::default();
+        relationships.insert(Relationship::unlimited(trust_domain.clone()));
+        if let Some(bundle) = document.bundle {
+            bundles.insert(trust_domain.clone(), bundle);
+        }
+        for federated in document.federation {
+            if let Some(bundle) = federated.bundle {
+                bundles.insert(federated.relationship.trust_domain.clone(), bundle);
+            }
+            relationships.insert(federated.relationship);
+        }
+        let mut rules = RuleSetBuilder::new(document.paths);
+        document.rules.into_iter().for_each(|rule| rules.add(rule));
+        Self {
+            version: document.version,
+            trust_domain,
+            mode: document.mode,
+            listener: document.listener,
+            chain: document.chain,
+            xfcc: document.xfcc,
+            forward_id: document.forward_id,
+            forward_xfcc: document.forward_xfcc,
+            first_bytes_timeout: document.first_bytes_timeout,
+            bundles,
+            relationships,
+            rules: RuleSet(Arc::new(rules.finish())),
+        }
+    }
+
+    /// Keys of bundles that were meant for us and could not be used: not a mistake of the document, worth a line.
+    pub fn skipped_keys(&self) -> impl Iterator<Item = (&TrustDomain, &SkippedKey)> {
+        self.bundles
+            .iter()
+            .flat_map(|(name, bundle)| bundle.skipped().iter().map(move |skipped| (name, skipped)))
+    }
+}
+
+fn check_trust_domains(document: &Document, reader: &mut Reader) {
+    let root = Place::Root;
+    if document.bundle.is_none() && document.chain == Chain::Verify {
+        reader.note(&root.member("bundle"), Mistake::Missing);
+    }
+    let federation = root.member("federation");
+    let mut seen: BTreeSet<&TrustDomain> = document.trust_domain.iter().collect();
+    for federated in &document.federation {
+        let place = federation.item(federated.place);
+        let name = &federated.relationship.trust_domain;
+        if !seen.insert(name) {
+            let mistake = Mistake::RepeatedTrustDomain { name: name.to_string() };
+            reader.note(&place.member("trust_domain"), mistake);
+        }
+        if federated.bundle.is_none() && document.chain == Chain::Verify {
+            reader.note(&place.member("bundle"), Mistake::Missing);
+        }
+    }
+}
+
+fn check_rules(document: &Document, reader: &mut Reader) {
+    let rules = Place::Root.member("rules");
+    let mut names: HashMap<&str, usize> = HashMap::new();
+    for rule in &document.rules {
+        let place = rules.item(rule.place);
+        if !rule.name.is_empty() {
+            if let Some(first) = names.get(rule.name.as_ref()) {
+                reader.note(&place.member("name"), Mistake::RepeatedName { first: *first });
+            } else {
+                names.insert(&rule.name, rule.place);
+            }
+        }
+        // A rule that was not read whole has lost entries, so places behind them would be wrong.
+        if rule.whole {
+            let known = check_known(document, rule, reader, &place);
+            check_captures(rule, reader, &place);
+            if known {
+                check_can_match(document, rule, reader, &place);
+            }
+        }
+    }
+}
+
+/// Every trust domain that a rule names is our own or a foreign one that we have a relationship with.
+fn check_known(document: &Document, rule: &Rule, reader: &mut Reader, place: &Place<'_>) -> bool {
+    // Where our own could not be read, what would be known cannot be said.
+    let Some(own) = &document.trust_domain else {
+        return false;
+    };
+    let foreign = || {
+        document
+            .federation
+            .iter()
+            .map(|federated| &federated.relationship.trust_domain)
+    };
+    let mut all_known = true;
+    for (side, patterns) in [("from", &rule.from), ("except", &rule.except)] {
+        for (index, pattern) in patterns.iter().enumerate() {
+            let Some(name) = pattern.trust_domain() else { continue };
+            if name == own || foreign().any(|known| known == name) {
+                continue;
+            }
+            all_known = false;
+            let known = std::iter::once(own)
+                .chain(foreign())
+                .take(10)
+                .map(ToString::to_string)
+                .collect();
+            let mistake = Mistake::UnknownTrustDomain {
+                name: name.to_string(),
+                known,
+            };
+            reader.note(&place.member(side).item(index), mistake);
+        }
+    }
+    all_known
+}
+
+fn captures(segments: &Segments) -> BTreeSet<&str> {
+    segments.captures().collect()
+}
+
+/// A capture compares an id with a path, so it must be on both sides: in every `from`, and in some path of `to`.
+fn check_captures(rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
+    let from = place.member("from");
+    let in_from: BTreeSet<&str> = rule
+        .from
+        .iter()
+        .flat_map(|pattern| pattern.segments.captures())
+        .collect();
+    let paths = || rule.to.iter().flat_map(|target| target.paths.iter().flatten());
+    let in_paths: BTreeSet<&str> = paths().flat_map(|path| path.segments.captures()).collect();
+    for (index, pattern) in rule.from.iter().enumerate() {
+        for name in in_from
+            .union(&in_paths)
+            .filter(|name| !captures(&pattern.segments).contains(*name))
+        {
+            let mistake = Mistake::OneSidedCapture {
+                name: (*name).to_owned(),
+                missing_from: "this pattern",
+            };
+            reader.note(&from.item(index), mistake);
+        }
+    }
+    for name in in_from.difference(&in_paths) {
+        let mistake = Mistake::OneSidedCapture {
+            name: (*name).to_owned(),
+            missing_from: "the paths of `to`",
+        };
+        reader.note(&from, mistake);
+    }
+    for (index, pattern) in rule.except.iter().enumerate() {
+        if let Some(name) = pattern.segments.captures().next() {
+            let mistake = Mistake::OneSidedCapture {
+                name: name.to_owned(),
+                missing_from: "`to`, where an exception does not reach; use `*`",
+            };
+            reader.note(&place.member("except").item(index), mistake);
+        }
+    }
+}
+
+fn check_can_match(document: &Document, rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
+    let from = place.member("from");
+    for (index, pattern) in rule.from.iter().enumerate() {
+        if rule.except.iter().any(|except| except.covers(pattern)) {
+            reader.note(&from.item(index), Mistake::NeverMatches("`except` takes out all of it"));
+        } else if !is_in_some_scope(document, pattern) {
+            reader.note(
+                &from.item(index),
+                Mistake::NeverMatches("the relationship's scope covers none of it"),
+            );
+        }
+    }
+}
+
+fn is_in_some_scope(document: &Document, pattern: &IdPattern) -> bool {
+    let Some(name) = pattern.trust_domain() else {
+        return true;
+    };
+    let relationship = document
+        .federation
+        .iter()
+        .find(|federated| federated.relationship.trust_domain == *name);
+    let scope = relationship.and_then(|federated| federated.relationship.scope.as_ref());
+    scope.is_none_or(|scope| scope.iter().any(|covered| covered.overlaps(pattern)))
+}

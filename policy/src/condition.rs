@@ -1,0 +1,353 @@
+//! What a rule demands beside identity and path, and whether a request meets it.
+//!
+//! Answers have three values. What cannot be known (a header with two values of which one matches, a source address
+//! that cannot be read) is `Unknown`, and an unknown never helps the caller: an allow rule does not match then, a deny
+//! rule does.
+
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::{
+    document::Effect,
+    host::{Host, HostPattern},
+};
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Yes,
+    No,
+    Unknown,
+}
+
+impl Verdict {
+    /// Whether the rule applies: the doubt goes against the caller.
+    pub(crate) fn applies_to(self, effect: Effect) -> bool {
+        match (self, effect) {
+            (Self::Yes, _) | (Self::Unknown, Effect::Deny) => true,
+            (Self::No, _) | (Self::Unknown, Effect::Allow) => false,
+        }
+    }
+
+    fn from_known(known: Option<bool>) -> Self {
+        match known {
+            Some(true) => Self::Yes,
+            Some(false) => Self::No,
+            None => Self::Unknown,
+        }
+    }
+
+    fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+
+    /// All of several conditions: a plain no decides, whatever else is unknown.
+    fn all(verdicts: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self::Yes;
+        for verdict in verdicts {
+            match verdict {
+                Self::No => return Self::No,
+                Self::Unknown => all = Self::Unknown,
+                Self::Yes => {}
+            }
+        }
+        all
+    }
+}
+
+/// The headers of a request, with every value of a name.
+pub trait Headers {
+    /// Shows each value of a header; names are lower case.
+    fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8]));
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Headers for &[(N, V)] {
+    fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
+        for (known, value) in self.iter() {
+            if known.as_ref().eq_ignore_ascii_case(name.as_bytes()) {
+                show(value.as_ref());
+            }
+        }
+    }
+}
+
+/// A request, read as far as rules look at it.
+pub(crate) struct Facts<'a> {
+    pub(crate) method: Option<&'a [u8]>,
+    pub(crate) host: Option<Host<'a>>,
+    pub(crate) headers: Option<&'a dyn Headers>,
+    pub(crate) route: Option<&'a [u8]>,
+    pub(crate) port: Option<u16>,
+    pub(crate) sni: Option<Host<'a>>,
+    pub(crate) source_ip: Option<IpAddr>,
+    pub(crate) now: Timestamp,
+}
+
+/// Everything that one target of a rule demands beside the path. `None` and empty lists demand nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Conditions {
+    pub(crate) methods: Option<Vec<Box<str>>>,
+    pub(crate) hosts: Option<Vec<HostPattern>>,
+    pub(crate) routes: Option<Vec<Box<str>>>,
+    pub(crate) ports: Option<Vec<u16>>,
+    pub(crate) sni: Option<Vec<HostPattern>>,
+    pub(crate) when: When,
+}
+
+/// Conditions that hold for the rule as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct When {
+    pub(crate) headers: Vec<HeaderCondition>,
+    pub(crate) not_headers: Vec<HeaderCondition>,
+    pub(crate) source_ips: Option<Vec<IpNet>>,
+    pub(crate) not_source_ips: Option<Vec<IpNet>>,
+    pub(crate) time: Option<Vec<TimeWindow>>,
+    pub(crate) not_time: Option<Vec<TimeWindow>>,
+}
+
+impl Conditions {
+    /// Whether all of them hold.
+    pub(crate) fn verdict(&self, facts: &Facts<'_>) -> Verdict {
+        let listed = [
+            among(self.methods.as_deref(), facts.method, |wanted, found| {
+                wanted.as_bytes() == found
+            }),
+            among(self.routes.as_deref(), facts.route, |wanted, found| {
+                wanted.as_bytes() == found
+            }),
+            among(self.ports.as_deref(), facts.port, |wanted, found| *wanted == found),
+            among(self.hosts.as_deref(), facts.host, HostPattern::matches),
+            among(self.sni.as_deref(), facts.sni, HostPattern::matches),
+        ];
+        match Verdict::all(listed.into_iter()) {
+            Verdict::No => Verdict::No,
+            so_far @ (Verdict::Yes | Verdict::Unknown) => Verdict::all([so_far, self.when.verdict(facts)].into_iter()),
+        }
+    }
+
+    /// Whether nothing is demanded.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl When {
+    fn verdict(&self, facts: &Facts<'_>) -> Verdict {
+        let contains = |net: &IpNet, ip: IpAddr| net.contains(&ip);
+        let addresses = among(self.source_ips.as_deref(), facts.source_ip, contains);
+        let not_addresses = none_among(self.not_source_ips.as_deref(), facts.source_ip, contains);
+        let time = among(self.time.as_deref(), Some(facts.now), TimeWindow::contains);
+        let not_time = none_among(self.not_time.as_deref(), Some(facts.now), TimeWindow::contains);
+        let headers = self.headers.iter().map(|condition| condition.verdict(facts.headers));
+        let not_headers = self
+            .not_headers
+            .iter()
+            .map(|condition| condition.verdict(facts.headers).not());
+        Verdict::all(
+            [addresses, not_addresses, time, not_time]
+                .into_iter()
+                .chain(headers)
+                .chain(not_headers),
+        )
+    }
+
+    /// Whether any condition looks at the source address.
+    pub(crate) fn looks_at_source(&self) -> bool {
+        self.source_ips.is_some() || self.not_source_ips.is_some()
+    }
+}
+
+/// A list that is not there demands nothing.
+fn among<W, F: Copy>(wanted: Option<&[W]>, found: Option<F>, is: impl Fn(&W, F) -> bool) -> Verdict {
+    match wanted {
+        None => Verdict::Yes,
+        Some(wanted) => Verdict::from_known(found.map(|found| wanted.iter().any(|wanted| is(wanted, found)))),
+    }
+}
+
+fn none_among<W, F: Copy>(unwanted: Option<&[W]>, found: Option<F>, is: impl Fn(&W, F) -> bool) -> Verdict {
+    match unwanted {
+        None => Verdict::Yes,
+        unwanted @ Some(_) => among(unwanted, found, is).not(),
+    }
+}
+
+/// A demand on one header.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct HeaderCondition {
+    /// Lower case.
+    pub(crate) name: Box<str>,
+    pub(crate) test: HeaderTest,
+}
+
+/// What a header's values must be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HeaderTest {
+    Present,
+    Is(Box<str>),
+    Matches(Expression),
+}
+
+impl HeaderCondition {
+    /// A header with several values meets a demand when all of them do, and fails it when none does.
+    fn verdict(&self, headers: Option<&dyn Headers>) -> Verdict {
+        let Some(headers) = headers else {
+            return Verdict::Unknown;
+        };
+        let (mut matching, mut others) = (false, false);
+        headers.each_value(&self.name, &mut |value| {
+            let meets = match &self.test {
+                HeaderTest::Present => true,
+                HeaderTest::Is(wanted) => wanted.as_bytes() == value,
+                HeaderTest::Matches(expression) => expression.regex.is_match(value),
+            };
+            if meets { matching = true } else { others = true }
+        });
+        match (matching, others) {
+            (true, false) => Verdict::Yes,
+            (false, _) => Verdict::No,
+            (true, true) => Verdict::Unknown,
+        }
+    }
+}
+
+/// A regular expression over bytes that must match a whole value, in time linear in its length.
+#[derive(Clone, Debug)]
+pub(crate) struct Expression {
+    source: Box<str>,
+    regex: regex::bytes::Regex,
+}
+
+/// Largest compiled expression in bytes. Our decision: ordinary header patterns take a few KiB.
+const MAX_EXPRESSION_BYTES: usize = 64 * 1024;
+
+impl Expression {
+    pub(crate) fn parse(source: &str) -> Result<Self, regex::Error> {
+        let regex = regex::bytes::RegexBuilder::new(&format!("^(?:{source})$"))
+            .unicode(false)
+            .size_limit(MAX_EXPRESSION_BYTES)
+            .build()?;
+        // `^(?:a)b)$` is well-formed as a whole and means something else; the source must stand by itself.
+        regex::bytes::RegexBuilder::new(source)
+            .unicode(false)
+            .size_limit(MAX_EXPRESSION_BYTES)
+            .build()?;
+        Ok(Self {
+            source: source.into(),
+            regex,
+        })
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Expression {}
+
+impl Hash for Expression {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.source.hash(state);
+    }
+}
+
+/// Minutes in a day.
+pub(crate) const DAY_MINUTES: u16 = 24 * 60;
+
+/// A part of the week, in UTC. One that ends before it begins goes over midnight and belongs to the day it begins on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TimeWindow {
+    /// Monday first.
+    pub(crate) days: [bool; 7],
+    /// Minute of the day, inclusive.
+    pub(crate) from: u16,
+    /// Minute of the day, exclusive.
+    pub(crate) until: u16,
+}
+
+impl TimeWindow {
+    fn contains(&self, now: Timestamp) -> bool {
+        let minutes = now.as_second().div_euclid(60);
+        let minute = u16::try_from(minutes.rem_euclid(i64::from(DAY_MINUTES))).unwrap_or_default();
+        // 1970-01-01 was a Thursday, the fourth day of a week that begins on Monday.
+        let weekday = |day: i64| usize::try_from(day.saturating_add(3).rem_euclid(7)).unwrap_or_default();
+        let today = minutes.div_euclid(i64::from(DAY_MINUTES));
+        let on = |day| self.days.get(weekday(day)).copied().unwrap_or_default();
+        if self.from < self.until {
+            return on(today) && self.from <= minute && minute < self.until;
+        }
+        (on(today) && minute >= self.from) || (on(today.saturating_sub(1)) && minute < self.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(days: &[usize], from: u16, until: u16) -> TimeWindow {
+        let mut set = [false; 7];
+        days.iter().for_each(|day| set[*day] = true);
+        TimeWindow { days: set, from, until }
+    }
+
+    #[test]
+    fn time_windows_are_in_utc_with_an_open_end() {
+        // 2026-11-23 is a Monday.
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let office = window(&[0, 1, 2, 3, 4], 8 * 60, 18 * 60);
+        assert!(office.contains(at("2026-11-23T08:00:00Z")));
+        assert!(office.contains(at("2026-11-23T17:59:59Z")));
+        assert!(!office.contains(at("2026-11-23T18:00:00Z")));
+        assert!(!office.contains(at("2026-11-23T07:59:59Z")));
+        assert!(!office.contains(at("2026-11-22T12:00:00Z")));
+        let night = window(&[4], 22 * 60, 2 * 60);
+        assert!(night.contains(at("2026-11-27T23:00:00Z")));
+        assert!(night.contains(at("2026-11-28T01:59:00Z")));
+        assert!(!night.contains(at("2026-11-28T02:00:00Z")));
+        assert!(!night.contains(at("2026-11-28T23:00:00Z")));
+        assert!(!night.contains(at("2026-11-27T01:00:00Z")));
+    }
+
+    #[test]
+    fn header_with_mixed_values_is_unknown() {
+        let condition = HeaderCondition {
+            name: "x-env".into(),
+            test: HeaderTest::Is("prod".into()),
+        };
+        let verdict = |headers: &[(&str, &str)]| condition.verdict(Some(&headers));
+        assert_eq!(verdict(&[("x-env", "prod")]), Verdict::Yes);
+        assert_eq!(verdict(&[("x-env", "prod"), ("x-env", "prod")]), Verdict::Yes);
+        assert_eq!(verdict(&[("x-env", "prod"), ("x-env", "test")]), Verdict::Unknown);
+        assert_eq!(verdict(&[("x-env", "prod, test")]), Verdict::No);
+        assert_eq!(verdict(&[]), Verdict::No);
+        assert_eq!(condition.verdict(None), Verdict::Unknown);
+    }
+
+    #[test]
+    fn expressions_match_whole_values_only() {
+        let expression = Expression::parse("a|b").unwrap();
+        assert!(expression.regex.is_match(b"a") && expression.regex.is_match(b"b"));
+        assert!(
+            !expression.regex.is_match(b"ab")
+                && !expression.regex.is_match(b"xb")
+                && !expression.regex.is_match(b"a\n")
+        );
+        assert!(Expression::parse("a)|(b").is_err());
+        assert!(
+            Expression::parse("(?x) a # comment").is_err()
+                || !Expression::parse("(?x) a # comment").unwrap().regex.is_match(b"evil")
+        );
+        assert!(Expression::parse("((a{1000}){1000})").is_err());
+    }
+}

@@ -1,0 +1,293 @@
+//! The decision: what one principal's grants say about one request, now.
+//!
+//! The table, whole:
+//!
+//! | a deny rule matches | an allow rule matches | decision |
+//! |---|---|---|
+//! | yes | any | deny, `rule.denied` |
+//! | no | yes | allow, `rule.allowed` |
+//! | no | one that has expired | deny, `rule.expired` |
+//! | no | no | deny, `rule.none_matched` |
+//!
+//! A path that has two readings is refused before any rule is asked. Of several rules that match, the first of the
+//! document is named; their order means nothing else. Rules in a dry run are left out of the decision and tell what it
+//! would have been. There is no error: what cannot be read is denied. Nothing is allocated.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::{
+    condition::{Facts, Headers},
+    document::Effect,
+    grants::{Granted, Grants},
+    host::Host,
+    path::{PathError, RequestPath, Segment},
+    reason::Reason,
+    ruleset::{Candidate, Router, Rules, at},
+};
+
+/// What is asked for: a request, or (without `http`) a connection.
+#[derive(Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// The HTTP part; none on a TCP listener.
+    pub http: Option<HttpRequest<'a>>,
+    /// The name of the route that the proxy chose; where it has none, empty.
+    pub route: Option<&'a [u8]>,
+    /// The local port.
+    pub port: Option<u16>,
+    /// The server name of the TLS handshake; where the client sent none, empty.
+    pub sni: Option<&'a [u8]>,
+    /// The peer's address.
+    pub source_ip: Option<IpAddr>,
+}
+
+/// The HTTP part of a request, in the bytes that came.
+#[derive(Clone, Copy)]
+pub struct HttpRequest<'a> {
+    /// `:method`.
+    pub method: &'a [u8],
+    /// `:authority`.
+    pub authority: &'a [u8],
+    /// `:path`, which only a plain CONNECT has not.
+    pub path: Option<&'a [u8]>,
+    /// All headers.
+    pub headers: &'a dyn Headers,
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision<'g> {
+    /// Whether it may pass.
+    pub effect: Effect,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decided.
+    pub rule: Option<&'g str>,
+    /// What the decision would have been with the rules that are in a dry run, where that is another one.
+    pub dry_run: Option<DryRun<'g>>,
+}
+
+/// What a decision would have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DryRun<'g> {
+    /// Whether it would have passed.
+    pub effect: Effect,
+    /// The rule that would have decided.
+    pub rule: &'g str,
+}
+
+impl Decision<'_> {
+    /// A refusal that no rule made.
+    pub fn refused(reason: Reason) -> Self {
+        Self {
+            effect: Effect::Deny,
+            reason,
+            rule: None,
+            dry_run: None,
+        }
+    }
+
+    /// Whether it may pass.
+    pub fn is_allowed(&self) -> bool {
+        match self.effect {
+            Effect::Allow => true,
+            Effect::Deny => false,
+        }
+    }
+}
+
+impl Grants {
+    /// Decides a request, or a connection of a TCP listener.
+    pub fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision<'_> {
+        let rules = &*self.rules.0;
+        let (path, facts) = match read(rules, request, now) {
+            Ok(read) => read,
+            Err(reason) => return Decision::refused(reason),
+        };
+        let mut tally = Tally::default();
+        for granted in &self.granted {
+            let Some(router) = at(&rules.routers, granted.router) else {
+                continue;
+            };
+            walk(rules, router, granted, path, &facts, &mut tally);
+        }
+        tally.decision(rules)
+    }
+
+    /// Decides whether a connection in front of HTTP is worth having: whether any request could be allowed.
+    pub fn admit(&self, now: Timestamp) -> Decision<'_> {
+        let rules = &*self.rules.0;
+        let routers = || {
+            self.granted
+                .iter()
+                .filter_map(|granted| at(&rules.routers, granted.router))
+        };
+        // A rule in a dry run must see the requests that it would have allowed.
+        let until = routers()
+            .filter_map(|router| router.allows.max(router.dry_allows))
+            .max();
+        match until {
+            Some(until) if !until.is_over(now) => Decision {
+                effect: Effect::Allow,
+                reason: Reason::RuleAllowed,
+                rule: None,
+                dry_run: None,
+            },
+            Some(_) => Decision::refused(Reason::RuleExpired),
+            None => Decision::refused(Reason::RuleNoneMatched),
+        }
+    }
+}
+
+type Read<'a> = (Option<RequestPath<'a>>, Facts<'a>);
+
+/// Reads a request as far as rules look at it, and refuses what has no one reading.
+fn read<'a>(rules: &Rules, request: &Request<'a>, now: Timestamp) -> Result<Read<'a>, Reason> {
+    let mut facts = Facts {
+        method: None,
+        host: None,
+        headers: None,
+        route: request.route,
+        port: request.port,
+        // An SNI that is no host name matches no pattern, as does none at all.
+        sni: request.sni.and_then(Host::name),
+        source_ip: request.source_ip.map(|ip| ip.to_canonical()),
+        now,
+    };
+    let Some(http) = &request.http else {
+        return Ok((None, facts));
+    };
+    if http.method.is_empty() {
+        return Err(Reason::RequestMalformed);
+    }
+    if !http.authority.is_empty() {
+        facts.host = Some(Host::read(http.authority).ok_or(Reason::RequestMalformed)?);
+    }
+    facts.method = Some(http.method);
+    facts.headers = Some(http.headers);
+    let path = match http.path {
+        Some(path) => Some(RequestPath::read(path, rules.reading).map_err(path_reason)?),
+        // RFC 9110 9.3.6: a tunnel has no path, so no rule that speaks of paths is about it.
+        None if http.method == b"CONNECT" => None,
+        None => return Err(Reason::RequestMalformed),
+    };
+    Ok((path, facts))
+}
+
+fn path_reason(error: PathError) -> Reason {
+    match error {
+        PathError::NoLeadingSlash => Reason::RequestMalformed,
+        PathError::DotSegment
+        | PathError::EmptySegment
+        | PathError::EncodedSeparator
+        | PathError::Parameter
+        | PathError::BrokenEscape
+        | PathError::DoubleEscape
+        | PathError::ControlByte
+        | PathError::Fragment
+        | PathError::NotUtf8 => Reason::RequestAmbiguousPath,
+    }
+}
+
+/// Asks every rule of a router whose path matches.
+fn walk(
+    rules: &Rules,
+    router: &Router,
+    granted: &Granted,
+    path: Option<RequestPath<'_>>,
+    facts: &Facts<'_>,
+    tally: &mut Tally,
+) {
+    router
+        .anywhere
+        .iter()
+        .for_each(|candidate| tally.consider(rules, candidate, facts));
+    let Some(path) = path else { return };
+    rules
+        .paths
+        .visit(router.paths, path.segments(), &mut |candidate: &Candidate| {
+            if captures_agree(rules, candidate, granted, path) {
+                tally.consider(rules, candidate, facts);
+            }
+        });
+}
+
+/// Whether every captured segment of the path is what the id has in the same capture.
+fn captures_agree(rules: &Rules, candidate: &Candidate, granted: &Granted, path: RequestPath<'_>) -> bool {
+    let Some(captures) = at(&rules.captures, candidate.captures) else {
+        return false;
+    };
+    captures.iter().all(|(place, slot)| {
+        let segment = path.segments().nth(*place);
+        let value = granted.captures.get(*slot);
+        segment
+            .zip(value)
+            .is_some_and(|(segment, value): (Segment<'_>, _)| segment.is(value.as_bytes()))
+    })
+}
+
+/// The rules that matched so far, the first of the document of each kind.
+#[derive(Default)]
+struct Tally {
+    denies: Option<u32>,
+    allows: Option<u32>,
+    expired: Option<u32>,
+    would_deny: Option<u32>,
+    would_allow: Option<u32>,
+}
+
+impl Tally {
+    fn consider(&mut self, rules: &Rules, candidate: &Candidate, facts: &Facts<'_>) {
+        let (Some(rule), Some(conditions)) = (
+            at(&rules.rules, candidate.rule),
+            at(&rules.conditions, candidate.conditions),
+        ) else {
+            return;
+        };
+        let is_over = rule.expires.is_some_and(|expires| facts.now >= expires);
+        let first = match (rule.effect, rule.dry_run, is_over) {
+            (Effect::Deny, false, false) => &mut self.denies,
+            (Effect::Allow, false, false) => &mut self.allows,
+            (Effect::Allow, false, true) => &mut self.expired,
+            (Effect::Deny, true, false) => &mut self.would_deny,
+            (Effect::Allow, true, false) => &mut self.would_allow,
+            (Effect::Deny, _, true) | (Effect::Allow, true, true) => return,
+        };
+        // Only an earlier rule of the document could change what is known.
+        let known = first.is_some_and(|known| known <= candidate.rule);
+        if !known && (conditions.is_empty() || conditions.verdict(facts).applies_to(rule.effect)) {
+            *first = Some(candidate.rule);
+        }
+    }
+
+    /// The table at the top of this file.
+    fn decision<'g>(&self, rules: &'g Rules) -> Decision<'g> {
+        let name = |rule: u32| at(&rules.rules, rule).map(|rule| rule.name.as_ref());
+        let (effect, reason, rule) = match (self.denies, self.allows, self.expired) {
+            (Some(deny), _, _) => (Effect::Deny, Reason::RuleDenied, name(deny)),
+            (None, Some(allow), _) => (Effect::Allow, Reason::RuleAllowed, name(allow)),
+            (None, None, Some(expired)) => (Effect::Deny, Reason::RuleExpired, name(expired)),
+            (None, None, None) => (Effect::Deny, Reason::RuleNoneMatched, None),
+        };
+        let would_be = match (self.would_deny, self.would_allow) {
+            (Some(deny), _) => Some((Effect::Deny, deny)),
+            // An allow rule changes nothing where a deny rule matches.
+            (None, Some(allow)) if self.denies.is_none() => Some((Effect::Allow, allow)),
+            (None, _) => None,
+        };
+        let other = would_be.filter(|(would_be, _)| *would_be != effect);
+        let dry_run = other.and_then(|(effect, rule)| {
+            Some(DryRun {
+                effect,
+                rule: name(rule)?,
+            })
+        });
+        Decision {
+            effect,
+            reason,
+            rule,
+            dry_run,
+        }
+    }
+}

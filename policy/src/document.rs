@@ -1,0 +1,465 @@
+//! The configuration document: what its members are, and reading them from JSON or YAML.
+//!
+//! What each member means stands in the README, by example. What can be seen from one member alone is checked here;
+//! what needs two, in [`crate::compile`].
+
+use jiff::{SignedDuration, Timestamp};
+use rustls_pki_types::CertificateDer;
+
+use crate::{
+    bundle::Bundle,
+    certificate::{MAX_INTERMEDIATES, read_pem},
+    federation::Relationship,
+    id::{IdPattern, TrustDomain},
+    json::Json,
+    path::PathReading,
+    read::{CompileError, Mistake, Object, Place, Reader},
+    rule::{Rule, read_rule},
+};
+
+/// Largest document in bytes. Our decision: 100,000 ordinary rules stay under it.
+pub const MAX_DOCUMENT_BYTES: usize = 48 * 1024 * 1024;
+/// Most relationships. Our decision.
+pub(crate) const MAX_RELATIONSHIPS: usize = 10_000;
+/// Longest free text (version, owner, rule name), in bytes.
+pub(crate) const MAX_TEXT_BYTES: usize = 128;
+
+/// What a rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Effect {
+    /// What it matches may pass.
+    Allow,
+    /// What it matches may not, whatever allows it.
+    Deny,
+}
+
+impl Effect {
+    /// `allow` or `deny`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// Whether decisions are enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// They are.
+    #[default]
+    Enforce,
+    /// They are made and recorded; everything passes.
+    DryRun,
+}
+
+/// What stands behind the network filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listener {
+    /// The HTTP connection manager, and in it the HTTP filter, which decides each request.
+    #[default]
+    Http,
+    /// A TCP proxy whose clients speak first; it dials when we let the first bytes through.
+    Tcp,
+    /// A TCP proxy whose servers speak first; it dials after the handshake.
+    TcpServerFirst,
+}
+
+impl Listener {
+    /// Whether there are requests, or connections only.
+    pub fn has_requests(self) -> bool {
+        match self {
+            Self::Http => true,
+            Self::Tcp | Self::TcpServerFirst => false,
+        }
+    }
+}
+
+/// Who verifies the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chain {
+    /// We do.
+    #[default]
+    Verify,
+    /// The proxy does, with the bundle of the leaf's trust domain.
+    Proxy,
+}
+
+/// Who writes `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Xfcc {
+    /// Perhaps the client: it is not read.
+    #[default]
+    Ignore,
+    /// This listener (`SANITIZE_SET`): `Cert` and `Chain` of its last element may be read.
+    Own,
+}
+
+/// A document, member by member. Rules keep their place in the list for messages.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) version: String,
+    pub(crate) trust_domain: Option<TrustDomain>,
+    pub(crate) mode: Mode,
+    pub(crate) listener: Listener,
+    pub(crate) chain: Chain,
+    pub(crate) xfcc: Xfcc,
+    pub(crate) forward_id: bool,
+    pub(crate) forward_xfcc: bool,
+    pub(crate) first_bytes_timeout: SignedDuration,
+    pub(crate) paths: PathReading,
+    pub(crate) bundle: Option<Bundle>,
+    pub(crate) federation: Vec<Federated>,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// One entry of `federation`.
+#[derive(Debug)]
+pub(crate) struct Federated {
+    pub(crate) place: usize,
+    pub(crate) relationship: Relationship,
+    pub(crate) bundle: Option<Bundle>,
+}
+
+const FIELDS: &[&str] = &[
+    "version",
+    "trust_domain",
+    "mode",
+    "listener",
+    "chain",
+    "xfcc",
+    "forward_id",
+    "forward_xfcc",
+    "first_bytes_timeout",
+    "paths",
+    "bundle",
+    "federation",
+    "rules",
+];
+const RELATIONSHIP_FIELDS: &[&str] = &[
+    "trust_domain",
+    "bundle",
+    "intermediates",
+    "scope",
+    "svid_max_lifetime",
+    "expires",
+    "owner",
+];
+
+/// Which language a document is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As Envoy hands it over.
+    Json,
+    /// As people keep it in files.
+    #[cfg(feature = "yaml")]
+    Yaml,
+}
+
+/// Reads the whole tree, or says why there is none.
+pub(crate) fn parse(text: &[u8], format: Format) -> Result<Json, CompileError> {
+    let whole = |mistake| CompileError {
+        place: String::new(),
+        mistake,
+    };
+    if text.len() > MAX_DOCUMENT_BYTES {
+        return Err(whole(Mistake::TooLarge {
+            bytes: text.len(),
+            bound: MAX_DOCUMENT_BYTES,
+        }));
+    }
+    let parsed = match format {
+        Format::Json => Json::parse(text),
+        #[cfg(feature = "yaml")]
+        Format::Yaml => {
+            let text = std::str::from_utf8(text).map_err(|error| whole(Mistake::Syntax(error.to_string())))?;
+            Json::parse_yaml(text)
+        }
+    };
+    parsed.map_err(|error| whole(Mistake::Syntax(error.to_string())))
+}
+
+/// Reads what can be read; mistakes are with the reader.
+pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document> {
+    let root = Place::Root;
+    let object = reader.object(json, &root, FIELDS, &["authorities", "revoked", "revocations"])?;
+    let trust_domain = object.required("trust_domain", reader, &root);
+    let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &root.member("trust_domain")));
+    let paths = read_paths(reader, object);
+    let listener = read_listener(reader, object);
+    Some(Document {
+        version: read_text(reader, object, "version", &root).unwrap_or_default(),
+        mode: read_word(
+            reader,
+            object,
+            "mode",
+            &["enforce", "dry_run"],
+            &[Mode::Enforce, Mode::DryRun],
+        ),
+        listener,
+        chain: read_word(
+            reader,
+            object,
+            "chain",
+            &["verify", "proxy"],
+            &[Chain::Verify, Chain::Proxy],
+        ),
+        xfcc: read_word(reader, object, "xfcc", &["ignore", "own"], &[Xfcc::Ignore, Xfcc::Own]),
+        forward_id: read_flag(reader, object, "forward_id"),
+        forward_xfcc: read_flag(reader, object, "forward_xfcc"),
+        first_bytes_timeout: read_timeout(reader, object),
+        paths,
+        bundle: object
+            .optional("bundle")
+            .and_then(|json| read_bundle(reader, json, &root.member("bundle"))),
+        federation: read_federation(reader, object),
+        rules: read_rules(reader, object, paths, listener),
+        trust_domain,
+    })
+}
+
+fn read_word<T: Copy + Default>(
+    reader: &mut Reader,
+    object: Object<'_>,
+    name: &str,
+    words: &'static [&'static str],
+    values: &[T],
+) -> T {
+    let value = object
+        .optional(name)
+        .and_then(|json| reader.word(json, &Place::Root.member(name), words, values));
+    value.unwrap_or_default()
+}
+
+fn read_paths(reader: &mut Reader, object: Object<'_>) -> PathReading {
+    read_word(
+        reader,
+        object,
+        "paths",
+        &["strict", "lenient"],
+        &[PathReading::Strict, PathReading::Lenient],
+    )
+}
+
+fn read_listener(reader: &mut Reader, object: Object<'_>) -> Listener {
+    let values = [Listener::Http, Listener::Tcp, Listener::TcpServerFirst];
+    read_word(
+        reader,
+        object,
+        "listener",
+        &["http", "tcp", "tcp_server_first"],
+        &values,
+    )
+}
+
+fn read_flag(reader: &mut Reader, object: Object<'_>, name: &str) -> bool {
+    object
+        .optional(name)
+        .and_then(|json| reader.flag(json, &Place::Root.member(name)))
+        .unwrap_or_default()
+}
+
+/// A peer that finishes the handshake and stays silent is held until this is over.
+const FIRST_BYTES_TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
+
+fn read_timeout(reader: &mut Reader, object: Object<'_>) -> SignedDuration {
+    let place = Place::Root.member("first_bytes_timeout");
+    let read = object
+        .optional("first_bytes_timeout")
+        .and_then(|json| read_duration(reader, json, &place));
+    read.unwrap_or(FIRST_BYTES_TIMEOUT)
+}
+
+pub(crate) fn read_text(reader: &mut Reader, object: Object<'_>, name: &str, place: &Place<'_>) -> Option<String> {
+    let json = object.optional(name)?;
+    reader.parsed(json, &place.member(name), |text| {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(Mistake::TooLarge {
+                bytes: text.len(),
+                bound: MAX_TEXT_BYTES,
+            });
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Mistake::Expected("text without control characters"));
+        }
+        Ok(text.to_owned())
+    })
+}
+
+pub(crate) fn read_duration(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<SignedDuration> {
+    reader.parsed(json, place, |text| {
+        parse_duration(text).ok_or(Mistake::Expected(
+            "a whole number with unit s, m, h or d, like `90s` or `24h`",
+        ))
+    })
+}
+
+fn parse_duration(text: &str) -> Option<SignedDuration> {
+    let split = text.len().checked_sub(1)?;
+    let (number, unit) = text.split_at_checked(split)?;
+    let seconds_each = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: i64 = number.parse().ok().filter(|number| digits && *number > 0)?;
+    Some(SignedDuration::from_secs(number.checked_mul(seconds_each)?))
+}
+
+pub(crate) fn read_time(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Timestamp> {
+    reader.parsed(json, place, |text| {
+        text.parse()
+            .map_err(|_| Mistake::Expected("a time like `2027-01-31T00:00:00Z`"))
+    })
+}
+
+fn read_trust_domain(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<TrustDomain> {
+    reader.parsed(json, place, |text| TrustDomain::parse(text).map_err(Mistake::Id))
+}
+
+fn read_bundle(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Bundle> {
+    let object = reader.object(json, place, &["inline"], &["endpoint"])?;
+    let inline = object.required("inline", reader, place)?;
+    Bundle::from_json(inline)
+        .map_err(|error| reader.note(&place.member("inline"), Mistake::Bundle(error)))
+        .ok()
+}
+
+fn read_federation(reader: &mut Reader, object: Object<'_>) -> Vec<Federated> {
+    let Some(json) = object.optional("federation") else {
+        return Vec::new();
+    };
+    let place = Place::Root.member("federation");
+    let entries = json.as_array().map_or(0, <[_]>::len);
+    if entries > MAX_RELATIONSHIPS {
+        reader.note(
+            &place,
+            Mistake::TooMany {
+                entries,
+                bound: MAX_RELATIONSHIPS,
+            },
+        );
+        return Vec::new();
+    }
+    let mut index = 0usize;
+    let read = reader.list_or_none(json, &place, |reader, json, place| {
+        let federated = read_relationship(reader, json, place, index);
+        index = index.saturating_add(1);
+        federated
+    });
+    read.unwrap_or_default()
+}
+
+fn read_relationship(reader: &mut Reader, json: &Json, at: &Place<'_>, place: usize) -> Option<Federated> {
+    let object = reader.object(json, at, RELATIONSHIP_FIELDS, &["max_staleness"])?;
+    let trust_domain = object.required("trust_domain", reader, at);
+    let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &at.member("trust_domain")));
+    let bundle = object
+        .optional("bundle")
+        .and_then(|json| read_bundle(reader, json, &at.member("bundle")));
+    let lifetime = object.optional("svid_max_lifetime");
+    let svid_max_lifetime = lifetime.and_then(|json| read_duration(reader, json, &at.member("svid_max_lifetime")));
+    let expires = object
+        .optional("expires")
+        .and_then(|json| read_time(reader, json, &at.member("expires")));
+    let owner = read_text(reader, object, "owner", at);
+    let intermediates = read_intermediates(reader, object, at);
+    // Without its trust domain nothing can be said about a scope.
+    let trust_domain = trust_domain?;
+    let scope = object.optional("scope").and_then(|json| {
+        reader.list(json, &at.member("scope"), |reader, json, place| {
+            let parse = |text: &str| IdPattern::parse_scope(text, &trust_domain).map_err(Mistake::Pattern);
+            reader.parsed(json, place, parse)
+        })
+    });
+    let relationship = Relationship {
+        trust_domain,
+        scope,
+        svid_max_lifetime,
+        expires,
+        owner,
+        intermediates,
+    };
+    Some(Federated {
+        place,
+        relationship,
+        bundle,
+    })
+}
+
+fn read_intermediates(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> Vec<CertificateDer<'static>> {
+    let Some(json) = object.optional("intermediates") else {
+        return Vec::new();
+    };
+    let place = at.member("intermediates");
+    let texts = reader.list(json, &place, |reader, json, place| {
+        reader.parsed(json, place, |pem| {
+            read_pem(pem.as_bytes()).map_err(Mistake::Certificate)
+        })
+    });
+    let certificates: Vec<_> = texts.unwrap_or_default().into_iter().flatten().collect();
+    if certificates.len() > MAX_INTERMEDIATES {
+        reader.note(
+            &place,
+            Mistake::TooMany {
+                entries: certificates.len(),
+                bound: MAX_INTERMEDIATES,
+            },
+        );
+    }
+    certificates
+}
+
+fn read_rules(reader: &mut Reader, object: Object<'_>, paths: PathReading, listener: Listener) -> Vec<Rule> {
+    let Some(json) = object.required("rules", reader, &Place::Root) else {
+        return Vec::new();
+    };
+    let mut index = 0usize;
+    let read = reader.list_or_none(json, &Place::Root.member("rules"), |reader, json, place| {
+        let rule = read_rule(reader, json, place, index, paths, listener);
+        index = index.saturating_add(1);
+        rule
+    });
+    read.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_one_unit() {
+        for (text, seconds) in [
+            ("90s", Some(90)),
+            ("5m", Some(300)),
+            ("24h", Some(86_400)),
+            ("7d", Some(604_800)),
+        ] {
+            assert_eq!(
+                parse_duration(text).map(|duration| duration.as_secs()),
+                seconds,
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "s",
+            "0s",
+            "-1s",
+            "+1s",
+            "1",
+            "1.5h",
+            "1w",
+            "1h30m",
+            " 1s",
+            "99999999999999999999s",
+            "9223372036854775807d",
+            "1µ",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! Reading a document so that every mistake in it is found at once, each with its place and what would be right.
+//!
+//! A typed `serde` stops at the first mistake. Here the tree is walked by hand: a reader that meets a mistake notes it
+//! and goes on with what it can still read. What was read beside mistakes is never used, only checked further.
+
+use std::fmt;
+
+use crate::{
+    bundle::BundleError, certificate::CertificateError, host::HostPatternError, id::SpiffeIdError, json::Json,
+    pattern::PatternError,
+};
+
+/// Where in the document something stands: `rules[3].from[0]`.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'p> {
+    Root,
+    Member(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+}
+
+impl Place<'_> {
+    pub(crate) fn member<'p>(&'p self, name: &'p str) -> Place<'p> {
+        Place::Member(self, name)
+    }
+
+    pub(crate) fn item(&self, index: usize) -> Place<'_> {
+        Place::Item(self, index)
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(Place::Root, name) => f.write_str(name),
+            Self::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// A mistake in a configuration document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileError {
+    /// Where: `rules[3].from[0]`; empty for the document as a whole.
+    pub place: String,
+    /// What.
+    pub mistake: Mistake,
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.place.is_empty() {
+            write!(f, "document: {}", self.mistake)
+        } else {
+            write!(f, "{}: {}", self.place, self.mistake)
+        }
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+/// What can be wrong in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// Not JSON or YAML at all, with line and column.
+    Syntax(String),
+    /// Too many bytes.
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bound: usize,
+    },
+    /// More entries than a bound allows.
+    TooMany {
+        /// How many.
+        entries: usize,
+        /// The bound.
+        bound: usize,
+    },
+    /// A member that does not exist.
+    UnknownField {
+        /// Those that do.
+        known: &'static [&'static str],
+    },
+    /// A member that a later version brings.
+    NotYet,
+    /// A member that must be there.
+    Missing,
+    /// Another type of value.
+    WrongType {
+        /// What would be right.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// Not one of a few words.
+    NotOneOf {
+        /// What is there.
+        found: String,
+        /// What would be right.
+        choices: &'static [&'static str],
+    },
+    /// An empty list.
+    Empty,
+    /// Not what the words say.
+    Expected(&'static str),
+    /// A trust domain or an id.
+    Id(SpiffeIdError),
+    /// An id or path pattern.
+    Pattern(PatternError),
+    /// A host pattern.
+    Host(HostPatternError),
+    /// A bundle.
+    Bundle(BundleError),
+    /// A certificate.
+    Certificate(CertificateError),
+    /// A regular expression, with the library's own words.
+    Expression(String),
+    /// A pattern names a trust domain that there is no relationship with.
+    UnknownTrustDomain {
+        /// Which.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The same trust domain twice, or our own among the foreign ones.
+    RepeatedTrustDomain {
+        /// Which.
+        name: String,
+    },
+    /// Two rules of one name.
+    RepeatedName {
+        /// The place in `rules` of the first.
+        first: usize,
+    },
+    /// A capture that only one side of a rule has.
+    OneSidedCapture {
+        /// Its name.
+        name: String,
+        /// The side that lacks it.
+        missing_from: &'static str,
+    },
+    /// A rule that no request can ever match.
+    NeverMatches(&'static str),
+}
+
+/// At most this many mistakes are reported; a document with more is another kind of document.
+pub(crate) const MAX_MISTAKES: usize = 100;
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(error) => f.write_str(error),
+            Self::TooLarge { bytes, bound } => write!(f, "{bytes} bytes (at most {bound})"),
+            Self::TooMany { entries, bound } => write!(f, "{entries} entries (at most {bound})"),
+            Self::UnknownField { known } => write!(f, "unknown field (known: {})", Quoted(known)),
+            Self::NotYet => f.write_str("not supported by this version of svidgate"),
+            Self::Missing => f.write_str("is missing"),
+            Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
+            Self::NotOneOf { found, choices } => write!(f, "`{}` is not one of {}", Escaped(found), Quoted(choices)),
+            Self::Empty => f.write_str("is an empty list (leave it out where nothing is demanded)"),
+            Self::Expected(what) => write!(f, "expected {what}"),
+            Self::Id(error) => write!(f, "{error}"),
+            Self::Pattern(error) => write!(f, "{error}"),
+            Self::Host(error) => write!(f, "{error}"),
+            Self::Bundle(error) => write!(f, "{error}"),
+            Self::Certificate(error) => write!(f, "{error}"),
+            Self::Expression(error) => write!(f, "regular expression: {error}"),
+            Self::UnknownTrustDomain { name, known } => {
+                write!(f, "unknown trust domain `{name}` (known: {})", Quoted(known))
+            }
+            Self::RepeatedTrustDomain { name } => write!(f, "trust domain `{name}` is configured already"),
+            Self::RepeatedName { first } => write!(f, "rules[{first}] has this name already"),
+            Self::OneSidedCapture { name, missing_from } => {
+                write!(
+                    f,
+                    "capture `{{{name}}}` is missing from {missing_from} (it must appear on both sides to compare)"
+                )
+            }
+            Self::NeverMatches(because) => write!(f, "can never match: {because}"),
+        }
+    }
+}
+
+/// Names in backticks, with commas.
+struct Quoted<'a, T>(&'a [T]);
+
+impl<T: AsRef<str>> fmt::Display for Quoted<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, name) in self.0.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}`{}`", name.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+/// Text of the document within a message: without control characters, and not too much of it.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .chars()
+            .take(64)
+            .try_for_each(|c| write!(f, "{}", c.escape_debug()))
+    }
+}
+
+/// Collects mistakes while a document is read.
+#[derive(Default)]
+pub(crate) struct Reader {
+    mistakes: Vec<CompileError>,
+}
+
+impl Reader {
+    pub(crate) fn note(&mut self, place: &Place<'_>, mistake: Mistake) {
+        if self.mistakes.len() < MAX_MISTAKES {
+            self.mistakes.push(CompileError {
+                place: place.to_string(),
+                mistake,
+            });
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.mistakes.len()
+    }
+
+    pub(crate) fn into_mistakes(self) -> Vec<CompileError> {
+        self.mistakes
+    }
+
+    /// An object whose members are all among `known` or `not_yet`.
+    pub(crate) fn object<'j>(
+        &mut self,
+        json: &'j Json,
+        place: &Place<'_>,
+        known: &'static [&'static str],
+        not_yet: &[&str],
+    ) -> Option<Object<'j>> {
+        let Json::Object(members) = json else {
+            self.note(
+                place,
+                Mistake::WrongType {
+                    expected: "an object",
+                    found: json.kind(),
+                },
+            );
+            return None;
+        };
+        for (name, _) in members {
+            if not_yet.contains(&name.as_str()) {
+                self.note(&place.member(name), Mistake::NotYet);
+            } else if !known.contains(&name.as_str()) {
+                let shown = Escaped(name).to_string();
+                self.note(&place.member(&shown), Mistake::UnknownField { known });
+            }
+        }
+        Some(Object { members })
+    }
+
+    pub(crate) fn string<'j>(&mut self, json: &'j Json, place: &Place<'_>) -> Option<&'j str> {
+        let text = json.as_str();
+        if text.is_none() {
+            self.note(
+                place,
+                Mistake::WrongType {
+                    expected: "a string",
+                    found: json.kind(),
+                },
+            );
+        }
+        text
+    }
+
+    pub(crate) fn flag(&mut self, json: &Json, place: &Place<'_>) -> Option<bool> {
+        if let Json::Bool(value) = json {
+            return Some(*value);
+        }
+        self.note(
+            place,
+            Mistake::WrongType {
+                expected: "true or false",
+                found: json.kind(),
+            },
+        );
+        None
+    }
+
+    /// A list with at least one entry, each read by `entry`; entries with mistakes are left out.
+    pub(crate) fn list<'j, T>(
+        &mut self,
+        json: &'j Json,
+        place: &Place<'_>,
+        entry: impl FnMut(&mut Self, &'j Json, &Place<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        if json.as_array().is_some_and(<[_]>::is_empty) {
+            self.note(place, Mistake::Empty);
+            return None;
+        }
+        self.list_or_none(json, place, entry)
+    }
+
+    /// A list that may be empty, because none is what it then says: no rules, no relationships.
+    pub(crate) fn list_or_none<'j, T>(
+        &mut self,
+        json: &'j Json,
+        place: &Place<'_>,
+        mut entry: impl FnMut(&mut Self, &'j Json, &Place<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Some(items) = json.as_array() else {
+            self.note(
+                place,
+                Mistake::WrongType {
+                    expected: "a list",
+                    found: json.kind(),
+                },
+            );
+            return None;
+        };
+        let read = items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| entry(self, item, &place.item(index)));
+        Some(read.collect())
+    }
+
+    /// A string, turned into something by a function that may fail.
+    pub(crate) fn parsed<T>(
+        &mut self,
+        json: &Json,
+        place: &Place<'_>,
+        parse: impl FnOnce(&str) -> Result<T, Mistake>,
+    ) -> Option<T> {
+        let text = self.string(json, place)?;
+        parse(text).map_err(|mistake| self.note(place, mistake)).ok()
+    }
+
+    /// One of a few words.
+    pub(crate) fn word<T: Copy>(
+        &mut self,
+        json: &Json,
+        place: &Place<'_>,
+        words: &'static [&'static str],
+        values: &[T],
+    ) -> Option<T> {
+        self.parsed(json, place, |text| {
+            let known = words
+                .iter()
+                .position(|word| *word == text)
+                .and_then(|index| values.get(index));
+            known.copied().ok_or_else(|| Mistake::NotOneOf {
+                found: text.to_owned(),
+                choices: words,
+            })
+        })
+    }
+}
+
+/// The members of an object.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<'j> {
+    members: &'j [(String, Json)],
+}
+
+impl<'j> Object<'j> {
+    pub(crate) fn optional(self, name: &str) -> Option<&'j Json> {
+        self.members
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+    }
+
+    pub(crate) fn required(self, name: &str, reader: &mut Reader, place: &Place<'_>) -> Option<&'j Json> {
+        let value = self.optional(name);
+        if value.is_none() {
+            reader.note(&place.member(name), Mistake::Missing);
+        }
+        value
+    }
+}

@@ -1,0 +1,344 @@
+//! One rule of the document: its members and how they are read.
+
+use jiff::Timestamp;
+
+use crate::{
+    condition::{Conditions, DAY_MINUTES, Expression, HeaderCondition, HeaderTest, TimeWindow, When},
+    document::{Effect, Listener, MAX_TEXT_BYTES, read_time},
+    host::HostPattern,
+    id::IdPattern,
+    json::Json,
+    path::{PathPattern, PathReading},
+    read::{Mistake, Object, Place, Reader},
+};
+
+const FIELDS: &[&str] = &["name", "effect", "from", "except", "to", "when", "expires", "dry_run"];
+const TARGET_FIELDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni"];
+const WHEN_FIELDS: &[&str] = &[
+    "headers",
+    "not_headers",
+    "source_ips",
+    "not_source_ips",
+    "time",
+    "not_time",
+];
+const HEADER_FIELDS: &[&str] = &["name", "is", "matches", "present"];
+const TIME_FIELDS: &[&str] = &["days", "from", "until", "zone"];
+const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// A rule: who (`from`, not `except`) may or may not do what (`to`, `when`), until when.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) place: usize,
+    pub(crate) name: Box<str>,
+    pub(crate) effect: Effect,
+    pub(crate) from: Vec<IdPattern>,
+    pub(crate) except: Vec<IdPattern>,
+    pub(crate) to: Vec<Target>,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) dry_run: bool,
+    /// Whether it was read without a mistake.
+    pub(crate) whole: bool,
+}
+
+/// What a rule is about. All that is demanded must hold; of a list, one entry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Target {
+    /// `None` is any path, and no path at all.
+    pub(crate) paths: Option<Vec<PathPattern>>,
+    pub(crate) conditions: Conditions,
+}
+
+pub(crate) fn read_rule(
+    reader: &mut Reader,
+    json: &Json,
+    at: &Place<'_>,
+    place: usize,
+    paths: PathReading,
+    listener: Listener,
+) -> Option<Rule> {
+    let before = reader.count();
+    let object = reader.object(json, at, FIELDS, &[])?;
+    let name = object
+        .required("name", reader, at)
+        .and_then(|json| read_name(reader, json, &at.member("name")));
+    let effect = object.required("effect", reader, at).and_then(|json| {
+        reader.word(
+            json,
+            &at.member("effect"),
+            &["allow", "deny"],
+            &[Effect::Allow, Effect::Deny],
+        )
+    });
+    let from = object
+        .required("from", reader, at)
+        .and_then(|json| read_ids(reader, json, &at.member("from")));
+    let except = object
+        .optional("except")
+        .and_then(|json| read_ids(reader, json, &at.member("except")));
+    let when = object
+        .optional("when")
+        .and_then(|json| read_when(reader, json, &at.member("when"), listener));
+    let when = when.unwrap_or_default();
+    let to = match object.optional("to") {
+        Some(json) => reader.list(json, &at.member("to"), |reader, json, place| {
+            read_target(reader, json, place, paths, listener, &when)
+        }),
+        None => Some(vec![Target {
+            paths: None,
+            conditions: Conditions {
+                when,
+                ..Conditions::default()
+            },
+        }]),
+    };
+    let expires = object
+        .optional("expires")
+        .and_then(|json| read_time(reader, json, &at.member("expires")));
+    let dry_run = object
+        .optional("dry_run")
+        .and_then(|json| reader.flag(json, &at.member("dry_run")));
+    Some(Rule {
+        place,
+        name: name.unwrap_or_default(),
+        effect: effect.unwrap_or(Effect::Deny),
+        from: from.unwrap_or_default(),
+        except: except.unwrap_or_default(),
+        to: to.unwrap_or_default(),
+        expires,
+        dry_run: dry_run.unwrap_or_default(),
+        whole: reader.count() == before,
+    })
+}
+
+/// Names stand in logs, metrics and access logs as they are, so they need no escaping anywhere.
+fn read_name(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Box<str>> {
+    reader.parsed(json, place, |text| {
+        let valid = text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/'));
+        if valid && !text.is_empty() && text.len() <= MAX_TEXT_BYTES {
+            Ok(text.into())
+        } else {
+            Err(Mistake::Expected("a name of 1 to 128 characters a-z A-Z 0-9 - _ . : /"))
+        }
+    })
+}
+
+fn read_ids(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Vec<IdPattern>> {
+    reader.list(json, place, |reader, json, place| {
+        reader.parsed(json, place, |text| IdPattern::parse(text).map_err(Mistake::Pattern))
+    })
+}
+
+/// Notes a demand that a connection alone cannot answer.
+fn check_decidable(reader: &mut Reader, object: Object<'_>, place: &Place<'_>, names: &[&str], listener: Listener) {
+    if listener.has_requests() {
+        return;
+    }
+    for name in names {
+        if object.optional(name).is_some() {
+            reader.note(
+                &place.member(name),
+                Mistake::NeverMatches("a TCP listener has connections, no requests"),
+            );
+        }
+    }
+}
+
+fn read_target(
+    reader: &mut Reader,
+    json: &Json,
+    at: &Place<'_>,
+    paths: PathReading,
+    listener: Listener,
+    when: &When,
+) -> Option<Target> {
+    let object = reader.object(json, at, TARGET_FIELDS, &[])?;
+    check_decidable(reader, object, at, &["routes", "hosts", "methods", "paths"], listener);
+    let list = |reader: &mut Reader, name: &'static str, parse: &dyn Fn(&str) -> Result<Box<str>, Mistake>| {
+        let json = object.optional(name)?;
+        reader.list(json, &at.member(name), |reader, json, place| {
+            reader.parsed(json, place, parse)
+        })
+    };
+    let hosts = |reader: &mut Reader, name: &'static str| {
+        let json = object.optional(name)?;
+        reader.list(json, &at.member(name), |reader, json, place| {
+            reader.parsed(json, place, |text| HostPattern::parse(text).map_err(Mistake::Host))
+        })
+    };
+    let methods = list(reader, "methods", &parse_method);
+    let routes = list(reader, "routes", &parse_route);
+    let conditions = Conditions {
+        methods,
+        routes,
+        hosts: hosts(reader, "hosts"),
+        sni: hosts(reader, "sni"),
+        ports: object
+            .optional("ports")
+            .and_then(|json| reader.list(json, &at.member("ports"), read_port)),
+        when: when.clone(),
+    };
+    let paths = object.optional("paths").and_then(|json| {
+        reader.list(json, &at.member("paths"), |reader, json, place| {
+            reader.parsed(json, place, |text| {
+                PathPattern::parse(text, paths).map_err(Mistake::Pattern)
+            })
+        })
+    });
+    Some(Target { paths, conditions })
+}
+
+fn is_token(text: &str) -> bool {
+    // RFC 9110 5.6.2.
+    let is_token_byte = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+fn parse_method(text: &str) -> Result<Box<str>, Mistake> {
+    // Methods are case-sensitive; one in lower case is a slip that would never match.
+    if is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        Ok(text.into())
+    } else {
+        Err(Mistake::Expected("an HTTP method in upper case, like `GET`"))
+    }
+}
+
+fn parse_route(text: &str) -> Result<Box<str>, Mistake> {
+    if text.is_empty() {
+        Err(Mistake::Expected("the name of a route"))
+    } else {
+        Ok(text.into())
+    }
+}
+
+fn read_port(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<u16> {
+    let port = match json {
+        Json::Unsigned(port) => u16::try_from(*port).ok().filter(|port| *port > 0),
+        Json::Null | Json::Bool(_) | Json::OtherNumber(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => None,
+    };
+    if port.is_none() {
+        reader.note(place, Mistake::Expected("a port from 1 to 65535"));
+    }
+    port
+}
+
+fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listener) -> Option<When> {
+    let object = reader.object(json, at, WHEN_FIELDS, &[])?;
+    check_decidable(reader, object, at, &["headers", "not_headers"], listener);
+    let nets = |reader: &mut Reader, name: &'static str| {
+        let json = object.optional(name)?;
+        reader.list(json, &at.member(name), |reader, json, place| {
+            reader.parsed(json, place, parse_net)
+        })
+    };
+    let headers = |reader: &mut Reader, name: &'static str| {
+        let json = object.optional(name)?;
+        reader.list(json, &at.member(name), read_header)
+    };
+    let windows = |reader: &mut Reader, name: &'static str| {
+        let json = object.optional(name)?;
+        reader.list(json, &at.member(name), read_window)
+    };
+    Some(When {
+        headers: headers(reader, "headers").unwrap_or_default(),
+        not_headers: headers(reader, "not_headers").unwrap_or_default(),
+        source_ips: nets(reader, "source_ips"),
+        not_source_ips: nets(reader, "not_source_ips"),
+        time: windows(reader, "time"),
+        not_time: windows(reader, "not_time"),
+    })
+}
+
+fn parse_net(text: &str) -> Result<ipnet::IpNet, Mistake> {
+    let address = text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
+    let net = address.ok().or_else(|| text.parse().ok());
+    // `10.1.2.3/8` means either 10.0.0.0/8 or 10.1.2.3; better to ask.
+    net.filter(|net| net.trunc() == *net).ok_or(Mistake::Expected(
+        "a CIDR block like `10.0.0.0/8`, with no bits behind the mask",
+    ))
+}
+
+fn read_header(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<HeaderCondition> {
+    let object = reader.object(json, at, HEADER_FIELDS, &[])?;
+    let name = object.required("name", reader, at)?;
+    let name = reader.parsed(name, &at.member("name"), parse_header_name)?;
+    let tests = (
+        object.optional("is"),
+        object.optional("matches"),
+        object.optional("present"),
+    );
+    let test = match tests {
+        (Some(json), None, None) => reader
+            .string(json, &at.member("is"))
+            .map(|value| HeaderTest::Is(value.into())),
+        (None, Some(json), None) => reader.parsed(json, &at.member("matches"), |source| {
+            let expression = Expression::parse(source).map_err(|error| Mistake::Expression(error.to_string()))?;
+            Ok(HeaderTest::Matches(expression))
+        }),
+        (None, None, Some(Json::Bool(true))) => Some(HeaderTest::Present),
+        _ => {
+            reader.note(
+                at,
+                Mistake::Expected("exactly one of `is`, `matches` and `present: true`"),
+            );
+            None
+        }
+    };
+    test.map(|test| HeaderCondition { name, test })
+}
+
+fn parse_header_name(text: &str) -> Result<Box<str>, Mistake> {
+    let name = text.to_ascii_lowercase();
+    match name.as_str() {
+        "host" => Err(Mistake::Expected(
+            "`hosts` in `to`, which is what the proxy makes of the header `host`",
+        )),
+        "x-svidgate-id" => Err(Mistake::Expected("a header of the client (this one is always removed)")),
+        name if is_token(name) => Ok(name.into()),
+        _ => Err(Mistake::Expected("a header name")),
+    }
+}
+
+fn read_window(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<TimeWindow> {
+    let object = reader.object(json, at, TIME_FIELDS, &[])?;
+    let mut days = [true; 7];
+    if let Some(json) = object.optional("days") {
+        let numbers = [0, 1, 2, 3, 4, 5, 6];
+        let named = reader.list(json, &at.member("days"), |reader, json, place| {
+            reader.word(json, place, DAYS, &numbers)
+        });
+        let named = named.unwrap_or_default();
+        days.iter_mut()
+            .enumerate()
+            .for_each(|(number, day)| *day = named.contains(&number));
+    }
+    if let Some(json) = object.optional("zone") {
+        reader.word(json, &at.member("zone"), &["UTC"], &[()]);
+    }
+    let minute = |reader: &mut Reader, name: &'static str, default: u16| match object.optional(name) {
+        Some(json) => reader.parsed(json, &at.member(name), parse_minute),
+        None => Some(default),
+    };
+    let from = minute(reader, "from", 0)?;
+    let until = minute(reader, "until", DAY_MINUTES)?;
+    if from == until {
+        reader.note(at, Mistake::NeverMatches("`from` and `until` are the same"));
+    }
+    Some(TimeWindow { days, from, until })
+}
+
+/// `HH:MM`, from `00:00` to `24:00`.
+fn parse_minute(text: &str) -> Result<u16, Mistake> {
+    let parse = || {
+        let (hours, minutes) = text.split_once(':')?;
+        if hours.len() != 2 || minutes.len() != 2 || !text.bytes().all(|b| b.is_ascii_digit() || b == b':') {
+            return None;
+        }
+        let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+        let minute = hours.checked_mul(60)?.checked_add(minutes)?;
+        (minutes < 60 && minute <= DAY_MINUTES).then_some(minute)
+    };
+    parse().ok_or(Mistake::Expected("a time of day like `08:30`, at most `24:00`"))
+}

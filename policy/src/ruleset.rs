@@ -1,0 +1,349 @@
+//! All rules, arranged so that an identity finds its own without looking at the others.
+//!
+//! Rules with the same `from` and `except` share one *router*: a trie of their paths. An index leads from an id to its
+//! routers: a hash table for ids written out, a trie for patterns. Both cost what matches, not what is configured. The
+//! obvious way, a list of rules that is walked for each request, costs every caller for everybody else's rules.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::Timestamp;
+
+use crate::{
+    condition::Conditions,
+    document::Effect,
+    id::IdPattern,
+    path::PathReading,
+    pattern::{SegmentPattern, Segments},
+    rule::{Rule, Target},
+    trie::{NodeId, Tries},
+};
+
+/// The compiled rules; a handle that is cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RuleSet(pub(crate) Arc<Rules>);
+
+impl RuleSet {
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.0.rules.len()
+    }
+
+    /// Whether there is none, which denies everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.rules.is_empty()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) reading: PathReading,
+    pub(crate) rules: Vec<RuleHead>,
+    pub(crate) routers: Vec<Router>,
+    /// Ids written out, and the routers that name them.
+    pub(crate) exact: HashMap<Box<str>, Vec<u32>>,
+    /// Patterns of ids; the first segment is the trust domain.
+    pub(crate) patterns: Tries<Principal>,
+    pub(crate) patterns_root: NodeId,
+    pub(crate) paths: Tries<Candidate>,
+    pub(crate) conditions: Vec<Conditions>,
+    pub(crate) captures: Vec<Captures>,
+}
+
+/// What a decision needs to know of a rule beside what it matches.
+#[derive(Debug)]
+pub(crate) struct RuleHead {
+    pub(crate) name: Box<str>,
+    pub(crate) effect: Effect,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) dry_run: bool,
+}
+
+/// The rules of one `from` and `except`.
+#[derive(Debug)]
+pub(crate) struct Router {
+    pub(crate) except: Box<[IdPattern]>,
+    /// Rules that look at the path.
+    pub(crate) paths: NodeId,
+    /// Rules that do not.
+    pub(crate) anywhere: Vec<Candidate>,
+    /// Until when an enforced allow rule is in force; `None` where there is none.
+    pub(crate) allows: Option<Until>,
+    /// The same for the allow rules of a dry run.
+    pub(crate) dry_allows: Option<Until>,
+    pub(crate) needs: Needs,
+}
+
+/// When something ends. The order is that of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Until {
+    Expires(Timestamp),
+    Forever,
+}
+
+impl Until {
+    pub(crate) fn is_over(self, now: Timestamp) -> bool {
+        match self {
+            Self::Expires(expires) => now >= expires,
+            Self::Forever => false,
+        }
+    }
+}
+
+/// A pattern of ids leads to a router, and says which segments of the id are captured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Principal {
+    pub(crate) router: u32,
+    pub(crate) captures: u32,
+}
+
+/// One target of a rule, at the place in the trie that its path leads to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) rule: u32,
+    pub(crate) conditions: u32,
+    pub(crate) captures: u32,
+}
+
+/// Which segment must be, or gives, the value of which capture. Captures are numbered by name within their rule.
+pub(crate) type Captures = Box<[(usize, usize)]>;
+
+/// What must be read from the connection before rules can be decided on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// The route's name.
+    pub route: bool,
+    /// The local port.
+    pub port: bool,
+    /// The server name of the TLS handshake.
+    pub sni: bool,
+    /// The peer's address.
+    pub source_ip: bool,
+}
+
+impl Needs {
+    pub(crate) fn union(self, other: Self) -> Self {
+        Self {
+            route: self.route || other.route,
+            port: self.port || other.port,
+            sni: self.sni || other.sni,
+            source_ip: self.source_ip || other.source_ip,
+        }
+    }
+
+    fn of(conditions: &Conditions) -> Self {
+        Self {
+            route: conditions.routes.is_some(),
+            port: conditions.ports.is_some(),
+            sni: conditions.sni.is_some(),
+            source_ip: conditions.when.looks_at_source(),
+        }
+    }
+}
+
+/// Places in the tables of a rule set fit 32 bits, because a document does.
+pub(crate) fn index(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+/// Looks up a place in a table. A place that is not there answers nothing, which matches nothing.
+pub(crate) fn at<T>(table: &[T], place: u32) -> Option<&T> {
+    table.get(usize::try_from(place).ok()?)
+}
+
+/// Takes in rules one by one.
+pub(crate) struct RuleSetBuilder {
+    rules: Rules,
+    routers: HashMap<(Vec<IdPattern>, Vec<IdPattern>), u32>,
+    conditions: HashMap<Conditions, u32>,
+    captures: HashMap<Captures, u32>,
+}
+
+impl RuleSetBuilder {
+    pub(crate) fn new(reading: PathReading) -> Self {
+        let mut patterns = Tries::default();
+        let patterns_root = patterns.root();
+        Self {
+            rules: Rules {
+                reading,
+                rules: Vec::new(),
+                routers: Vec::new(),
+                exact: HashMap::new(),
+                patterns,
+                patterns_root,
+                paths: Tries::default(),
+                conditions: Vec::new(),
+                captures: Vec::new(),
+            },
+            routers: HashMap::new(),
+            conditions: HashMap::new(),
+            captures: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, mut rule: Rule) {
+        let number = index(self.rules.rules.len());
+        // The order of patterns means nothing, so it tells no two routers apart.
+        rule.from.sort();
+        rule.from.dedup();
+        rule.except.sort();
+        rule.except.dedup();
+        let names = capture_names(&rule.from);
+        let router = self.router(rule.from, rule.except, &names);
+        for target in rule.to {
+            self.add_target(router, number, target, &names);
+        }
+        let head = RuleHead {
+            name: rule.name,
+            effect: rule.effect,
+            expires: rule.expires,
+            dry_run: rule.dry_run,
+        };
+        if head.effect == Effect::Allow {
+            let until = head.expires.map_or(Until::Forever, Until::Expires);
+            if let Some(router) = self.router_mut(router) {
+                let allows = if head.dry_run {
+                    &mut router.dry_allows
+                } else {
+                    &mut router.allows
+                };
+                *allows = (*allows).max(Some(until));
+            }
+        }
+        self.rules.rules.push(head);
+    }
+
+    pub(crate) fn finish(mut self) -> Rules {
+        self.rules.rules.shrink_to_fit();
+        self.rules.routers.shrink_to_fit();
+        self.rules
+    }
+
+    fn router_mut(&mut self, router: u32) -> Option<&mut Router> {
+        self.rules.routers.get_mut(usize::try_from(router).ok()?)
+    }
+
+    /// The router of a `from` and `except`, made and indexed where it is new.
+    fn router(&mut self, from: Vec<IdPattern>, except: Vec<IdPattern>, names: &[Box<str>]) -> u32 {
+        let key = (from, except);
+        if let Some(router) = self.routers.get(&key) {
+            return *router;
+        }
+        let router = index(self.rules.routers.len());
+        for pattern in &key.0 {
+            self.index_pattern(router, pattern, names);
+        }
+        self.rules.routers.push(Router {
+            except: key.1.clone().into(),
+            paths: self.rules.paths.root(),
+            anywhere: Vec::new(),
+            allows: None,
+            dry_allows: None,
+            needs: Needs::default(),
+        });
+        self.routers.insert(key, router);
+        router
+    }
+
+    fn index_pattern(&mut self, router: u32, pattern: &IdPattern, names: &[Box<str>]) {
+        if let Some(id) = pattern.exact() {
+            self.rules.exact.entry(id.into()).or_default().push(router);
+            return;
+        }
+        let root = self.rules.patterns_root;
+        let below = match pattern.trust_domain() {
+            Some(name) => self.rules.patterns.literal_child(root, name.as_str()),
+            None => self.rules.patterns.any_child(root),
+        };
+        let captures = self.captures(&pattern.segments, names);
+        self.rules
+            .patterns
+            .insert(below, &pattern.segments, Principal { router, captures });
+    }
+
+    fn add_target(&mut self, router: u32, rule: u32, target: Target, names: &[Box<str>]) {
+        let needs = Needs::of(&target.conditions);
+        let conditions = self.condition(target.conditions);
+        let paths = self.router_mut(router).map(|router| {
+            router.needs = router.needs.union(needs);
+            router.paths
+        });
+        match (target.paths, paths) {
+            (Some(patterns), Some(root)) => {
+                for pattern in patterns {
+                    let captures = self.captures(&pattern.segments, names);
+                    self.rules.paths.insert(
+                        root,
+                        &pattern.segments,
+                        Candidate {
+                            rule,
+                            conditions,
+                            captures,
+                        },
+                    );
+                }
+            }
+            (None, _) => {
+                let captures = self.no_captures();
+                if let Some(router) = self.router_mut(router) {
+                    router.anywhere.push(Candidate {
+                        rule,
+                        conditions,
+                        captures,
+                    });
+                }
+            }
+            (Some(_), None) => {}
+        }
+    }
+
+    fn condition(&mut self, conditions: Conditions) -> u32 {
+        if let Some(known) = self.conditions.get(&conditions) {
+            return *known;
+        }
+        let place = index(self.rules.conditions.len());
+        self.rules.conditions.push(conditions.clone());
+        self.conditions.insert(conditions, place);
+        place
+    }
+
+    fn captures(&mut self, segments: &Segments, names: &[Box<str>]) -> u32 {
+        let captured = segments
+            .list
+            .iter()
+            .enumerate()
+            .filter_map(|(place, segment)| match segment {
+                SegmentPattern::Capture(name) => Some((place, names.iter().position(|known| known == name)?)),
+                SegmentPattern::Literal(_) | SegmentPattern::Any => None,
+            });
+        let captured: Captures = captured.collect();
+        if let Some(known) = self.captures.get(&captured) {
+            return *known;
+        }
+        let place = index(self.rules.captures.len());
+        self.rules.captures.push(captured.clone());
+        self.captures.insert(captured, place);
+        place
+    }
+
+    fn no_captures(&mut self) -> u32 {
+        self.captures(
+            &Segments {
+                list: Vec::new(),
+                rest: true,
+            },
+            &[],
+        )
+    }
+}
+
+/// The captures of a rule, which all of its `from` patterns have.
+fn capture_names(from: &[IdPattern]) -> Vec<Box<str>> {
+    let mut names: Vec<Box<str>> = from
+        .iter()
+        .flat_map(|pattern| pattern.segments.captures())
+        .map(Into::into)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,162 @@
+//! Patterns by segment: from what is asked to every pattern that matches it, at a cost that depends on neither's number.
+//!
+//! One table holds the edges of every trie of a rule set, keyed by node and segment; a root is a node like any other.
+//! A rule set has one trie of ids and one of paths for each distinct `from`, so a table in every node would be mostly
+//! empty tables.
+
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
+use hashbrown::HashTable;
+
+use crate::{
+    path::Segment,
+    pattern::{SegmentPattern, Segments},
+};
+
+/// A node, where a search begins or goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeId(u32);
+
+#[derive(Debug)]
+pub(crate) struct Tries<V> {
+    nodes: Vec<Node<V>>,
+    edges: HashTable<Edge>,
+}
+
+#[derive(Debug)]
+struct Node<V> {
+    /// Where `*` and captures lead.
+    any: Option<NodeId>,
+    /// Patterns that end here.
+    here: Vec<V>,
+    /// Patterns that end here in `**`.
+    rest: Vec<V>,
+}
+
+#[derive(Debug)]
+struct Edge {
+    from: NodeId,
+    literal: Box<str>,
+    to: NodeId,
+}
+
+impl<V> Default for Tries<V> {
+    fn default() -> Self {
+        Self {
+            nodes: Vec::new(),
+            edges: HashTable::new(),
+        }
+    }
+}
+
+/// Escaped and plain spellings of a segment are one key, so the hash is fed what the segment stands for.
+fn hash(from: NodeId, segment: impl Iterator<Item = u8>) -> u64 {
+    let mut hasher = FnvHasher::default();
+    hasher.write_u32(from.0);
+    segment.for_each(|byte| hasher.write_u8(byte));
+    hasher.finish()
+}
+
+impl<V> Tries<V> {
+    /// Begins a trie of its own.
+    pub(crate) fn root(&mut self) -> NodeId {
+        // More nodes than a u32 counts do not fit into the bounds of a document.
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.nodes.push(Node {
+            any: None,
+            here: Vec::new(),
+            rest: Vec::new(),
+        });
+        id
+    }
+
+    /// Adds a pattern below a node.
+    pub(crate) fn insert(&mut self, root: NodeId, pattern: &Segments, value: V) {
+        let mut at = root;
+        for segment in &pattern.list {
+            at = match segment {
+                SegmentPattern::Literal(literal) => self.literal_child(at, literal),
+                SegmentPattern::Any | SegmentPattern::Capture(_) => self.any_child(at),
+            };
+        }
+        if let Some(node) = self.node_mut(at) {
+            if pattern.rest {
+                node.rest.push(value)
+            } else {
+                node.here.push(value)
+            }
+        }
+    }
+
+    /// The node that one literal segment leads to, made where there is none.
+    pub(crate) fn literal_child(&mut self, from: NodeId, literal: &str) -> NodeId {
+        if let Some(child) = self.child(from, Segment::literal(literal)) {
+            return child;
+        }
+        let to = self.root();
+        let rehash = |edge: &Edge| hash(edge.from, edge.literal.bytes());
+        self.edges.insert_unique(
+            hash(from, literal.bytes()),
+            Edge {
+                from,
+                literal: literal.into(),
+                to,
+            },
+            rehash,
+        );
+        to
+    }
+
+    /// The node that any segment leads to, made where there is none.
+    pub(crate) fn any_child(&mut self, from: NodeId) -> NodeId {
+        if let Some(child) = self.node(from).and_then(|node| node.any) {
+            return child;
+        }
+        let to = self.root();
+        if let Some(node) = self.node_mut(from) {
+            node.any = Some(to);
+        }
+        to
+    }
+
+    /// Shows every value whose pattern matches `segments`. Recursion is as deep as the longest pattern, which is
+    /// bounded, however long the input.
+    pub(crate) fn visit<'v, 's>(
+        &'v self,
+        at: NodeId,
+        mut segments: impl Iterator<Item = Segment<'s>> + Clone,
+        show: &mut impl FnMut(&'v V),
+    ) {
+        let Some(node) = self.node(at) else { return };
+        node.rest.iter().for_each(&mut *show);
+        let Some(segment) = segments.next() else {
+            return node.here.iter().for_each(show);
+        };
+        // A segment that is empty, which only a lenient reading has, is matched by nothing but `**`.
+        if segment.is_empty() {
+            return;
+        }
+        if let Some(child) = self.child(at, segment) {
+            self.visit(child, segments.clone(), show);
+        }
+        if let Some(any) = node.any {
+            self.visit(any, segments, show);
+        }
+    }
+
+    fn child(&self, from: NodeId, segment: Segment<'_>) -> Option<NodeId> {
+        let is_wanted = |edge: &Edge| edge.from == from && segment.is(edge.literal.as_bytes());
+        self.edges
+            .find(hash(from, segment.bytes()), is_wanted)
+            .map(|edge| edge.to)
+    }
+
+    fn node(&self, id: NodeId) -> Option<&Node<V>> {
+        self.nodes.get(usize::try_from(id.0).ok()?)
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut Node<V>> {
+        self.nodes.get_mut(usize::try_from(id.0).ok()?)
+    }
+}
