@@ -29,6 +29,7 @@ pub(crate) struct Authority {
     pub(crate) der: CertificateDer<'static>,
     pub(crate) anchor: TrustAnchor<'static>,
     pub(crate) uri_constraints: UriConstraints,
+    pub(crate) path_len: Option<u8>,
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
     /// The subject public key info, in DER.
@@ -57,6 +58,7 @@ impl Authority {
         Ok(Self {
             anchor,
             uri_constraints,
+            path_len: fields.path_len,
             not_before: fields.not_before,
             not_after: fields.not_after,
             public_key: fields.public_key,

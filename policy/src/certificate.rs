@@ -79,6 +79,8 @@ pub fn sha256(der: &[u8]) -> [u8; 32] {
 pub(crate) struct Fields {
     pub(crate) uri_sans: Vec<String>,
     pub(crate) is_ca: bool,
+    /// How many signing certificates may stand below this one, where it says so.
+    pub(crate) path_len: Option<u8>,
     pub(crate) key_usage: Option<pkix::KeyUsage>,
     pub(crate) extended_key_usage: Option<pkix::ExtendedKeyUsage>,
     pub(crate) name_constraints: Option<pkix::NameConstraints>,
@@ -100,7 +102,8 @@ impl Fields {
         let basic_constraints: Option<pkix::BasicConstraints> = find(extensions)?;
         Ok(Self {
             uri_sans: uri_sans(sans.map_or_else(Vec::new, |sans| sans.0))?,
-            is_ca: basic_constraints.is_some_and(|constraints| constraints.ca),
+            is_ca: basic_constraints.as_ref().is_some_and(|constraints| constraints.ca),
+            path_len: basic_constraints.and_then(|constraints| constraints.path_len_constraint),
             key_usage: find(extensions)?,
             extended_key_usage: find(extensions)?,
             name_constraints: find(extensions)?,

@@ -21,6 +21,7 @@ use crate::{
     bundle::{Authority, Bundle},
     certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
     id::SpiffeId,
+    name_constraints,
     reason::Reason,
 };
 
@@ -57,6 +58,11 @@ pub fn verify(
     let intermediates = bounded(intermediates)?;
     let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or_default()));
     let leaf_fields = Fields::read(leaf).map_err(|_| ChainError::Unreadable)?;
+    // RFC 5280 4.2.1.9 and 4.2.1.10: a certificate that is no CA neither signs nor constrains others.
+    let signs = leaf_fields.key_usage.is_some_and(|usage| usage.key_cert_sign());
+    if signs || leaf_fields.name_constraints.is_some() {
+        return Err(ChainError::SigningCertificate);
+    }
     let leaf_der = CertificateDer::from(leaf);
     let leaf = EndEntityCert::try_from(&leaf_der).map_err(ChainError::from)?;
 
@@ -149,6 +155,10 @@ fn check_path(
     anchors: &[TrustAnchor<'_>],
 ) -> Result<(), webpki::Error> {
     let authority = authority_of(path, valid, anchors).ok_or(webpki::Error::UnknownIssuer)?;
+    // CA-3. RFC 5280 leaves the path length of an anchor open, as it does its constraints (NC-9); here both count.
+    if authority.path_len.is_some_and(|most| path.intermediate_certificates().count() > usize::from(most)) {
+        return Err(webpki::Error::PathLenConstraintViolated);
+    }
     let mut uris = leaf.uri_sans.clone();
     for certificate in path.intermediate_certificates() {
         let fields = Fields::read(&certificate.der()).map_err(|_| webpki::Error::MalformedExtensions)?;
@@ -161,6 +171,10 @@ fn check_path(
         let is_workload = |uri: &String| SpiffeId::parse(uri).is_ok_and(|id| !id.path().is_empty());
         if fields.uri_sans.iter().any(is_workload) {
             return Err(webpki::Error::EndEntityUsedAsCa);
+        }
+        // What constrains by empty lists cannot be told from a mistake.
+        if fields.name_constraints.as_ref().is_some_and(name_constraints::says_nothing) {
+            return Err(webpki::Error::MalformedNameConstraint);
         }
         uris.extend(fields.uri_sans);
     }

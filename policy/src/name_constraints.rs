@@ -33,6 +33,9 @@ pub(crate) struct Unsupported;
 impl UriConstraints {
     /// Splits constraints into the URI part and, in DER, the rest (the inside of the sequence, as webpki wants it).
     pub(crate) fn split(constraints: NameConstraints) -> Result<(Self, Option<Vec<u8>>), Unsupported> {
+        if says_nothing(&constraints) {
+            return Err(Unsupported);
+        }
         let (permitted, other_permitted) = split_subtrees(constraints.permitted_subtrees)?;
         let (excluded, other_excluded) = split_subtrees(constraints.excluded_subtrees)?;
         let permitted = (!permitted.is_empty()).then_some(permitted);
@@ -58,6 +61,13 @@ impl UriConstraints {
                 .as_ref()
                 .is_none_or(|bases| bases.iter().any(|base| is_inside(host, base)))
     }
+}
+
+/// Whether a list of subtrees is empty, or there is none. RFC 5280 4.2.1.10: "Conforming CAs MUST NOT issue certificates
+/// where name constraints is an empty sequence". An empty list of permitted names, read as it stands, permits none.
+pub(crate) fn says_nothing(constraints: &NameConstraints) -> bool {
+    let lists = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+    lists.iter().all(|list| list.is_none()) || lists.iter().any(|list| list.as_ref().is_some_and(Vec::is_empty))
 }
 
 fn split_subtrees(subtrees: Option<GeneralSubtrees>) -> Result<(Vec<String>, Option<GeneralSubtrees>), Unsupported> {

@@ -99,6 +99,17 @@ pub static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 /// Public key, message, signature.
 type Verify = fn(&[u8], &[u8], &[u8]) -> Option<()>;
 
+/// Whether a key is of a size and encoding that counts. Every verification here asks this itself; one that is delegated
+/// to a proxy asks it first, so that it accepts no more than this list.
+pub fn is_on_the_list(algorithm: AlgorithmIdentifier, public_key: &[u8]) -> bool {
+    match algorithm {
+        alg_id::RSA_ENCRYPTION => rsa_key(public_key).is_some(),
+        alg_id::ECDSA_P256 | alg_id::ECDSA_P384 | alg_id::ECDSA_P521 => uncompressed(public_key).is_some(),
+        alg_id::ED25519 => public_key.len() == ed25519_dalek::PUBLIC_KEY_LENGTH,
+        _ => false,
+    }
+}
+
 /// One pair of key and signature algorithm.
 #[derive(Debug)]
 struct Algorithm {

@@ -91,7 +91,10 @@ impl Profile {
             email_sans: Vec::new(),
             key_usage: Some(vec![KeyUsage::DigitalSignature]),
             extended_key_usage: Some(vec![ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::ClientAuth]),
-            basic_constraints: Some(BasicConstraints { ca: false, path_len: None }),
+            basic_constraints: Some(BasicConstraints {
+                ca: false,
+                path_len: None,
+            }),
             not_before: now - SignedDuration::from_mins(1),
             not_after: now + SignedDuration::from_hours(1),
             key: Key::generate(KeyKind::P256),
@@ -122,7 +125,10 @@ impl Profile {
             common_name: Some(format!("{trust_domain} authority")),
             key_usage: Some(vec![KeyUsage::KeyCertSign, KeyUsage::CrlSign]),
             extended_key_usage: None,
-            basic_constraints: Some(BasicConstraints { ca: true, path_len: None }),
+            basic_constraints: Some(BasicConstraints {
+                ca: true,
+                path_len: None,
+            }),
             not_before: now - SignedDuration::from_hours(24),
             not_after: now + SignedDuration::from_hours(24 * 3650),
             ..Profile::svid(&format!("spiffe://{trust_domain}"), now)
@@ -134,12 +140,15 @@ impl Profile {
         let constraints = self.basic_constraints.map(Extension::basic_constraints);
         let usage = self.key_usage.as_deref().map(Extension::key_usage);
         let extended = self.extended_key_usage.as_deref().map(Extension::extended_key_usage);
-        let subject_key = self.subject_key_id.then(|| Extension::subject_key_id(&key_id(&self.key)));
-        let authority_key = self.authority_key_id.then(|| Extension::authority_key_id(&key_id(issuer_key)));
+        let subject_key = self
+            .subject_key_id
+            .then(|| Extension::subject_key_id(&key_id(&self.key)));
+        let authority_key = self
+            .authority_key_id
+            .then(|| Extension::authority_key_id(&key_id(issuer_key)));
         let names = self.subject_alt_names();
         // Critical when the subject is empty (RFC 5280, section 4.2.1.6).
-        let names =
-            (!names.is_empty()).then(|| Extension::subject_alt_name(&names, self.common_name.is_none()));
+        let names = (!names.is_empty()).then(|| Extension::subject_alt_name(&names, self.common_name.is_none()));
         [constraints, usage, extended, subject_key, authority_key, names]
             .into_iter()
             .flatten()
@@ -149,20 +158,29 @@ impl Profile {
 
     fn subject_alt_names(&self) -> Vec<GeneralName> {
         let uris = self.uri_sans.iter().map(|uri| GeneralName::uri(uri.as_bytes()));
-        let dns = self.dns_sans.iter().map(|name| GeneralName::Dns(name.clone().into_bytes()));
+        let dns = self
+            .dns_sans
+            .iter()
+            .map(|name| GeneralName::Dns(name.clone().into_bytes()));
         let addresses = self.ip_sans.iter().map(|address| GeneralName::ip(*address));
-        let mail = self.email_sans.iter().map(|address| GeneralName::Email(address.clone().into_bytes()));
+        let mail = self
+            .email_sans
+            .iter()
+            .map(|address| GeneralName::Email(address.clone().into_bytes()));
         uris.chain(dns).chain(addresses).chain(mail).collect()
     }
 
     /// The certificate as `issuer` signs it, DER (RFC 5280, section 4.1).
     fn sign(&self, issuer_name: Option<&str>, issuer_key: &Key) -> Vec<u8> {
         let algorithm = self.signature_algorithm.unwrap_or_else(|| issuer_key.usual_algorithm());
-        let identifier = self.signature_identifier.clone().unwrap_or_else(|| algorithm.identifier());
+        let identifier = self
+            .signature_identifier
+            .clone()
+            .unwrap_or_else(|| algorithm.identifier());
         let serial = self.serial.clone().unwrap_or_else(random_serial);
         let extensions = self.all_extensions(issuer_key);
-        let extensions = (!extensions.is_empty())
-            .then(|| der::context(3, &der::sequence(extensions.iter().map(Extension::der))));
+        let extensions =
+            (!extensions.is_empty()).then(|| der::context(3, &der::sequence(extensions.iter().map(Extension::der))));
         let to_be_signed = der::sequence(
             [
                 der::context(0, &der::integer(&[2])),
@@ -250,7 +268,11 @@ impl Identity {
     /// A certificate signed with its own key.
     pub fn self_signed(profile: Profile) -> Self {
         let leaf = profile.sign(profile.common_name.as_deref(), &profile.key);
-        Identity { leaf, intermediates: Vec::new(), key: profile.key }
+        Identity {
+            leaf,
+            intermediates: Vec::new(),
+            key: profile.key,
+        }
     }
 
     /// What a client sends: the leaf, then the intermediates. DER.
@@ -265,7 +287,10 @@ impl Identity {
 
     /// The leaf, then the intermediates. PEM.
     pub fn chain_pem(&self) -> String {
-        self.chain().iter().map(|certificate| pem("CERTIFICATE", certificate)).collect()
+        self.chain()
+            .iter()
+            .map(|certificate| pem("CERTIFICATE", certificate))
+            .collect()
     }
 
     /// The private key, PEM.
@@ -275,7 +300,10 @@ impl Identity {
 
     /// SHA-256 of the leaf as lower-case hex: how Envoy and a revocation list name it.
     pub fn leaf_sha256(&self) -> String {
-        Sha256::digest(&self.leaf).iter().map(|byte| format!("{byte:02x}")).collect()
+        Sha256::digest(&self.leaf)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -296,8 +324,11 @@ pub fn bundle_json(authorities: &[&Authority]) -> Value {
 /// DER in PEM armour (RFC 7468).
 pub fn pem(label: &str, der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
-    let lines: String =
-        text.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect();
+    let lines: String = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
+        .collect();
     format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
 }
 

@@ -81,7 +81,11 @@ impl Connection {
     /// When nobody listens.
     pub async fn plain(addr: SocketAddr) -> Result<Self, Refusal> {
         let stream = tcp(addr).await?;
-        Ok(Connection { stream: Box::new(stream), resumed: false, alpn: None })
+        Ok(Connection {
+            stream: Box::new(stream),
+            resumed: false,
+            alpn: None,
+        })
     }
 
     /// Whether the handshake resumed an earlier session.
@@ -96,8 +100,12 @@ impl Connection {
 }
 
 async fn tcp(addr: SocketAddr) -> Result<TcpStream, Refusal> {
-    let stream = patient(TcpStream::connect(addr)).await?.map_err(|error| Refusal::Connect(error.to_string()))?;
-    stream.set_nodelay(true).map_err(|error| Refusal::Connect(error.to_string()))?;
+    let stream = patient(TcpStream::connect(addr))
+        .await?
+        .map_err(|error| Refusal::Connect(error.to_string()))?;
+    stream
+        .set_nodelay(true)
+        .map_err(|error| Refusal::Connect(error.to_string()))?;
     Ok(stream)
 }
 

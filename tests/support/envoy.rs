@@ -31,12 +31,10 @@ use tokio::time::sleep;
 use self::listener::{connection_log_path, request_log_path};
 use self::process::Process;
 use self::wasm::{Place, ecds_path};
-use crate::client::{Connection, PATIENCE};
+use crate::client::{Connection, Outcome, PATIENCE};
 
 pub use binary::envoy_version;
-pub use listener::{
-    Action, CERTIFICATE_KEY, ClientCertificate, Dial, Http, Kind, Listener, Route, Tcp, Tls, Xfcc,
-};
+pub use listener::{Action, CERTIFICATE_KEY, ClientCertificate, Dial, Http, Kind, Listener, Route, Tcp, Tls, Xfcc};
 pub use scenario::{Cluster, Endpoint, Scenario};
 pub use wasm::{Configuration, Delivery, FailurePolicy, Wasm};
 
@@ -67,7 +65,9 @@ impl Envoy {
     /// # Panics
     /// With the end of its log, when it does not become live; with what to do, when there is no Envoy.
     pub async fn start(scenario: Scenario) -> Self {
-        Envoy::try_start(scenario).await.unwrap_or_else(|log| panic!("Envoy did not start:\n{}", tail(&log)))
+        Envoy::try_start(scenario)
+            .await
+            .unwrap_or_else(|log| panic!("Envoy did not start:\n{}", tail(&log)))
     }
 
     /// Starts Envoy and waits until it is live.
@@ -78,7 +78,10 @@ impl Envoy {
     /// # Panics
     /// With what to do, when there is no Envoy.
     pub async fn try_start(scenario: Scenario) -> Result<Self, String> {
-        let home = tempfile::Builder::new().prefix("svidgate-envoy-").tempdir().expect("a temporary directory");
+        let home = tempfile::Builder::new()
+            .prefix("svidgate-envoy-")
+            .tempdir()
+            .expect("a temporary directory");
         let discovered: Vec<(Place, Wasm)> = scenario
             .listeners
             .iter()
@@ -96,7 +99,14 @@ impl Envoy {
             return Err(read_log(home.path()));
         };
         let listeners = listener_addresses(admin).await;
-        Ok(Envoy { process, admin, listeners, discovered, ecds_version: AtomicU64::new(1), home })
+        Ok(Envoy {
+            process,
+            admin,
+            listeners,
+            discovered,
+            ecds_version: AtomicU64::new(1),
+            home,
+        })
     }
 
     /// Where a listener listens.
@@ -104,7 +114,10 @@ impl Envoy {
     /// # Panics
     /// When there is none of that name.
     pub fn listener_addr(&self, name: &str) -> SocketAddr {
-        *self.listeners.get(name).unwrap_or_else(|| panic!("no listener `{name}`: {:?}", self.listeners))
+        *self
+            .listeners
+            .get(name)
+            .unwrap_or_else(|| panic!("no listener `{name}`: {:?}", self.listeners))
     }
 
     /// Counters and gauges whose names start with `prefix`.
@@ -140,7 +153,9 @@ impl Envoy {
 
     /// What the admin interface answers to a GET.
     pub async fn admin(&self, path: &str) -> String {
-        get_admin(self.admin, path).await.unwrap_or_else(|| panic!("no answer of the admin interface to {path}"))
+        get_admin(self.admin, path)
+            .await
+            .unwrap_or_else(|| panic!("no answer of the admin interface to {path}"))
     }
 
     /// Everything that Envoy and the module have logged.
@@ -197,8 +212,16 @@ impl Envoy {
             .iter()
             .find(|(place, _)| place.filter_name() == filter)
             .unwrap_or_else(|| panic!("no filter `{filter}` is delivered by discovery"));
-        let wasm = Wasm { configuration, ..wasm.clone() };
-        write_ecds(self.home.path(), *place, &wasm, self.ecds_version.fetch_add(1, Ordering::SeqCst));
+        let wasm = Wasm {
+            configuration,
+            ..wasm.clone()
+        };
+        write_ecds(
+            self.home.path(),
+            *place,
+            &wasm,
+            self.ecds_version.fetch_add(1, Ordering::SeqCst),
+        );
     }
 
     /// Its process.
@@ -223,9 +246,13 @@ impl Drop for Envoy {
 async fn wait_until_live(process: &mut Process, home: &Path) -> Option<SocketAddr> {
     let deadline = Instant::now() + START;
     while Instant::now() < deadline && process.is_running() {
-        let admin = fs::read_to_string(process::admin_path(home)).ok().and_then(|text| text.trim().parse().ok());
+        let admin = fs::read_to_string(process::admin_path(home))
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
         if let Some(admin) = admin
-            && get_admin(admin, "/ready").await.is_some_and(|body| body.trim() == "LIVE")
+            && get_admin(admin, "/ready")
+                .await
+                .is_some_and(|body| body.trim() == "LIVE")
         {
             return Some(admin);
         }
@@ -236,11 +263,16 @@ async fn wait_until_live(process: &mut Process, home: &Path) -> Option<SocketAdd
 
 async fn get_admin(admin: SocketAddr, path: &str) -> Option<String> {
     let mut http = Connection::plain(admin).await.ok()?.http1().await.ok()?;
-    Some(http.get(path).await.response().text())
+    match http.get(path).await {
+        Outcome::Response(response) => Some(response.text()),
+        Outcome::Refused(_) => None,
+    }
 }
 
 async fn listener_addresses(admin: SocketAddr) -> HashMap<String, SocketAddr> {
-    let text = get_admin(admin, "/listeners?format=json").await.expect("the admin interface lists listeners");
+    let text = get_admin(admin, "/listeners?format=json")
+        .await
+        .expect("the admin interface lists listeners");
     let listeners: Value = serde_json::from_str(&text).expect("the list of listeners is JSON");
     let statuses = listeners["listener_statuses"].as_array().cloned().unwrap_or_default();
     statuses
@@ -276,7 +308,10 @@ fn tail(log: &str) -> String {
 fn json_lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().map(|line| serde_json::from_str(line).expect("an access log line is JSON")).collect()
+    whole
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an access log line is JSON"))
+        .collect()
 }
 
 async fn wait_lines(path: &Path, count: usize) -> Vec<Value> {
@@ -286,7 +321,12 @@ async fn wait_lines(path: &Path, count: usize) -> Vec<Value> {
         if lines.len() >= count {
             return lines;
         }
-        assert!(Instant::now() < deadline, "{} of {count} entries in {}: {lines:#?}", lines.len(), path.display());
+        assert!(
+            Instant::now() < deadline,
+            "{} of {count} entries in {}: {lines:#?}",
+            lines.len(),
+            path.display()
+        );
         sleep(POLL).await;
     }
 }

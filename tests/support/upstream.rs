@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::{HttpService, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -39,7 +39,11 @@ pub struct Recorded {
 impl Recorded {
     /// All values of a header.
     pub fn header(&self, name: &str) -> Vec<&[u8]> {
-        self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_slice()).collect()
+        self.headers
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, value)| value.as_slice())
+            .collect()
     }
 }
 
@@ -79,7 +83,10 @@ impl HttpUpstream {
     /// An upstream that answers 200 `hello`.
     pub fn start() -> Self {
         let behaviour = Behaviour::Answer(200, b"hello".to_vec());
-        let state = Arc::new(Mutex::new(HttpState { behaviour, requests: Vec::new() }));
+        let state = Arc::new(Mutex::new(HttpState {
+            behaviour,
+            requests: Vec::new(),
+        }));
         let shared = state.clone();
         let server = Server::start(move |stream| {
             let shared = shared.clone();
@@ -120,7 +127,11 @@ async fn answer(
         state.requests.push(Recorded {
             method: head.method.to_string(),
             path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-            headers: head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
+            headers: head
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+                .collect(),
             body_length,
         });
         state.behaviour.clone()
@@ -159,7 +170,9 @@ impl GrpcUpstream {
     /// Starts it.
     pub fn start() -> Self {
         let (_, health) = tonic_health::server::health_reporter();
-        GrpcUpstream(Server::start(move |stream| serve_http(stream, TowerToHyperService::new(health.clone()))))
+        GrpcUpstream(Server::start(move |stream| {
+            serve_http(stream, TowerToHyperService::new(health.clone()))
+        }))
     }
 
     /// Where it listens.
@@ -245,7 +258,10 @@ impl Server {
         let accepted = connections.clone();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).expect("a listener");
                 tokio::select! {
@@ -254,7 +270,12 @@ impl Server {
                 }
             });
         });
-        Server { addr, connections, stop: Some(stop), thread: Some(thread) }
+        Server {
+            addr,
+            connections,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     fn connections(&self) -> usize {
@@ -284,7 +305,7 @@ where
 
 async fn serve_http<S, B>(stream: TcpStream, service: S)
 where
-    S: HttpService<Incoming, ResBody = B> + Send + 'static,
+    S: Service<hyper::Request<Incoming>, Response = hyper::Response<B>> + Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
     B: hyper::body::Body + Send + 'static,
@@ -292,7 +313,9 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     // How a connection ends is seen by its client.
-    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let _ = auto::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

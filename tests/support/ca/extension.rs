@@ -102,7 +102,11 @@ pub(super) fn distinguished_name(common_name: Option<&str>) -> Vec<u8> {
 impl Extension {
     /// Any extension.
     pub fn new(oid: &str, critical: bool, value: Vec<u8>) -> Self {
-        Extension { oid: oid.to_owned(), critical, value }
+        Extension {
+            oid: oid.to_owned(),
+            critical,
+            value,
+        }
     }
 
     /// subjectAltName, in the order given.
@@ -118,7 +122,11 @@ impl Extension {
 
     /// extKeyUsage.
     pub fn extended_key_usage(purposes: &[ExtendedKeyUsage]) -> Self {
-        Extension::new("2.5.29.37", false, der::sequence(purposes.iter().map(|purpose| der::oid(purpose.oid()))))
+        Extension::new(
+            "2.5.29.37",
+            false,
+            der::sequence(purposes.iter().map(|purpose| der::oid(purpose.oid()))),
+        )
     }
 
     /// basicConstraints. The default, `cA FALSE`, is left out, as DER demands.

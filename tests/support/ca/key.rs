@@ -21,6 +21,8 @@ pub enum KeyKind {
     P256,
     P384,
     P521,
+    /// Too small to count.
+    Rsa1024,
     Rsa2048,
     Rsa3072,
     Rsa4096,
@@ -28,7 +30,7 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// All of them.
+    /// All that count.
     pub const ALL: [KeyKind; 7] = [
         KeyKind::P256,
         KeyKind::P384,
@@ -94,7 +96,7 @@ impl Key {
                 getrandom::fill(&mut seed).expect("the system has randomness");
                 Private::Ed25519(ed25519_dalek::SigningKey::from_bytes(&seed))
             }
-            KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096 => return Key::kept_rsa(kind),
+            KeyKind::Rsa1024 | KeyKind::Rsa2048 | KeyKind::Rsa3072 | KeyKind::Rsa4096 => return Key::kept_rsa(kind),
         };
         Key(Arc::new(private))
     }
@@ -106,6 +108,7 @@ impl Key {
         *uses += 1;
         if kept.len() <= turn {
             let bits = match kind {
+                KeyKind::Rsa1024 => 1024,
                 KeyKind::Rsa3072 => 3072,
                 KeyKind::Rsa4096 => 4096,
                 _ => 2048,
@@ -198,7 +201,11 @@ impl Key {
     /// When the key cannot sign with `algorithm`.
     pub fn sign(&self, algorithm: SignatureAlgorithm, message: &[u8]) -> Vec<u8> {
         if let Private::Ed25519(key) = &*self.0 {
-            assert_eq!(algorithm, SignatureAlgorithm::Ed25519, "an Ed25519 key signs Ed25519 only");
+            assert_eq!(
+                algorithm,
+                SignatureAlgorithm::Ed25519,
+                "an Ed25519 key signs Ed25519 only"
+            );
             return key.sign(message).to_bytes().to_vec();
         }
         let hash = algorithm.hash();
@@ -226,7 +233,11 @@ impl fmt::Debug for Key {
 fn ecdsa<S, D: AsRef<[u8]>>(key: &impl PrehashSigner<S>, digest: &[u8], to_der: impl Fn(&S) -> D) -> Vec<u8> {
     const LONGEST_FIELD: usize = 66;
     let padded = [&[0; LONGEST_FIELD / 2 + 1 - 32][..], digest].concat();
-    let digest = if digest.len() == 32 && key.sign_prehash(digest).is_err() { &padded } else { digest };
+    let digest = if digest.len() == 32 && key.sign_prehash(digest).is_err() {
+        &padded
+    } else {
+        digest
+    };
     let signature = key.sign_prehash(digest).expect("an ECDSA key signs");
     to_der(&signature).as_ref().to_vec()
 }

@@ -23,11 +23,17 @@ impl Connection {
         let once = Mutex::new(Some(self.stream));
         let connector = tower::service_fn(move |_| {
             let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-            async move { stream.map(TokioIo::new).ok_or_else(|| std::io::Error::other("the connection is gone")) }
+            async move {
+                stream
+                    .map(TokioIo::new)
+                    .ok_or_else(|| std::io::Error::other("the connection is gone"))
+            }
         });
         // The scheme only fills `:scheme`; TLS is the connection's.
         let endpoint = Endpoint::from_static("http://localhost").timeout(PATIENCE);
-        let channel = patient(endpoint.connect_with_connector(connector)).await?.map_err(|error| closed(&error))?;
+        let channel = patient(endpoint.connect_with_connector(connector))
+            .await?
+            .map_err(|error| closed(&error))?;
         Ok(Grpc(HealthClient::new(channel)))
     }
 }

@@ -64,7 +64,10 @@ pub struct Response {
 impl Response {
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_slice())
     }
 
     /// The body as text, what is not UTF-8 replaced.
@@ -152,7 +155,12 @@ impl Answer {
                 Chunk::Cut(_) => break false,
             }
         };
-        Response { status: self.status, headers: self.headers, body, complete }
+        Response {
+            status: self.status,
+            headers: self.headers,
+            body,
+            complete,
+        }
     }
 }
 
@@ -182,7 +190,10 @@ impl Connection {
             // How it ended is seen by the request.
             let _ = connection.await;
         });
-        Ok(Http { sender: Sender::Http1(sender), driver })
+        Ok(Http {
+            sender: Sender::Http1(sender),
+            driver,
+        })
     }
 
     /// Speaks HTTP/2.
@@ -197,7 +208,10 @@ impl Connection {
             // How it ended is seen by the request.
             let _ = connection.await;
         });
-        Ok(Http { sender: Sender::Http2(sender), driver })
+        Ok(Http {
+            sender: Sender::Http2(sender),
+            driver,
+        })
     }
 }
 
@@ -235,9 +249,16 @@ impl Http {
             }
         };
         let (head, body) = response.map_err(|error| closed(&error))?.into_parts();
-        let headers =
-            head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
-        Ok(Answer { status: head.status.as_u16(), headers, body })
+        let headers = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers,
+            body,
+        })
     }
 
     /// Whether the other side has closed the connection.
@@ -272,5 +293,7 @@ fn message(request: &Request, uri: &str, host_header: bool) -> hyper::Request<Fu
     for (name, value) in &request.headers {
         builder = builder.header(name, value.as_slice());
     }
-    builder.body(Full::from(request.body.clone())).expect("a request that HTTP can say")
+    builder
+        .body(Full::from(request.body.clone()))
+        .expect("a request that HTTP can say")
 }

@@ -86,7 +86,12 @@ fn parse_response(bytes: &[u8]) -> Option<Response> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().as_bytes().to_vec()))
         .collect();
-    Some(Response { status, headers, body: bytes[end + 4..].to_vec(), complete: true })
+    Some(Response {
+        status,
+        headers,
+        body: bytes[end + 4..].to_vec(),
+        complete: true,
+    })
 }
 
 /// Sends a ClientHello and nothing more. The connection is open as long as the stream is held.

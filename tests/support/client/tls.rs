@@ -8,9 +8,7 @@ use rustls::client::{ClientSessionMemoryCache, ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme, SupportedProtocolVersion, version,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme, SupportedProtocolVersion, version};
 use tokio_rustls::TlsConnector;
 
 use super::{Connection, Refusal, patient, tcp};
@@ -65,7 +63,10 @@ impl Default for ClientOptions {
 impl ClientOptions {
     /// Offers HTTP/2 and nothing else.
     pub fn http2() -> Self {
-        ClientOptions { alpn: vec!["h2".to_owned()], ..ClientOptions::default() }
+        ClientOptions {
+            alpn: vec!["h2".to_owned()],
+            ..ClientOptions::default()
+        }
     }
 }
 
@@ -90,7 +91,7 @@ impl Client {
         let provider = Arc::new(ring::default_provider());
         let presented = Presented(identity.map(|identity| Arc::new(certified_key(identity, &options, &provider))));
         let mut config = ClientConfig::builder_with_provider(provider.clone())
-            .with_protocol_versions(options.versions.supported())
+            .with_protocol_versions(&options.versions.supported())
             .expect("ring has cipher suites for every version")
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer(provider.signature_verification_algorithms)))
@@ -125,11 +126,11 @@ impl Client {
 }
 
 impl TlsVersions {
-    fn supported(self) -> &'static [&'static SupportedProtocolVersion] {
+    fn supported(self) -> Vec<&'static SupportedProtocolVersion> {
         match self {
-            TlsVersions::Any => rustls::ALL_VERSIONS,
-            TlsVersions::Only12 => &[&version::TLS12],
-            TlsVersions::Only13 => &[&version::TLS13],
+            TlsVersions::Any => rustls::ALL_VERSIONS.to_vec(),
+            TlsVersions::Only12 => vec![&version::TLS12],
+            TlsVersions::Only13 => vec![&version::TLS13],
         }
     }
 }

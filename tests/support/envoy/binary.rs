@@ -1,6 +1,7 @@
 //! Finds the Envoy to run: `SVIDGATE_ENVOY` is a binary, else `envoy/get-envoy.sh` gets version `ENVOY_VERSION`.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -16,10 +17,14 @@ const DEFAULT_VERSION: &str = "1.40.0";
 pub fn envoy_version() -> (u32, u32) {
     static VERSION: OnceLock<(u32, u32)> = OnceLock::new();
     *VERSION.get_or_init(|| {
-        let output = Command::new(binary()).arg("--version").output().expect("Envoy tells its version");
+        let output = Command::new(binary())
+            .arg("--version")
+            .output()
+            .expect("Envoy tells its version");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        // `envoy  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
-        let mut numbers = text.split('/').nth(1).unwrap_or_default().split('.').map(str::parse);
+        // `PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL`
+        let build = text.split_once("version: ").map_or("", |(_, build)| build);
+        let mut numbers = build.split('/').nth(1).unwrap_or_default().split('.').map(str::parse);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
             _ => panic!("cannot read the version of Envoy in `{text}`"),
@@ -29,7 +34,15 @@ pub fn envoy_version() -> (u32, u32) {
 
 pub(super) fn binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| env::var_os("SVIDGATE_ENVOY").map_or_else(fetched, PathBuf::from)).clone()
+    BINARY
+        .get_or_init(|| env::var_os("SVIDGATE_ENVOY").map_or_else(fetched, own))
+        .clone()
+}
+
+fn own(path: OsString) -> PathBuf {
+    let path = PathBuf::from(path);
+    assert!(path.is_file(), "SVIDGATE_ENVOY names no file: {}", path.display());
+    path
 }
 
 fn fetched() -> PathBuf {

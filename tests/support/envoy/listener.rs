@@ -109,13 +109,23 @@ impl Route {
     /// A route to a cluster.
     pub fn to(name: &str, prefix: &str, cluster: &str) -> Self {
         let action = Action::Cluster(cluster.to_owned());
-        Route { name: name.to_owned(), prefix: prefix.to_owned(), action, opted_out: false }
+        Route {
+            name: name.to_owned(),
+            prefix: prefix.to_owned(),
+            action,
+            opted_out: false,
+        }
     }
 
     /// A route that Envoy answers itself.
     pub fn direct(name: &str, prefix: &str, status: u16, body: &str) -> Self {
         let action = Action::Direct(status, body.to_owned());
-        Route { name: name.to_owned(), prefix: prefix.to_owned(), action, opted_out: false }
+        Route {
+            name: name.to_owned(),
+            prefix: prefix.to_owned(),
+            action,
+            opted_out: false,
+        }
     }
 
     fn json(&self) -> Value {
@@ -164,19 +174,40 @@ const MAX_EARLY_DATA_BYTES: u32 = 65_536;
 impl Listener {
     /// An HTTP listener without TLS and without the module.
     pub fn http(name: &str, routes: impl IntoIterator<Item = Route>) -> Self {
-        let http = Http { routes: routes.into_iter().collect(), ..Http::default() };
-        Listener { name: name.to_owned(), tls: None, keeps_certificate: false, wasm: None, kind: Kind::Http(http) }
+        let http = Http {
+            routes: routes.into_iter().collect(),
+            ..Http::default()
+        };
+        Listener {
+            name: name.to_owned(),
+            tls: None,
+            keeps_certificate: false,
+            wasm: None,
+            kind: Kind::Http(http),
+        }
     }
 
     /// A TCP listener without TLS and without the module.
     pub fn tcp(name: &str, cluster: &str, dial: Dial) -> Self {
-        let kind = Kind::Tcp(Tcp { cluster: cluster.to_owned(), dial });
-        Listener { name: name.to_owned(), tls: None, keeps_certificate: false, wasm: None, kind }
+        let kind = Kind::Tcp(Tcp {
+            cluster: cluster.to_owned(),
+            dial,
+        });
+        Listener {
+            name: name.to_owned(),
+            tls: None,
+            keeps_certificate: false,
+            wasm: None,
+            kind,
+        }
     }
 
     /// With TLS.
     pub fn tls(mut self, server: &Identity, client: ClientCertificate) -> Self {
-        self.tls = Some(Tls { server: server.clone(), client });
+        self.tls = Some(Tls {
+            server: server.clone(),
+            client,
+        });
         self
     }
 
@@ -307,7 +338,13 @@ impl Http {
             "name": "envoy.filters.http.router",
             "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
         });
-        let filters: Vec<Value> = self.filters_before.iter().cloned().chain(wasm).chain([router]).collect();
+        let filters: Vec<Value> = self
+            .filters_before
+            .iter()
+            .cloned()
+            .chain(wasm)
+            .chain([router])
+            .collect();
         let manager =
             "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
         let mut config = json!({

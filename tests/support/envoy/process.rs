@@ -31,9 +31,12 @@ impl Process {
             }
         });
         let spawned = told.recv().expect("the thread that starts Envoy answers");
-        let child = spawned
-            .unwrap_or_else(|error| panic!("cannot run setpriv, which runs Envoy: {error}; install util-linux"));
-        Process { child, parent: Some((hold, thread)) }
+        let child =
+            spawned.unwrap_or_else(|error| panic!("cannot run setpriv, which runs Envoy: {error}; install util-linux"));
+        Process {
+            child,
+            parent: Some((hold, thread)),
+        }
     }
 
     pub(super) fn pid(&self) -> u32 {

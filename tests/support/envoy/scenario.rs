@@ -62,18 +62,31 @@ pub enum Endpoint {
 impl Cluster {
     /// A plain-text cluster at a TCP address.
     pub fn new(name: &str, addr: SocketAddr) -> Self {
-        Cluster { name: name.to_owned(), endpoint: Endpoint::Tcp(addr), http2: false, transport_socket: None }
+        Cluster {
+            name: name.to_owned(),
+            endpoint: Endpoint::Tcp(addr),
+            http2: false,
+            transport_socket: None,
+        }
     }
 
     /// The same, speaking HTTP/2.
     pub fn http2(name: &str, addr: SocketAddr) -> Self {
-        Cluster { http2: true, ..Cluster::new(name, addr) }
+        Cluster {
+            http2: true,
+            ..Cluster::new(name, addr)
+        }
     }
 
     /// A plain-text HTTP/2 cluster at a unix socket.
     pub fn unix(name: &str, path: &Path) -> Self {
         let endpoint = Endpoint::Unix(path.display().to_string());
-        Cluster { name: name.to_owned(), endpoint, http2: true, transport_socket: None }
+        Cluster {
+            name: name.to_owned(),
+            endpoint,
+            http2: true,
+            transport_socket: None,
+        }
     }
 
     fn json(&self) -> Value {

@@ -20,9 +20,12 @@ pub struct Wasm {
 /// The plugin's configuration.
 #[derive(Clone, Debug)]
 pub enum Configuration {
-    /// As a `google.protobuf.Struct`: a JSON object.
+    /// A document as JSON text in a `google.protobuf.StringValue`.
+    Json(Value),
+    /// A document as a `google.protobuf.Struct`. Envoy 1.36 to 1.40 hand the module the protobuf encoding of it, not
+    /// JSON as their documentation says.
     Struct(Value),
-    /// As a `google.protobuf.StringValue`: any text.
+    /// Any text in a `google.protobuf.StringValue`.
     Text(String),
     /// None.
     Absent,
@@ -58,7 +61,7 @@ impl Wasm {
     pub fn new(module: &Path, document: Value) -> Self {
         Wasm {
             module: module.to_owned(),
-            configuration: Configuration::Struct(document),
+            configuration: Configuration::Json(document),
             failure_policy: FailurePolicy::Closed,
             delivery: Delivery::Static,
         }
@@ -105,18 +108,24 @@ impl Wasm {
             },
             "failure_policy": self.failure_policy.json(),
         });
-        match &self.configuration {
-            Configuration::Absent => {}
-            Configuration::Struct(document) => {
-                plugin["configuration"] =
-                    json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": document });
-            }
-            Configuration::Text(text) => {
-                plugin["configuration"] =
-                    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text });
-            }
+        if let Some(configuration) = self.configuration.any() {
+            plugin["configuration"] = configuration;
         }
         json!({ "@type": place.type_url(), "config": plugin })
+    }
+}
+
+impl Configuration {
+    fn any(&self) -> Option<Value> {
+        let string = |text: &str| json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text });
+        match self {
+            Configuration::Absent => None,
+            Configuration::Json(document) => Some(string(&document.to_string())),
+            Configuration::Text(text) => Some(string(text)),
+            Configuration::Struct(document) => {
+                Some(json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": document }))
+            }
+        }
     }
 }
 

@@ -1,0 +1,151 @@
+//! What we ask of the proxy, as a small trait: bytes in, a result out, never a panic.
+//!
+//! Everything that a peer or a client can put into a header, a certificate or a name comes through here as bytes. The
+//! SDK's own calls turn header names into strings and end the VM, with every stream of the worker, on a byte that is
+//! not UTF-8 or a status that they do not list; so the calls are made in [`crate::abi`], and behind this trait a
+//! double can stand in tests and count them.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use svidgate_policy::Headers;
+
+/// How loud a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For operators, in the normal course.
+    Info,
+    /// Refusals.
+    Warn,
+    /// Something that an operator must see to.
+    Error,
+}
+
+/// A call that the proxy did not carry out, with its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostError(pub u32);
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the proxy answered with status {}", self.0)
+    }
+}
+
+/// The calls we make. All but the last group act on the connection or stream that is being served.
+pub trait Host: Clone + 'static {
+    /// Reads a property; `None` where the proxy has no such thing here.
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+    /// Writes filter state `wasm.NAME`.
+    fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
+    /// All request headers, pseudo-headers among them.
+    fn request_headers(&self) -> Result<HeaderMap, HostError>;
+    /// Removes every value of a request header.
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError>;
+    /// Adds a request header.
+    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
+    /// Answers the request, with a gRPC status where the request is gRPC.
+    fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), HostError>;
+    /// Closes the downstream connection.
+    fn close_downstream(&self) -> Result<(), HostError>;
+
+    /// The document that this plugin was configured with.
+    fn configuration(&self) -> Result<Vec<u8>, HostError>;
+    /// The wall clock.
+    fn now(&self) -> Result<Timestamp, HostError>;
+    /// Has the root called at this period.
+    fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError>;
+    /// Makes later calls act on another connection or stream.
+    fn set_effective_context(&self, context: u32) -> Result<(), HostError>;
+    /// Defines a counter, or finds it where it is defined.
+    fn define_counter(&self, name: &str) -> Result<u32, HostError>;
+    /// Adds to a counter.
+    fn add_to_counter(&self, counter: u32, amount: u64) -> Result<(), HostError>;
+    /// Writes a line to the proxy's log.
+    fn log(&self, level: Level, line: &str);
+}
+
+/// A header map as the proxy hands it over: a count, the lengths of all names and values, then these, each with a NUL.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderMap(Vec<u8>);
+
+/// Bytes of one number in the map.
+const NUMBER: usize = 4;
+
+impl HeaderMap {
+    /// Takes over a serialised map.
+    pub fn new(serialised: Vec<u8>) -> Self {
+        Self(serialised)
+    }
+
+    /// Serialises pairs, as the proxy does.
+    pub fn from_pairs(pairs: &[(&[u8], &[u8])]) -> Self {
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
+        let mut bytes = number(pairs.len()).to_vec();
+        for (name, value) in pairs {
+            bytes.extend_from_slice(&number(name.len()));
+            bytes.extend_from_slice(&number(value.len()));
+        }
+        for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+            bytes.extend_from_slice(text);
+            bytes.push(0);
+        }
+        Self(bytes)
+    }
+
+    /// Every name and value, in order. A map that is cut short ends early.
+    pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let number = |at: usize| -> Option<usize> {
+            let bytes = self.0.get(at..at.checked_add(NUMBER)?)?;
+            usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+        };
+        let count = number(0).unwrap_or_default();
+        let mut lengths = NUMBER;
+        let mut texts = count.saturating_mul(NUMBER).saturating_mul(2).saturating_add(NUMBER);
+        std::iter::from_fn(move || {
+            let mut text = || {
+                let end = texts.checked_add(number(lengths)?)?;
+                let text = self.0.get(texts..end)?;
+                lengths = lengths.checked_add(NUMBER)?;
+                texts = end.checked_add(1)?;
+                Some(text)
+            };
+            Some((text()?, text()?))
+        })
+        .take(count)
+    }
+
+    /// The first value of a header.
+    pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        self.pairs().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+impl Headers for HeaderMap {
+    fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
+        self.pairs().filter(|(known, _)| *known == name.as_bytes()).for_each(|(_, value)| show(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HeaderMap;
+
+    #[test]
+    fn header_map_reads_what_it_was_made_of() {
+        let pairs: [(&[u8], &[u8]); 3] = [(b":path", b"/a"), (b"x\xff", b""), (b"x", b"\0\xfe")];
+        let map = HeaderMap::from_pairs(&pairs);
+        assert_eq!(map.pairs().collect::<Vec<_>>(), pairs);
+        assert_eq!(map.first(b"x"), Some(&b"\0\xfe"[..]));
+    }
+
+    #[test]
+    fn broken_header_map_ends_early() {
+        let whole = HeaderMap::from_pairs(&[(b"a", b"b"), (b"c", b"d")]).0;
+        for length in 0..whole.len() {
+            assert!(HeaderMap::new(whole[..length].to_vec()).pairs().count() <= 2);
+        }
+        for junk in [vec![0xff; 3], vec![0xff; 4], vec![0xff; 64]] {
+            assert_eq!(HeaderMap::new(junk).pairs().count(), 0);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Where each Envoy keeps what the peer presented, and how we know that it is that.
+//!
+//! The digest of the handshake's leaf is read from the connection; a certificate from anywhere else counts only if it
+//! hashes to it. So it need not matter who could have written the place it was read from.
+
+use std::net::{IpAddr, SocketAddr};
+
+use rustls_pki_types::CertificateDer;
+use svidgate_policy::{
+    Reason,
+    certificate::{CertificateError, read_pem, sha256},
+};
+
+use crate::{host::Host, xfcc};
+
+/// The filter-state key under which a listener's `set_filter_state` leaves `%DOWNSTREAM_PEER_CERT%`.
+pub const FILTER_STATE_KEY: &str = "svidgate.peer_certificate";
+
+/// SHA-256 of a leaf in DER.
+pub type Digest = [u8; 32];
+
+/// Why the peer's certificate is not at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The reason code.
+    pub reason: Reason,
+    /// What an operator can do about it.
+    pub detail: String,
+}
+
+impl Unreadable {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// The digest of the leaf that the peer presented in this connection's handshake.
+///
+/// # Errors
+/// Plain text, no certificate, or a digest that is none.
+pub fn digest<H: Host>(host: &H) -> Result<Digest, Unreadable> {
+    match host.property(&["connection", "sha256_peer_certificate_digest"]) {
+        Some(hex) if !hex.is_empty() => parse_hex(&hex).ok_or_else(|| {
+            Unreadable::new(Reason::ConnectionCertificateUnreadable, "the proxy's digest is not 64 hexadecimal digits")
+        }),
+        Some(_) | None if is_tls(host) => {
+            Err(Unreadable::new(Reason::ConnectionNoCertificate, "the TLS client presented no certificate"))
+        }
+        Some(_) | None => Err(Unreadable::new(Reason::ConnectionPlaintext, "the connection is not TLS")),
+    }
+}
+
+/// Whether the connection is TLS, its handshake done.
+pub fn is_tls<H: Host>(host: &H) -> bool {
+    host.property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty())
+}
+
+fn parse_hex(hex: &[u8]) -> Option<Digest> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut digest = Digest::default();
+    if hex.len() != digest.len().checked_mul(2)? {
+        return None;
+    }
+    for (byte, digits) in digest.iter_mut().zip(hex.chunks_exact(2)) {
+        let [high, low] = digits else { return None };
+        *byte = (digit(*high)? << 4) | digit(*low)?;
+    }
+    Some(digest)
+}
+
+/// What the peer presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The leaf, bound to the handshake.
+    pub leaf: CertificateDer<'static>,
+    /// What came with it; only to build a path with.
+    pub intermediates: Vec<CertificateDer<'static>>,
+}
+
+/// Finds the leaf that hashes to `digest`, and what came with it where that is to be had. `xfcc` is the header where
+/// this listener writes it.
+///
+/// # Errors
+/// No certificate to be found, one that cannot be read, or one of another handshake.
+pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Result<Presented, Unreadable> {
+    let element = match xfcc {
+        Some(header) => xfcc::last_element(header).ok_or_else(|| {
+            Unreadable::new(Reason::ConnectionCertificateUnreadable, "x-forwarded-client-cert is not well-formed")
+        })?,
+        None => xfcc::Element::default(),
+    };
+    let chain = element.chain.map(|chain| read(chain)).transpose()?.unwrap_or_default();
+    let pem = leaf_from_proxy(host).or_else(|| element.cert.map(<[u8]>::to_vec));
+    let leaf = match (pem, chain.first()) {
+        (Some(pem), _) => single(read(&pem)?)?,
+        (None, Some(first)) => first.clone(),
+        (None, None) => return Err(Unreadable::new(Reason::ConnectionCertificateUnreadable, NOWHERE)),
+    };
+    if sha256(&leaf) != *digest {
+        let detail = "the certificate at hand is not the one of the handshake";
+        return Err(Unreadable::new(Reason::ConnectionCertificateMismatch, detail));
+    }
+    let intermediates = chain.into_iter().filter(|certificate| *certificate != leaf).collect();
+    Ok(Presented { leaf, intermediates })
+}
+
+const NOWHERE: &str = "the proxy shows no certificate (Envoy 1.38 and later do; before, `set_filter_state` with \
+                       `svidgate.peer_certificate`, or `xfcc: own`)";
+
+fn leaf_from_proxy<H: Host>(host: &H) -> Option<Vec<u8>> {
+    let found = |path: &[&str]| host.property(path).filter(|pem| !pem.is_empty());
+    found(&["connection", "peer_certificate"]).or_else(|| found(&["filter_state", FILTER_STATE_KEY]))
+}
+
+fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
+    read_pem(pem).map_err(|error: CertificateError| Unreadable::new(error.reason(), error.to_string()))
+}
+
+fn single(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateDer<'static>, Unreadable> {
+    let detail = "the proxy shows more than one leaf";
+    let mut certificates = certificates.into_iter();
+    match (certificates.next(), certificates.next()) {
+        (Some(leaf), None) => Ok(leaf),
+        _ => Err(Unreadable::new(Reason::ConnectionCertificateUnreadable, detail)),
+    }
+}
+
+/// The peer's address, as text for logs.
+pub fn source_address<H: Host>(host: &H) -> Option<String> {
+    let address = host.property(&["source", "address"])?;
+    // An address is ASCII; anything else is not shown.
+    String::from_utf8(address).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+/// The peer's IP address.
+pub fn source_ip<H: Host>(host: &H) -> Option<IpAddr> {
+    let address = source_address(host)?;
+    address.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| address.parse()).ok()
+}
+
+/// The port that the connection came in on.
+pub fn local_port<H: Host>(host: &H) -> Option<u16> {
+    let port = host.property(&["destination", "port"])?;
+    u16::try_from(i64::from_le_bytes(port.try_into().ok()?)).ok()
+}
+
+/// The server name of the handshake, empty where the client sent none; `None` where it cannot be known.
+pub fn sni<H: Host>(host: &H) -> Option<Vec<u8>> {
+    host.property(&["connection", "requested_server_name"])
+}
+
+/// The name of the route, empty where it has none; `None` where it cannot be known.
+pub fn route<H: Host>(host: &H) -> Option<Vec<u8>> {
+    host.property(&["xds", "route_name"])
+}

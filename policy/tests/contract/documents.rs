@@ -1,0 +1,88 @@
+//! Documents: those that compile, and those that say everything that is wrong with them.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use svidgate_policy::{Configuration, Format};
+
+use crate::{identity, vectors};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    document: Vec<Vector>,
+}
+
+/// A document, or one rule of an otherwise good document, and what is said about it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vector {
+    name: String,
+    why: String,
+    document: Option<String>,
+    rule: Option<String>,
+    /// Every mistake, in order; none when it compiles.
+    mistakes: Vec<String>,
+    /// YAML says this itself, in other words.
+    #[serde(default)]
+    json_only: bool,
+}
+
+impl Vector {
+    /// The document, with certificates and bundles in their places.
+    fn text(&self) -> String {
+        let text = match (&self.document, &self.rule) {
+            (Some(document), None) => document.clone(),
+            (None, Some(rule)) => {
+                format!(
+                    r#"{{"trust_domain": "prod.example", "chain": "proxy",
+                         "federation": [{{"trust_domain": "partner.example", "scope": ["/ns/billing/**"]}}],
+                         "rules": [{rule}]}}"#
+                )
+            }
+            _ => panic!("{}: give `document` or `rule`", self.name),
+        };
+        let pem = identity::authority("partner.example").pem();
+        text.replace("@bundle@", &identity::bundle("prod.example").to_string())
+            .replace("@partner_bundle@", &identity::bundle("partner.example").to_string())
+            .replace("@pem@", &serde_json::to_string(&pem).unwrap())
+    }
+}
+
+/// What is said about a document; nothing when it compiles.
+pub(crate) fn mistakes(text: &[u8], format: Format) -> Vec<String> {
+    match Configuration::compile(text, format) {
+        Ok(_) => Vec::new(),
+        Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn every_document_compiles_or_says_everything_that_is_wrong() {
+    let mut names = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (file, File { document }) in vectors::read::<File>("documents") {
+        for vector in document {
+            let said = mistakes(vector.text().as_bytes(), Format::Json);
+            if said != vector.mistakes {
+                wrong.push(format!(
+                    "{file}: {} ({})\n  expected {:#?}\n  found {said:#?}",
+                    vector.name, vector.why, vector.mistakes
+                ));
+            }
+            assert!(names.insert(vector.name.clone()), "`{}` is there twice", vector.name);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_document_says_the_same_as_yaml() {
+    // JSON is YAML, so each vector is a document in both.
+    for (file, File { document }) in vectors::read::<File>("documents") {
+        for vector in document.into_iter().filter(|vector| !vector.json_only) {
+            let said = mistakes(vector.text().as_bytes(), Format::Yaml);
+            assert_eq!(said, vector.mistakes, "{file}: {}", vector.name);
+        }
+    }
+}

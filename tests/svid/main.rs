@@ -1,0 +1,12 @@
+//! What makes a certificate an identity, one sentence a test: the checklist of X509-SVID, RFC 5280 and our decisions.
+//!
+//! Pure: certificates come from the test CA, the clock stands still, and each refusal is told by its reason code.
+
+mod chain;
+mod constraints;
+mod federation;
+mod hostile;
+mod keys;
+mod leaf;
+mod time;
+mod verifier;
