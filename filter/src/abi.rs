@@ -140,7 +140,8 @@ impl Host for Envoy {
         let mut nanoseconds = 0u64;
         // SAFETY: the pointer is to a live number.
         checked(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) })?;
-        Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(|_| HostError(u32::MAX))
+        let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000)).map_err(|_| HostError(u32::MAX))?;
+        Timestamp::from_second(seconds).map_err(|_| HostError(u32::MAX))
     }
 
     fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError> {

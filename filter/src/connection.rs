@@ -100,7 +100,7 @@ impl<H: Host> ConnectionFilter<H> {
             route: None,
             port: if needs.port { peer::local_port(host) } else { None },
             sni: sni.as_deref(),
-            source_ip: if needs.source_ip { peer::source_ip(host) } else { None },
+            source_ip: if needs.source_ip { peer::source_address(host).as_deref().and_then(peer::ip) } else { None },
         };
         self.enforce(gate, Some(identity), grants.decide(&request, now), Circumstances::default())
     }
@@ -130,12 +130,19 @@ impl<H: Host> ConnectionFilter<H> {
         // In front of HTTP an admission is not the last word, and one connection's filter state is shared by all of
         // its streams: each request writes its own.
         let passes = decision.is_allowed() || !enforced;
-        let shown = !passes || !gate.configuration.listener.has_requests();
+        let has_requests = gate.configuration.listener.has_requests();
+        let shown = !passes || !has_requests;
         self.root.record(&entry, shown, || {
             let known = self.root.connection_circumstances();
             Circumstances { peer: known.peer, target: known.target, ..circumstances }
         });
-        if passes { Action::Continue } else { self.close() }
+        if !passes {
+            return self.close();
+        }
+        if has_requests {
+            peer::note_address(self.root.host());
+        }
+        Action::Continue
     }
 
     fn refuse_unconfigured(&self) -> Action {

@@ -50,7 +50,7 @@ pub trait Host: Clone + 'static {
 
     /// The document that this plugin was configured with.
     fn configuration(&self) -> Result<Vec<u8>, HostError>;
-    /// The wall clock.
+    /// The wall clock, in whole seconds as certificates have them.
     fn now(&self) -> Result<Timestamp, HostError>;
     /// Has the root called at this period.
     fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError>;

@@ -4,6 +4,7 @@
 
 #[cfg(target_arch = "wasm32")]
 mod abi;
+pub mod configuration;
 pub mod connection;
 #[cfg(target_arch = "wasm32")]
 mod entry;

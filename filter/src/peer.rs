@@ -125,16 +125,35 @@ fn single(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateDer<'
     }
 }
 
-/// The peer's address, as text for logs.
+/// The filter state in which the network filter leaves the peer's address for the HTTP filter: `wasm.` and this.
+pub const ADDRESS_STATE: &str = "svidgate_peer_address";
+
+/// The peer's address. Only the network filter may ask: to an HTTP filter the proxy gives as the peer's address what
+/// the client wrote into `x-forwarded-for`, unless the listener was told not to believe it.
 pub fn source_address<H: Host>(host: &H) -> Option<String> {
-    let address = host.property(&["source", "address"])?;
-    // An address is ASCII; anything else is not shown.
-    String::from_utf8(address).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
+    address(host.property(&["source", "address"])?)
 }
 
-/// The peer's IP address.
-pub fn source_ip<H: Host>(host: &H) -> Option<IpAddr> {
-    let address = source_address(host)?;
+/// Leaves the peer's address for the requests of this connection.
+pub fn note_address<H: Host>(host: &H) {
+    if let Some(address) = host.property(&["source", "address"]) {
+        // Without it a condition on the address is met by nobody.
+        let _ = host.set_filter_state(ADDRESS_STATE, &address);
+    }
+}
+
+/// The peer's address as the network filter noted it; `None` where there is none in front of this listener.
+pub fn noted_address<H: Host>(host: &H) -> Option<String> {
+    address(host.property(&[ADDRESS_STATE])?)
+}
+
+/// An address is ASCII; anything else is not shown.
+fn address(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+/// The IP address in `ip:port` or `ip`.
+pub fn ip(address: &str) -> Option<IpAddr> {
     address.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| address.parse()).ok()
 }
 

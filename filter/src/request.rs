@@ -74,7 +74,7 @@ impl<H: Host> RequestFilter<H> {
             route: route.as_deref(),
             port: if port { peer::local_port(host) } else { None },
             sni: sni.as_deref(),
-            source_ip: if source_ip { peer::source_ip(host) } else { None },
+            source_ip: if source_ip { peer::noted_address(host).as_deref().and_then(peer::ip) } else { None },
         };
         identity.grants.decide(&request, self.root.now())
     }
@@ -90,7 +90,7 @@ impl<H: Host> RequestFilter<H> {
         let id = identity.map(|identity| identity.svid.id());
         let entry = Entry { stage: Stage::Request, id, decision, enforced: gate.enforces() };
         let circumstances = || Circumstances {
-            peer: peer::source_address(self.root.host()),
+            peer: peer::noted_address(self.root.host()),
             claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
             target: peer::route(self.root.host()).map(|route| ("route", route)),
             detail: refusal.map(|refusal| refusal.detail.clone()),

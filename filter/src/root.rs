@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use svidgate_policy::{Configuration, Decision, Format, Listener, Reason, certificate::sha256};
 
 use crate::{
+    configuration,
     gate::Gate,
     host::{Host, Level},
     live::Held,
@@ -168,10 +169,10 @@ impl Worker {
         if let Some(gate) = gates.iter().find(|(known, _)| *known == digest).and_then(|(_, gate)| gate.upgrade()) {
             return Some(gate);
         }
-        match Configuration::compile(document, Format::Json) {
-            Ok(configuration) => {
-                announce(host, &configuration);
-                let gate = Rc::new(Gate::new(configuration, proxy));
+        match Configuration::compile(&configuration::document(document), Format::Json) {
+            Ok(compiled) => {
+                announce(host, &compiled);
+                let gate = Rc::new(Gate::new(compiled, proxy));
                 gates.push((digest, Rc::downgrade(&gate)));
                 Some(gate)
             }

@@ -156,7 +156,10 @@ fn check_path(
 ) -> Result<(), webpki::Error> {
     let authority = authority_of(path, valid, anchors).ok_or(webpki::Error::UnknownIssuer)?;
     // CA-3. RFC 5280 leaves the path length of an anchor open, as it does its constraints (NC-9); here both count.
-    if authority.path_len.is_some_and(|most| path.intermediate_certificates().count() > usize::from(most)) {
+    if authority
+        .path_len
+        .is_some_and(|most| path.intermediate_certificates().count() > usize::from(most))
+    {
         return Err(webpki::Error::PathLenConstraintViolated);
     }
     let mut uris = leaf.uri_sans.clone();
@@ -173,7 +176,11 @@ fn check_path(
             return Err(webpki::Error::EndEntityUsedAsCa);
         }
         // What constrains by empty lists cannot be told from a mistake.
-        if fields.name_constraints.as_ref().is_some_and(name_constraints::says_nothing) {
+        if fields
+            .name_constraints
+            .as_ref()
+            .is_some_and(name_constraints::says_nothing)
+        {
             return Err(webpki::Error::MalformedNameConstraint);
         }
         uris.extend(fields.uri_sans);

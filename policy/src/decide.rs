@@ -24,7 +24,8 @@ use crate::{
     host::Host,
     path::{PathError, RequestPath, Segment},
     reason::Reason,
-    ruleset::{Candidate, Router, Rules, at},
+    rule::is_token,
+    ruleset::{Candidate, Router, Rules, Until, at},
 };
 
 /// What is asked for: a request, or (without `http`) a connection.
@@ -36,7 +37,7 @@ pub struct Request<'a> {
     pub route: Option<&'a [u8]>,
     /// The local port.
     pub port: Option<u16>,
-    /// The server name of the TLS handshake; where the client sent none, empty.
+    /// The server name of the TLS handshake. Where the client sent none it is unknown, as is one that is no host name.
     pub sni: Option<&'a [u8]>,
     /// The peer's address.
     pub source_ip: Option<IpAddr>,
@@ -123,19 +124,21 @@ impl Grants {
                 .iter()
                 .filter_map(|granted| at(&rules.routers, granted.router))
         };
+        let allows = routers().filter_map(|router| router.allows).max();
         // A rule in a dry run must see the requests that it would have allowed.
-        let until = routers()
-            .filter_map(|router| router.allows.max(router.dry_allows))
-            .max();
-        match until {
-            Some(until) if !until.is_over(now) => Decision {
+        let dry_allows = routers().filter_map(|router| router.dry_allows).max();
+        let in_force = |until: Option<Until>| until.is_some_and(|until| !until.is_over(now));
+        if in_force(allows) || in_force(dry_allows) {
+            Decision {
                 effect: Effect::Allow,
                 reason: Reason::RuleAllowed,
                 rule: None,
                 dry_run: None,
-            },
-            Some(_) => Decision::refused(Reason::RuleExpired),
-            None => Decision::refused(Reason::RuleNoneMatched),
+            }
+        } else if allows.is_some() {
+            Decision::refused(Reason::RuleExpired)
+        } else {
+            Decision::refused(Reason::RuleNoneMatched)
         }
     }
 }
@@ -150,7 +153,7 @@ fn read<'a>(rules: &Rules, request: &Request<'a>, now: Timestamp) -> Result<Read
         headers: None,
         route: request.route,
         port: request.port,
-        // An SNI that is no host name matches no pattern, as does none at all.
+        // Without a server name, or with one that is no host name, where a connection was meant to go is not known.
         sni: request.sni.and_then(Host::name),
         source_ip: request.source_ip.map(|ip| ip.to_canonical()),
         now,
@@ -158,7 +161,7 @@ fn read<'a>(rules: &Rules, request: &Request<'a>, now: Timestamp) -> Result<Read
     let Some(http) = &request.http else {
         return Ok((None, facts));
     };
-    if http.method.is_empty() {
+    if !is_token(http.method) {
         return Err(Reason::RequestMalformed);
     }
     if !http.authority.is_empty() {
@@ -186,6 +189,7 @@ fn path_reason(error: PathError) -> Reason {
         | PathError::DoubleEscape
         | PathError::ControlByte
         | PathError::Fragment
+        | PathError::EncodedDelimiter
         | PathError::NotUtf8 => Reason::RequestAmbiguousPath,
     }
 }

@@ -1,10 +1,15 @@
 //! Host names of requests and of TLS: compared without case, port and trailing dot, label by label.
 
-use std::fmt;
+use std::{fmt, net::Ipv6Addr};
 
-/// A host as it came, without port and trailing dot. Compared without case.
+/// A host as it came, without port and trailing dot. Names are compared without case, addresses as addresses.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Host<'a>(&'a [u8]);
+pub(crate) enum Host<'a> {
+    /// Labels, none of them empty, or an IPv4 address.
+    Name(&'a [u8]),
+    /// What stood in brackets.
+    Address(Ipv6Addr),
+}
 
 impl<'a> Host<'a> {
     /// Reads an authority: `host`, `host:port`, `[address]:port`. `None` where it is none of these.
@@ -31,21 +36,22 @@ impl<'a> Host<'a> {
 
     /// Reads a name without a port, as TLS has it.
     pub(crate) fn name(host: &'a [u8]) -> Option<Self> {
-        let valid = match host.strip_prefix(b"[") {
-            Some(address) => {
-                let address = address.strip_suffix(b"]")?;
-                !address.is_empty()
-                    && address
-                        .iter()
-                        .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
-            }
-            None => host
-                .iter()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
-        };
+        if let Some(address) = host.strip_prefix(b"[") {
+            let address = std::str::from_utf8(address.strip_suffix(b"]")?).ok()?;
+            return address.parse().ok().map(Self::Address);
+        }
         let host = host.strip_suffix(b".").unwrap_or(host);
-        (valid && !host.is_empty()).then_some(Self(host))
+        host.split(|byte| *byte == b'.')
+            .all(is_label)
+            .then_some(Self::Name(host))
     }
+}
+
+fn is_label(label: &[u8]) -> bool {
+    !label.is_empty()
+        && label
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// Which hosts are meant: `api.shop.example`, or `*.shop.example` where `*` is one whole label.
@@ -55,6 +61,8 @@ pub(crate) enum HostPattern {
     Exact(Box<str>),
     /// Labels, lower case; `None` is any one.
     Labels(Vec<Option<Box<str>>>),
+    /// One address in brackets.
+    Address(Ipv6Addr),
 }
 
 impl HostPattern {
@@ -64,18 +72,13 @@ impl HostPattern {
     /// When it has a port, or a label that no host has.
     pub(crate) fn parse(text: &str) -> Result<Self, HostPatternError> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        if text.starts_with('[') {
-            return Host::name(text.as_bytes())
-                .map(|_| Self::Exact(text.clone().into()))
-                .ok_or(HostPatternError);
+        if let Some(Host::Address(address)) = Host::name(text.as_bytes()) {
+            return Ok(Self::Address(address));
         }
-        let label = |label: &str| {
-            let is_name = !label.is_empty() && !label.contains('.') && Host::name(label.as_bytes()).is_some();
-            match label {
-                "*" => Ok(None),
-                name if is_name => Ok(Some(name.into())),
-                _ => Err(HostPatternError),
-            }
+        let label = |label: &str| match label {
+            "*" => Ok(None),
+            name if is_label(name.as_bytes()) => Ok(Some(name.into())),
+            _ => Err(HostPatternError),
         };
         let labels: Vec<_> = text.split('.').map(label).collect::<Result<_, _>>()?;
         let exact = labels.iter().all(Option::is_some);
@@ -87,10 +90,12 @@ impl HostPattern {
     }
 
     pub(crate) fn matches(&self, host: Host<'_>) -> bool {
-        match self {
-            Self::Exact(name) => name.as_bytes().eq_ignore_ascii_case(host.0),
-            Self::Labels(labels) => {
-                let mut found = host.0.split(|byte| *byte == b'.');
+        match (self, host) {
+            (Self::Exact(name), Host::Name(host)) => name.as_bytes().eq_ignore_ascii_case(host),
+            (Self::Address(address), Host::Address(host)) => *address == host,
+            (Self::Address(_), Host::Name(_)) | (Self::Exact(_) | Self::Labels(_), Host::Address(_)) => false,
+            (Self::Labels(labels), Host::Name(host)) => {
+                let mut found = host.split(|byte| *byte == b'.');
                 let same = labels.iter().all(|label| match (label, found.next()) {
                     (Some(name), Some(found)) => name.as_bytes().eq_ignore_ascii_case(found),
                     (None, Some(found)) => !found.is_empty(),
@@ -135,6 +140,7 @@ mod tests {
             assert!(matches("Api.example", host), "{host}");
         }
         assert!(matches("[2001:db8::1]", "[2001:DB8::1]:443"));
+        assert!(matches("[2001:db8::1]", "[2001:0db8:0::0001]"));
     }
 
     #[test]
@@ -148,7 +154,8 @@ mod tests {
     #[test]
     fn what_is_no_host_is_not_read() {
         for host in [
-            "", ".", "a b", "a/b", "user@a", "a:b", "a:1:2", "[::1", "[::1]x", "[]", "a\0", "a:123456", "ä",
+            "", ".", "a b", "a/b", "user@a", "a:b", "a:1:2", "[::1", "[::1]x", "[]", "[::::]", "[a]", "a\0",
+            "a:123456", "ä", "a..", "a..b", ".a",
         ] {
             assert!(Host::read(host.as_bytes()).is_none(), "{host}");
         }

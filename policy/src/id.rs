@@ -295,7 +295,7 @@ impl IdPattern {
     }
 
     fn path_segments(path: &str) -> Result<Segments, PatternError> {
-        if path.is_empty() {
+        if path.is_empty() || path.ends_with('/') {
             return Err(SpiffeIdError::TrailingSlash.into());
         }
         Segments::parse(path, |literal| {

@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::read::Escaped;
+
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
@@ -145,7 +147,10 @@ impl<'de> Visitor<'de> for JsonVisitor {
         let mut names = std::collections::HashSet::new();
         while let Some(name) = members.next_key::<String>()? {
             if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format_args!("member `{name}` appears twice")));
+                return Err(A::Error::custom(format_args!(
+                    "member `{}` appears twice",
+                    Escaped(&name)
+                )));
             }
             list.push((name, members.next_value()?));
         }

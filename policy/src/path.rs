@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use percent_encoding::{CONTROLS, utf8_percent_encode};
+
 use crate::pattern::{PatternError, Segments};
 
 /// How a request path is read before it is compared.
@@ -15,8 +17,8 @@ pub enum PathReading {
     /// Any path with two readings is refused. The default.
     #[default]
     Strict,
-    /// Encoded slashes, backslashes, `;`, empty segments, double escapes and bytes that are not UTF-8 are data within
-    /// their segment. Only for an upstream that reads them just so: one that takes `%2F` for a slash, or merges `//`,
+    /// Encoded slashes, backslashes, `;`, escaped `?` and `#`, empty segments, double escapes and bytes that are not
+    /// UTF-8 are data within their segment. Only for an upstream that reads them just so: one that takes `%2F` for a slash, or merges `//`,
     /// then sees another path than the rules did. Dot segments, NUL, control bytes, fragments and broken escapes are
     /// refused all the same.
     Lenient,
@@ -43,6 +45,8 @@ pub enum PathError {
     ControlByte,
     /// `#`.
     Fragment,
+    /// An escaped `?` or `#`: a reader that undoes escapes first finds a shorter path.
+    EncodedDelimiter,
     /// Bytes that are not UTF-8, or not escaped.
     NotUtf8,
 }
@@ -59,6 +63,7 @@ impl fmt::Display for PathError {
             Self::DoubleEscape => "path has an escaped `%`",
             Self::ControlByte => "path has a control byte or a space",
             Self::Fragment => "path has a `#`",
+            Self::EncodedDelimiter => "path has an escaped `?` or `#`",
             Self::NotUtf8 => "path is not UTF-8 in ASCII and escapes",
         })
     }
@@ -71,6 +76,8 @@ impl std::error::Error for PathError {}
 pub(crate) struct RequestPath<'a> {
     /// Without the leading slash, the query and one trailing slash.
     raw: &'a [u8],
+    /// `/`, which has no segments. (`//` has one, which is empty.)
+    is_root: bool,
 }
 
 impl<'a> RequestPath<'a> {
@@ -80,28 +87,21 @@ impl<'a> RequestPath<'a> {
         let path = path.strip_prefix(b"/").ok_or(PathError::NoLeadingSlash)?;
         // One trailing slash names the same thing in every common framework, so it does not tell two paths apart here:
         // `/admin/` is matched by exactly the patterns that match `/admin`.
-        let trimmed = path.strip_suffix(b"/").unwrap_or(path);
-        if !path.is_empty() {
-            let mut segments = trimmed.split(|byte| *byte == b'/');
-            segments.try_for_each(|segment| {
-                check_segment(
-                    Segment {
-                        raw: segment,
-                        escaped: true,
-                    },
-                    reading,
-                )
-            })?;
-        }
-        Ok(Self { raw: trimmed })
+        let read = Self {
+            raw: path.strip_suffix(b"/").unwrap_or(path),
+            is_root: path.is_empty(),
+        };
+        read.segments()
+            .try_for_each(|segment| check_segment(segment, reading))?;
+        Ok(read)
     }
 
     pub(crate) fn segments(self) -> impl Iterator<Item = Segment<'a>> + Clone {
-        // `split` yields one empty piece for an empty path; `/` has no segments.
-        let raw = self.raw;
-        raw.split(|byte| *byte == b'/')
+        // `split` yields one empty piece where there is nothing to split.
+        self.raw
+            .split(|byte| *byte == b'/')
+            .filter(move |_| !self.is_root)
             .map(|raw| Segment { raw, escaped: true })
-            .filter(move |_| !raw.is_empty())
     }
 }
 
@@ -225,6 +225,7 @@ fn check_unescaped(segment: Segment<'_>, reading: PathReading) -> Result<(), Pat
             (b'/' | b'\\', PathReading::Strict) => return Err(PathError::EncodedSeparator),
             (b';', PathReading::Strict) => return Err(PathError::Parameter),
             (b'%', PathReading::Strict) => return Err(PathError::DoubleEscape),
+            (b'?' | b'#', PathReading::Strict) => return Err(PathError::EncodedDelimiter),
             (_, PathReading::Strict) => utf8.push(byte)?,
             (_, PathReading::Lenient) => {}
         }
@@ -278,7 +279,6 @@ impl PathPattern {
         if path.contains('?') {
             return Err(PatternError::Query);
         }
-        let path = path.strip_suffix('/').unwrap_or(path);
         if path.is_empty() {
             return Ok(Self {
                 segments: Segments {
@@ -287,6 +287,7 @@ impl PathPattern {
                 },
             });
         }
+        let path = path.strip_suffix('/').unwrap_or(path);
         let segments = Segments::parse(path, |literal| literal_segment(literal, reading))?;
         Ok(Self { segments })
     }
@@ -300,18 +301,16 @@ impl fmt::Display for PathPattern {
 
 /// A literal is written escaped or in plain UTF-8; what is compared is what it stands for.
 fn literal_segment(text: &str, reading: PathReading) -> Result<Box<str>, PatternError> {
+    // Plain UTF-8 in a document is a convenience; in a request it comes escaped.
+    let escaped: String = utf8_percent_encode(text, CONTROLS).collect();
     let segment = Segment {
-        raw: text.as_bytes(),
+        raw: escaped.as_bytes(),
         escaped: true,
     };
     if segment.is_empty() {
         return Err(PatternError::UnreachablePath(PathError::EmptySegment));
     }
-    match check_segment(segment, reading) {
-        // Plain UTF-8 in a document is a convenience; in a request it comes escaped.
-        Ok(()) | Err(PathError::NotUtf8) => {}
-        Err(error) => return Err(PatternError::UnreachablePath(error)),
-    }
+    check_segment(segment, reading).map_err(PatternError::UnreachablePath)?;
     let bytes: Vec<u8> = segment.bytes().collect();
     let text = String::from_utf8(bytes).map_err(|_| PatternError::UnreachablePath(PathError::NotUtf8))?;
     Ok(text.into())
@@ -373,6 +372,8 @@ mod tests {
             ("/a b", PathError::ControlByte),
             ("/a%0a", PathError::ControlByte),
             ("/a#b", PathError::Fragment),
+            ("/a%3fb", PathError::EncodedDelimiter),
+            ("/a%23b", PathError::EncodedDelimiter),
             ("/caf\u{e9}", PathError::NotUtf8),
             ("/%c0%af", PathError::NotUtf8),
             ("/%ff", PathError::NotUtf8),
@@ -389,6 +390,7 @@ mod tests {
         assert_eq!(bytes("/a%2Fb/c"), Ok(vec![b"a/b".to_vec(), b"c".to_vec()]));
         assert_eq!(bytes("/a;v=1"), Ok(vec![b"a;v=1".to_vec()]));
         assert_eq!(bytes("/a//b"), Ok(vec![b"a".to_vec(), vec![], b"b".to_vec()]));
+        assert_eq!(bytes("//"), Ok(vec![vec![]]));
         assert_eq!(bytes("/%2561"), Ok(vec![b"%61".to_vec()]));
         assert_eq!(bytes("/%ff"), Ok(vec![vec![0xff]]));
         for path in [
@@ -410,7 +412,7 @@ mod tests {
     fn pattern_that_no_request_can_match_is_refused() {
         let parse = |text| PathPattern::parse(text, PathReading::Strict);
         for text in [
-            "a", "/a//b", "/a/../b", "/a%2fb", "/a;b", "/a/**/b", "/a*", "/a?b", "/a b", "/%zz",
+            "a", "//", "/a//b", "/a/../b", "/a%2fb", "/a;b", "/a/**/b", "/a*", "/a?b", "/a b", "/%zz", "/é;b",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -3,10 +3,15 @@
 //! A typed `serde` stops at the first mistake. Here the tree is walked by hand: a reader that meets a mistake notes it
 //! and goes on with what it can still read. What was read beside mistakes is never used, only checked further.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use crate::{
-    bundle::BundleError, certificate::CertificateError, host::HostPatternError, id::SpiffeIdError, json::Json,
+    bundle::BundleError,
+    certificate::CertificateError,
+    condition::{Expression, MAX_EXPRESSIONS},
+    host::HostPatternError,
+    id::SpiffeIdError,
+    json::Json,
     pattern::PatternError,
 };
 
@@ -118,6 +123,11 @@ pub enum Mistake {
     Certificate(CertificateError),
     /// A regular expression, with the library's own words.
     Expression(String),
+    /// One regular expression too many.
+    TooManyExpressions {
+        /// The bound.
+        bound: usize,
+    },
     /// A pattern names a trust domain that there is no relationship with.
     UnknownTrustDomain {
         /// Which.
@@ -168,6 +178,12 @@ impl fmt::Display for Mistake {
             Self::Bundle(error) => write!(f, "{error}"),
             Self::Certificate(error) => write!(f, "{error}"),
             Self::Expression(error) => write!(f, "regular expression: {error}"),
+            Self::TooManyExpressions { bound } => {
+                write!(
+                    f,
+                    "regular expression: the document has more than {bound} different ones"
+                )
+            }
             Self::UnknownTrustDomain { name, known } => {
                 write!(f, "unknown trust domain `{name}` (known: {})", Quoted(known))
             }
@@ -198,7 +214,7 @@ impl<T: AsRef<str>> fmt::Display for Quoted<'_, T> {
 }
 
 /// Text of the document within a message: without control characters, and not too much of it.
-struct Escaped<'a>(&'a str);
+pub(crate) struct Escaped<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,6 +229,8 @@ impl fmt::Display for Escaped<'_> {
 #[derive(Default)]
 pub(crate) struct Reader {
     mistakes: Vec<CompileError>,
+    /// By their source, so that each is compiled once.
+    expressions: HashMap<Box<str>, Expression>,
 }
 
 impl Reader {
@@ -337,6 +355,32 @@ impl Reader {
     ) -> Option<T> {
         let text = self.string(json, place)?;
         parse(text).map_err(|mistake| self.note(place, mistake)).ok()
+    }
+
+    /// A regular expression.
+    pub(crate) fn expression(&mut self, json: &Json, place: &Place<'_>) -> Option<Expression> {
+        let source = self.string(json, place)?;
+        if let Some(known) = self.expressions.get(source) {
+            return Some(known.clone());
+        }
+        if self.expressions.len() >= MAX_EXPRESSIONS {
+            self.note(place, Mistake::TooManyExpressions { bound: MAX_EXPRESSIONS });
+            return None;
+        }
+        match Expression::parse(source) {
+            Ok(expression) => {
+                self.expressions.insert(source.into(), expression.clone());
+                Some(expression)
+            }
+            Err(error) => {
+                // The library draws the source with a mark below; what is wrong stands in the last line.
+                let text = error.to_string();
+                let last = text.lines().last().unwrap_or_default();
+                let what = last.strip_prefix("error: ").unwrap_or(last);
+                self.note(place, Mistake::Expression(what.to_owned()));
+                None
+            }
+        }
     }
 
     /// One of a few words.

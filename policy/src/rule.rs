@@ -1,9 +1,12 @@
 //! One rule of the document: its members and how they are read.
 
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 
 use crate::{
-    condition::{Conditions, DAY_MINUTES, Expression, HeaderCondition, HeaderTest, TimeWindow, When},
+    condition::{Conditions, DAY_MINUTES, HeaderCondition, HeaderTest, TimeWindow, When},
     document::{Effect, Listener, MAX_TEXT_BYTES, read_time},
     host::HostPattern,
     id::IdPattern,
@@ -190,15 +193,15 @@ fn read_target(
     Some(Target { paths, conditions })
 }
 
-fn is_token(text: &str) -> bool {
-    // RFC 9110 5.6.2.
-    let is_token_byte = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !text.is_empty() && text.bytes().all(is_token_byte)
+/// A method or the name of a header (RFC 9110 5.6.2).
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let is_token_byte = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    !text.is_empty() && text.iter().all(is_token_byte)
 }
 
 fn parse_method(text: &str) -> Result<Box<str>, Mistake> {
-    // Methods are case-sensitive; one in lower case is a slip that would never match.
-    if is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+    // Methods are case-sensitive; one in lower case is a slip that would never match, as is a star for all of them.
+    if is_token(text.as_bytes()) && text != "*" && !text.bytes().any(|byte| byte.is_ascii_lowercase()) {
         Ok(text.into())
     } else {
         Err(Mistake::Expected("an HTTP method in upper case, like `GET`"))
@@ -251,13 +254,27 @@ fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listene
     })
 }
 
-fn parse_net(text: &str) -> Result<ipnet::IpNet, Mistake> {
-    let address = text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
+fn parse_net(text: &str) -> Result<IpNet, Mistake> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
     let net = address.ok().or_else(|| text.parse().ok());
     // `10.1.2.3/8` means either 10.0.0.0/8 or 10.1.2.3; better to ask.
-    net.filter(|net| net.trunc() == *net).ok_or(Mistake::Expected(
-        "a CIDR block like `10.0.0.0/8`, with no bits behind the mask",
-    ))
+    net.filter(|net| net.trunc() == *net)
+        .map(canonical)
+        .ok_or(Mistake::Expected(
+            "a CIDR block like `10.0.0.0/8`, with no bits behind the mask",
+        ))
+}
+
+/// IPv4 blocks as such, also where they are written in IPv6: so are the addresses that they are compared with.
+fn canonical(net: IpNet) -> IpNet {
+    let mapped = |net: Ipv6Net| {
+        let address = net.addr().to_ipv4_mapped()?;
+        Ipv4Net::new(address, net.prefix_len().checked_sub(96)?).ok()
+    };
+    match net {
+        IpNet::V4(_) => net,
+        IpNet::V6(wide) => mapped(wide).map_or(net, IpNet::V4),
+    }
 }
 
 fn read_header(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<HeaderCondition> {
@@ -273,10 +290,7 @@ fn read_header(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Heade
         (Some(json), None, None) => reader
             .string(json, &at.member("is"))
             .map(|value| HeaderTest::Is(value.into())),
-        (None, Some(json), None) => reader.parsed(json, &at.member("matches"), |source| {
-            let expression = Expression::parse(source).map_err(|error| Mistake::Expression(error.to_string()))?;
-            Ok(HeaderTest::Matches(expression))
-        }),
+        (None, Some(json), None) => reader.expression(json, &at.member("matches")).map(HeaderTest::Matches),
         (None, None, Some(Json::Bool(true))) => Some(HeaderTest::Present),
         _ => {
             reader.note(
@@ -296,7 +310,7 @@ fn parse_header_name(text: &str) -> Result<Box<str>, Mistake> {
             "`hosts` in `to`, which is what the proxy makes of the header `host`",
         )),
         "x-svidgate-id" => Err(Mistake::Expected("a header of the client (this one is always removed)")),
-        name if is_token(name) => Ok(name.into()),
+        name if is_token(name.as_bytes()) => Ok(name.into()),
         _ => Err(Mistake::Expected("a header name")),
     }
 }
@@ -323,7 +337,9 @@ fn read_window(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<TimeW
     };
     let from = minute(reader, "from", 0)?;
     let until = minute(reader, "until", DAY_MINUTES)?;
-    if from == until {
+    // `24:00` is the `00:00` of the next day, so between them is nothing, except from one to the other.
+    let is_whole_day = from == 0 && until == DAY_MINUTES;
+    if from.checked_rem(DAY_MINUTES) == until.checked_rem(DAY_MINUTES) && !is_whole_day {
         reader.note(at, Mistake::NeverMatches("`from` and `until` are the same"));
     }
     Some(TimeWindow { days, from, until })

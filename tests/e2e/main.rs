@@ -1,3 +1,11 @@
 //! svidgate on a real Envoy, with real TLS clients and upstreams: what was answered, why, and what got through.
 
+mod dry_run;
+mod forwarded_certificate;
+mod identity_header;
+mod paths;
 mod refusals;
+mod requests;
+mod source_address;
+mod stage;
+mod streams;

@@ -299,8 +299,9 @@ fn read_log(home: &Path) -> String {
     read(process::stderr_path(home)) + &read(process::log_path(home))
 }
 
+/// The end of a log, without the long list of extensions that Envoy begins with.
 fn tail(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
+    let lines: Vec<&str> = log.lines().filter(|line| !line.contains("[info][main]")).collect();
     lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }
 

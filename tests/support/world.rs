@@ -28,9 +28,9 @@ pub struct World {
 }
 
 impl World {
-    /// A world around the real time, as a running proxy needs it.
+    /// A world around the real time, as a running proxy needs it, in whole seconds.
     pub fn new() -> Self {
-        let now = real_now();
+        let now = Timestamp::from_second(real_now().as_second()).expect("the present");
         let own = Authority::of(OWN, now);
         let server = own.issue(Profile::server(now));
         Self {

@@ -4,7 +4,7 @@ use support::ca::{
     Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf, Profile,
     der,
 };
-use svidgate_policy::reason::Reason;
+use svidgate_policy::Reason;
 
 use crate::verifier::{ID, OURS, Verifier, authority, leaf, reason, refused, verify};
 
@@ -357,6 +357,7 @@ fn leaf_that_the_bundle_lists_by_mistake_is_refused() {
     let authority = authority();
     let identity = authority.issue(leaf());
     // As an entry it is skipped, for it is no CA; as a leaf it then has no authority.
-    let listed = Authority { certificate: identity.leaf.clone(), ..authority };
+    let mut listed = authority;
+    listed.certificate = identity.leaf.clone();
     assert_eq!(Verifier::trusting(&listed).refuses(&identity), Reason::FederationBundleEmpty);
 }

@@ -5,7 +5,7 @@ use support::ca::{Authority, FIXED_NOW, Identity, Leaf};
 use svidgate_policy::TrustDomain;
 use svidgate_policy::bundle::{Bundle, BundleSet};
 use svidgate_policy::federation::{Relationship, Relationships};
-use svidgate_policy::reason::Reason;
+use svidgate_policy::Reason;
 use svidgate_policy::signature::ALGORITHMS;
 use svidgate_policy::svid::{self, ChainCheck, Svid, SvidError};
 

@@ -1,0 +1,169 @@
+//! Decisions: documents, requests, and what is answered.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use svidgate_policy::{Configuration, Decision, Format, Headers, HttpRequest, Request, RuleSet, Svid, Timestamp};
+
+use crate::{
+    identity::{NOW, svid},
+    vectors,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    scenario: Vec<Scenario>,
+}
+
+/// Rules, and requests that are decided by them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    name: String,
+    why: String,
+    /// `listener` and `paths` of the document, where they are not the default.
+    #[serde(default)]
+    document: BTreeMap<String, Value>,
+    rules: Vec<Value>,
+    /// Who asks, where a request does not say.
+    #[serde(default = "default_id")]
+    id: String,
+    requests: Vec<Asked>,
+}
+
+/// One request and its answer. A request is `GET /` to no host unless it says otherwise.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    id: Option<String>,
+    /// A connection of a TCP listener.
+    #[serde(default)]
+    tcp: bool,
+    #[serde(default = "default_method")]
+    method: String,
+    /// A character each byte, U+0000 to U+00FF.
+    #[serde(default = "default_path")]
+    path: String,
+    #[serde(default)]
+    no_path: bool,
+    #[serde(default)]
+    host: String,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    route: Option<String>,
+    port: Option<u16>,
+    sni: Option<String>,
+    source: Option<IpAddr>,
+    at: Option<String>,
+    /// Effect, reason code, rule: `allow rule.allowed readers`.
+    decision: String,
+    /// Effect and rule, where the rules that are in a dry run would have changed the decision.
+    dry_run: Option<String>,
+    /// The answer at the connection, where it is asked for: effect and reason code.
+    admitted: Option<String>,
+}
+
+fn default_id() -> String {
+    "spiffe://prod.example/ns/shop/sa/api".into()
+}
+
+fn default_method() -> String {
+    "GET".into()
+}
+
+fn default_path() -> String {
+    "/".into()
+}
+
+/// Compiles rules of `prod.example`, which has relationships with two partners.
+pub(crate) fn rules(document: &BTreeMap<String, Value>, rules: &[Value]) -> RuleSet {
+    let mut whole = json!({
+        "trust_domain": "prod.example",
+        "chain": "proxy",
+        "federation": [{ "trust_domain": "partner.example" }, { "trust_domain": "other.example" }],
+        "rules": rules,
+    });
+    for (name, value) in document {
+        whole[name] = value.clone();
+    }
+    let compiled = Configuration::compile(whole.to_string().as_bytes(), Format::Json);
+    compiled
+        .unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{whole:#}"))
+        .rules
+}
+
+/// The answer in words.
+pub(crate) fn shown(decision: &Decision<'_>) -> (String, Option<String>) {
+    let rule = decision.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
+    let dry_run = decision
+        .dry_run
+        .map(|dry_run| format!("{} {}", dry_run.effect.as_str(), dry_run.rule));
+    (
+        format!("{} {}{rule}", decision.effect.as_str(), decision.reason),
+        dry_run,
+    )
+}
+
+impl Asked {
+    fn now(&self) -> Timestamp {
+        self.at.as_ref().map_or(NOW, |at| at.parse().unwrap())
+    }
+
+    fn decide(&self, rules: &RuleSet, svid: &Svid) -> (String, Option<String>) {
+        let path: Vec<u8> = self.path.chars().map(|byte| u8::try_from(byte).unwrap()).collect();
+        let headers: &[(String, String)] = &self.headers;
+        let headers: &dyn Headers = &headers;
+        let http = HttpRequest {
+            method: self.method.as_bytes(),
+            authority: self.host.as_bytes(),
+            path: (!self.no_path).then_some(&path),
+            headers,
+        };
+        let request = Request {
+            http: (!self.tcp).then_some(http),
+            route: self.route.as_deref().map(str::as_bytes),
+            port: self.port,
+            sni: self.sni.as_deref().map(str::as_bytes),
+            source_ip: self.source,
+        };
+        shown(&rules.specialise(svid).decide(&request, self.now()))
+    }
+
+    fn admit(&self, rules: &RuleSet, svid: &Svid) -> String {
+        shown(&rules.specialise(svid).admit(self.now())).0
+    }
+}
+
+#[test]
+fn every_request_gets_its_decision() {
+    let mut wrong = Vec::new();
+    for (file, File { scenario }) in vectors::read::<File>("decisions") {
+        for scenario in &scenario {
+            let rules = rules(&scenario.document, &scenario.rules);
+            let mut svids: BTreeMap<&str, Svid> = BTreeMap::new();
+            for (place, asked) in scenario.requests.iter().enumerate() {
+                let id = asked.id.as_deref().unwrap_or(&scenario.id);
+                let svid = svids.entry(id).or_insert_with(|| svid(id));
+                let found = asked.decide(&rules, svid);
+                let expected = (asked.decision.clone(), asked.dry_run.clone());
+                let at = format!(
+                    "{file}: {} ({}), request {place}, {:?}",
+                    scenario.name, scenario.why, asked.path
+                );
+                if found != expected {
+                    wrong.push(format!("{at}\n  expected {expected:?}\n  found    {found:?}"));
+                }
+                let admitted = asked.admit(&rules, svid);
+                if asked.admitted.as_ref().is_some_and(|expected| *expected != admitted) {
+                    wrong.push(format!(
+                        "{at}\n  expected {:?} at the connection, found {admitted}",
+                        asked.admitted
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

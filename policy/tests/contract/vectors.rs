@@ -6,7 +6,9 @@ use serde::de::DeserializeOwned;
 
 /// Every file of a directory under `vectors/`, with its name.
 pub(crate) fn read<T: DeserializeOwned>(directory: &str) -> Vec<(String, T)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(directory);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(directory);
     let mut files: Vec<(String, T)> = fs::read_dir(&directory)
         .unwrap()
         .map(|entry| {

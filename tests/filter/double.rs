@@ -1,0 +1,224 @@
+//! A proxy that answers what a test says, and counts what it is asked.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use serde_json::Value;
+use support::{
+    ca::{Identity, pem},
+    world::World,
+};
+use svidgate::{
+    connection::{Action, ConnectionFilter},
+    host::{HeaderMap, Host, HostError, Level},
+    record::Stage,
+    request::RequestFilter,
+    root::{Root, Worker},
+};
+use svidgate_policy::Timestamp;
+
+/// The double. Clones are the same proxy.
+#[derive(Clone, Default)]
+pub(crate) struct Proxy(Rc<RefCell<State>>);
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    pub(crate) headers: Option<HeaderMap>,
+    pub(crate) configuration: Vec<u8>,
+    pub(crate) now: Timestamp,
+    /// Every call since the last look, by name.
+    pub(crate) calls: Vec<String>,
+    pub(crate) responses: Vec<(u32, String, i32)>,
+    pub(crate) filter_state: BTreeMap<String, String>,
+    pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) log: Vec<String>,
+    pub(crate) closed: Vec<u32>,
+    pub(crate) effective: u32,
+    pub(crate) removed: Vec<String>,
+    pub(crate) added: Vec<(String, String)>,
+    /// Calls that fail, by name.
+    pub(crate) failing: Vec<&'static str>,
+    /// Contexts that are gone.
+    pub(crate) gone: Vec<u32>,
+}
+
+impl Proxy {
+    /// A proxy at the time of a world.
+    pub(crate) fn at(world: &World) -> Self {
+        let proxy = Self::default();
+        proxy.change(|state| state.now = world.now);
+        proxy
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.borrow_mut());
+    }
+
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.0.borrow())
+    }
+
+    /// A TLS connection of this peer, as Envoy 1.38 and later show it.
+    pub(crate) fn connect(&self, peer: &Identity) {
+        self.change(|state| {
+            state.properties.clear();
+            state.set("connection.tls_version", b"TLSv1.3");
+            state.set("connection.sha256_peer_certificate_digest", peer.leaf_sha256().as_bytes());
+            state.set("connection.peer_certificate", pem("CERTIFICATE", &peer.leaf).as_bytes());
+            state.set("source.address", b"192.0.2.7:4711");
+            state.set("connection.requested_server_name", b"shop.example");
+        });
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, more: &[(&[u8], &[u8])]) {
+        let mut pairs: Vec<(&[u8], &[u8])> =
+            vec![(b":method", method.as_bytes()), (b":authority", b"shop.example"), (b":path", path.as_bytes())];
+        pairs.extend_from_slice(more);
+        self.change(|state| state.headers = Some(HeaderMap::from_pairs(&pairs)));
+    }
+
+    /// The plugin with a document, configured.
+    pub(crate) fn plugin(&self, stage: Stage, document: &Value, worker: &Rc<Worker>) -> Rc<Root<Self>> {
+        let root = self.unconfigured(stage, worker);
+        self.change(|state| state.configuration = document.to_string().into_bytes());
+        assert!(root.configure(), "{:#?}", self.look(|state| state.log.clone()));
+        root
+    }
+
+    pub(crate) fn unconfigured(&self, stage: Stage, worker: &Rc<Worker>) -> Rc<Root<Self>> {
+        Rc::new(Root::new(self.clone(), stage, 1, None, Rc::clone(worker)))
+    }
+
+    /// The calls since the last look.
+    pub(crate) fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.borrow_mut().calls)
+    }
+
+    /// The reason in the access-log field, and whether anything was refused.
+    pub(crate) fn reason(&self) -> String {
+        let field = self.look(|state| state.filter_state.get("svidgate").cloned()).unwrap_or_default();
+        let json: Value = serde_json::from_str(&field).expect("the field is JSON");
+        json["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn call(&self, name: &str) -> Result<(), HostError> {
+        let mut state = self.0.borrow_mut();
+        state.calls.push(name.to_owned());
+        if state.failing.contains(&name) { Err(HostError(10)) } else { Ok(()) }
+    }
+}
+
+impl State {
+    pub(crate) fn set(&mut self, path: &str, value: &[u8]) {
+        self.properties.insert(path.to_owned(), value.to_vec());
+    }
+}
+
+impl Host for Proxy {
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
+        let name = path.join(".");
+        self.call(&format!("property {name}")).ok()?;
+        self.look(|state| state.properties.get(&name).cloned())
+    }
+
+    fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.call("set_filter_state")?;
+        let value = String::from_utf8(value.to_vec()).expect("the field is text");
+        self.change(|state| {
+            state.filter_state.insert(name.to_owned(), value);
+        });
+        Ok(())
+    }
+
+    fn request_headers(&self) -> Result<HeaderMap, HostError> {
+        self.call("request_headers")?;
+        self.look(|state| state.headers.clone()).ok_or(HostError(1))
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+        self.call("remove_request_header")?;
+        self.change(|state| state.removed.push(name.to_owned()));
+        Ok(())
+    }
+
+    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.call("add_request_header")?;
+        let value = String::from_utf8(value.to_vec()).expect("our own header is text");
+        self.change(|state| state.added.push((name.to_owned(), value)));
+        Ok(())
+    }
+
+    fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), HostError> {
+        self.call("respond")?;
+        self.change(|state| state.responses.push((status, details.to_owned(), grpc_status)));
+        Ok(())
+    }
+
+    fn close_downstream(&self) -> Result<(), HostError> {
+        self.call("close_downstream")?;
+        self.change(|state| state.closed.push(state.effective));
+        Ok(())
+    }
+
+    fn configuration(&self) -> Result<Vec<u8>, HostError> {
+        self.call("configuration")?;
+        Ok(self.look(|state| state.configuration.clone()))
+    }
+
+    fn now(&self) -> Result<Timestamp, HostError> {
+        self.call("now")?;
+        Ok(self.look(|state| state.now))
+    }
+
+    fn set_tick_period(&self, _milliseconds: u32) -> Result<(), HostError> {
+        self.call("set_tick_period")
+    }
+
+    fn set_effective_context(&self, context: u32) -> Result<(), HostError> {
+        self.call("set_effective_context")?;
+        if self.look(|state| state.gone.contains(&context)) {
+            return Err(HostError(2));
+        }
+        self.change(|state| state.effective = context);
+        Ok(())
+    }
+
+    fn define_counter(&self, name: &str) -> Result<u32, HostError> {
+        self.call("define_counter")?;
+        self.change(|state| {
+            state.counters.entry(name.to_owned()).or_default();
+        });
+        // Names, not numbers, tell counters apart in a test.
+        Ok(number(name))
+    }
+
+    fn add_to_counter(&self, counter: u32, amount: u64) -> Result<(), HostError> {
+        self.call("add_to_counter")?;
+        self.change(|state| {
+            for (name, value) in &mut state.counters {
+                if number(name) == counter {
+                    *value += amount;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn log(&self, _level: Level, line: &str) {
+        self.change(|state| state.log.push(line.to_owned()));
+    }
+}
+
+fn number(name: &str) -> u32 {
+    name.bytes().fold(7, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
+}
+
+/// Sends the request at hand through a new stream.
+pub(crate) fn request(root: &Rc<Root<Proxy>>) -> Action {
+    RequestFilter::new(Rc::clone(root)).on_request_headers()
+}
+
+/// A new connection.
+pub(crate) fn connection(root: &Rc<Root<Proxy>>, context: u32) -> ConnectionFilter<Proxy> {
+    ConnectionFilter::new(Rc::clone(root), context)
+}

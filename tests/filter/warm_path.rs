@@ -1,0 +1,98 @@
+//! What a request costs in calls to the proxy, each of which costs as much as the decision itself.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use support::world::{World, with};
+use svidgate::{connection::Action, record::Stage, root::Worker};
+
+use crate::double::{Proxy, connection, request};
+
+fn rules() -> Value {
+    json!([{
+        "name": "api-reads", "effect": "allow", "from": ["spiffe://prod.example/api"],
+        "to": [{ "methods": ["GET"], "paths": ["/a/**"] }],
+    }])
+}
+
+#[test]
+fn allowed_request_of_a_known_peer_costs_three_calls() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let root = proxy.plugin(Stage::Request, &world.document(rules()), &Rc::default());
+    proxy.connect(&world.own_identity("/api"));
+    proxy.ask("GET", "/a/b", &[(b"accept", b"*/*")]);
+    assert_eq!(request(&root), Action::Continue);
+    let cold = proxy.take_calls();
+    assert!(cold.contains(&"property connection.peer_certificate".to_owned()), "{cold:?}");
+
+    assert_eq!(request(&root), Action::Continue);
+    assert_eq!(
+        proxy.take_calls(),
+        ["request_headers", "property connection.sha256_peer_certificate_digest", "set_filter_state"]
+    );
+}
+
+#[test]
+fn conditions_cost_a_call_only_for_those_whose_rules_have_them() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let rules = json!([
+        { "name": "a", "effect": "allow", "from": ["spiffe://prod.example/api"] },
+        { "name": "b", "effect": "allow", "from": ["spiffe://prod.example/other"],
+          "to": [{ "routes": ["app"], "ports": [443], "sni": ["shop.example"] }], "when": { "source_ips": ["192.0.2.0/24"] } },
+    ]);
+    let root = proxy.plugin(Stage::Request, &world.document(rules), &Rc::default());
+    proxy.ask("GET", "/", &[]);
+    for (path, calls) in [("/api", 3), ("/other", 7)] {
+        proxy.connect(&world.own_identity(path));
+        proxy.change(|state| {
+            state.set("xds.route_name", b"app");
+            state.set("destination.port", &443i64.to_le_bytes());
+        });
+        assert_eq!(request(&root), Action::Continue, "{path}");
+        proxy.take_calls();
+        assert_eq!(request(&root), Action::Continue, "{path}");
+        assert_eq!(proxy.take_calls().len(), calls, "{path}");
+    }
+}
+
+#[test]
+fn same_document_in_one_vm_is_compiled_once_and_knows_the_same_peers() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let worker: Rc<Worker> = Rc::default();
+    let document = world.document(rules());
+    let connections = proxy.plugin(Stage::Connection, &document, &worker);
+    let requests = proxy.plugin(Stage::Request, &document, &worker);
+    assert_eq!(proxy.look(|state| state.log.iter().filter(|line| line.contains("configured")).count()), 1);
+
+    proxy.connect(&world.own_identity("/api"));
+    let filter = connection(&connections, 7);
+    assert_eq!(filter.on_new_connection(), Action::Pause);
+    assert_eq!(filter.on_downstream_data(100), Action::Continue);
+    proxy.take_calls();
+    proxy.ask("GET", "/a/b", &[]);
+    assert_eq!(request(&requests), Action::Continue);
+    assert_eq!(proxy.take_calls().len(), 3, "the peer was verified at the connection");
+}
+
+#[test]
+fn bytes_of_an_admitted_connection_cost_nothing() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let document = with(
+        world.document(json!([{ "name": "a", "effect": "allow", "from": ["spiffe://prod.example/api"] }])),
+        json!({ "listener": "tcp" }),
+    );
+    let root = proxy.plugin(Stage::Connection, &document, &Rc::default());
+    proxy.connect(&world.own_identity("/api"));
+    let filter = connection(&root, 7);
+    filter.on_new_connection();
+    assert_eq!(filter.on_downstream_data(1), Action::Continue);
+    proxy.take_calls();
+    for _ in 0..100 {
+        assert_eq!((filter.on_downstream_data(1000), filter.on_upstream_data()), (Action::Continue, Action::Continue));
+    }
+    assert_eq!(proxy.take_calls(), [""; 0]);
+}

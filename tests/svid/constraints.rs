@@ -1,0 +1,196 @@
+//! Name constraints (X509-SVID 4.2, RFC 5280 4.2.1.10): of authorities they are applied, in intermediates those on URIs
+//! refuse.
+
+use support::ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile, der};
+use svidgate_policy::Reason;
+
+use crate::verifier::{OURS, THEIRS, Verifier, authority, leaf, relationship};
+
+const NAME_CONSTRAINTS: &str = "2.5.29.30";
+
+fn uri(name: &str) -> GeneralName {
+    GeneralName::uri(name)
+}
+
+fn dns(name: &str) -> GeneralName {
+    GeneralName::Dns(name.into())
+}
+
+fn constrained(permitted: &[GeneralName], excluded: &[GeneralName]) -> Authority {
+    with_constraints(Extension::name_constraints(permitted, excluded))
+}
+
+fn with_constraints(extension: Extension) -> Authority {
+    Authority::root(Profile { extensions: vec![extension], ..Profile::authority(OURS, FIXED_NOW) })
+}
+
+#[track_caller]
+fn accepted(authority: &Authority, leaf: Leaf) {
+    Verifier::trusting(authority).verify(&authority.issue(leaf)).unwrap();
+}
+
+#[track_caller]
+fn refused(authority: &Authority, leaf: Leaf) {
+    assert_eq!(Verifier::trusting(authority).refuses(&authority.issue(leaf)), Reason::SvidNameConstraint);
+}
+
+#[test]
+fn id_must_lie_inside_what_its_authority_is_permitted() {
+    accepted(&constrained(&[uri(OURS)], &[]), leaf());
+    accepted(&constrained(&[uri(THEIRS), uri(OURS)], &[]), leaf());
+    accepted(&constrained(&[uri(".example")], &[]), leaf());
+    accepted(&constrained(&[uri("")], &[]), leaf());
+    refused(&constrained(&[uri(THEIRS)], &[]), leaf());
+    refused(&constrained(&[uri("example")], &[]), leaf());
+    refused(&constrained(&[uri(".prod.example")], &[]), leaf());
+    refused(&constrained(&[uri("prod.example.attacker.example")], &[]), leaf());
+}
+
+#[test]
+fn id_must_lie_outside_what_its_authority_is_forbidden() {
+    accepted(&constrained(&[], &[uri(THEIRS)]), leaf());
+    refused(&constrained(&[], &[uri(OURS)]), leaf());
+    refused(&constrained(&[], &[uri(".example")]), leaf());
+    refused(&constrained(&[], &[uri("")]), leaf());
+}
+
+#[test]
+fn excluded_beats_permitted() {
+    refused(&constrained(&[uri(OURS)], &[uri(OURS)]), leaf());
+    refused(&constrained(&[uri(".example")], &[uri(OURS)]), leaf());
+}
+
+#[test]
+fn constraint_that_is_not_critical_counts_as_well() {
+    let non_critical = Extension { critical: false, ..Extension::name_constraints(&[uri(THEIRS)], &[]) };
+    refused(&with_constraints(non_critical), leaf());
+}
+
+#[test]
+fn trust_domain_that_looks_like_an_address_lies_inside_no_constraint() {
+    let address = "192.0.2.1";
+    let root = constrained(&[uri(address)], &[]);
+    let verifier = Verifier::default().bundle(address, &[&root]).relationship(relationship(address));
+    let leaf = || Leaf::svid("spiffe://192.0.2.1/workload", FIXED_NOW);
+    assert_eq!(verifier.refuses(&root.issue(leaf())), Reason::SvidNameConstraint);
+    let free = Authority::of(address, FIXED_NOW);
+    let verifier = Verifier::default().bundle(address, &[&free]).relationship(relationship(address));
+    assert!(verifier.verify(&free.issue(leaf())).is_ok());
+}
+
+#[test]
+fn constraints_on_other_kinds_of_names_count_beside_those_on_uris() {
+    let root = constrained(&[uri(OURS), dns("prod.example")], &[dns("secret.prod.example")]);
+    let with = |name: &str| Leaf { dns_sans: vec![name.to_owned()], ..leaf() };
+    accepted(&root, leaf());
+    accepted(&root, with("api.prod.example"));
+    refused(&root, with("api.partner.example"));
+    refused(&root, with("secret.prod.example"));
+    // A wildcard might stand for the forbidden one.
+    refused(&root, with("*.prod.example"));
+    // DNS names are free under a constraint on URIs alone, and the other way.
+    accepted(&constrained(&[uri(OURS)], &[]), with("api.partner.example"));
+    accepted(&constrained(&[dns("prod.example")], &[]), leaf());
+}
+
+#[test]
+fn constraints_on_addresses_count() {
+    let network = GeneralName::Ip(vec![192, 0, 2, 0, 255, 255, 255, 0]);
+    let root = constrained(&[uri(OURS), network], &[]);
+    let with = |address: [u8; 4]| Leaf { ip_sans: vec![address.into()], ..leaf() };
+    accepted(&root, with([192, 0, 2, 1]));
+    refused(&root, with([192, 0, 3, 1]));
+}
+
+#[test]
+fn constraint_of_a_kind_that_is_not_processed_refuses_names_of_that_kind() {
+    let mail = constrained(&[GeneralName::Email("prod.example".into())], &[]);
+    accepted(&mail, leaf());
+    refused(&mail, Leaf { email_sans: vec!["api@prod.example".into()], ..leaf() });
+    // Every certificate has a subject, be it empty.
+    refused(&constrained(&[GeneralName::Directory("workload".into())], &[]), leaf());
+    refused(&constrained(&[], &[GeneralName::Directory("nobody".into())]), leaf());
+}
+
+#[test]
+fn uri_constraint_in_an_intermediate_refuses_even_what_it_permits() {
+    let root = authority();
+    let constrained = |permitted: &[GeneralName], excluded: &[GeneralName]| {
+        let issuer = root.issue_authority(Profile {
+            common_name: Some("intermediate".into()),
+            extensions: vec![Extension::name_constraints(permitted, excluded)],
+            ..Profile::authority(OURS, FIXED_NOW)
+        });
+        Verifier::trusting(&root).verify(&issuer.issue(leaf()))
+    };
+    for (permitted, excluded) in [(vec![uri(OURS)], vec![]), (vec![uri(THEIRS)], vec![]), (vec![], vec![uri(THEIRS)])] {
+        let result = constrained(&permitted, &excluded);
+        assert_eq!(crate::verifier::reason(result), Reason::SvidNameConstraint, "{permitted:?} {excluded:?}");
+    }
+    assert!(constrained(&[dns("prod.example")], &[]).is_ok());
+}
+
+#[test]
+fn constrained_intermediate_works_as_an_authority() {
+    let offline = authority();
+    let constrained = offline.issue_authority(Profile {
+        common_name: Some("constrained".into()),
+        extensions: vec![Extension::name_constraints(&[uri(OURS)], &[])],
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
+    let leaf_only = constrained.issue(leaf());
+    let verifier = Verifier::trusting(&constrained);
+    assert!(verifier.verify_sent(&leaf_only.leaf, &[], FIXED_NOW).is_ok());
+}
+
+#[test]
+fn ids_of_intermediates_lie_under_the_constraints_of_the_authority() {
+    let root = constrained(&[uri(OURS)], &[]);
+    let through = |trust_domain: &str| {
+        let issuer = root.issue_authority(Profile {
+            common_name: Some("intermediate".into()),
+            ..Profile::authority(trust_domain, FIXED_NOW)
+        });
+        Verifier::trusting(&root).verify(&issuer.issue(leaf()))
+    };
+    assert!(through(OURS).is_ok());
+    assert_eq!(crate::verifier::reason(through(THEIRS)), Reason::SvidNameConstraint);
+}
+
+/// GeneralSubtree with fields that RFC 5280 fixes: `[0]` minimum, `[1]` maximum.
+fn subtree(bounds: &[Vec<u8>]) -> Vec<u8> {
+    let base = der::context_primitive(6, OURS.as_bytes());
+    der::sequence([base].into_iter().chain(bounds.iter().cloned()))
+}
+
+#[test]
+fn authority_whose_constraints_cannot_be_processed_is_none() {
+    let permitted = |subtrees: &[u8]| der::sequence([der::context(0, subtrees)]);
+    let many: Vec<u8> = (0..65).flat_map(|_| subtree(&[])).collect();
+    for (why, value) in [
+        ("minimum", permitted(&subtree(&[der::context_primitive(0, &[1])]))),
+        ("maximum", permitted(&subtree(&[der::context_primitive(1, &[5])]))),
+        ("nothing at all", der::sequence([])),
+        ("no subtree", permitted(&[])),
+        ("too many", permitted(&many)),
+        ("no sequence", der::null()),
+        ("trailing bytes", [permitted(&subtree(&[])), vec![0]].concat()),
+    ] {
+        let root = with_constraints(Extension::new(NAME_CONSTRAINTS, true, value));
+        let refused = Verifier::trusting(&root).refuses(&root.issue(leaf()));
+        assert_eq!(refused, Reason::FederationBundleEmpty, "{why}");
+    }
+}
+
+#[test]
+fn intermediate_whose_constraints_say_nothing_is_refused() {
+    let root = authority();
+    for value in [der::sequence([]), der::sequence([der::context(0, &[])]), der::sequence([der::context(1, &[])])] {
+        let issuer = root.issue_authority(Profile {
+            common_name: Some("intermediate".into()),
+            extensions: vec![Extension::new(NAME_CONSTRAINTS, true, value)],
+            ..Profile::authority(OURS, FIXED_NOW)
+        });
+        assert_eq!(Verifier::trusting(&root).refuses(&issuer.issue(leaf())), Reason::SvidNameConstraint);
+    }
+}

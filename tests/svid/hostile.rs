@@ -1,0 +1,115 @@
+//! Chains that are made to be expensive (PV-12): each is refused, and soon.
+
+use std::time::{Duration, Instant};
+
+use support::ca::{Authority, Extension, FIXED_NOW, Profile, der};
+use svidgate_policy::federation::Relationship;
+use svidgate_policy::Reason;
+
+use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
+
+/// Far more than any of these takes, far less than any would without its bound.
+const SOON: Duration = Duration::from_secs(2);
+
+fn named(name: &str) -> Profile {
+    Profile { common_name: Some(name.to_owned()), ..Profile::authority(OURS, FIXED_NOW) }
+}
+
+/// Signing certificates that all bear one name and sign one another in a ring.
+fn ring(name: &str, count: usize) -> Vec<Authority> {
+    let mut ring = vec![Authority::root(named(name))];
+    for _ in 1..count {
+        ring.push(ring[ring.len() - 1].issue_authority(named(name)));
+    }
+    ring
+}
+
+fn certificates(ring: &[Authority]) -> Vec<Vec<u8>> {
+    ring.iter().map(|authority| authority.certificate.clone()).collect()
+}
+
+#[test]
+fn eight_intermediates_of_one_name_are_refused_soon() {
+    let ring = ring("one name", 8);
+    let identity = ring[7].issue(leaf());
+    let verifier = Verifier::trusting(&authority());
+    let start = Instant::now();
+    assert_eq!(reason(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)), Reason::SvidChainTooLong);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
+fn eight_intermediates_with_the_name_of_the_authority_are_refused_soon() {
+    let ring = ring(&format!("{OURS} authority"), 8);
+    let identity = ring[7].issue(leaf());
+    let verifier = Verifier::trusting(&authority());
+    let start = Instant::now();
+    assert!(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW).is_err());
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
+fn four_rings_of_two_that_lead_nowhere_are_refused_soon() {
+    // Two certificates under each of four names, each name's issuer the next: as many paths as the bounds allow.
+    let names = ["a", "b", "c", "d"];
+    let keys: Vec<Authority> = names.iter().map(|name| Authority::root(named(name))).collect();
+    let mut sent = Vec::new();
+    for (place, name) in names.iter().enumerate() {
+        let issuer = &keys[(place + 1) % names.len()];
+        for _ in 0..2 {
+            sent.push(issuer.issue(named(name)).leaf);
+        }
+    }
+    let identity = keys[0].issue(leaf());
+    let verifier = Verifier::trusting(&authority());
+    let start = Instant::now();
+    assert!(verifier.verify_sent(&identity.leaf, &sent, FIXED_NOW).is_err());
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
+fn leaf_that_would_cost_too_many_signatures_is_refused() {
+    // Every authority of the bundle bears the issuer's name, and none has signed.
+    let authorities: Vec<Authority> = (0..64).map(|_| authority()).collect();
+    let bundle: Vec<&Authority> = authorities.iter().collect();
+    let verifier = Verifier::trusting(&authorities[0]).bundle(OURS, &bundle);
+    let stranger = authority();
+    assert_eq!(verifier.refuses(&stranger.issue(leaf())), Reason::SvidChainTooLong);
+    // One within the budget is found.
+    assert!(verifier.verify(&authorities[20].issue(leaf())).is_ok());
+}
+
+#[test]
+fn more_certificates_than_the_bound_are_refused() {
+    let root = authority();
+    let verifier = Verifier::trusting(&root);
+    let identity = root.issue(leaf());
+    let beside = |count: usize| {
+        let more: Vec<_> = (0..count).map(|number| Authority::root(named(&number.to_string())).certificate).collect();
+        verifier.verify_sent(&identity.leaf, &more, FIXED_NOW)
+    };
+    assert!(beside(8).is_ok());
+    assert_eq!(reason(beside(9)), Reason::SvidChainTooLong);
+}
+
+#[test]
+fn intermediate_of_more_than_16_kib_is_refused() {
+    let root = authority();
+    let padding = |bytes| Extension::new("1.3.6.1.4.1.55555.1", false, der::octet_string(&vec![0; bytes]));
+    let through = |bytes| {
+        let issuer = root.issue_authority(Profile { extensions: vec![padding(bytes)], ..named("issuer") });
+        Verifier::trusting(&root).verify(&issuer.issue(leaf()))
+    };
+    assert!(through(15 * 1024).is_ok());
+    assert_eq!(reason(through(16 * 1024)), Reason::SvidChainTooLong);
+}
+
+#[test]
+fn hints_of_the_relationship_never_make_a_good_chain_bad() {
+    // A rotated intermediate: the peer sends the third of its name, the operator has named the first two.
+    let root = authority();
+    let generations: Vec<Authority> = (0..3).map(|_| root.issue_authority(named("issuer"))).collect();
+    let intermediates = certificates(&generations[..2]).into_iter().map(Into::into).collect();
+    let verifier = Verifier::trusting(&root).relationship(Relationship { intermediates, ..relationship(OURS) });
+    assert!(verifier.verify(&generations[2].issue(leaf())).is_ok());
+}
