@@ -2,10 +2,13 @@
 
 mod dry_run;
 mod forwarded_certificate;
+mod holds;
 mod identity_header;
 mod paths;
 mod refusals;
 mod requests;
+mod resumption;
 mod source_address;
 mod stage;
 mod streams;
+mod tcp;

@@ -67,6 +67,17 @@ pub(crate) async fn serve(listeners: impl IntoIterator<Item = Listener>, upstrea
     .await
 }
 
+/// Gives every listener Envoy's TLS inspector, without which no filter sees the server name (SNI).
+pub(crate) fn inspecting_tls(bootstrap: &mut Value) {
+    let inspector = json!({
+        "name": "envoy.filters.listener.tls_inspector",
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector" },
+    });
+    for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
+        listener["listener_filters"] = json!([inspector]);
+    }
+}
+
 /// An HTTP/1.1 connection.
 pub(crate) async fn http1(envoy: &Envoy, listener: &str, identity: Option<&Identity>) -> Http {
     let connection = Client::new(identity).connect(envoy.listener_addr(listener)).await;

@@ -49,6 +49,8 @@ fn conditions_cost_a_call_only_for_those_whose_rules_have_them() {
         proxy.change(|state| {
             state.set("xds.route_name", b"app");
             state.set("destination.port", &443i64.to_le_bytes());
+            // As the network filter notes it; to an HTTP filter the proxy may show what the client wrote.
+            state.set("svidgate_peer_address", b"192.0.2.7:4711");
         });
         assert_eq!(request(&root), Action::Continue, "{path}");
         proxy.take_calls();

@@ -92,8 +92,12 @@ impl Envoy {
         for (place, wasm) in &discovered {
             write_ecds(home.path(), *place, wasm, 0);
         }
-        let bootstrap = home.path().join("bootstrap.json");
-        fs::write(&bootstrap, scenario.bootstrap(home.path()).to_string()).expect("the bootstrap is written");
+        let (name, text) = match &scenario.text {
+            Some(yaml) => ("bootstrap.yaml", yaml.replace("${HOME}", &home.path().display().to_string())),
+            None => ("bootstrap.json", scenario.bootstrap(home.path()).to_string()),
+        };
+        let bootstrap = home.path().join(name);
+        fs::write(&bootstrap, text).expect("the bootstrap is written");
         let mut process = Process::spawn(&scenario, &bootstrap, home.path());
         let Some(admin) = wait_until_live(&mut process, home.path()).await else {
             return Err(read_log(home.path()));

@@ -56,16 +56,27 @@ impl Connection {
         bytes
     }
 
+    async fn read_response(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // An error here is the close; what came before it stays in `bytes`.
+        while !parse_response(&bytes).is_some_and(|response| is_whole(&response)) {
+            if !matches!(self.stream.read_buf(&mut bytes).await, Ok(1..)) {
+                break;
+            }
+        }
+        bytes
+    }
+
     /// Whether nothing arrives and the connection stays open for that long.
     pub async fn stays_silent_for(&mut self, span: Duration) -> bool {
         timeout(span, self.stream.read_u8()).await.is_err()
     }
 
-    /// Sends `request` as it is and reads the response to it until the connection closes: say `connection: close`.
+    /// Sends `request` as it is and reads the response to it, to its end or until the connection closes.
     pub async fn raw_http1(mut self, request: &[u8]) -> Outcome {
         // A server may answer and close before it has read everything.
         let written = self.write(request).await;
-        match self.read_until_close().await {
+        match patient(self.read_response()).await {
             Err(refusal) => Outcome::Refused(refusal),
             Ok(bytes) => match (parse_response(&bytes), written) {
                 (Some(response), _) => Outcome::Response(response),
@@ -92,6 +103,16 @@ fn parse_response(bytes: &[u8]) -> Option<Response> {
         body: bytes[end + 4..].to_vec(),
         complete: true,
     })
+}
+
+/// Whether a body of known length has come. A server that says `connection: close` may leave the connection open for a
+/// while.
+fn is_whole(response: &Response) -> bool {
+    let length = response.header("content-length").map(String::from_utf8_lossy);
+    match length.and_then(|length| length.parse::<usize>().ok()) {
+        Some(length) => response.body.len() >= length,
+        None => response.header("transfer-encoding").is_some() && response.body.ends_with(b"0\r\n\r\n"),
+    }
 }
 
 /// Sends a ClientHello and nothing more. The connection is open as long as the stream is held.

@@ -20,6 +20,9 @@ pub struct Scenario {
     pub log_level: String,
     /// The level of the log of wasm plugins.
     pub wasm_log_level: String,
+    /// A whole configuration as people write it, in YAML, in place of listeners and clusters. `${HOME}` is where the
+    /// access logs go.
+    pub text: Option<String>,
     /// The last word on the bootstrap document, for what has no field here.
     pub amend: Option<fn(&mut Value)>,
 }
@@ -32,6 +35,7 @@ impl Default for Scenario {
             concurrency: 1,
             log_level: "info".to_owned(),
             wasm_log_level: "debug".to_owned(),
+            text: None,
             amend: None,
         }
     }

@@ -1,0 +1,101 @@
+//! Who asks for what, and what should come of it.
+
+/// Somebody with a certificate, or without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who {
+    ShopApi,
+    Tenant,
+    PartnerOps,
+    /// A partner's id, signed by our own authority.
+    ForeignIdOwnAuthority,
+    /// Our id, signed by the partner's authority.
+    OwnIdForeignAuthority,
+    Unfederated,
+    OutOfScope,
+    Expired,
+    TwoUriSans,
+    SigningCertificate,
+    NoCertificate,
+    PlainText,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asks {
+    Http(&'static str, &'static str),
+    Database,
+    Greeter,
+}
+
+/// One attempt, with what should come of it.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) who: Who,
+    pub(crate) asks: Asks,
+    pub(crate) answer: &'static str,
+    pub(crate) reason: &'static str,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) answer: String,
+    pub(crate) reason: String,
+}
+
+impl Who {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::ShopApi => "prod.example/ns/shop/sa/api",
+            Self::Tenant => "partner.example/ns/billing/tenant/acme",
+            Self::PartnerOps => "partner.example/ns/billing/ops",
+            Self::ForeignIdOwnAuthority => "partner.example/... signed by prod's CA",
+            Self::OwnIdForeignAuthority => "prod.example/... signed by partner's CA",
+            Self::Unfederated => "stranger.example/api",
+            Self::OutOfScope => "partner.example/ns/research/sa/x",
+            Self::Expired => "prod.example/ns/shop/sa/api, expired",
+            Self::TwoUriSans => "two URI SANs, the second an operator's",
+            Self::SigningCertificate => "prod.example/..., a signing certificate",
+            Self::NoCertificate => "(TLS without a client certificate)",
+            Self::PlainText => "(plain text)",
+        }
+    }
+}
+
+impl Asks {
+    pub(crate) fn label(self) -> String {
+        match self {
+            Self::Http(method, path) => format!("{method} {path}"),
+            Self::Database => "TCP to the database".to_owned(),
+            Self::Greeter => "TCP, the server speaks first".to_owned(),
+        }
+    }
+}
+
+/// Every case, in the order shown.
+pub(crate) fn all() -> Vec<Case> {
+    let http = |who, method, path, answer, reason| Case { who, asks: Asks::Http(method, path), answer, reason };
+    let tcp = |who, asks, answer, reason| Case { who, asks, answer, reason };
+    vec![
+        http(Who::ShopApi, "GET", "/orders/7", "200", "rule.allowed"),
+        http(Who::ShopApi, "POST", "/orders/7", "403", "rule.none_matched"),
+        http(Who::ShopApi, "GET", "/orders/%2e%2e/admin", "403", "request.ambiguous_path"),
+        http(Who::Tenant, "GET", "/invoices/acme/42", "200", "rule.allowed"),
+        http(Who::Tenant, "GET", "/invoices/other/42", "403", "rule.none_matched"),
+        http(Who::PartnerOps, "GET", "/orders/7", "200", "rule.allowed"),
+        http(Who::PartnerOps, "GET", "/admin/keys", "403", "rule.denied"),
+        http(Who::ForeignIdOwnAuthority, "GET", "/invoices/acme/42", "closed", "svid.unknown_authority"),
+        http(Who::OwnIdForeignAuthority, "GET", "/orders/7", "closed", "svid.unknown_authority"),
+        http(Who::Unfederated, "GET", "/orders/7", "closed", "federation.unknown_trust_domain"),
+        http(Who::OutOfScope, "GET", "/orders/7", "closed", "federation.out_of_scope"),
+        http(Who::Expired, "GET", "/orders/7", "closed", "svid.expired"),
+        http(Who::TwoUriSans, "GET", "/orders/7", "closed", "svid.multiple_uri_sans"),
+        http(Who::SigningCertificate, "GET", "/orders/7", "closed", "svid.is_ca"),
+        http(Who::NoCertificate, "GET", "/orders/7", "closed", "connection.no_certificate"),
+        http(Who::PlainText, "GET", "/orders/7", "closed", "connection.plaintext"),
+        tcp(Who::ShopApi, Asks::Database, "echo", "rule.allowed"),
+        tcp(Who::Tenant, Asks::Database, "never dialled", "rule.none_matched"),
+        tcp(Who::ShopApi, Asks::Greeter, "greeting", "rule.allowed"),
+        tcp(Who::Tenant, Asks::Greeter, "no byte", "rule.none_matched"),
+    ]
+}
