@@ -106,10 +106,12 @@ impl<H: Host> ConnectionFilter<H> {
     }
 
     fn refuse_peer(&self, gate: &Gate, refusal: &Refusal, server_spoke: bool) -> Action {
-        // A server that spoke before the handshake was done looks like plain text; there is nothing to decide on yet,
-        // and the bytes cannot be kept until there is.
+        // Before the handshake is done there is no certificate either, and the proxy has no property that tells the two
+        // apart. The server's bytes cannot be kept until it is.
         let (reason, detail) = match refusal.reason {
-            Reason::ConnectionPlaintext if server_spoke => (Reason::ConnectionUndecidable, SPOKE_TOO_EARLY.to_owned()),
+            Reason::ConnectionNoCertificate if server_spoke => {
+                (Reason::ConnectionUndecidable, NO_CERTIFICATE_YET.to_owned())
+            }
             reason => (reason, refusal.detail.clone()),
         };
         let circumstances =
@@ -160,5 +162,6 @@ impl<H: Host> ConnectionFilter<H> {
     }
 }
 
-const SPOKE_TOO_EARLY: &str = "the server spoke before the handshake was done (tcp_proxy needs \
-                               `upstream_connect_mode: ON_DOWNSTREAM_TLS_HANDSHAKE`)";
+const NO_CERTIFICATE_YET: &str = "the server spoke and there is no client certificate: none was presented, or the \
+                                  handshake was not done (tcp_proxy needs `upstream_connect_mode: \
+                                  ON_DOWNSTREAM_TLS_HANDSHAKE`)";

@@ -111,8 +111,8 @@ impl Fields {
                 .subject_public_key_info()
                 .to_der()
                 .map_err(|_| CertificateError::NotDer)?,
-            not_before: timestamp(body.validity().not_before)?,
-            not_after: timestamp(body.validity().not_after)?,
+            not_before: timestamp(body.validity().not_before),
+            not_after: timestamp(body.validity().not_after),
         })
     }
 
@@ -182,9 +182,13 @@ fn uri_sans(names: Vec<GeneralName>) -> Result<Vec<String>, CertificateError> {
     Ok(names.into_iter().filter_map(uri).collect())
 }
 
-fn timestamp(time: Time) -> Result<Timestamp, CertificateError> {
-    let seconds = i64::try_from(time.to_unix_duration().as_secs()).map_err(|_| CertificateError::NotDer)?;
-    Timestamp::from_second(seconds).map_err(|_| CertificateError::NotDer)
+/// RFC 5280 4.1.2.5: `99991231235959Z` is how a certificate says that it has no end. It is a day past what our type for
+/// time holds, and stands for its last moment.
+fn timestamp(time: Time) -> Timestamp {
+    let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok();
+    seconds
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 fn check_size(der: &[u8]) -> Result<(), CertificateError> {

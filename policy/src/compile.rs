@@ -17,7 +17,7 @@ use crate::{
     federation::{Relationship, Relationships},
     id::{IdPattern, TrustDomain},
     pattern::Segments,
-    read::{CompileError, Mistake, Place, Reader},
+    read::{CompileError, MAX_MISTAKES, Mistake, Place, Reader},
     rule::Rule,
     ruleset::{RuleSet, RuleSetBuilder},
 };
@@ -121,7 +121,7 @@ impl Configuration {
 fn check_trust_domains(document: &Document, reader: &mut Reader) {
     let root = Place::Root;
     if document.bundle.is_none() && document.chain == Chain::Verify {
-        reader.note(&root.member("bundle"), Mistake::Missing);
+        reader.note_missing(&root.member("bundle"));
     }
     let federation = root.member("federation");
     let mut seen: BTreeSet<&TrustDomain> = document.trust_domain.iter().collect();
@@ -133,13 +133,18 @@ fn check_trust_domains(document: &Document, reader: &mut Reader) {
             reader.note(&place.member("trust_domain"), mistake);
         }
         if federated.bundle.is_none() && document.chain == Chain::Verify {
-            reader.note(&place.member("bundle"), Mistake::Missing);
+            reader.note_missing(&place.member("bundle"));
         }
     }
 }
 
 fn check_rules(document: &Document, reader: &mut Reader) {
     let rules = Place::Root.member("rules");
+    let relationships: HashMap<&TrustDomain, &Relationship> = document
+        .federation
+        .iter()
+        .map(|federated| (&federated.relationship.trust_domain, &federated.relationship))
+        .collect();
     let mut names: HashMap<&str, usize> = HashMap::new();
     for rule in &document.rules {
         let place = rules.item(rule.place);
@@ -152,17 +157,23 @@ fn check_rules(document: &Document, reader: &mut Reader) {
         }
         // A rule that was not read whole has lost entries, so places behind them would be wrong.
         if rule.whole {
-            let known = check_known(document, rule, reader, &place);
+            let known = check_known(document, &relationships, rule, reader, &place);
             check_captures(rule, reader, &place);
             if known {
-                check_can_match(document, rule, reader, &place);
+                check_can_match(&relationships, rule, reader, &place);
             }
         }
     }
 }
 
 /// Every trust domain that a rule names is our own or a foreign one that we have a relationship with.
-fn check_known(document: &Document, rule: &Rule, reader: &mut Reader, place: &Place<'_>) -> bool {
+fn check_known(
+    document: &Document,
+    relationships: &HashMap<&TrustDomain, &Relationship>,
+    rule: &Rule,
+    reader: &mut Reader,
+    place: &Place<'_>,
+) -> bool {
     // Where our own could not be read, what would be known cannot be said.
     let Some(own) = &document.trust_domain else {
         return false;
@@ -177,7 +188,7 @@ fn check_known(document: &Document, rule: &Rule, reader: &mut Reader, place: &Pl
     for (side, patterns) in [("from", &rule.from), ("except", &rule.except)] {
         for (index, pattern) in patterns.iter().enumerate() {
             let Some(name) = pattern.trust_domain() else { continue };
-            if name == own || foreign().any(|known| known == name) {
+            if name == own || relationships.contains_key(name) {
                 continue;
             }
             all_known = false;
@@ -210,11 +221,10 @@ fn check_captures(rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
         .collect();
     let paths = || rule.to.iter().flat_map(|target| target.paths.iter().flatten());
     let in_paths: BTreeSet<&str> = paths().flat_map(|path| path.segments.captures()).collect();
+    let all: BTreeSet<&str> = in_from.union(&in_paths).copied().collect();
     for (index, pattern) in rule.from.iter().enumerate() {
-        for name in in_from
-            .union(&in_paths)
-            .filter(|name| !captures(&pattern.segments).contains(*name))
-        {
+        // A pattern has few captures, so of many names it soon lacks more than are reported.
+        for name in all.difference(&captures(&pattern.segments)).take(MAX_MISTAKES) {
             let mistake = Mistake::OneSidedCapture {
                 name: (*name).to_owned(),
                 missing_from: "this pattern",
@@ -240,12 +250,17 @@ fn check_captures(rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
     }
 }
 
-fn check_can_match(document: &Document, rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
+fn check_can_match(
+    relationships: &HashMap<&TrustDomain, &Relationship>,
+    rule: &Rule,
+    reader: &mut Reader,
+    place: &Place<'_>,
+) {
     let from = place.member("from");
     for (index, pattern) in rule.from.iter().enumerate() {
         if rule.except.iter().any(|except| except.covers(pattern)) {
             reader.note(&from.item(index), Mistake::NeverMatches("`except` takes out all of it"));
-        } else if !is_in_some_scope(document, pattern) {
+        } else if !is_in_some_scope(relationships, pattern) {
             reader.note(
                 &from.item(index),
                 Mistake::NeverMatches("the relationship's scope covers none of it"),
@@ -254,14 +269,12 @@ fn check_can_match(document: &Document, rule: &Rule, reader: &mut Reader, place:
     }
 }
 
-fn is_in_some_scope(document: &Document, pattern: &IdPattern) -> bool {
+fn is_in_some_scope(relationships: &HashMap<&TrustDomain, &Relationship>, pattern: &IdPattern) -> bool {
     let Some(name) = pattern.trust_domain() else {
         return true;
     };
-    let relationship = document
-        .federation
-        .iter()
-        .find(|federated| federated.relationship.trust_domain == *name);
-    let scope = relationship.and_then(|federated| federated.relationship.scope.as_ref());
+    let scope = relationships
+        .get(name)
+        .and_then(|relationship| relationship.scope.as_ref());
     scope.is_none_or(|scope| scope.iter().any(|covered| covered.overlaps(pattern)))
 }

@@ -4,11 +4,7 @@
 //! that cannot be read) is `Unknown`, and an unknown never helps the caller: an allow rule does not match then, a deny
 //! rule does.
 
-use std::{
-    hash::{Hash, Hasher},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -53,7 +49,7 @@ impl Verdict {
     }
 
     /// All of several conditions: a plain no decides, whatever else is unknown.
-    fn all(verdicts: impl Iterator<Item = Self>) -> Self {
+    pub(crate) fn all(verdicts: impl Iterator<Item = Self>) -> Self {
         let mut all = Self::Yes;
         for verdict in verdicts {
             match verdict {
@@ -94,7 +90,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// Everything that one target of a rule demands beside the path. `None` and empty lists demand nothing.
+/// Everything that one target of a rule demands beside the path. `None` demands nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Conditions {
     pub(crate) methods: Option<Vec<Box<str>>>,
@@ -102,11 +98,10 @@ pub(crate) struct Conditions {
     pub(crate) routes: Option<Vec<Box<str>>>,
     pub(crate) ports: Option<Vec<u16>>,
     pub(crate) sni: Option<Vec<HostPattern>>,
-    pub(crate) when: When,
 }
 
 /// Conditions that hold for the rule as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct When {
     pub(crate) headers: Vec<HeaderCondition>,
     pub(crate) not_headers: Vec<HeaderCondition>,
@@ -128,20 +123,13 @@ impl Conditions {
             among(self.hosts.as_deref(), facts.host, HostPattern::matches),
             among(self.sni.as_deref(), facts.sni, HostPattern::matches),
         ];
-        match Verdict::all(listed.into_iter()) {
-            Verdict::No => Verdict::No,
-            so_far @ (Verdict::Yes | Verdict::Unknown) => Verdict::all([so_far, self.when.verdict(facts)].into_iter()),
-        }
-    }
-
-    /// Whether nothing is demanded.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        Verdict::all(listed.into_iter())
     }
 }
 
 impl When {
-    fn verdict(&self, facts: &Facts<'_>) -> Verdict {
+    /// Whether all of them hold.
+    pub(crate) fn verdict(&self, facts: &Facts<'_>) -> Verdict {
         let contains = |net: &IpNet, ip: IpAddr| net.contains(&ip);
         let addresses = among(self.source_ips.as_deref(), facts.source_ip, contains);
         let not_addresses = none_among(self.not_source_ips.as_deref(), facts.source_ip, contains);
@@ -158,6 +146,11 @@ impl When {
                 .chain(headers)
                 .chain(not_headers),
         )
+    }
+
+    /// Whether nothing is demanded.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Whether any condition looks at the source address.
@@ -192,7 +185,7 @@ fn none_among<W, F: Copy>(unwanted: Option<&[W]>, found: Option<F>, is: impl Fn(
 }
 
 /// A demand on one header.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeaderCondition {
     /// Lower case.
     pub(crate) name: Box<str>,
@@ -200,7 +193,7 @@ pub(crate) struct HeaderCondition {
 }
 
 /// What a header's values must be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderTest {
     Present,
     Is(Box<str>),
@@ -295,17 +288,11 @@ impl PartialEq for Expression {
 
 impl Eq for Expression {}
 
-impl Hash for Expression {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.source.hash(state);
-    }
-}
-
 /// Minutes in a day.
 pub(crate) const DAY_MINUTES: u16 = 24 * 60;
 
 /// A part of the week, in UTC. One that ends before it begins goes over midnight and belongs to the day it begins on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimeWindow {
     /// Monday first.
     pub(crate) days: [bool; 7],

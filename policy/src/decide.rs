@@ -18,14 +18,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::{
-    condition::{Facts, Headers},
+    condition::{Conditions, Facts, Headers, Verdict},
     document::Effect,
     grants::{Granted, Grants},
     host::Host,
     path::{PathError, RequestPath, Segment},
     reason::Reason,
     rule::is_token,
-    ruleset::{Candidate, Router, Rules, Until, at},
+    ruleset::{Candidate, Router, RuleHead, Rules, Until, at},
 };
 
 /// What is asked for: a request, or (without `http`) a connection.
@@ -231,6 +231,17 @@ fn captures_agree(rules: &Rules, candidate: &Candidate, granted: &Granted, path:
     })
 }
 
+/// Whether all holds that a rule and one of its targets demand beside the path.
+fn verdict(conditions: &Conditions, rule: &RuleHead, facts: &Facts<'_>) -> Verdict {
+    match conditions.verdict(facts) {
+        Verdict::No => Verdict::No,
+        so_far @ (Verdict::Yes | Verdict::Unknown) => match &rule.when {
+            Some(when) => Verdict::all([so_far, when.verdict(facts)].into_iter()),
+            None => so_far,
+        },
+    }
+}
+
 /// The rules that matched so far, the first of the document of each kind.
 #[derive(Default)]
 struct Tally {
@@ -260,7 +271,7 @@ impl Tally {
         };
         // Only an earlier rule of the document could change what is known.
         let known = first.is_some_and(|known| known <= candidate.rule);
-        if !known && (conditions.is_empty() || conditions.verdict(facts).applies_to(rule.effect)) {
+        if !known && verdict(conditions, rule, facts).applies_to(rule.effect) {
             *first = Some(candidate.rule);
         }
     }

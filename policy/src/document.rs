@@ -21,6 +21,10 @@ use crate::{
 pub const MAX_DOCUMENT_BYTES: usize = 48 * 1024 * 1024;
 /// Most relationships. Our decision.
 pub(crate) const MAX_RELATIONSHIPS: usize = 10_000;
+/// Most patterns in a scope or an exception. Our decision: each of them is compared with each id, one by one.
+pub(crate) const MAX_COMPARED_PATTERNS: usize = 256;
+/// Longest duration, in seconds: a hundred years, so that no sum of a time and a duration overflows.
+const MAX_DURATION_SECONDS: i64 = 36_500 * 24 * 60 * 60;
 /// Longest free text (version, owner, rule name), in bytes.
 pub(crate) const MAX_TEXT_BYTES: usize = 128;
 
@@ -289,7 +293,7 @@ pub(crate) fn read_text(reader: &mut Reader, object: Object<'_>, name: &str, pla
 pub(crate) fn read_duration(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<SignedDuration> {
     reader.parsed(json, place, |text| {
         parse_duration(text).ok_or(Mistake::Expected(
-            "a whole number with unit s, m, h or d, like `90s` or `24h`",
+            "a whole number with unit s, m, h or d, like `90s` or `24h`, at most `36500d`",
         ))
     })
 }
@@ -306,7 +310,8 @@ fn parse_duration(text: &str) -> Option<SignedDuration> {
     };
     let digits = number.bytes().all(|byte| byte.is_ascii_digit());
     let number: i64 = number.parse().ok().filter(|number| digits && *number > 0)?;
-    Some(SignedDuration::from_secs(number.checked_mul(seconds_each)?))
+    let seconds = number.checked_mul(seconds_each)?;
+    (seconds <= MAX_DURATION_SECONDS).then(|| SignedDuration::from_secs(seconds))
 }
 
 pub(crate) fn read_time(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Timestamp> {
@@ -334,16 +339,7 @@ fn read_federation(reader: &mut Reader, object: Object<'_>) -> Vec<Federated> {
     };
     let place = Place::Root.member("federation");
     let entries = json.as_array().map_or(0, <[_]>::len);
-    if entries > MAX_RELATIONSHIPS {
-        reader.note(
-            &place,
-            Mistake::TooMany {
-                entries,
-                bound: MAX_RELATIONSHIPS,
-            },
-        );
-        return Vec::new();
-    }
+    reader.check_length(&place, entries, MAX_RELATIONSHIPS);
     let mut index = 0usize;
     let read = reader.list_or_none(json, &place, |reader, json, place| {
         let federated = read_relationship(reader, json, place, index);
@@ -370,7 +366,9 @@ fn read_relationship(reader: &mut Reader, json: &Json, at: &Place<'_>, place: us
     // Without its trust domain nothing can be said about a scope.
     let trust_domain = trust_domain?;
     let scope = object.optional("scope").and_then(|json| {
-        reader.list(json, &at.member("scope"), |reader, json, place| {
+        let place = at.member("scope");
+        reader.check_length(&place, json.as_array().map_or(0, <[_]>::len), MAX_COMPARED_PATTERNS);
+        reader.list(json, &place, |reader, json, place| {
             let parse = |text: &str| IdPattern::parse_scope(text, &trust_domain).map_err(Mistake::Pattern);
             reader.parsed(json, place, parse)
         })
@@ -401,15 +399,7 @@ fn read_intermediates(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -
         })
     });
     let certificates: Vec<_> = texts.unwrap_or_default().into_iter().flatten().collect();
-    if certificates.len() > MAX_INTERMEDIATES {
-        reader.note(
-            &place,
-            Mistake::TooMany {
-                entries: certificates.len(),
-                bound: MAX_INTERMEDIATES,
-            },
-        );
-    }
+    reader.check_length(&place, certificates.len(), MAX_INTERMEDIATES);
     certificates
 }
 
@@ -437,6 +427,7 @@ mod tests {
             ("5m", Some(300)),
             ("24h", Some(86_400)),
             ("7d", Some(604_800)),
+            ("36500d", Some(3_153_600_000)),
         ] {
             assert_eq!(
                 parse_duration(text).map(|duration| duration.as_secs()),
@@ -457,6 +448,7 @@ mod tests {
             " 1s",
             "99999999999999999999s",
             "9223372036854775807d",
+            "36501d",
             "1µ",
         ] {
             assert_eq!(parse_duration(text), None, "{text}");

@@ -3,7 +3,7 @@
 //! `serde_json::Value` keeps the last of two members of one name without a word (BN-20), and typed `serde` stops at the
 //! first mistake where an operator wants all of them. Depth is bounded by the parser (128 levels), size by the caller.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
@@ -144,18 +144,38 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
         let mut list: Vec<(String, Json)> = Vec::new();
-        let mut names = std::collections::HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if !names.insert(name.clone()) {
-                return Err(A::Error::custom(format_args!(
-                    "member `{}` appears twice",
-                    Escaped(&name)
-                )));
-            }
-            list.push((name, members.next_value()?));
+        while let Some(member) = members.next_entry()? {
+            list.push(member);
         }
-        Ok(Json::Object(list))
+        // A tree of many small objects must not take many times the size of its text.
+        list.shrink_to_fit();
+        match repeated(&list) {
+            Some(name) => Err(A::Error::custom(format_args!(
+                "member `{}` appears twice",
+                Escaped(name)
+            ))),
+            None => Ok(Json::Object(list)),
+        }
     }
+}
+
+/// A name that more than one member has.
+fn repeated(members: &[(String, Json)]) -> Option<&str> {
+    /// Up to here comparing all with all is faster than a table, and takes no memory.
+    const FEW: usize = 16;
+    if members.len() <= FEW {
+        let mut later = members;
+        while let [(name, _), rest @ ..] = later {
+            if rest.iter().any(|(other, _)| other == name) {
+                return Some(name);
+            }
+            later = rest;
+        }
+        return None;
+    }
+    let mut names = HashSet::with_capacity(members.len());
+    let mut again = members.iter().filter(|(name, _)| !names.insert(name.as_str()));
+    again.next().map(|(name, _)| name.as_str())
 }
 
 #[expect(clippy::as_conversions, reason = "only its being negative is ever looked at")]
@@ -171,6 +191,15 @@ mod tests {
     fn duplicate_members_are_refused_at_any_depth() {
         assert!(Json::parse(br#"{"a": 1, "b": [{"c": 1, "c": 2}]}"#).is_err());
         assert!(Json::parse(br#"{"a": {"c": 1}, "b": {"c": 2}}"#).is_ok());
+        for members in [2, 16, 17, 40] {
+            let list = |last| {
+                let members: String = (1..members).map(|name| format!("\"{name}\":0,")).collect();
+                format!("{{{members}\"{last}\":0}}")
+            };
+            assert!(Json::parse(list(0).as_bytes()).is_ok(), "{members}");
+            assert!(Json::parse(list(1).as_bytes()).is_err(), "{members}");
+            assert!(Json::parse(list(members - 1).as_bytes()).is_err(), "{members}");
+        }
     }
 
     #[test]

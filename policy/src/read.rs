@@ -243,6 +243,21 @@ impl Reader {
         }
     }
 
+    /// Notes that something is not there, unless it is there and was noted as wrong.
+    pub(crate) fn note_missing(&mut self, place: &Place<'_>) {
+        let shown = place.to_string();
+        if !self.mistakes.iter().any(|noted| noted.place.starts_with(&shown)) {
+            self.note(place, Mistake::Missing);
+        }
+    }
+
+    /// Notes a list that has more entries than it may have.
+    pub(crate) fn check_length(&mut self, place: &Place<'_>, entries: usize, bound: usize) {
+        if entries > bound {
+            self.note(place, Mistake::TooMany { entries, bound });
+        }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.mistakes.len()
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     condition::{Conditions, DAY_MINUTES, HeaderCondition, HeaderTest, TimeWindow, When},
-    document::{Effect, Listener, MAX_TEXT_BYTES, read_time},
+    document::{Effect, Listener, MAX_COMPARED_PATTERNS, MAX_TEXT_BYTES, read_time},
     host::HostPattern,
     id::IdPattern,
     json::Json,
@@ -38,6 +38,7 @@ pub(crate) struct Rule {
     pub(crate) from: Vec<IdPattern>,
     pub(crate) except: Vec<IdPattern>,
     pub(crate) to: Vec<Target>,
+    pub(crate) when: When,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) dry_run: bool,
     /// Whether it was read without a mistake.
@@ -78,22 +79,17 @@ pub(crate) fn read_rule(
         .and_then(|json| read_ids(reader, json, &at.member("from")));
     let except = object
         .optional("except")
-        .and_then(|json| read_ids(reader, json, &at.member("except")));
+        .and_then(|json| read_ids(reader, json, &at.member("except")))
+        .unwrap_or_default();
+    reader.check_length(&at.member("except"), except.len(), MAX_COMPARED_PATTERNS);
     let when = object
         .optional("when")
         .and_then(|json| read_when(reader, json, &at.member("when"), listener));
-    let when = when.unwrap_or_default();
     let to = match object.optional("to") {
         Some(json) => reader.list(json, &at.member("to"), |reader, json, place| {
-            read_target(reader, json, place, paths, listener, &when)
+            read_target(reader, json, place, paths, listener)
         }),
-        None => Some(vec![Target {
-            paths: None,
-            conditions: Conditions {
-                when,
-                ..Conditions::default()
-            },
-        }]),
+        None => Some(vec![Target::default()]),
     };
     let expires = object
         .optional("expires")
@@ -106,8 +102,9 @@ pub(crate) fn read_rule(
         name: name.unwrap_or_default(),
         effect: effect.unwrap_or(Effect::Deny),
         from: from.unwrap_or_default(),
-        except: except.unwrap_or_default(),
+        except,
         to: to.unwrap_or_default(),
+        when: when.unwrap_or_default(),
         expires,
         dry_run: dry_run.unwrap_or_default(),
         whole: reader.count() == before,
@@ -155,7 +152,6 @@ fn read_target(
     at: &Place<'_>,
     paths: PathReading,
     listener: Listener,
-    when: &When,
 ) -> Option<Target> {
     let object = reader.object(json, at, TARGET_FIELDS, &[])?;
     check_decidable(reader, object, at, &["routes", "hosts", "methods", "paths"], listener);
@@ -181,7 +177,6 @@ fn read_target(
         ports: object
             .optional("ports")
             .and_then(|json| reader.list(json, &at.member("ports"), read_port)),
-        when: when.clone(),
     };
     let paths = object.optional("paths").and_then(|json| {
         reader.list(json, &at.member("paths"), |reader, json, place| {

@@ -4,12 +4,13 @@
 //! routers: a hash table for ids written out, a trie for patterns. Both cost what matches, not what is configured. The
 //! obvious way, a list of rules that is walked for each request, costs every caller for everybody else's rules.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{hash::BuildHasher as _, sync::Arc};
 
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use jiff::Timestamp;
 
 use crate::{
-    condition::Conditions,
+    condition::{Conditions, When},
     document::Effect,
     id::IdPattern,
     path::PathReading,
@@ -56,6 +57,8 @@ pub(crate) struct RuleHead {
     pub(crate) effect: Effect,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) dry_run: bool,
+    /// `None` demands nothing.
+    pub(crate) when: Option<Box<When>>,
 }
 
 /// The rules of one `from` and `except`.
@@ -130,12 +133,12 @@ impl Needs {
         }
     }
 
-    fn of(conditions: &Conditions) -> Self {
+    fn of(conditions: &Conditions, when: &When) -> Self {
         Self {
             route: conditions.routes.is_some(),
             port: conditions.ports.is_some(),
             sni: conditions.sni.is_some(),
-            source_ip: conditions.when.looks_at_source(),
+            source_ip: when.looks_at_source(),
         }
     }
 }
@@ -154,7 +157,9 @@ pub(crate) fn at<T>(table: &[T], place: u32) -> Option<&T> {
 pub(crate) struct RuleSetBuilder {
     rules: Rules,
     routers: HashMap<(Vec<IdPattern>, Vec<IdPattern>), u32>,
-    conditions: HashMap<Conditions, u32>,
+    /// Places of conditions that are known, found by what stands there.
+    conditions: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     captures: HashMap<Captures, u32>,
 }
 
@@ -175,7 +180,8 @@ impl RuleSetBuilder {
                 captures: Vec::new(),
             },
             routers: HashMap::new(),
-            conditions: HashMap::new(),
+            conditions: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
             captures: HashMap::new(),
         }
     }
@@ -190,6 +196,7 @@ impl RuleSetBuilder {
         let names = capture_names(&rule.from);
         let router = self.router(rule.from, rule.except, &names);
         for target in rule.to {
+            self.add_needs(router, Needs::of(&target.conditions, &rule.when));
             self.add_target(router, number, target, &names);
         }
         let head = RuleHead {
@@ -197,6 +204,7 @@ impl RuleSetBuilder {
             effect: rule.effect,
             expires: rule.expires,
             dry_run: rule.dry_run,
+            when: (!rule.when.is_empty()).then(|| Box::new(rule.when)),
         };
         if head.effect == Effect::Allow {
             let until = head.expires.map_or(Until::Forever, Until::Expires);
@@ -260,13 +268,15 @@ impl RuleSetBuilder {
             .insert(below, &pattern.segments, Principal { router, captures });
     }
 
-    fn add_target(&mut self, router: u32, rule: u32, target: Target, names: &[Box<str>]) {
-        let needs = Needs::of(&target.conditions);
-        let conditions = self.condition(target.conditions);
-        let paths = self.router_mut(router).map(|router| {
+    fn add_needs(&mut self, router: u32, needs: Needs) {
+        if let Some(router) = self.router_mut(router) {
             router.needs = router.needs.union(needs);
-            router.paths
-        });
+        }
+    }
+
+    fn add_target(&mut self, router: u32, rule: u32, target: Target, names: &[Box<str>]) {
+        let conditions = self.condition(target.conditions);
+        let paths = self.router_mut(router).map(|router| router.paths);
         match (target.paths, paths) {
             (Some(patterns), Some(root)) => {
                 for pattern in patterns {
@@ -297,12 +307,16 @@ impl RuleSetBuilder {
     }
 
     fn condition(&mut self, conditions: Conditions) -> u32 {
-        if let Some(known) = self.conditions.get(&conditions) {
-            return *known;
+        let (known, hasher) = (&mut self.rules.conditions, &self.hasher);
+        let hash = |place: &u32| hasher.hash_one(at(known, *place));
+        let wanted = hasher.hash_one(Some(&conditions));
+        let is_same = |place: &u32| at(known, *place) == Some(&conditions);
+        if let Some(place) = self.conditions.find(wanted, is_same) {
+            return *place;
         }
-        let place = index(self.rules.conditions.len());
-        self.rules.conditions.push(conditions.clone());
-        self.conditions.insert(conditions, place);
+        let place = index(known.len());
+        self.conditions.insert_unique(wanted, place, hash);
+        known.push(conditions);
         place
     }
 

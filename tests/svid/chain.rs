@@ -286,10 +286,10 @@ fn unknown_critical_extension_of_a_signing_certificate_is_refused() {
 }
 
 #[test]
-fn duplicate_extension_of_an_intermediate_is_refused() {
+fn intermediate_with_a_duplicate_extension_is_none() {
     let again = Extension::basic_constraints(BasicConstraints { ca: true, path_len: None });
     let refused = refused_through(|profile| Profile { extensions: vec![again], ..profile });
-    assert_eq!(refused, Reason::ConnectionCertificateUnreadable);
+    assert_eq!(refused, Reason::SvidUnknownAuthority);
 }
 
 #[test]
