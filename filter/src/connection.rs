@@ -45,6 +45,8 @@ impl<H: Host> ConnectionFilter<H> {
     pub fn on_new_connection(&self) -> Action {
         let Some(gate) = self.root.gate() else { return self.refuse_unconfigured() };
         match gate.configuration.listener {
+            // A dry run changes nothing, and what stands behind may not bear being held.
+            Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
             Listener::Http | Listener::Tcp => {
                 let limit = gate.configuration.first_bytes_timeout;
                 self.root.held().borrow_mut().begin(self.context, self.root.now(), limit);
@@ -61,14 +63,23 @@ impl<H: Host> ConnectionFilter<H> {
         }
         // The end of a stream may come before the handshake; it tells nothing and carries nothing.
         if bytes == 0 {
-            return Action::Pause;
+            return if self.enforces() { Action::Pause } else { Action::Continue };
         }
         self.decide(false)
     }
 
     /// Bytes of the server.
     pub fn on_upstream_data(&self) -> Action {
-        self.decided.get().unwrap_or_else(|| self.decide(true))
+        match self.decided.get() {
+            Some(action) => action,
+            // A dry run can wait for the handshake, which tells more.
+            None if !self.enforces() && peer::digest(self.root.host()).is_err() => Action::Continue,
+            None => self.decide(true),
+        }
+    }
+
+    fn enforces(&self) -> bool {
+        self.root.gate().is_none_or(|gate| gate.enforces())
     }
 
     /// The connection is gone.
@@ -108,11 +119,10 @@ impl<H: Host> ConnectionFilter<H> {
     fn refuse_peer(&self, gate: &Gate, refusal: &Refusal, server_spoke: bool) -> Action {
         // Before the handshake is done there is no certificate either, and the proxy has no property that tells the two
         // apart. The server's bytes cannot be kept until it is.
-        let (reason, detail) = match refusal.reason {
-            Reason::ConnectionNoCertificate if server_spoke => {
-                (Reason::ConnectionUndecidable, NO_CERTIFICATE_YET.to_owned())
-            }
-            reason => (reason, refusal.detail.clone()),
+        let (reason, detail) = if server_spoke && refusal.reason == Reason::ConnectionNoCertificate {
+            (Reason::ConnectionUndecidable, NO_CERTIFICATE_YET.to_owned())
+        } else {
+            (refusal.reason, refusal.detail.clone())
         };
         let circumstances =
             Circumstances { claimed: refusal.claimed.clone(), detail: Some(detail), ..Circumstances::default() };

@@ -89,7 +89,7 @@ pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Res
         })?,
         None => xfcc::Element::default(),
     };
-    let chain = element.chain.map(|chain| read(chain)).transpose()?.unwrap_or_default();
+    let chain = element.chain.map(read).transpose()?.unwrap_or_default();
     let pem = leaf_from_proxy(host).or_else(|| element.cert.map(<[u8]>::to_vec));
     let leaf = match (pem, chain.first()) {
         (Some(pem), _) => single(read(&pem)?)?,

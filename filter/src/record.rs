@@ -5,14 +5,17 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Decision, Effect, Reason, SpiffeId};
 
 use crate::host::{Host, Level};
 
 /// The name of the filter state; `%FILTER_STATE(wasm.svidgate:PLAIN)%` prints it.
 pub const FILTER_STATE: &str = "svidgate";
-/// Most lines for refusals between two ticks. Our decision: enough to see what goes on, too few to fill a disk.
-pub const MAX_LINES_A_TICK: u32 = 10;
+/// Most lines for refusals in [`LINES_PERIOD`]. Our decision: enough to see what goes on, too few to fill a disk.
+pub const MAX_LINES: u32 = 10;
+/// Every plugin of a worker ticks, and any number of listeners may have one; so lines go by the clock, not by ticks.
+pub const LINES_PERIOD: SignedDuration = SignedDuration::from_secs(1);
 
 /// Which filter decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +123,8 @@ pub struct Records {
     counters: BTreeMap<(Stage, Outcome, Reason), u32>,
     lines: u32,
     suppressed: u64,
+    /// When refusals were last given new lines.
+    renewed: Timestamp,
 }
 
 impl Records {
@@ -145,7 +150,7 @@ impl Records {
 
     /// Whether a refusal may have a line of its own. Asked before anything is gathered for it.
     pub fn may_log(&mut self) -> bool {
-        if self.lines >= MAX_LINES_A_TICK {
+        if self.lines >= MAX_LINES {
             self.suppressed = self.suppressed.saturating_add(1);
             return false;
         }
@@ -184,18 +189,28 @@ impl Records {
         host.log(Level::Warn, &line);
     }
 
-    /// Hands counters over to the proxy and gives refusals new lines.
-    pub fn flush<H: Host>(&mut self, host: &H) {
+    /// Hands counters over to the proxy and, where it is time, gives refusals new lines.
+    pub fn flush<H: Host>(&mut self, host: &H, now: Timestamp) {
         for (key, count) in std::mem::take(&mut self.counts) {
             if !self.hand_over(host, key, count) {
                 // Kept for the next tick.
                 self.counts.insert(key, count);
             }
         }
-        if self.suppressed > 0 {
-            host.log(Level::Warn, &format!("svidgate: {} more refusals without a line of their own", self.suppressed));
+        if let Some(suppressed @ 1..) = self.renew(now) {
+            host.log(Level::Warn, &format!("svidgate: {suppressed} more refusals without a line of their own"));
         }
-        (self.lines, self.suppressed) = (0, 0);
+    }
+
+    /// Gives refusals new lines where the last ones are old enough, and tells how many had none since.
+    fn renew(&mut self, now: Timestamp) -> Option<u64> {
+        let since = now.duration_since(self.renewed);
+        // A clock that was set back is no reason to fall silent.
+        if !since.is_negative() && since < LINES_PERIOD {
+            return None;
+        }
+        (self.lines, self.renewed) = (0, now);
+        Some(std::mem::take(&mut self.suppressed))
     }
 
     fn hand_over<H: Host>(&mut self, host: &H, key: (Stage, Outcome, Reason), count: u64) -> bool {
@@ -226,7 +241,8 @@ fn printable(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Stage, printable};
+    use super::{Entry, LINES_PERIOD, MAX_LINES, Records, Stage, printable};
+    use jiff::{SignedDuration, Timestamp};
     use svidgate_policy::{Decision, DryRun, Effect, Reason, SpiffeId};
 
     #[test]
@@ -248,6 +264,22 @@ mod tests {
             enforced: false,
         };
         assert_eq!(refused.json(), r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#);
+    }
+
+    #[test]
+    fn lines_are_renewed_by_the_clock_however_many_plugins_tick() {
+        let mut records = Records::default();
+        let start = Timestamp::constant(1_781_524_800, 0);
+        records.renew(start);
+        let mut own = 0;
+        for tick in 0..20 {
+            own += (0..100).filter(|_| records.may_log()).count();
+            assert_eq!(records.renew(start + SignedDuration::from_millis(tick * 49)), None);
+        }
+        assert_eq!(own, usize::try_from(MAX_LINES).unwrap());
+        assert_eq!(records.renew(start + LINES_PERIOD), Some(1990));
+        assert!(records.may_log());
+        assert_eq!(records.renew(start - LINES_PERIOD), Some(0), "the clock was set back");
     }
 
     #[test]

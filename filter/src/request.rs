@@ -41,12 +41,12 @@ impl<H: Host> RequestFilter<H> {
     pub fn on_request_headers(&self) -> Action {
         let Some(gate) = self.root.gate() else {
             let decision = Decision::refused(Reason::ConfigurationNone);
-            return self.refuse(&Entry { stage: Stage::Request, id: None, decision, enforced: true }, || Circumstances::default());
+            return self.refuse(&Entry { stage: Stage::Request, id: None, decision, enforced: true }, Circumstances::default);
         };
         let Ok(headers) = self.root.host().request_headers() else {
             // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
             let decision = Decision::refused(Reason::RequestMalformed);
-            return self.refuse(&Entry { stage: Stage::Request, id: None, decision, enforced: true }, || Circumstances::default());
+            return self.refuse(&Entry { stage: Stage::Request, id: None, decision, enforced: true }, Circumstances::default);
         };
         let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, &headers));
         match &identity {
@@ -125,8 +125,8 @@ impl<H: Host> RequestFilter<H> {
         identity: Option<&Identity>,
     ) -> Result<(), crate::host::HostError> {
         let host = self.root.host();
-        if headers.first(ID_HEADER.as_bytes()).is_some() {
-            host.remove_request_header(ID_HEADER)?;
+        for (name, _) in headers.pairs().filter(|(name, _)| reads_as_id_header(name)) {
+            host.remove_request_header(std::str::from_utf8(name).unwrap_or(ID_HEADER))?;
         }
         let ours = gate.configuration.xfcc == Xfcc::Own && !gate.configuration.forward_xfcc;
         if ours && headers.first(XFCC_HEADER.as_bytes()).is_some() {
@@ -139,6 +139,13 @@ impl<H: Host> RequestFilter<H> {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Many upstreams hand headers on as variables, in which `_` and `-` are one (RFC 3875 4.1.18), so a client's
+/// `x_svidgate_id` would be read as ours.
+fn reads_as_id_header(name: &[u8]) -> bool {
+    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == ID_HEADER.len() && name.iter().map(folded).eq(ID_HEADER.bytes())
 }
 
 /// The XFCC header where the document says that this listener writes it. A listener writes one; of several, none is

@@ -88,7 +88,7 @@ impl<H: Host> Root<H> {
 
     /// Hands counters over; also when the plugin goes.
     pub fn flush(&self) {
-        self.worker.records.borrow_mut().flush(&self.host);
+        self.worker.records.borrow_mut().flush(&self.host, self.now());
     }
 
     fn close_silent(&self, context: u32) {

@@ -17,16 +17,38 @@ async fn document_in_a_dry_run_passes_everyone_and_records_what_it_would_refuse(
     let envoy = serve([http_listener(&world, "web", Filters::Both, &document)], &upstream).await;
     let (api, stranger) = (world.own_identity(API_PATH), world.own_identity("/ns/shop/sa/nobody"));
     let asked = [
-        (Some(&api), "GET", json!({ "id": API, "decision": "allow", "reason": "rule.allowed", "rule": "reads" })),
-        (Some(&api), "PUT", json!({ "id": API, "decision": "deny", "reason": "rule.none_matched", "dry_run": true })),
-        (Some(&stranger), "GET", json!({ "id": "spiffe://prod.example/ns/shop/sa/nobody", "decision": "deny",
-                                         "reason": "rule.none_matched", "dry_run": true })),
-        (None, "GET", json!({ "decision": "deny", "reason": "connection.no_certificate", "dry_run": true })),
+        (
+            Some(&api),
+            "GET",
+            json!({ "id": API, "decision": "allow", "reason": "rule.allowed", "rule": "reads" }),
+        ),
+        (
+            Some(&api),
+            "PUT",
+            json!({ "id": API, "decision": "deny", "reason": "rule.none_matched", "dry_run": true }),
+        ),
+        (
+            Some(&stranger),
+            "GET",
+            json!({ "id": "spiffe://prod.example/ns/shop/sa/nobody", "decision": "deny",
+                                         "reason": "rule.none_matched", "dry_run": true }),
+        ),
+        (
+            None,
+            "GET",
+            json!({ "decision": "deny", "reason": "connection.no_certificate", "dry_run": true }),
+        ),
     ];
     for (number, (who, method, expected)) in (1..).zip(asked) {
         let mut http = http1(&envoy, "web", who).await;
-        assert_eq!(http.send(support::client::Request::new(method, "/x")).await.status(), Some(200));
-        assert_eq!(record(&envoy.wait_request_log("web", number).await[number - 1]), expected);
+        assert_eq!(
+            http.send(support::client::Request::new(method, "/x")).await.status(),
+            Some(200)
+        );
+        assert_eq!(
+            record(&envoy.wait_request_log("web", number).await[number - 1]),
+            expected
+        );
     }
     assert_eq!(upstream.requests().len(), 4);
     for counter in [
@@ -36,9 +58,21 @@ async fn document_in_a_dry_run_passes_everyone_and_records_what_it_would_refuse(
     ] {
         envoy.wait_stat(&format!("wasmcustom.svidgate.{counter}"), 1).await;
     }
-    envoy.wait_stat("wasmcustom.svidgate.request.dry_run.rule.none_matched", 2).await;
-    assert!(envoy.stats("wasmcustom.svidgate").await.keys().all(|name| !name.contains(".deny.")));
-    assert!(envoy.log().contains("svidgate: would deny request reason=connection.no_certificate peer=127.0.0.1:"));
+    envoy
+        .wait_stat("wasmcustom.svidgate.request.dry_run.rule.none_matched", 2)
+        .await;
+    assert!(
+        envoy
+            .stats("wasmcustom.svidgate")
+            .await
+            .keys()
+            .all(|name| !name.contains(".deny."))
+    );
+    assert!(
+        envoy
+            .log()
+            .contains("svidgate: would deny request reason=connection.no_certificate peer=127.0.0.1:")
+    );
 }
 
 #[tokio::test]
@@ -50,7 +84,11 @@ async fn rule_in_a_dry_run_decides_nothing_and_records_what_would_be() {
         { "name": "no-more", "effect": "deny", "from": [API], "to": [{ "paths": ["/now/old"] }], "dry_run": true },
         { "name": "newcomer", "effect": "allow", "from": ["spiffe://prod.example/new"], "dry_run": true },
     ]);
-    let envoy = serve([http_listener(&world, "web", Filters::Both, &world.document(rules))], &upstream).await;
+    let envoy = serve(
+        [http_listener(&world, "web", Filters::Both, &world.document(rules))],
+        &upstream,
+    )
+    .await;
     let mut http = http1(&envoy, "web", Some(&world.own_identity(API_PATH))).await;
     let asked = [
         ("/now/x", 200, Value::Null, Value::Null),
@@ -61,14 +99,29 @@ async fn rule_in_a_dry_run_decides_nothing_and_records_what_would_be() {
     for (number, (path, status, would_be, rule)) in (1..).zip(asked) {
         assert_eq!(http.get(path).await.status(), Some(status), "{path}");
         let record = record(&envoy.wait_request_log("web", number).await[number - 1]);
-        assert_eq!((&record["would_be"], &record["would_be_rule"]), (&would_be, &rule), "{path}");
+        assert_eq!(
+            (&record["would_be"], &record["would_be_rule"]),
+            (&would_be, &rule),
+            "{path}"
+        );
     }
     // A peer that only a rule in a dry run speaks of is let in to be recorded, and no further.
     let newcomer = Client::new(Some(&world.own_identity("/new")));
-    let mut http = newcomer.connect(envoy.listener_addr("web")).await.unwrap().http1().await.unwrap();
+    let mut http = newcomer
+        .connect(envoy.listener_addr("web"))
+        .await
+        .unwrap()
+        .http1()
+        .await
+        .unwrap();
     assert_eq!(http.get("/x").await.status(), Some(403));
-    assert_eq!(record(&envoy.wait_request_log("web", 5).await[4])["would_be_rule"], "newcomer");
+    assert_eq!(
+        record(&envoy.wait_request_log("web", 5).await[4])["would_be_rule"],
+        "newcomer"
+    );
     for outcome in ["would_allow.rule.none_matched", "would_deny.rule.allowed"] {
-        envoy.wait_stat(&format!("wasmcustom.svidgate.request.{outcome}"), 1).await;
+        envoy
+            .wait_stat(&format!("wasmcustom.svidgate.request.{outcome}"), 1)
+            .await;
     }
 }

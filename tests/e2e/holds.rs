@@ -28,10 +28,19 @@ impl Gate {
             http_listener(&world, "web", Filters::Both, &document),
             http_listener(&world, "patient", Filters::Both, &patient),
             tcp_listener(&world, "db", Dial::OnDownstreamData, &tcp),
-            Listener { name: "plain".to_owned(), tls: None, ..http_listener(&world, "web", Filters::Both, &document) },
+            Listener {
+                name: "plain".to_owned(),
+                tls: None,
+                ..http_listener(&world, "web", Filters::Both, &document)
+            },
         ];
         let clusters = vec![Cluster::new("app", app.addr()), Cluster::new("db", db.addr())];
-        let envoy = Envoy::start(Scenario { listeners, clusters, ..Scenario::default() }).await;
+        let envoy = Envoy::start(Scenario {
+            listeners,
+            clusters,
+            ..Scenario::default()
+        })
+        .await;
         Self { world, app, db, envoy }
     }
 
@@ -57,13 +66,23 @@ async fn silent_and_half_open_connections_are_closed_and_good_ones_live_on() {
     // A handshake that is never finished, and plain text that never comes.
     let mut half = half_handshake(addr("web")).await.unwrap();
     let mut rest = Vec::new();
-    let _ = tokio::time::timeout(support::client::PATIENCE, half.read_to_end(&mut rest)).await.unwrap();
-    assert_eq!(reason(&gate.envoy.wait_connection_log("web", 2).await[1]), "connection.silent");
+    let _ = tokio::time::timeout(support::client::PATIENCE, half.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert_eq!(
+        reason(&gate.envoy.wait_connection_log("web", 2).await[1]),
+        "connection.silent"
+    );
     let mut plain = Connection::plain(addr("plain")).await.unwrap();
     assert_eq!(plain.read_until_close().await.unwrap(), b"");
-    assert_eq!(reason(&gate.envoy.wait_connection_log("plain", 1).await[0]), "connection.silent");
+    assert_eq!(
+        reason(&gate.envoy.wait_connection_log("plain", 1).await[0]),
+        "connection.silent"
+    );
 
-    gate.envoy.wait_stat("wasmcustom.svidgate.connection.deny.connection.silent", 4).await;
+    gate.envoy
+        .wait_stat("wasmcustom.svidgate.connection.deny.connection.silent", 4)
+        .await;
     assert_eq!((gate.app.connections(), gate.db.connections()), (1, 0));
     // The time-out is for the first bytes only.
     assert!(!busy.is_closed());

@@ -12,10 +12,16 @@ use crate::stage::{API, API_PATH, Filters, allow_api, http_listener, http1, http
 /// What the upstream gets to see of the header, for copies under these names.
 async fn forwarded(http: &mut Http, upstream: &HttpUpstream, names: &[&str]) -> Vec<String> {
     let ask = |request: Request, name: &&str| request.header(name, "spiffe://prod.example/admin");
-    assert_eq!(http.send(names.iter().fold(Request::get("/"), ask)).await.status(), Some(200));
+    assert_eq!(
+        http.send(names.iter().fold(Request::get("/"), ask)).await.status(),
+        Some(200)
+    );
     let requests = upstream.requests();
     let values = requests.last().unwrap().header("x-svidgate-id");
-    values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    values
+        .iter()
+        .map(|value| String::from_utf8_lossy(value).into_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -23,7 +29,10 @@ async fn id_that_the_client_claims_never_reaches_the_upstream() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
     let silent = world.document(allow_api());
     let telling = with(silent.clone(), json!({ "forward_id": true }));
-    let watching = with(world.document(json!([])), json!({ "forward_id": true, "mode": "dry_run" }));
+    let watching = with(
+        world.document(json!([])),
+        json!({ "forward_id": true, "mode": "dry_run" }),
+    );
     let listeners = [
         http_listener(&world, "silent", Filters::Both, &silent),
         http_listener(&world, "telling", Filters::Both, &telling),
@@ -32,27 +41,56 @@ async fn id_that_the_client_claims_never_reaches_the_upstream() {
     let envoy = serve(listeners, &upstream).await;
     let api = world.own_identity(API_PATH);
     // HTTP/2 has lower-case names only; hyper writes these as they are.
-    let copies: [&[&str]; 4] = [&[], &["x-svidgate-id"], &["x-svidgate-id", "x-svidgate-id"], &["X-SVIDGATE-ID"]];
+    let copies: [&[&str]; 4] = [
+        &[],
+        &["x-svidgate-id"],
+        &["x-svidgate-id", "x-svidgate-id"],
+        &["X-SVIDGATE-ID"],
+    ];
     for copies in copies {
-        for http in [&mut http1(&envoy, "silent", Some(&api)).await, &mut http2(&envoy, "silent", Some(&api)).await] {
-            assert_eq!(forwarded(http, &upstream, copies).await, Vec::<String>::new(), "{copies:?}");
+        for http in [
+            &mut http1(&envoy, "silent", Some(&api)).await,
+            &mut http2(&envoy, "silent", Some(&api)).await,
+        ] {
+            assert_eq!(
+                forwarded(http, &upstream, copies).await,
+                Vec::<String>::new(),
+                "{copies:?}"
+            );
         }
-        for http in [&mut http1(&envoy, "telling", Some(&api)).await, &mut http2(&envoy, "telling", Some(&api)).await] {
+        for http in [
+            &mut http1(&envoy, "telling", Some(&api)).await,
+            &mut http2(&envoy, "telling", Some(&api)).await,
+        ] {
             assert_eq!(forwarded(http, &upstream, copies).await, [API], "{copies:?}");
         }
         // A dry run lets a peer without an identity pass, and still nobody's claim.
         let mut nobody = http1(&envoy, "watching", None).await;
-        assert_eq!(forwarded(&mut nobody, &upstream, copies).await, Vec::<String>::new(), "{copies:?}");
+        assert_eq!(
+            forwarded(&mut nobody, &upstream, copies).await,
+            Vec::<String>::new(),
+            "{copies:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn id_in_upper_case_on_the_wire_never_reaches_the_upstream() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
-    let envoy = serve([http_listener(&world, "web", Filters::Both, &world.document(allow_api()))], &upstream).await;
+    let envoy = serve(
+        [http_listener(
+            &world,
+            "web",
+            Filters::Both,
+            &world.document(allow_api()),
+        )],
+        &upstream,
+    )
+    .await;
     let client = support::client::Client::new(Some(&world.own_identity(API_PATH)));
     let connection = client.connect(envoy.listener_addr("web")).await.unwrap();
-    let bytes = b"GET / HTTP/1.1\r\nhost: localhost\r\nX-SvidGate-ID: spiffe://prod.example/admin\r\nX-Svidgate-Id:\r\n\
+    let bytes =
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nX-SvidGate-ID: spiffe://prod.example/admin\r\nX-Svidgate-Id:\r\n\
                   connection: close, x-svidgate-id\r\n\r\n";
     assert_eq!(connection.raw_http1(bytes).await.status(), Some(200));
     assert_eq!(upstream.requests()[0].header("x-svidgate-id"), Vec::<&[u8]>::new());

@@ -1,7 +1,11 @@
 //! Paths that two readers could understand differently: refused, or with `paths: lenient` read as data.
 
 use serde_json::json;
-use support::{client::Client, upstream::HttpUpstream, world::{World, with}};
+use support::{
+    client::Client,
+    upstream::HttpUpstream,
+    world::{World, with},
+};
 
 use crate::stage::{API, API_PATH, Filters, assert_alive, http_listener, reason, serve};
 
@@ -39,10 +43,24 @@ const AMBIGUOUS: &[&str] = &[
 const NOT_HTTP: &[&str] = &["/open/\u{fc}", "/open/\u{1}", "open"];
 
 /// What lenient reading takes for data: no dot segments, no control bytes, no broken escapes among them.
-const LENIENT: &[&str] = &["/open//x", "/open/%2Fx", "/open/%5cx", "/open;x=1/y", "/open/x;y", "/open/%252fx", "/open/%ff"];
+const LENIENT: &[&str] = &[
+    "/open//x",
+    "/open/%2Fx",
+    "/open/%5cx",
+    "/open;x=1/y",
+    "/open/x;y",
+    "/open/%252fx",
+    "/open/%ff",
+];
 
 /// Refused by every reading.
-const NEVER: &[&str] = &["/open/../admin", "/open/%2e%2e/admin", "/open/%zz", "/open/%00", "/open/%0a"];
+const NEVER: &[&str] = &[
+    "/open/../admin",
+    "/open/%2e%2e/admin",
+    "/open/%zz",
+    "/open/%00",
+    "/open/%0a",
+];
 
 fn raw(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
@@ -83,13 +101,24 @@ async fn path_with_two_readings_is_refused_unless_the_document_chose_one() {
         assert_eq!(ask("lenient", path).await, refused, "{path}");
     }
     for path in NOT_HTTP {
-        assert_eq!(ask("strict", path).await, (Some(400), "none at all".to_owned()), "{path:?}");
+        assert_eq!(
+            ask("strict", path).await,
+            (Some(400), "none at all".to_owned()),
+            "{path:?}"
+        );
     }
     assert_eq!(upstream.connections(), 0);
 
-    assert_eq!(ask("strict", "/open/a%20b?x=/../%zz").await, (Some(200), "rule.allowed".to_owned()));
+    assert_eq!(
+        ask("strict", "/open/a%20b?x=/../%zz").await,
+        (Some(200), "rule.allowed".to_owned())
+    );
     for path in LENIENT {
-        assert_eq!(ask("lenient", path).await, (Some(200), "rule.allowed".to_owned()), "{path}");
+        assert_eq!(
+            ask("lenient", path).await,
+            (Some(200), "rule.allowed".to_owned()),
+            "{path}"
+        );
     }
     let arrived: Vec<String> = upstream.requests().iter().map(|request| request.path.clone()).collect();
     assert_eq!(arrived[1..], *LENIENT, "an upstream sees the path that was decided on");

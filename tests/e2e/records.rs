@@ -3,18 +3,17 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{
-    client::PATIENCE,
-    envoy::Envoy,
-    upstream::HttpUpstream,
-    world::World,
-};
+use support::{client::PATIENCE, envoy::Envoy, upstream::HttpUpstream, world::World};
 
 use crate::stage::{API, API_PATH, Filters, http_listener, http1, http2, serve};
 
 async fn start(world: &World, upstream: &HttpUpstream) -> Envoy {
     let rules = json!([{ "name": "open", "effect": "allow", "from": [API], "to": [{ "paths": ["/open"] }] }]);
-    serve([http_listener(world, "web", Filters::Both, &world.document(rules))], upstream).await
+    serve(
+        [http_listener(world, "web", Filters::Both, &world.document(rules))],
+        upstream,
+    )
+    .await
 }
 
 #[tokio::test]
@@ -47,7 +46,10 @@ async fn every_decision_is_counted_exactly_once() {
 
 /// Lines of their own, and the sum of those that summaries speak of.
 fn lines(log: &str) -> (u64, u64, u64) {
-    let own = log.lines().filter(|line| line.contains("denied request reason=")).count();
+    let own = log
+        .lines()
+        .filter(|line| line.contains("denied request reason="))
+        .count();
     let summaries: Vec<u64> = log
         .lines()
         .filter_map(|line| line.split_once(" more refusals without a line of their own"))
@@ -65,16 +67,24 @@ async fn flood_of_refusals_has_few_lines_and_a_summary_that_misses_none() {
     for _ in 0..REFUSALS {
         assert_eq!(http.get("/closed").await.status(), Some(403));
     }
-    envoy.wait_stat("wasmcustom.svidgate.request.deny.rule.none_matched", REFUSALS).await;
+    envoy
+        .wait_stat("wasmcustom.svidgate.request.deny.rule.none_matched", REFUSALS)
+        .await;
     let deadline = Instant::now() + PATIENCE;
     let (own, summaries, summed) = loop {
         let (own, summaries, summed) = lines(&envoy.log());
         if own + summed >= REFUSALS {
             break (own, summaries, summed);
         }
-        assert!(Instant::now() < deadline, "{own} lines, {summed} in {summaries} summaries");
+        assert!(
+            Instant::now() < deadline,
+            "{own} lines, {summed} in {summaries} summaries"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(own + summed, REFUSALS);
-    assert!(summaries > 0 && own <= 10 * (summaries + 1), "{own} lines, {summaries} summaries");
+    assert!(
+        summaries > 0 && own <= 10 * (summaries + 1),
+        "{own} lines, {summaries} summaries"
+    );
 }

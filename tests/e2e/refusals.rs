@@ -112,7 +112,14 @@ const CASES: &[Case] = &[
     },
     Case {
         name: "authority as leaf",
-        client: |peers| peers.own(|leaf| leaf.basic_constraints = Some(BasicConstraints { ca: true, path_len: None })),
+        client: |peers| {
+            peers.own(|leaf| {
+                leaf.basic_constraints = Some(BasicConstraints {
+                    ca: true,
+                    path_len: None,
+                })
+            })
+        },
         reason: "svid.is_ca",
     },
     Case {
@@ -141,7 +148,10 @@ const CASES: &[Case] = &[
         name: "federated svid that lives too long",
         client: |peers| {
             let leaf = Leaf::svid(PARTNER_API, peers.world.now);
-            let leaf = Leaf { not_after: peers.world.now + SignedDuration::from_hours(48), ..leaf };
+            let leaf = Leaf {
+                not_after: peers.world.now + SignedDuration::from_hours(48),
+                ..leaf
+            };
             Client::new(Some(&peers.world.partner.issue(leaf)))
         },
         reason: "svid.lifetime_too_long",
@@ -195,15 +205,25 @@ async fn peers_that_are_nobody_are_refused_each_for_its_own_reason() {
     let envoy = serve(listeners, &upstream).await;
     let mut counts = BTreeMap::new();
     for (number, case) in (1..).zip(CASES) {
-        let Case { name, reason: expected, .. } = case;
+        let Case {
+            name, reason: expected, ..
+        } = case;
         let client = (case.client)(&peers);
         assert_eq!(get(&envoy, "Both", &client).await.status(), None, "{name}");
         let closed = &envoy.wait_connection_log("Both", number).await[number - 1];
-        assert_eq!((reason(closed).as_str(), &record(closed)["decision"]), (*expected, &json!("deny")), "{name}");
+        assert_eq!(
+            (reason(closed).as_str(), &record(closed)["decision"]),
+            (*expected, &json!("deny")),
+            "{name}"
+        );
 
         assert_bare_403(&get(&envoy, "RequestOnly", &client).await);
         let answered = &envoy.wait_request_log("RequestOnly", number).await[number - 1];
-        assert_eq!((reason(answered).as_str(), &record(answered)["decision"]), (*expected, &json!("deny")), "{name}");
+        assert_eq!(
+            (reason(answered).as_str(), &record(answered)["decision"]),
+            (*expected, &json!("deny")),
+            "{name}"
+        );
         assert_eq!(answered["details"], format!("svidgate_{expected}"), "{name}");
         *counts.entry(*expected).or_insert(0) += 1;
     }
@@ -240,17 +260,36 @@ async fn leaf_whose_key_usage_lacks_digital_signature_fails_in_the_handshake() {
     let peers = Peers::new();
     let upstream = HttpUpstream::start();
     let document = open_document(&peers);
-    let envoy = serve([http_listener(&peers.world, "web", Filters::RequestOnly, &document)], &upstream).await;
-    let leaf = Leaf { key_usage: Some(vec![KeyUsage::KeyEncipherment]), ..Leaf::svid(API, peers.world.now) };
+    let envoy = serve(
+        [http_listener(&peers.world, "web", Filters::RequestOnly, &document)],
+        &upstream,
+    )
+    .await;
+    let leaf = Leaf {
+        key_usage: Some(vec![KeyUsage::KeyEncipherment]),
+        ..Leaf::svid(API, peers.world.now)
+    };
     let identity = peers.world.own.issue(leaf);
     for (number, versions) in [(1, TlsVersions::Only12), (2, TlsVersions::Only13)] {
-        let options = ClientOptions { versions, ..ClientOptions::default() };
-        if let Ok(connection) = Client::with(Some(&identity), options).connect(envoy.listener_addr("web")).await {
+        let options = ClientOptions {
+            versions,
+            ..ClientOptions::default()
+        };
+        if let Ok(connection) = Client::with(Some(&identity), options)
+            .connect(envoy.listener_addr("web"))
+            .await
+        {
             // With TLS 1.3 the client is done before the server has looked at its certificate.
             assert_eq!(connection.http1().await.unwrap().get("/").await.status(), None);
         }
         let entry = &envoy.wait_connection_log("web", number).await[number - 1];
-        assert!(entry["tls_failure"].as_str().unwrap_or_default().contains("KEY_USAGE_BIT_INCORRECT"), "{entry}");
+        assert!(
+            entry["tls_failure"]
+                .as_str()
+                .unwrap_or_default()
+                .contains("KEY_USAGE_BIT_INCORRECT"),
+            "{entry}"
+        );
     }
     assert_eq!((envoy.request_log("web"), upstream.connections()), (Vec::new(), 0));
 }
@@ -264,26 +303,51 @@ async fn connections_on_which_nobody_can_show_a_certificate_are_refused() {
     let listeners = [
         gated(listener("plain"), Filters::Both, &document),
         gated(listener("plain_request_only"), Filters::RequestOnly, &document),
-        gated(listener("not_asked").tls(&peers.world.server, ClientCertificate::NotAsked), Filters::Both, &document),
+        gated(
+            listener("not_asked").tls(&peers.world.server, ClientCertificate::NotAsked),
+            Filters::Both,
+            &document,
+        ),
         http_listener(&peers.world, "tls", Filters::Both, &document),
     ];
     let envoy = serve(listeners, &upstream).await;
     let plain = async |listener| Connection::plain(envoy.listener_addr(listener)).await.unwrap();
 
-    assert_eq!(plain("plain").await.http1().await.unwrap().get("/").await.status(), None);
-    assert_eq!(reason(&envoy.wait_connection_log("plain", 1).await[0]), "connection.plaintext");
+    assert_eq!(
+        plain("plain").await.http1().await.unwrap().get("/").await.status(),
+        None
+    );
+    assert_eq!(
+        reason(&envoy.wait_connection_log("plain", 1).await[0]),
+        "connection.plaintext"
+    );
 
     assert_bare_403(&plain("plain_request_only").await.http1().await.unwrap().get("/").await);
-    assert_eq!(reason(&envoy.wait_request_log("plain_request_only", 1).await[0]), "connection.plaintext");
+    assert_eq!(
+        reason(&envoy.wait_request_log("plain_request_only", 1).await[0]),
+        "connection.plaintext"
+    );
 
     assert_eq!(get(&envoy, "not_asked", &peers.own(|_| {})).await.status(), None);
-    assert_eq!(reason(&envoy.wait_connection_log("not_asked", 1).await[0]), "connection.no_certificate");
+    assert_eq!(
+        reason(&envoy.wait_connection_log("not_asked", 1).await[0]),
+        "connection.no_certificate"
+    );
 
     // Plain text never gets through Envoy's own TLS, so there is nothing to decide on.
-    let outcome = plain("tls").await.raw_http1(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    let outcome = plain("tls")
+        .await
+        .raw_http1(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     assert_eq!(outcome.status(), None);
     let entry = &envoy.wait_connection_log("tls", 1).await[0];
     assert_eq!(record(entry), Value::Null);
-    assert!(entry["tls_failure"].as_str().unwrap_or_default().contains("HTTP_REQUEST"), "{entry}");
+    assert!(
+        entry["tls_failure"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("HTTP_REQUEST"),
+        "{entry}"
+    );
     assert_eq!(upstream.connections(), 0);
 }

@@ -39,13 +39,18 @@ fn request(method: &str, path: &str) -> Request {
 }
 
 fn at(host: &str, path: &str) -> Request {
-    Request { host: host.to_owned(), ..Request::get(path) }
+    Request {
+        host: host.to_owned(),
+        ..Request::get(path)
+    }
 }
 
 /// What our API asks, and the rule that lets it, or the reason why not.
 fn asked_by_the_api() -> Vec<(Request, Result<&'static str, &'static str>)> {
     let labelled = |values: &[&str]| {
-        values.iter().fold(Request::get("/labelled"), |request, value| request.header("x-env", *value))
+        values.iter().fold(Request::get("/labelled"), |request, value| {
+            request.header("x-env", *value)
+        })
     };
     vec![
         (request("GET", "/read/a"), Ok("reads")),
@@ -97,7 +102,10 @@ impl Gate {
             let listener = Listener::http(name, routes()).tls(&world.server, ClientCertificate::AcceptUntrusted);
             gated(listener, filters, &document)
         };
-        let listeners = [listener("web", Filters::Both), listener("request_only", Filters::RequestOnly)];
+        let listeners = [
+            listener("web", Filters::Both),
+            listener("request_only", Filters::RequestOnly),
+        ];
         let envoy = Envoy::start(Scenario {
             listeners: listeners.into(),
             clusters: vec![Cluster::new("app", upstream.addr())],
@@ -111,7 +119,10 @@ impl Gate {
     /// Sends a request and checks what came of it: the answer, the record, what reached the upstream.
     async fn ask(&self, http: &mut Http, request: Request, expected: Result<&str, &str>) {
         let (logged, arrived) = (self.envoy.request_log("web").len(), self.upstream.requests().len());
-        let what = format!("{} {} {} {:?}", request.method, request.host, request.path, request.headers);
+        let what = format!(
+            "{} {} {} {:?}",
+            request.method, request.host, request.path, request.headers
+        );
         let outcome = http.send(request).await;
         let log = self.envoy.wait_request_log("web", logged + 1).await;
         let record = record(&log[logged]);
@@ -119,7 +130,11 @@ impl Gate {
         match expected {
             Ok(rule) => {
                 assert_eq!((outcome.status(), arrived), (Some(200), 1), "{what}: {record}");
-                assert_eq!((&record["decision"], &record["rule"]), (&json!("allow"), &json!(rule)), "{what}");
+                assert_eq!(
+                    (&record["decision"], &record["rule"]),
+                    (&json!("allow"), &json!(rule)),
+                    "{what}"
+                );
                 assert_eq!(reason(&log[logged]), "rule.allowed", "{what}");
             }
             Err(expected) => {
@@ -142,7 +157,8 @@ async fn every_request_is_allowed_or_refused_by_its_own_rule() {
         gate.ask(&mut two, request, expected).await;
     }
     // Over HTTP/1.1 Envoy itself refuses a method that it does not know.
-    gate.ask(&mut two, request("get", "/read/a"), Err("rule.none_matched")).await;
+    gate.ask(&mut two, request("get", "/read/a"), Err("rule.none_matched"))
+        .await;
     // A refused request costs nobody the connection.
     assert!(!one.is_closed() && !two.is_closed());
 
@@ -157,13 +173,25 @@ async fn every_request_is_allowed_or_refused_by_its_own_rule() {
     gate.ask(&mut red, Request::get(invoices), refused).await;
     gate.ask(&mut red, Request::get("/invoices/red/7"), Ok("tenants")).await;
 
-    let mut partner = http1(&gate.envoy, "web", Some(&gate.world.partner_identity("/ns/billing/sa/api"))).await;
+    let mut partner = http1(
+        &gate.envoy,
+        "web",
+        Some(&gate.world.partner_identity("/ns/billing/sa/api")),
+    )
+    .await;
     gate.ask(&mut partner, request("POST", "/read/a"), Ok("partner")).await;
     gate.ask(&mut partner, request("GET", "/read/a"), refused).await;
 
-    let options = ClientOptions { server_name: "db.sni.example".to_owned(), ..ClientOptions::default() };
-    let named = Client::with(Some(&api), options).connect(gate.envoy.listener_addr("web")).await.unwrap();
-    gate.ask(&mut named.http1().await.unwrap(), Request::get("/named"), Ok("named")).await;
+    let options = ClientOptions {
+        server_name: "db.sni.example".to_owned(),
+        ..ClientOptions::default()
+    };
+    let named = Client::with(Some(&api), options)
+        .connect(gate.envoy.listener_addr("web"))
+        .await
+        .unwrap();
+    gate.ask(&mut named.http1().await.unwrap(), Request::get("/named"), Ok("named"))
+        .await;
 }
 
 /// The first of our own ids that no rule speaks of.
@@ -175,13 +203,31 @@ fn without_grants(world: &World) -> Identity {
 async fn peer_that_no_rule_could_ever_allow_is_closed_at_the_connection() {
     let gate = Gate::start().await;
     let nobody = without_grants(&gate.world);
-    assert_eq!(http1(&gate.envoy, "web", Some(&nobody)).await.get("/open").await.status(), None);
+    assert_eq!(
+        http1(&gate.envoy, "web", Some(&nobody))
+            .await
+            .get("/open")
+            .await
+            .status(),
+        None
+    );
     let closed = record(&gate.envoy.wait_connection_log("web", 1).await[0]);
     let id = "spiffe://prod.example/ns/shop/sa/nobody";
-    assert_eq!(closed, json!({ "id": id, "decision": "deny", "reason": "rule.none_matched" }));
+    assert_eq!(
+        closed,
+        json!({ "id": id, "decision": "deny", "reason": "rule.none_matched" })
+    );
 
-    assert_bare_403(&http1(&gate.envoy, "request_only", Some(&nobody)).await.get("/open").await);
+    assert_bare_403(
+        &http1(&gate.envoy, "request_only", Some(&nobody))
+            .await
+            .get("/open")
+            .await,
+    );
     let refused = record(&gate.envoy.wait_request_log("request_only", 1).await[0]);
-    assert_eq!(refused, json!({ "id": id, "decision": "deny", "reason": "rule.none_matched" }));
+    assert_eq!(
+        refused,
+        json!({ "id": id, "decision": "deny", "reason": "rule.none_matched" })
+    );
     assert_eq!(gate.upstream.connections(), 0);
 }

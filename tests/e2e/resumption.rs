@@ -14,7 +14,14 @@ use crate::stage::{API, API_PATH, Filters, http_listener, reason, record, serve}
 
 fn resuming(identity: &Identity, versions: TlsVersions) -> Client {
     let sessions = Some(Sessions::default());
-    Client::with(Some(identity), ClientOptions { versions, sessions, ..ClientOptions::default() })
+    Client::with(
+        Some(identity),
+        ClientOptions {
+            versions,
+            sessions,
+            ..ClientOptions::default()
+        },
+    )
 }
 
 /// One connection with one request: whether it was resumed, and the status.
@@ -28,7 +35,11 @@ async fn ask(envoy: &Envoy, client: &Client, path: &str) -> (bool, Option<u16>) 
 async fn resumed_session_is_decided_on_like_a_new_one() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
     let rules = json!([{ "name": "open", "effect": "allow", "from": [API], "to": [{ "paths": ["/open"] }] }]);
-    let envoy = serve([http_listener(&world, "web", Filters::Both, &world.document(rules))], &upstream).await;
+    let envoy = serve(
+        [http_listener(&world, "web", Filters::Both, &world.document(rules))],
+        &upstream,
+    )
+    .await;
     for versions in [TlsVersions::Only12, TlsVersions::Only13] {
         let client = resuming(&world.own_identity(API_PATH), versions);
         let before = envoy.request_log("web").len();
@@ -44,9 +55,21 @@ async fn resumed_session_is_decided_on_like_a_new_one() {
 #[tokio::test]
 async fn resumed_session_of_an_expired_svid_is_refused() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
-    let envoy = serve([http_listener(&world, "web", Filters::Both, &world.document(crate::stage::allow_api()))], &upstream).await;
+    let envoy = serve(
+        [http_listener(
+            &world,
+            "web",
+            Filters::Both,
+            &world.document(crate::stage::allow_api()),
+        )],
+        &upstream,
+    )
+    .await;
     let not_after = real_now() + SignedDuration::from_secs(4);
-    let short = world.own.issue(Leaf { not_after, ..Leaf::svid(API, world.now) });
+    let short = world.own.issue(Leaf {
+        not_after,
+        ..Leaf::svid(API, world.now)
+    });
     let clients = [TlsVersions::Only12, TlsVersions::Only13].map(|versions| resuming(&short, versions));
     for client in &clients {
         assert_eq!(ask(&envoy, client, "/").await, (false, Some(200)));
@@ -56,7 +79,10 @@ async fn resumed_session_of_an_expired_svid_is_refused() {
     }
     for (number, client) in (3..).zip(&clients) {
         assert_eq!(ask(&envoy, client, "/").await, (true, None));
-        assert_eq!(reason(&envoy.wait_connection_log("web", number).await[number - 1]), "svid.expired");
+        assert_eq!(
+            reason(&envoy.wait_connection_log("web", number).await[number - 1]),
+            "svid.expired"
+        );
     }
     assert_eq!(upstream.requests().len(), 2);
 }

@@ -1,11 +1,7 @@
 //! Conditions on the peer's address: the address of the TLS connection counts, whatever a header says.
 
 use serde_json::{Value, json};
-use support::{
-    client::Request,
-    upstream::HttpUpstream,
-    world::World,
-};
+use support::{client::Request, upstream::HttpUpstream, world::World};
 
 use crate::stage::{API, API_PATH, Filters, http_listener, http1, reason, serve};
 
@@ -43,14 +39,20 @@ async fn address_in_x_forwarded_for_is_not_believed() {
         ("/anywhere", Some(OFFICE), 403, "rule.denied"),
     ]) {
         let request = forwarded.into_iter().fold(Request::get(path), |request, address| {
-            request.header("x-forwarded-for", address).header("x-real-ip", address).header("forwarded", address)
+            request
+                .header("x-forwarded-for", address)
+                .header("x-real-ip", address)
+                .header("forwarded", address)
         });
         assert_eq!(http.send(request).await.status(), Some(status), "{path} {forwarded:?}");
         let log = envoy.wait_request_log("web", number).await;
         assert_eq!(reason(&log[number - 1]), expected, "{path} {forwarded:?}");
     }
     let lines = envoy.log();
-    assert!(!lines.contains(OFFICE), "a log line names an address that the client made up");
+    assert!(
+        !lines.contains(OFFICE),
+        "a log line names an address that the client made up"
+    );
     assert!(lines.contains("denied request reason=rule.none_matched peer=127.0.0.1:"));
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use support::{
     ca::Identity,
     client::{Client, ClientOptions, Http, Outcome},
-    envoy::{ClientCertificate, Cluster, Dial, Envoy, Listener, Route, Scenario, Wasm},
+    envoy::{ClientCertificate, Cluster, Dial, Envoy, Listener, Route, Scenario, Wasm, envoy_version},
     module_path,
     upstream::HttpUpstream,
     world::World,
@@ -38,18 +38,26 @@ pub(crate) fn http_listener(world: &World, name: &str, filters: Filters, documen
 
 /// A listener with the module in it.
 pub(crate) fn gated(listener: Listener, filters: Filters, document: &Value) -> Listener {
-    let listener = listener.request_filter(wasm(document));
+    let listener = showing_certificate(listener).request_filter(wasm(document));
     match filters {
         Filters::Both => listener.connection_filter(wasm(document)),
         Filters::RequestOnly => listener,
     }
 }
 
+/// Before 1.38 Envoy shows a network filter no certificate but what `set_filter_state` keeps, which 1.37 brought.
+fn showing_certificate(listener: Listener) -> Listener {
+    if envoy_version() < (1, 38) && listener.tls.is_some() {
+        listener.keeping_certificate()
+    } else {
+        listener
+    }
+}
+
 /// A TCP listener in front of the cluster `db`.
 pub(crate) fn tcp_listener(world: &World, name: &str, dial: Dial, document: &Value) -> Listener {
-    Listener::tcp(name, "db", dial)
-        .tls(&world.server, ClientCertificate::AcceptUntrusted)
-        .connection_filter(wasm(document))
+    let listener = Listener::tcp(name, "db", dial).tls(&world.server, ClientCertificate::AcceptUntrusted);
+    showing_certificate(listener).connection_filter(wasm(document))
 }
 
 /// The module with a document.
@@ -104,29 +112,35 @@ pub(crate) fn reason(entry: &Value) -> String {
     record(entry)["reason"].as_str().unwrap_or("none at all").to_owned()
 }
 
-/// The reasons of the last entry of each kind, once there are `count` requests.
-pub(crate) async fn last_reason(envoy: &Envoy, listener: &str, count: usize) -> String {
-    let log = envoy.wait_request_log(listener, count).await;
-    log.last().map(reason).unwrap_or_default()
-}
-
 /// Asserts that a request was answered 403 with nothing in it.
 pub(crate) fn assert_bare_403(outcome: &Outcome) {
-    let Outcome::Response(response) = outcome else { panic!("no response: {outcome:?}") };
+    let Outcome::Response(response) = outcome else {
+        panic!("no response: {outcome:?}")
+    };
     assert_eq!((response.status, response.text().as_str()), (403, ""));
-    let telling = response.headers.iter().find(|(name, value)| {
-        name.contains("svidgate") || String::from_utf8_lossy(value).contains("svidgate")
-    });
+    let telling = response
+        .headers
+        .iter()
+        .find(|(name, value)| name.contains("svidgate") || String::from_utf8_lossy(value).contains("svidgate"));
     assert_eq!(telling, None);
 }
 
 /// Asserts that no VM has failed, and that a good peer is still served.
 pub(crate) async fn assert_alive(envoy: &Envoy) {
     let log = envoy.log();
-    for trouble in ["panicked", "wasm trap", "Function: proxy_on", "Uncaught RuntimeError", "wasm_fail"] {
+    for trouble in [
+        "panicked",
+        "wasm trap",
+        "Function: proxy_on",
+        "Uncaught RuntimeError",
+        "wasm_fail",
+    ] {
         assert!(!log.contains(trouble), "the log has `{trouble}`");
     }
     let stats = envoy.stats("wasm.").await;
-    let failures: Vec<_> = stats.iter().filter(|(name, value)| name.contains("fail") && **value > 0).collect();
+    let failures: Vec<_> = stats
+        .iter()
+        .filter(|(name, value)| name.contains("fail") && **value > 0)
+        .collect();
     assert!(failures.is_empty(), "{failures:?}");
 }

@@ -21,8 +21,15 @@ async fn streams_of_one_connection_have_their_own_records() {
         { "name": "stream", "effect": "allow", "from": [API], "to": [{ "paths": ["/stream"] }] },
         { "name": "other", "effect": "allow", "from": [API], "to": [{ "paths": ["/other"] }] },
     ]);
-    let envoy = serve([http_listener(&world, "web", Filters::Both, &world.document(rules))], &upstream).await;
-    upstream.behave(Behaviour::Stream { every: Duration::from_millis(400), count: 3 });
+    let envoy = serve(
+        [http_listener(&world, "web", Filters::Both, &world.document(rules))],
+        &upstream,
+    )
+    .await;
+    upstream.behave(Behaviour::Stream {
+        every: Duration::from_millis(400),
+        count: 3,
+    });
     let mut http = http2(&envoy, "web", Some(&world.own_identity(API_PATH))).await;
     let mut first = http.open(Request::get("/stream")).await.unwrap();
     assert_eq!(first.next().await, Chunk::Data(CHUNK.into()));
@@ -34,8 +41,16 @@ async fn streams_of_one_connection_have_their_own_records() {
     }
 
     let log = envoy.wait_request_log("web", 3).await;
-    let of = |path: &str| log.iter().find(|entry| entry["path"] == path).map(record).unwrap_or_default();
-    assert_eq!((&of("/stream")["rule"], &of("/other")["rule"]), (&json!("stream"), &json!("other")));
+    let of = |path: &str| {
+        log.iter()
+            .find(|entry| entry["path"] == path)
+            .map(record)
+            .unwrap_or_default()
+    };
+    assert_eq!(
+        (&of("/stream")["rule"], &of("/other")["rule"]),
+        (&json!("stream"), &json!("other"))
+    );
     assert_eq!(of("/elsewhere")["reason"], "rule.none_matched");
     let connections: Vec<&Value> = log.iter().map(|entry| &entry["connection_id"]).collect();
     assert!(connections.iter().all(|id| *id == connections[0]));
@@ -69,12 +84,18 @@ async fn refused_grpc_call_gets_permission_denied() {
     grpc.check().await.unwrap();
     assert_eq!(upstream.connections(), 1);
     let log = envoy.wait_request_log("grpc", 2).await;
-    assert_eq!((reason(&log[0]).as_str(), reason(&log[1]).as_str()), ("rule.none_matched", "rule.allowed"));
+    assert_eq!(
+        (reason(&log[0]).as_str(), reason(&log[1]).as_str()),
+        ("rule.none_matched", "rule.allowed")
+    );
 }
 
 /// Lets the listener take WebSocket upgrades, CONNECT and HTTP/1.0.
 fn old_and_new(bootstrap: &mut Value) {
-    for filter in bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"].as_array_mut().unwrap() {
+    for filter in bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"]
+        .as_array_mut()
+        .unwrap()
+    {
         if filter["name"] == "envoy.filters.network.http_connection_manager" {
             filter["typed_config"]["upgrade_configs"] = json!([{ "upgrade_type": "websocket" }]);
             filter["typed_config"]["http_protocol_options"] =
@@ -100,17 +121,34 @@ async fn upgrades_tunnels_and_old_requests_are_decided_on_like_others() {
                    sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     let asked = [
         (format!("GET /closed HTTP/1.1\r\n{upgrade}"), 403, "rule.none_matched"),
-        ("CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\nconnection: close\r\n\r\n".to_owned(), 403, "rule.none_matched"),
+        (
+            "CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\nconnection: close\r\n\r\n".to_owned(),
+            403,
+            "rule.none_matched",
+        ),
         ("GET /closed HTTP/1.0\r\n\r\n".to_owned(), 403, "rule.none_matched"),
-        ("GET http://other.example/closed HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(), 403, "rule.none_matched"),
+        (
+            "GET http://other.example/closed HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            403,
+            "rule.none_matched",
+        ),
         ("GET /open/old HTTP/1.0\r\n\r\n".to_owned(), 200, "rule.allowed"),
-        ("GET http://other.example/open/absolute HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(), 200, "rule.allowed"),
+        (
+            "GET http://other.example/open/absolute HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+                .to_owned(),
+            200,
+            "rule.allowed",
+        ),
     ];
     for (number, (bytes, status, expected)) in (1..).zip(asked) {
         let connection = client.connect(envoy.listener_addr("web")).await.unwrap();
         let answer = connection.raw_http1(bytes.as_bytes()).await;
         let entry = &envoy.wait_request_log("web", number).await[number - 1];
-        assert_eq!((answer.status(), reason(entry).as_str()), (Some(status), expected), "{bytes}");
+        assert_eq!(
+            (answer.status(), reason(entry).as_str()),
+            (Some(status), expected),
+            "{bytes}"
+        );
     }
     let arrived: Vec<String> = upstream.requests().iter().map(|request| request.path.clone()).collect();
     assert_eq!(arrived, ["/open/old", "/open/absolute"]);

@@ -13,7 +13,11 @@ use crate::stage::{API, API_PATH, allow_api, assert_alive, inspecting_tls, reaso
 
 fn scenario(listeners: impl Into<Vec<Listener>>, upstream: &TcpUpstream) -> Scenario {
     let clusters = vec![Cluster::new("db", upstream.addr())];
-    Scenario { listeners: listeners.into(), clusters, ..Scenario::default() }
+    Scenario {
+        listeners: listeners.into(),
+        clusters,
+        ..Scenario::default()
+    }
 }
 
 async fn serve(listeners: impl Into<Vec<Listener>>, upstream: &TcpUpstream) -> Envoy {
@@ -21,7 +25,10 @@ async fn serve(listeners: impl Into<Vec<Listener>>, upstream: &TcpUpstream) -> E
 }
 
 async fn connect(envoy: &Envoy, listener: &str, identity: Option<&Identity>) -> Connection {
-    Client::new(identity).connect(envoy.listener_addr(listener)).await.unwrap()
+    Client::new(identity)
+        .connect(envoy.listener_addr(listener))
+        .await
+        .unwrap()
 }
 
 /// Sends `ping` and returns what comes until the connection is closed.
@@ -37,9 +44,16 @@ async fn refused_tcp_peer_causes_no_connection_to_the_upstream() {
     let (world, upstream) = (World::new(), TcpUpstream::echo());
     let document = with(world.document(allow_api()), json!({ "listener": "tcp" }));
     let mut listeners = vec![tcp_listener(&world, "db", Dial::OnDownstreamData, &document)];
-    listeners.push(Listener { name: "plain".to_owned(), tls: None, ..listeners[0].clone() });
+    listeners.push(Listener {
+        name: "plain".to_owned(),
+        tls: None,
+        ..listeners[0].clone()
+    });
     let envoy = serve(listeners, &upstream).await;
-    let foreign = world.own.issue(support::ca::Leaf::svid("spiffe://partner.example/ns/billing/sa/api", world.now));
+    let foreign = world.own.issue(support::ca::Leaf::svid(
+        "spiffe://partner.example/ns/billing/sa/api",
+        world.now,
+    ));
     let cases = [
         (Some(world.own_identity("/ns/shop/sa/nobody")), "rule.none_matched"),
         (Some(world.partner_identity("/ns/billing/sa/api")), "rule.none_matched"),
@@ -47,21 +61,42 @@ async fn refused_tcp_peer_causes_no_connection_to_the_upstream() {
         (None, "connection.no_certificate"),
     ];
     for (number, (identity, expected)) in (1..).zip(&cases) {
-        assert_eq!(ping(connect(&envoy, "db", identity.as_ref()).await).await, b"", "{expected}");
+        assert_eq!(
+            ping(connect(&envoy, "db", identity.as_ref()).await).await,
+            b"",
+            "{expected}"
+        );
         let entry = &envoy.wait_connection_log("db", number).await[number - 1];
-        assert_eq!((reason(entry).as_str(), &entry["upstream"]), (*expected, &Value::Null), "{entry}");
+        assert_eq!(
+            (reason(entry).as_str(), &entry["upstream"]),
+            (*expected, &Value::Null),
+            "{entry}"
+        );
     }
-    assert_eq!(ping(Connection::plain(envoy.listener_addr("plain")).await.unwrap()).await, b"");
-    assert_eq!(reason(&envoy.wait_connection_log("plain", 1).await[0]), "connection.plaintext");
+    assert_eq!(
+        ping(Connection::plain(envoy.listener_addr("plain")).await.unwrap()).await,
+        b""
+    );
+    assert_eq!(
+        reason(&envoy.wait_connection_log("plain", 1).await[0]),
+        "connection.plaintext"
+    );
     assert_eq!((upstream.connections(), upstream.received()), (0, Vec::new()));
 
-    assert_eq!(ping(connect(&envoy, "db", Some(&world.own_identity(API_PATH))).await).await, b"ping");
+    assert_eq!(
+        ping(connect(&envoy, "db", Some(&world.own_identity(API_PATH))).await).await,
+        b"ping"
+    );
     let entry = envoy.wait_connection_log("db", cases.len() + 1).await.pop().unwrap();
     let allowed = json!({ "id": API, "decision": "allow", "reason": "rule.allowed", "rule": "api" });
     assert_eq!(record(&entry), allowed);
     assert_eq!((upstream.connections(), upstream.received()), (1, b"ping".to_vec()));
-    envoy.wait_stat("wasmcustom.svidgate.connection.deny.rule.none_matched", 2).await;
-    envoy.wait_stat("wasmcustom.svidgate.connection.allow.rule.allowed", 1).await;
+    envoy
+        .wait_stat("wasmcustom.svidgate.connection.deny.rule.none_matched", 2)
+        .await;
+    envoy
+        .wait_stat("wasmcustom.svidgate.connection.allow.rule.allowed", 1)
+        .await;
 }
 
 #[tokio::test]
@@ -69,8 +104,14 @@ async fn megabytes_pass_an_allowed_connection_unchanged_both_ways() {
     const SIZE: usize = 5 * 1024 * 1024;
     let (world, upstream) = (World::new(), TcpUpstream::echo());
     let document = with(world.document(allow_api()), json!({ "listener": "tcp" }));
-    let envoy = serve([tcp_listener(&world, "db", Dial::OnDownstreamData, &document)], &upstream).await;
-    let sent: Vec<u8> = (0..SIZE).map(|place| (place % 251) as u8 ^ (place >> 13) as u8).collect();
+    let envoy = serve(
+        [tcp_listener(&world, "db", Dial::OnDownstreamData, &document)],
+        &upstream,
+    )
+    .await;
+    let sent: Vec<u8> = (0..SIZE)
+        .map(|place| (place % 251) as u8 ^ (place >> 13) as u8)
+        .collect();
     let mut connection = connect(&envoy, "db", Some(&world.own_identity(API_PATH))).await;
     let mut returned = Vec::new();
     // In pieces that fit the buffers on the way, so that writing never waits for reading.
@@ -100,23 +141,54 @@ async fn tcp_connections_are_told_apart_by_port_server_name_and_address() {
     let cases = [
         ("high_port", allow(json!({ "ports": high_ports }), json!({})), true),
         ("other_port", allow(any, json!({})), false),
-        ("server_name", allow(json!({ "sni": ["*.sni.example"] }), json!({})), true),
+        (
+            "server_name",
+            allow(json!({ "sni": ["*.sni.example"] }), json!({})),
+            true,
+        ),
         ("other_name", allow(json!({ "sni": ["sni.example"] }), json!({})), false),
         ("from_here", allow(json!({ "ports": high_ports }), here.clone()), true),
-        ("not_from_here", allow(json!({ "ports": high_ports }), json!({ "not_source_ips": ["127.0.0.0/8"] })), false),
+        (
+            "not_from_here",
+            allow(
+                json!({ "ports": high_ports }),
+                json!({ "not_source_ips": ["127.0.0.0/8"] }),
+            ),
+            false,
+        ),
     ];
-    let listeners: Vec<Listener> =
-        cases.iter().map(|(name, document, _)| tcp_listener(&world, name, Dial::OnDownstreamData, document)).collect();
-    let scenario = Scenario { amend: Some(inspecting_tls), ..scenario(listeners, &upstream) };
+    let listeners: Vec<Listener> = cases
+        .iter()
+        .map(|(name, document, _)| tcp_listener(&world, name, Dial::OnDownstreamData, document))
+        .collect();
+    let scenario = Scenario {
+        amend: Some(inspecting_tls),
+        ..scenario(listeners, &upstream)
+    };
     let envoy = Envoy::start(scenario).await;
-    let options = ClientOptions { server_name: "db.sni.example".to_owned(), ..ClientOptions::default() };
+    let options = ClientOptions {
+        server_name: "db.sni.example".to_owned(),
+        ..ClientOptions::default()
+    };
     let client = Client::with(Some(&world.own_identity(API_PATH)), options);
     for (name, _, allowed) in cases {
         let before = upstream.connections();
         let answer = ping(client.connect(envoy.listener_addr(name)).await.unwrap()).await;
-        let expected: (&[u8], _, _) = if allowed { (b"ping", "rule.allowed", 1) } else { (b"", "rule.none_matched", 0) };
+        let expected: (&[u8], _, _) = if allowed {
+            (b"ping", "rule.allowed", 1)
+        } else {
+            (b"", "rule.none_matched", 0)
+        };
         let entry = &envoy.wait_connection_log(name, 1).await[0];
-        assert_eq!((answer.as_slice(), reason(entry).as_str(), upstream.connections() - before), expected, "{name}");
+        assert_eq!(
+            (
+                answer.as_slice(),
+                reason(entry).as_str(),
+                upstream.connections() - before
+            ),
+            expected,
+            "{name}"
+        );
     }
 }
 
@@ -139,7 +211,10 @@ async fn greeting_of_a_server_reaches_only_an_allowed_peer() {
     for (number, (identity, expected)) in (2..).zip(refused) {
         let mut connection = connect(&envoy, "db", identity).await;
         assert_eq!(connection.read_until_close().await.unwrap(), b"", "{expected}");
-        assert_eq!(reason(&envoy.wait_connection_log("db", number).await[number - 1]), expected);
+        assert_eq!(
+            reason(&envoy.wait_connection_log("db", number).await[number - 1]),
+            expected
+        );
     }
     // One that speaks first all the same is decided on by its own bytes, and none of them arrives.
     let mut connection = connect(&envoy, "db", Some(&nobody)).await;
@@ -156,7 +231,11 @@ async fn server_that_speaks_before_the_handshake_reaches_nobody() {
     let document = with(world.document(allow_api()), json!({ "listener": "tcp_server_first" }));
     let listeners = vec![
         tcp_listener(&world, "db", Dial::Immediately, &document),
-        Listener { name: "plain".to_owned(), tls: None, ..tcp_listener(&world, "db", Dial::Immediately, &document) },
+        Listener {
+            name: "plain".to_owned(),
+            tls: None,
+            ..tcp_listener(&world, "db", Dial::Immediately, &document)
+        },
     ];
     let envoy = serve(listeners, &upstream).await;
     // Clients that do not hurry: the server has spoken before their handshake is begun, or done.
@@ -164,7 +243,11 @@ async fn server_that_speaks_before_the_handshake_reaches_nobody() {
     let half = half_handshake(envoy.listener_addr("db")).await.unwrap();
     for number in [1, 2] {
         let entry = &envoy.wait_connection_log("db", number).await[number - 1];
-        assert_eq!((reason(entry).as_str(), &entry["bytes_sent"]), ("connection.undecidable", &json!(0)), "{entry}");
+        assert_eq!(
+            (reason(entry).as_str(), &entry["bytes_sent"]),
+            ("connection.undecidable", &json!(0)),
+            "{entry}"
+        );
     }
     drop((idle, half));
 
@@ -179,14 +262,20 @@ async fn server_that_speaks_before_the_handshake_reaches_nobody() {
 #[tokio::test]
 async fn held_connection_in_front_of_the_default_dial_mode_is_closed_as_silent() {
     let (world, upstream) = (World::new(), TcpUpstream::echo());
-    let document = with(world.document(allow_api()), json!({ "listener": "tcp", "first_bytes_timeout": "1s" }));
+    let document = with(
+        world.document(allow_api()),
+        json!({ "listener": "tcp", "first_bytes_timeout": "1s" }),
+    );
     let envoy = serve([tcp_listener(&world, "db", Dial::Immediately, &document)], &upstream).await;
     let client = Client::new(Some(&world.own_identity(API_PATH)));
     // With TLS 1.3 a client is done before the server is.
     if let Ok(connection) = client.connect(envoy.listener_addr("db")).await {
         assert_eq!(ping(connection).await, b"");
     }
-    assert_eq!(reason(&envoy.wait_connection_log("db", 1).await[0]), "connection.silent");
+    assert_eq!(
+        reason(&envoy.wait_connection_log("db", 1).await[0]),
+        "connection.silent"
+    );
     assert!(envoy.log().contains("`upstream_connect_mode: ON_DOWNSTREAM_DATA`"));
     assert_eq!(upstream.connections(), 0);
 }

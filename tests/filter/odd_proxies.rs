@@ -9,7 +9,7 @@ use support::{
 };
 use svidgate::{
     connection::Action,
-    record::{MAX_LINES_A_TICK, Stage},
+    record::{MAX_LINES, Stage},
 };
 
 use crate::double::{Proxy, connection, request};
@@ -137,7 +137,7 @@ fn calls_that_fail_end_in_a_refusal() {
 fn forged_id_header_is_removed_and_ours_added_only_where_asked_for() {
     let world = World::new();
     let proxy = Proxy::at(&world);
-    let forging: &[(&[u8], &[u8])] = &[(b"x-svidgate-id", b"a"), (b"x-svidgate-id", b"b")];
+    let forging: &[(&[u8], &[u8])] = &[(b"x-svidgate-id", b"a"), (b"x_svidgate-id", b"b")];
     for (forward, added) in [(false, vec![]), (true, vec![("x-svidgate-id".to_owned(), "spiffe://prod.example/api".to_owned())])] {
         let document = with(world.document(everyone()), json!({ "forward_id": forward }));
         let root = proxy.plugin(Stage::Request, &document, &Rc::default());
@@ -145,7 +145,10 @@ fn forged_id_header_is_removed_and_ours_added_only_where_asked_for() {
         proxy.ask("GET", "/", forging);
         proxy.change(|state| state.removed.clear());
         assert_eq!(request(&root), Action::Continue);
-        assert_eq!(proxy.look(|state| (state.removed.clone(), state.added.clone())), (vec!["x-svidgate-id".to_owned()], added));
+        let removed = proxy.look(|state| state.removed.clone());
+        // With `_` it is another header to the proxy, and the same variable to many an upstream.
+        assert_eq!(removed, ["x-svidgate-id", "x_svidgate-id"]);
+        assert_eq!(proxy.look(|state| state.added.clone()), added);
     }
 }
 
@@ -173,8 +176,29 @@ fn refusals_have_few_lines_and_a_count_of_the_rest() {
     }
     root.tick();
     let lines = proxy.look(|state| state.log.iter().filter(|line| line.contains("denied")).count());
-    assert_eq!(lines, usize::try_from(MAX_LINES_A_TICK).unwrap());
+    assert_eq!(lines, usize::try_from(MAX_LINES).unwrap());
     assert!(proxy.look(|state| state.log.iter().any(|line| line.contains("990 more refusals"))));
     assert!(proxy.look(|state| !state.log.iter().any(|line| line.contains("secret"))));
     assert_eq!(proxy.look(|state| state.counters["svidgate.request.deny.connection.plaintext"]), 1000);
+}
+
+#[test]
+fn dry_run_holds_no_connection_and_waits_for_the_handshake() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    for listener in ["http", "tcp", "tcp_server_first"] {
+        let document = with(world.document(everyone()), json!({ "mode": "dry_run", "listener": listener }));
+        let root = proxy.plugin(Stage::Connection, &document, &Rc::default());
+        proxy.change(|state| state.properties.clear());
+        let filter = connection(&root, 5);
+        assert_eq!(filter.on_new_connection(), Action::Continue, "{listener}");
+        assert_eq!(filter.on_upstream_data(), Action::Continue, "{listener}: the server speaks before the handshake");
+        proxy.connect(&world.own_identity("/api"));
+        assert_eq!(filter.on_downstream_data(1), Action::Continue, "{listener}");
+        proxy.change(|state| state.now += jiff::SignedDuration::from_hours(2));
+        root.tick();
+        assert_eq!(proxy.look(|state| state.closed.len()), 0, "{listener}");
+        proxy.change(|state| state.now = world.now);
+    }
+    assert_eq!(proxy.look(|state| state.counters.keys().cloned().collect::<Vec<_>>()), ["svidgate.connection.allow.rule.allowed"]);
 }

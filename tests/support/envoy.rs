@@ -93,7 +93,10 @@ impl Envoy {
             write_ecds(home.path(), *place, wasm, 0);
         }
         let (name, text) = match &scenario.text {
-            Some(yaml) => ("bootstrap.yaml", yaml.replace("${HOME}", &home.path().display().to_string())),
+            Some(yaml) => (
+                "bootstrap.yaml",
+                yaml.replace("${HOME}", &home.path().display().to_string()),
+            ),
             None => ("bootstrap.json", scenario.bootstrap(home.path()).to_string()),
         };
         let bootstrap = home.path().join(name);

@@ -75,7 +75,7 @@ fn order_duplicates_and_the_root_among_the_intermediates_do_not_matter() {
         vec![upper, lower],
         vec![lower, upper, &root.certificate],
         vec![&root.certificate, upper, lower],
-        vec![lower, lower, upper, upper, &root.certificate, &root.certificate],
+        vec![lower, lower, lower, upper, upper, upper, &root.certificate, &root.certificate],
         vec![&identity.leaf, lower, upper],
     ] {
         let sent: Vec<Vec<u8>> = sent.into_iter().cloned().collect();

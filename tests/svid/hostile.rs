@@ -3,13 +3,23 @@
 use std::time::{Duration, Instant};
 
 use support::ca::{Authority, Extension, FIXED_NOW, Profile, der};
-use svidgate_policy::federation::Relationship;
 use svidgate_policy::Reason;
+use svidgate_policy::federation::Relationship;
 
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 
-/// Far more than any of these takes, far less than any would without its bound.
-const SOON: Duration = Duration::from_secs(2);
+/// Far more than any of these takes, far less than without the bound on names.
+const SOON: Duration = Duration::from_millis(20);
+
+/// Runs something a few times, for a machine may be busy, and says how long it takes when it is not.
+fn quickest(mut run: impl FnMut()) -> Duration {
+    let timed = (0..5).map(|_| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    });
+    timed.min().unwrap()
+}
 
 fn named(name: &str) -> Profile {
     Profile { common_name: Some(name.to_owned()), ..Profile::authority(OURS, FIXED_NOW) }
@@ -33,9 +43,10 @@ fn eight_intermediates_of_one_name_are_refused_soon() {
     let ring = ring("one name", 8);
     let identity = ring[7].issue(leaf());
     let verifier = Verifier::trusting(&authority());
-    let start = Instant::now();
-    assert_eq!(reason(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)), Reason::SvidChainTooLong);
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    let took = quickest(|| {
+        assert_eq!(reason(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)), Reason::SvidChainTooLong);
+    });
+    assert!(took < SOON, "{took:?}");
 }
 
 #[test]
@@ -43,9 +54,10 @@ fn eight_intermediates_with_the_name_of_the_authority_are_refused_soon() {
     let ring = ring(&format!("{OURS} authority"), 8);
     let identity = ring[7].issue(leaf());
     let verifier = Verifier::trusting(&authority());
-    let start = Instant::now();
-    assert!(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW).is_err());
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    let took = quickest(|| {
+        assert!(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW).is_err());
+    });
+    assert!(took < SOON, "{took:?}");
 }
 
 #[test]
@@ -62,9 +74,10 @@ fn four_rings_of_two_that_lead_nowhere_are_refused_soon() {
     }
     let identity = keys[0].issue(leaf());
     let verifier = Verifier::trusting(&authority());
-    let start = Instant::now();
-    assert!(verifier.verify_sent(&identity.leaf, &sent, FIXED_NOW).is_err());
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    let took = quickest(|| {
+        assert!(verifier.verify_sent(&identity.leaf, &sent, FIXED_NOW).is_err());
+    });
+    assert!(took < SOON, "{took:?}");
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod bounds;
 mod decisions;
 mod documents;
 mod identity;
+mod reference;
 mod vectors;

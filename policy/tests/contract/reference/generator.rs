@@ -1,0 +1,293 @@
+//! Random documents and requests over small alphabets.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use proptest::{
+    collection::vec,
+    option::of,
+    prelude::*,
+    sample::{select, subsequence},
+};
+use serde_json::{Map, Value, json};
+
+use super::evaluator::Asked;
+
+pub(crate) const MAX_RULES: usize = 8;
+
+/// A document, and requests for it.
+pub(crate) fn case() -> impl Strategy<Value = (Value, Vec<Asked>)> {
+    (prop::bool::weighted(0.15), prop::bool::weighted(0.3))
+        .prop_flat_map(|(tcp, lenient)| (document(tcp, lenient), vec(asked(tcp), 12)))
+}
+
+fn document(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
+    vec(rule(tcp, lenient), 1..=MAX_RULES).prop_map(move |mut rules| {
+        for (place, rule) in rules.iter_mut().enumerate() {
+            rule["name"] = json!(format!("r{place}"));
+        }
+        json!({
+            "trust_domain": "td",
+            "chain": "proxy",
+            "listener": if tcp { "tcp" } else { "http" },
+            "paths": if lenient { "lenient" } else { "strict" },
+            "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
+            "rules": rules,
+        })
+    })
+}
+
+fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
+    let captures = prop_oneof![3 => Just(Vec::new()), 2 => subsequence(vec!["{x}", "{y}"], 1..=2)];
+    captures.prop_flat_map(move |captures| {
+        let captures = if tcp { Vec::new() } else { captures };
+        let rule = (
+            select(vec!["allow", "allow", "deny"]),
+            vec(id_pattern(captures.clone()), 1..=3),
+            prop::option::weighted(0.3, vec(id_pattern(Vec::new()), 1..=2)),
+            targets(tcp, lenient, captures),
+            prop::option::weighted(0.4, when(tcp)),
+            prop::bool::weighted(0.2),
+            prop::option::weighted(0.3, select(TIMES)),
+        );
+        rule.prop_map(|(effect, from, except, to, when, dry_run, expires)| {
+            object([
+                ("effect", Some(json!(effect))),
+                ("from", Some(json!(from))),
+                ("except", except.map(|except| json!(except))),
+                ("to", to.map(|to| json!(to))),
+                ("when", when),
+                ("dry_run", dry_run.then(|| json!(true))),
+                ("expires", expires.map(|expires| json!(expires))),
+            ])
+        })
+    })
+}
+
+/// An object of the members that there are.
+fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let members = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(members.collect::<Map<String, Value>>())
+}
+
+/// Some segments and all of these captures, in any order, perhaps with any rest.
+fn segments(
+    alphabet: &'static [&'static str],
+    captures: Vec<&'static str>,
+    at_least: usize,
+) -> impl Strategy<Value = String> {
+    (vec(select(alphabet), at_least..=3), prop::bool::weighted(0.4))
+        .prop_flat_map(move |(list, rest)| {
+            let all: Vec<&str> = list.into_iter().chain(captures.iter().copied()).collect();
+            (Just(all).prop_shuffle(), Just(rest))
+        })
+        .prop_map(|(list, rest)| {
+            list.into_iter()
+                .chain(rest.then_some("**"))
+                .map(|segment| format!("/{segment}"))
+                .collect()
+        })
+}
+
+fn id_pattern(captures: Vec<&'static str>) -> impl Strategy<Value = String> {
+    // One more of a capture that is there demands that two segments are the same.
+    let again = prop_oneof![4 => Just(captures.clone()), 1 => Just([captures.clone(), captures].concat())];
+    (select(vec!["td", "td", "fd", "*"]), again)
+        .prop_flat_map(|(trust_domain, captures)| {
+            (Just(trust_domain), segments(&["a", "b", "c", "*", "*"], captures, 1))
+        })
+        .prop_map(|(trust_domain, path)| format!("spiffe://{trust_domain}{path}"))
+}
+
+fn path_pattern(lenient: bool, captures: Vec<&'static str>) -> impl Strategy<Value = String> {
+    let alphabet: &[&str] = if lenient {
+        &["a", "b", "c", "%61", "*", "*", "a;b", "a%2fb", "%2561"]
+    } else {
+        &["a", "b", "c", "%61", "*", "*"]
+    };
+    let path = segments(alphabet, captures, 0);
+    (path, prop::bool::weighted(0.1)).prop_map(|(path, slash)| if slash || path.is_empty() { path + "/" } else { path })
+}
+
+fn targets(tcp: bool, lenient: bool, captures: Vec<&'static str>) -> impl Strategy<Value = Option<Vec<Value>>> {
+    let http = !tcp;
+    let target = |captures: Vec<&'static str>| {
+        let one = {
+            let captures = captures.clone();
+            subsequence(captures.clone(), 0..=captures.len())
+                .prop_flat_map(move |captures| path_pattern(lenient, captures))
+        };
+        let paths = (path_pattern(lenient, captures.clone()), vec(one, 0..=2))
+            .prop_map(|(all, more)| [vec![all], more].concat());
+        let few = |list: &'static [&'static str]| prop::option::weighted(0.2, subsequence(list, 1..=2));
+        let with_paths = prop::bool::weighted(if captures.is_empty() { 0.6 } else { 1.0 });
+        let ports = prop::option::weighted(0.2, subsequence(vec![80, 443], 1..=2));
+        (
+            with_paths,
+            paths,
+            few(&["GET", "POST", "CONNECT"]),
+            few(&["a.x", "*.x", "[::1]", "B.x"]),
+            few(&["r1", "r2"]),
+            few(&["a.x", "*.x"]),
+            ports,
+        )
+            .prop_map(move |(with_paths, paths, methods, hosts, routes, sni, ports)| {
+                object([
+                    ("paths", (http && with_paths).then(|| json!(paths))),
+                    ("methods", methods.filter(|_| http).map(|list| json!(list))),
+                    ("hosts", hosts.filter(|_| http).map(|list| json!(list))),
+                    ("routes", routes.filter(|_| http).map(|list| json!(list))),
+                    ("sni", sni.map(|list| json!(list))),
+                    ("ports", ports.map(|list| json!(list))),
+                ])
+            })
+    };
+    let needed = !captures.is_empty();
+    let more = vec(target(Vec::new()), 0..=1);
+    let all = (target(captures), more).prop_map(|(first, more)| [vec![first], more].concat());
+    (prop::bool::weighted(0.8), all).prop_map(move |(some, all)| (some || needed).then_some(all))
+}
+
+const TIMES: &[&str] = &[
+    "2026-11-23T11:59:59Z",
+    "2026-11-23T12:00:00Z",
+    "2026-11-23T12:00:01Z",
+    "2026-11-24T00:00:00Z",
+    "2027-01-01T00:00:00Z",
+    "2027-06-01T00:00:00Z",
+];
+
+fn when(tcp: bool) -> impl Strategy<Value = Value> {
+    let header = || {
+        let test = prop_oneof![
+            select(vec!["a", "b", "v1", ""]).prop_map(|value| ("is", json!(value))),
+            select(vec!["a|b", "v[0-9]+", "a.*"]).prop_map(|value| ("matches", json!(value))),
+            Just(("present", json!(true))),
+        ];
+        (select(vec!["h", "K"]), test).prop_map(|(name, (test, value))| json!({ "name": name, test: value }))
+    };
+    let headers = move || prop::option::weighted(0.3, vec(header(), 1..=2));
+    let nets = || {
+        let nets = vec![
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "::ffff:10.1.0.0/112",
+            "2001:db8::/32",
+            "::/0",
+            "0.0.0.0/0",
+            "10.1.1.1",
+        ];
+        prop::option::weighted(0.2, subsequence(nets, 1..=2))
+    };
+    let window = || {
+        let days = of(subsequence(
+            vec!["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+            1..=3,
+        ));
+        let minutes = || {
+            of(select(vec![
+                "00:00", "11:59", "12:00", "12:01", "18:00", "23:59", "24:00",
+            ]))
+        };
+        (days, minutes(), minutes()).prop_map(|(days, from, until)| {
+            object([
+                ("days", days.map(|days| json!(days))),
+                ("from", from.map(|from| json!(from))),
+                ("until", until.map(|until| json!(until))),
+            ])
+        })
+    };
+    let windows = move || prop::option::weighted(0.2, vec(window(), 1..=2));
+    (headers(), headers(), nets(), nets(), windows(), windows()).prop_map(
+        move |(headers, not_headers, source_ips, not_source_ips, time, not_time)| {
+            object([
+                ("headers", headers.filter(|_| !tcp).map(|list| json!(list))),
+                ("not_headers", not_headers.filter(|_| !tcp).map(|list| json!(list))),
+                ("source_ips", source_ips.map(|list| json!(list))),
+                ("not_source_ips", not_source_ips.map(|list| json!(list))),
+                ("time", time.map(|list| json!(list))),
+                ("not_time", not_time.map(|list| json!(list))),
+            ])
+        },
+    )
+}
+
+fn path() -> impl Strategy<Value = Option<Vec<u8>>> {
+    let odd = [
+        "", ".", "..", "%2e", "a;b", "a%3bb", "a%2fb", "a%2Fb", "a%5cb", "a\\b", "%zz", "%", "a%00", "a b", "a%20b",
+        "a#", "a%23", "a%3f", "%2561", "%ff", "%c3%a9", "..%2f", "..;", "A", "*", "{x}", "**",
+    ];
+    let segment = prop_oneof![20 => select(vec!["a", "b", "c", "%61", "%62"]), 1 => select(odd.to_vec())];
+    let tail = select(vec!["", "", "", "/", "?", "?q=/../a", "/?q"]);
+    let path = (vec(segment, 0..=4), tail).prop_map(|(segments, tail)| {
+        let path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
+        let path = if path.is_empty() { "/".to_owned() } else { path };
+        (path + tail).into_bytes()
+    });
+    prop_oneof![
+        40 => path.prop_map(Some),
+        1 => Just(Some(b"/caf\xe9".to_vec())),
+        1 => Just(Some(b"*".to_vec())),
+        1 => Just(Some(Vec::new())),
+        1 => Just(None),
+    ]
+}
+
+fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
+    let id = (select(vec!["td", "fd"]), vec(select(vec!["a", "b", "c"]), 1..=4))
+        .prop_map(|(trust_domain, path)| format!("spiffe://{trust_domain}/{}", path.join("/")));
+    let method = prop_oneof![
+        20 => select(vec!["GET", "GET", "POST", "PUT", "get"]),
+        1 => select(vec!["CONNECT", "G T", ""]),
+    ];
+    let host = prop_oneof![
+        20 => select(vec!["a.x", "A.X:80", "a.x.", "b.x", "c.x", "x", "a.b.x", "[::1]:80", "[0::1]", "[::2]", ""]),
+        1 => select(vec!["a..x", "u@a.x", "a.x:http", "a.x..", "[::1"]),
+    ];
+    let value = select(vec!["a", "b", "c", "v1", "v", "", "a, b", "c,v1", "b ,", "ab"]);
+    let headers = vec((select(vec!["h", "H", "k", "other"]), value), 0..=3).prop_map(|headers| {
+        headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    });
+    let sources = [
+        "10.1.1.1",
+        "10.2.0.1",
+        "::ffff:10.1.1.1",
+        "11.0.0.1",
+        "2001:db8::1",
+        "::1",
+        "::10.1.1.1",
+    ];
+    let source = of(select(sources.to_vec())).prop_map(|ip| ip.map(|ip| ip.parse::<IpAddr>().unwrap()));
+    let now = select(
+        [
+            TIMES,
+            &["2026-11-23T12:00:00.5Z", "2026-11-29T23:59:59Z", "1969-12-31T23:59:59Z"],
+        ]
+        .concat(),
+    )
+    .prop_map(|now| now.parse::<Timestamp>().unwrap());
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    let route = of(select(vec!["r1", "r2", "r3", ""])).prop_map(text);
+    let sni = of(select(vec!["a.x", "A.X.", "b.x", "y", "", "a.x:80", "a b"])).prop_map(text);
+    let port = of(select(vec![80u16, 443, 1]));
+    (id, method, host, path(), headers, (route, sni, port, source), now).prop_map(
+        move |(id, method, host, path, headers, (route, sni, port, source), now)| Asked {
+            id,
+            tcp,
+            method: method.to_owned(),
+            host: host.to_owned(),
+            path,
+            headers,
+            route,
+            port,
+            sni,
+            source,
+            now,
+        },
+    )
+}
