@@ -3,9 +3,9 @@
 use support::ca::{
     Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, Identity, KeyUsage, Leaf, Profile, der,
 };
+use svidgate_policy::Reason;
 use svidgate_policy::bundle::{AuthorityError, Bundle, SkipReason};
 use svidgate_policy::federation::Relationship;
-use svidgate_policy::Reason;
 
 use crate::verifier::{OURS, THEIRS, Verifier, authority, leaf, reason, relationship};
 
@@ -13,7 +13,10 @@ const NOBODY_KNOWS: &str = "1.3.6.1.4.1.55555.1";
 
 /// A good intermediate of our trust domain.
 fn intermediate(name: &str) -> Profile {
-    Profile { common_name: Some(name.to_owned()), ..Profile::authority(OURS, FIXED_NOW) }
+    Profile {
+        common_name: Some(name.to_owned()),
+        ..Profile::authority(OURS, FIXED_NOW)
+    }
 }
 
 /// Root, a changed intermediate, leaf.
@@ -70,12 +73,23 @@ fn order_duplicates_and_the_root_among_the_intermediates_do_not_matter() {
     let root = authority();
     let verifier = Verifier::trusting(&root);
     let identity = deep(&root, 2);
-    let [lower, upper] = identity.intermediates.as_slice() else { panic!("two intermediates") };
+    let [lower, upper] = identity.intermediates.as_slice() else {
+        panic!("two intermediates")
+    };
     for sent in [
         vec![upper, lower],
         vec![lower, upper, &root.certificate],
         vec![&root.certificate, upper, lower],
-        vec![lower, lower, lower, upper, upper, upper, &root.certificate, &root.certificate],
+        vec![
+            lower,
+            lower,
+            lower,
+            upper,
+            upper,
+            upper,
+            &root.certificate,
+            &root.certificate,
+        ],
         vec![&identity.leaf, lower, upper],
     ] {
         let sent: Vec<Vec<u8>> = sent.into_iter().cloned().collect();
@@ -89,7 +103,11 @@ fn rubbish_beside_a_good_chain_does_not_spoil_it() {
     let verifier = Verifier::trusting(&root);
     let identity = deep(&root, 1);
     let unrelated = Authority::of("other.example", FIXED_NOW).certificate;
-    let sent = [vec![b"rubbish".to_vec(), Vec::new(), unrelated], identity.intermediates.clone()].concat();
+    let sent = [
+        vec![b"rubbish".to_vec(), Vec::new(), unrelated],
+        identity.intermediates.clone(),
+    ]
+    .concat();
     assert!(verifier.verify_sent(&identity.leaf, &sent, FIXED_NOW).is_ok());
 }
 
@@ -133,21 +151,32 @@ fn authorities_of_one_name_are_each_tried() {
 
 #[test]
 fn authorities_without_key_identifiers_are_enough() {
-    let bare = Profile { subject_key_id: false, authority_key_id: false, ..Profile::authority(OURS, FIXED_NOW) };
+    let bare = Profile {
+        subject_key_id: false,
+        authority_key_id: false,
+        ..Profile::authority(OURS, FIXED_NOW)
+    };
     let root = Authority::root(bare);
     let issuer = root.issue_authority(Profile {
         subject_key_id: false,
         authority_key_id: false,
         ..intermediate("intermediate")
     });
-    let identity = issuer.issue(Leaf { subject_key_id: false, authority_key_id: false, ..leaf() });
+    let identity = issuer.issue(Leaf {
+        subject_key_id: false,
+        authority_key_id: false,
+        ..leaf()
+    });
     assert!(Verifier::trusting(&root).verify(&identity).is_ok());
 }
 
 #[test]
 fn intermediates_of_one_name_are_each_tried() {
     let root = authority();
-    let (old, new) = (root.issue_authority(intermediate("issuer")), root.issue_authority(intermediate("issuer")));
+    let (old, new) = (
+        root.issue_authority(intermediate("issuer")),
+        root.issue_authority(intermediate("issuer")),
+    );
     let verifier = Verifier::trusting(&root);
     for issuer in [&old, &new] {
         let identity = issuer.issue(leaf());
@@ -161,12 +190,18 @@ fn intermediates_of_one_name_are_each_tried() {
 #[test]
 fn intermediate_that_is_no_ca_is_refused() {
     let refused = refused_through(|profile| Profile {
-        basic_constraints: Some(BasicConstraints { ca: false, path_len: None }),
+        basic_constraints: Some(BasicConstraints {
+            ca: false,
+            path_len: None,
+        }),
         ..profile
     });
     assert_eq!(refused, Reason::SvidSigningCertificate);
     assert_eq!(
-        refused_through(|profile| Profile { basic_constraints: None, ..profile }),
+        refused_through(|profile| Profile {
+            basic_constraints: None,
+            ..profile
+        }),
         Reason::SvidSigningCertificate
     );
 }
@@ -174,14 +209,28 @@ fn intermediate_that_is_no_ca_is_refused() {
 #[test]
 fn leaf_that_signs_another_leaf_is_refused() {
     let root = authority();
-    let signer = root.issue_authority(Leaf { common_name: Some("workload".into()), ..leaf() });
-    assert_eq!(Verifier::trusting(&root).refuses(&signer.issue(leaf())), Reason::SvidSigningCertificate);
+    let signer = root.issue_authority(Leaf {
+        common_name: Some("workload".into()),
+        ..leaf()
+    });
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&signer.issue(leaf())),
+        Reason::SvidSigningCertificate
+    );
 }
 
 #[test]
 fn intermediate_without_key_cert_sign_is_refused() {
-    for key_usage in [None, Some(Vec::new()), Some(vec![KeyUsage::CrlSign]), Some(vec![KeyUsage::DigitalSignature])] {
-        let refused = refused_through(|profile| Profile { key_usage: key_usage.clone(), ..profile });
+    for key_usage in [
+        None,
+        Some(Vec::new()),
+        Some(vec![KeyUsage::CrlSign]),
+        Some(vec![KeyUsage::DigitalSignature]),
+    ] {
+        let refused = refused_through(|profile| Profile {
+            key_usage: key_usage.clone(),
+            ..profile
+        });
         assert_eq!(refused, Reason::SvidSigningCertificate, "{key_usage:?}");
     }
 }
@@ -189,37 +238,77 @@ fn intermediate_without_key_cert_sign_is_refused() {
 #[test]
 fn signing_certificates_may_have_further_key_usages() {
     let usages = vec![KeyUsage::DigitalSignature, KeyUsage::KeyCertSign, KeyUsage::CrlSign];
-    accepted_through(|profile| Profile { key_usage: Some(usages), ..profile });
+    accepted_through(|profile| Profile {
+        key_usage: Some(usages),
+        ..profile
+    });
 }
 
 #[test]
 fn authority_without_key_usage_is_accepted_and_one_that_cannot_sign_is_not() {
-    let root = Authority::root(Profile { key_usage: None, ..Profile::authority(OURS, FIXED_NOW) });
+    let root = Authority::root(Profile {
+        key_usage: None,
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
     assert!(Verifier::trusting(&root).verify(&root.issue(leaf())).is_ok());
 
     let why = |profile: Profile| {
         let root = Authority::root(profile);
         let bundle = Bundle::from_certificates([root.certificate.clone().into()]);
-        let why = bundle.skipped().iter().map(|skipped| skipped.why.clone()).collect::<Vec<_>>();
-        let verifier = Verifier::default().exact_bundle(OURS, bundle).relationship(relationship(OURS));
+        let why = bundle
+            .skipped()
+            .iter()
+            .map(|skipped| skipped.why.clone())
+            .collect::<Vec<_>>();
+        let verifier = Verifier::default()
+            .exact_bundle(OURS, bundle)
+            .relationship(relationship(OURS));
         assert_eq!(verifier.refuses(&root.issue(leaf())), Reason::FederationBundleEmpty);
         why
     };
     let profile = || Profile::authority(OURS, FIXED_NOW);
     let cannot_sign = vec![SkipReason::NotAuthority(AuthorityError::CannotSign)];
-    assert_eq!(why(Profile { key_usage: Some(vec![KeyUsage::CrlSign]), ..profile() }), cannot_sign);
+    assert_eq!(
+        why(Profile {
+            key_usage: Some(vec![KeyUsage::CrlSign]),
+            ..profile()
+        }),
+        cannot_sign
+    );
     let not_ca = vec![SkipReason::NotAuthority(AuthorityError::NotCa)];
-    assert_eq!(why(Profile { basic_constraints: None, ..profile() }), not_ca);
+    assert_eq!(
+        why(Profile {
+            basic_constraints: None,
+            ..profile()
+        }),
+        not_ca
+    );
 }
 
 #[test]
 fn intermediate_may_have_no_id_or_the_id_of_any_trust_domain_but_no_workloads() {
-    let with = |uri: &str| Some(uri.to_owned()).into_iter().filter(|uri| !uri.is_empty()).collect::<Vec<_>>();
-    for uri in ["", "spiffe://prod.example", "spiffe://partner.example", "http://ca.example/"] {
-        accepted_through(|profile| Profile { uri_sans: with(uri), ..profile });
+    let with = |uri: &str| {
+        Some(uri.to_owned())
+            .into_iter()
+            .filter(|uri| !uri.is_empty())
+            .collect::<Vec<_>>()
+    };
+    for uri in [
+        "",
+        "spiffe://prod.example",
+        "spiffe://partner.example",
+        "http://ca.example/",
+    ] {
+        accepted_through(|profile| Profile {
+            uri_sans: with(uri),
+            ..profile
+        });
     }
     for uri in ["spiffe://prod.example/ca", "spiffe://partner.example/ca"] {
-        let refused = refused_through(|profile| Profile { uri_sans: with(uri), ..profile });
+        let refused = refused_through(|profile| Profile {
+            uri_sans: with(uri),
+            ..profile
+        });
         assert_eq!(refused, Reason::SvidSigningCertificate, "{uri}");
     }
 }
@@ -235,36 +324,66 @@ fn path_length_of_an_intermediate_is_enforced() {
     let root = authority();
     let verifier = Verifier::trusting(&root);
     let constrained = |path_len| {
-        let constraints = BasicConstraints { ca: true, path_len: Some(path_len) };
-        root.issue_authority(Profile { basic_constraints: Some(constraints), ..intermediate("constrained") })
+        let constraints = BasicConstraints {
+            ca: true,
+            path_len: Some(path_len),
+        };
+        root.issue_authority(Profile {
+            basic_constraints: Some(constraints),
+            ..intermediate("constrained")
+        })
     };
     assert!(verifier.verify(&deep(&constrained(0), 0)).is_ok());
-    assert_eq!(verifier.refuses(&deep(&constrained(0), 1)), Reason::SvidSigningCertificate);
+    assert_eq!(
+        verifier.refuses(&deep(&constrained(0), 1)),
+        Reason::SvidSigningCertificate
+    );
     assert!(verifier.verify(&deep(&constrained(1), 1)).is_ok());
-    assert_eq!(verifier.refuses(&deep(&constrained(1), 2)), Reason::SvidSigningCertificate);
+    assert_eq!(
+        verifier.refuses(&deep(&constrained(1), 2)),
+        Reason::SvidSigningCertificate
+    );
 }
 
 #[test]
 fn path_length_of_an_authority_is_enforced() {
     let constrained = |path_len| {
-        let constraints = BasicConstraints { ca: true, path_len: Some(path_len) };
-        Authority::root(Profile { basic_constraints: Some(constraints), ..Profile::authority(OURS, FIXED_NOW) })
+        let constraints = BasicConstraints {
+            ca: true,
+            path_len: Some(path_len),
+        };
+        Authority::root(Profile {
+            basic_constraints: Some(constraints),
+            ..Profile::authority(OURS, FIXED_NOW)
+        })
     };
     let (none, one) = (constrained(0), constrained(1));
     assert!(Verifier::trusting(&none).verify(&deep(&none, 0)).is_ok());
-    assert_eq!(Verifier::trusting(&none).refuses(&deep(&none, 1)), Reason::SvidSigningCertificate);
+    assert_eq!(
+        Verifier::trusting(&none).refuses(&deep(&none, 1)),
+        Reason::SvidSigningCertificate
+    );
     assert!(Verifier::trusting(&one).verify(&deep(&one, 1)).is_ok());
-    assert_eq!(Verifier::trusting(&one).refuses(&deep(&one, 2)), Reason::SvidSigningCertificate);
+    assert_eq!(
+        Verifier::trusting(&one).refuses(&deep(&one, 2)),
+        Reason::SvidSigningCertificate
+    );
 }
 
 #[test]
 fn extended_key_usage_of_an_intermediate_must_allow_a_client() {
     use ExtendedKeyUsage::{Any, ClientAuth, CodeSigning, ServerAuth};
     for purposes in [vec![ClientAuth], vec![Any], vec![ServerAuth, ClientAuth]] {
-        accepted_through(|profile| Profile { extended_key_usage: Some(purposes), ..profile });
+        accepted_through(|profile| Profile {
+            extended_key_usage: Some(purposes),
+            ..profile
+        });
     }
     for purposes in [vec![ServerAuth], vec![CodeSigning], vec![]] {
-        let refused = refused_through(|profile| Profile { extended_key_usage: Some(purposes.clone()), ..profile });
+        let refused = refused_through(|profile| Profile {
+            extended_key_usage: Some(purposes.clone()),
+            ..profile
+        });
         assert_eq!(refused, Reason::SvidKeyUsage, "{purposes:?}");
     }
 }
@@ -276,19 +395,31 @@ fn unknown_critical_extension_of_a_signing_certificate_is_refused() {
         ..profile
     };
     accepted_through(|profile| with(false, profile));
-    assert_eq!(refused_through(|profile| with(true, profile)), Reason::SvidCriticalExtension);
+    assert_eq!(
+        refused_through(|profile| with(true, profile)),
+        Reason::SvidCriticalExtension
+    );
 
     let root = Authority::root(with(false, Profile::authority(OURS, FIXED_NOW)));
     assert!(Verifier::trusting(&root).verify(&root.issue(leaf())).is_ok());
     // Such an authority is none, so its bundle is empty.
     let root = Authority::root(with(true, Profile::authority(OURS, FIXED_NOW)));
-    assert_eq!(Verifier::trusting(&root).refuses(&root.issue(leaf())), Reason::FederationBundleEmpty);
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&root.issue(leaf())),
+        Reason::FederationBundleEmpty
+    );
 }
 
 #[test]
 fn intermediate_with_a_duplicate_extension_is_none() {
-    let again = Extension::basic_constraints(BasicConstraints { ca: true, path_len: None });
-    let refused = refused_through(|profile| Profile { extensions: vec![again], ..profile });
+    let again = Extension::basic_constraints(BasicConstraints {
+        ca: true,
+        path_len: None,
+    });
+    let refused = refused_through(|profile| Profile {
+        extensions: vec![again],
+        ..profile
+    });
     assert_eq!(refused, Reason::SvidUnknownAuthority);
 }
 
@@ -298,9 +429,15 @@ fn intermediate_that_the_relationship_gives_completes_a_chain() {
     let issuer = root.issue_authority(intermediate("issuer"));
     let identity = issuer.issue(leaf());
     let without = Verifier::trusting(&root);
-    assert_eq!(reason(without.verify_sent(&identity.leaf, &[], FIXED_NOW)), Reason::SvidUnknownAuthority);
+    assert_eq!(
+        reason(without.verify_sent(&identity.leaf, &[], FIXED_NOW)),
+        Reason::SvidUnknownAuthority
+    );
     let intermediates = vec![issuer.certificate.clone().into()];
-    let with = Verifier::trusting(&root).relationship(Relationship { intermediates, ..relationship(OURS) });
+    let with = Verifier::trusting(&root).relationship(Relationship {
+        intermediates,
+        ..relationship(OURS)
+    });
     assert!(with.verify_sent(&identity.leaf, &[], FIXED_NOW).is_ok());
     // Sent as well, it is one certificate all the same.
     assert!(with.verify(&identity).is_ok());
@@ -309,9 +446,15 @@ fn intermediate_that_the_relationship_gives_completes_a_chain() {
 #[test]
 fn intermediate_that_the_relationship_gives_is_no_authority() {
     let (root, stranger) = (authority(), Authority::root(intermediate("stranger")));
-    let hints = [stranger.certificate.clone(), stranger.issue_authority(intermediate("issuer")).certificate];
+    let hints = [
+        stranger.certificate.clone(),
+        stranger.issue_authority(intermediate("issuer")).certificate,
+    ];
     let intermediates = hints.into_iter().map(Into::into).collect();
-    let verifier = Verifier::trusting(&root).relationship(Relationship { intermediates, ..relationship(OURS) });
+    let verifier = Verifier::trusting(&root).relationship(Relationship {
+        intermediates,
+        ..relationship(OURS)
+    });
     assert_eq!(verifier.refuses(&stranger.issue(leaf())), Reason::SvidUnknownAuthority);
     let empty = Verifier::default().bundle(OURS, &[]).relationship(Relationship {
         intermediates: vec![stranger.certificate.clone().into()],

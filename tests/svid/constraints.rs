@@ -21,7 +21,10 @@ fn constrained(permitted: &[GeneralName], excluded: &[GeneralName]) -> Authority
 }
 
 fn with_constraints(extension: Extension) -> Authority {
-    Authority::root(Profile { extensions: vec![extension], ..Profile::authority(OURS, FIXED_NOW) })
+    Authority::root(Profile {
+        extensions: vec![extension],
+        ..Profile::authority(OURS, FIXED_NOW)
+    })
 }
 
 #[track_caller]
@@ -31,7 +34,10 @@ fn accepted(authority: &Authority, leaf: Leaf) {
 
 #[track_caller]
 fn refused(authority: &Authority, leaf: Leaf) {
-    assert_eq!(Verifier::trusting(authority).refuses(&authority.issue(leaf)), Reason::SvidNameConstraint);
+    assert_eq!(
+        Verifier::trusting(authority).refuses(&authority.issue(leaf)),
+        Reason::SvidNameConstraint
+    );
 }
 
 #[test]
@@ -62,7 +68,10 @@ fn excluded_beats_permitted() {
 
 #[test]
 fn constraint_that_is_not_critical_counts_as_well() {
-    let non_critical = Extension { critical: false, ..Extension::name_constraints(&[uri(THEIRS)], &[]) };
+    let non_critical = Extension {
+        critical: false,
+        ..Extension::name_constraints(&[uri(THEIRS)], &[])
+    };
     refused(&with_constraints(non_critical), leaf());
 }
 
@@ -70,18 +79,25 @@ fn constraint_that_is_not_critical_counts_as_well() {
 fn trust_domain_that_looks_like_an_address_lies_inside_no_constraint() {
     let address = "192.0.2.1";
     let root = constrained(&[uri(address)], &[]);
-    let verifier = Verifier::default().bundle(address, &[&root]).relationship(relationship(address));
+    let verifier = Verifier::default()
+        .bundle(address, &[&root])
+        .relationship(relationship(address));
     let leaf = || Leaf::svid("spiffe://192.0.2.1/workload", FIXED_NOW);
     assert_eq!(verifier.refuses(&root.issue(leaf())), Reason::SvidNameConstraint);
     let free = Authority::of(address, FIXED_NOW);
-    let verifier = Verifier::default().bundle(address, &[&free]).relationship(relationship(address));
+    let verifier = Verifier::default()
+        .bundle(address, &[&free])
+        .relationship(relationship(address));
     assert!(verifier.verify(&free.issue(leaf())).is_ok());
 }
 
 #[test]
 fn constraints_on_other_kinds_of_names_count_beside_those_on_uris() {
     let root = constrained(&[uri(OURS), dns("prod.example")], &[dns("secret.prod.example")]);
-    let with = |name: &str| Leaf { dns_sans: vec![name.to_owned()], ..leaf() };
+    let with = |name: &str| Leaf {
+        dns_sans: vec![name.to_owned()],
+        ..leaf()
+    };
     accepted(&root, leaf());
     accepted(&root, with("api.prod.example"));
     refused(&root, with("api.partner.example"));
@@ -97,7 +113,10 @@ fn constraints_on_other_kinds_of_names_count_beside_those_on_uris() {
 fn constraints_on_addresses_count() {
     let network = GeneralName::Ip(vec![192, 0, 2, 0, 255, 255, 255, 0]);
     let root = constrained(&[uri(OURS), network], &[]);
-    let with = |address: [u8; 4]| Leaf { ip_sans: vec![address.into()], ..leaf() };
+    let with = |address: [u8; 4]| Leaf {
+        ip_sans: vec![address.into()],
+        ..leaf()
+    };
     accepted(&root, with([192, 0, 2, 1]));
     refused(&root, with([192, 0, 3, 1]));
 }
@@ -106,7 +125,13 @@ fn constraints_on_addresses_count() {
 fn constraint_of_a_kind_that_is_not_processed_refuses_names_of_that_kind() {
     let mail = constrained(&[GeneralName::Email("prod.example".into())], &[]);
     accepted(&mail, leaf());
-    refused(&mail, Leaf { email_sans: vec!["api@prod.example".into()], ..leaf() });
+    refused(
+        &mail,
+        Leaf {
+            email_sans: vec!["api@prod.example".into()],
+            ..leaf()
+        },
+    );
     // Every certificate has a subject, be it empty.
     refused(&constrained(&[GeneralName::Directory("workload".into())], &[]), leaf());
     refused(&constrained(&[], &[GeneralName::Directory("nobody".into())]), leaf());
@@ -123,9 +148,17 @@ fn uri_constraint_in_an_intermediate_refuses_even_what_it_permits() {
         });
         Verifier::trusting(&root).verify(&issuer.issue(leaf()))
     };
-    for (permitted, excluded) in [(vec![uri(OURS)], vec![]), (vec![uri(THEIRS)], vec![]), (vec![], vec![uri(THEIRS)])] {
+    for (permitted, excluded) in [
+        (vec![uri(OURS)], vec![]),
+        (vec![uri(THEIRS)], vec![]),
+        (vec![], vec![uri(THEIRS)]),
+    ] {
         let result = constrained(&permitted, &excluded);
-        assert_eq!(crate::verifier::reason(result), Reason::SvidNameConstraint, "{permitted:?} {excluded:?}");
+        assert_eq!(
+            crate::verifier::reason(result),
+            Reason::SvidNameConstraint,
+            "{permitted:?} {excluded:?}"
+        );
     }
     assert!(constrained(&[dns("prod.example")], &[]).is_ok());
 }
@@ -185,12 +218,19 @@ fn authority_whose_constraints_cannot_be_processed_is_none() {
 #[test]
 fn intermediate_whose_constraints_say_nothing_is_refused() {
     let root = authority();
-    for value in [der::sequence([]), der::sequence([der::context(0, &[])]), der::sequence([der::context(1, &[])])] {
+    for value in [
+        der::sequence([]),
+        der::sequence([der::context(0, &[])]),
+        der::sequence([der::context(1, &[])]),
+    ] {
         let issuer = root.issue_authority(Profile {
             common_name: Some("intermediate".into()),
             extensions: vec![Extension::new(NAME_CONSTRAINTS, true, value)],
             ..Profile::authority(OURS, FIXED_NOW)
         });
-        assert_eq!(Verifier::trusting(&root).refuses(&issuer.issue(leaf())), Reason::SvidNameConstraint);
+        assert_eq!(
+            Verifier::trusting(&root).refuses(&issuer.issue(leaf())),
+            Reason::SvidNameConstraint
+        );
     }
 }

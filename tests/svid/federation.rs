@@ -3,10 +3,10 @@
 use jiff::SignedDuration;
 use serde_json::json;
 use support::ca::{Authority, ExtendedKeyUsage, FIXED_NOW, Identity, Leaf, bundle_json};
+use svidgate_policy::Reason;
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::federation::Relationship;
 use svidgate_policy::id::IdPattern;
-use svidgate_policy::Reason;
 
 use crate::verifier::{ID, OURS, THEIR_ID, THEIRS, Verifier, authority, leaf, name, reason, relationship};
 
@@ -19,7 +19,9 @@ fn their_leaf() -> Leaf {
 /// We and a partner, each with an authority.
 fn federated() -> (Verifier, Authority, Authority) {
     let (ours, theirs) = (authority(), Authority::of(THEIRS, FIXED_NOW));
-    let verifier = Verifier::trusting(&ours).bundle(THEIRS, &[&theirs]).relationship(relationship(THEIRS));
+    let verifier = Verifier::trusting(&ours)
+        .bundle(THEIRS, &[&theirs])
+        .relationship(relationship(THEIRS));
     (verifier, ours, theirs)
 }
 
@@ -32,13 +34,19 @@ fn scope(patterns: &[&str]) -> Option<Vec<IdPattern>> {
 fn each_trust_domain_vouches_for_its_own_ids() {
     let (verifier, ours, theirs) = federated();
     assert_eq!(verifier.verify(&ours.issue(leaf())).unwrap().id().as_str(), ID);
-    assert_eq!(verifier.verify(&theirs.issue(their_leaf())).unwrap().id().as_str(), THEIR_ID);
+    assert_eq!(
+        verifier.verify(&theirs.issue(their_leaf())).unwrap().id().as_str(),
+        THEIR_ID
+    );
 }
 
 #[test]
 fn foreign_id_signed_by_our_authority_is_refused() {
     let (verifier, ours, _) = federated();
-    assert_eq!(verifier.refuses(&ours.issue(their_leaf())), Reason::SvidUnknownAuthority);
+    assert_eq!(
+        verifier.refuses(&ours.issue(their_leaf())),
+        Reason::SvidUnknownAuthority
+    );
 }
 
 #[test]
@@ -51,7 +59,9 @@ fn our_id_signed_by_a_federated_authority_is_refused() {
 fn our_id_signed_by_a_federated_authority_of_our_authoritys_name_is_refused() {
     let ours = authority();
     let namesake = Authority::of(OURS, FIXED_NOW);
-    let verifier = Verifier::trusting(&ours).bundle(THEIRS, &[&namesake]).relationship(relationship(THEIRS));
+    let verifier = Verifier::trusting(&ours)
+        .bundle(THEIRS, &[&namesake])
+        .relationship(relationship(THEIRS));
     assert_eq!(verifier.refuses(&namesake.issue(leaf())), Reason::SvidBadSignature);
     assert!(verifier.verify(&namesake.issue(their_leaf())).is_ok());
 }
@@ -66,29 +76,65 @@ fn federated_chain_through_our_authority_is_refused() {
     });
     let foreign = theirs.issue(their_leaf());
     let stranger = Authority::of("stranger.example", FIXED_NOW);
-    let only_ours = Verifier::trusting(&ours).bundle(THEIRS, &[&stranger]).relationship(relationship(THEIRS));
+    let only_ours = Verifier::trusting(&ours)
+        .bundle(THEIRS, &[&stranger])
+        .relationship(relationship(THEIRS));
     let sent = [cross.certificate.clone()];
-    assert_eq!(reason(only_ours.verify_sent(&foreign.leaf, &sent, FIXED_NOW)), Reason::SvidUnknownAuthority);
+    assert_eq!(
+        reason(only_ours.verify_sent(&foreign.leaf, &sent, FIXED_NOW)),
+        Reason::SvidUnknownAuthority
+    );
     assert!(verifier.verify_sent(&foreign.leaf, &sent, FIXED_NOW).is_ok());
 }
 
 #[test]
 fn one_key_in_two_bundles_still_vouches_for_both_alone() {
     let shared = authority();
-    let verifier = Verifier::trusting(&shared).bundle(THEIRS, &[&shared]).relationship(relationship(THEIRS));
-    assert_eq!(verifier.verify(&shared.issue(leaf())).unwrap().id().trust_domain().as_str(), OURS);
-    assert_eq!(verifier.verify(&shared.issue(their_leaf())).unwrap().id().trust_domain().as_str(), THEIRS);
+    let verifier = Verifier::trusting(&shared)
+        .bundle(THEIRS, &[&shared])
+        .relationship(relationship(THEIRS));
+    assert_eq!(
+        verifier
+            .verify(&shared.issue(leaf()))
+            .unwrap()
+            .id()
+            .trust_domain()
+            .as_str(),
+        OURS
+    );
+    assert_eq!(
+        verifier
+            .verify(&shared.issue(their_leaf()))
+            .unwrap()
+            .id()
+            .trust_domain()
+            .as_str(),
+        THEIRS
+    );
 }
 
 #[test]
 fn trust_domain_without_a_relationship_is_refused_whatever_bundles_there_are() {
     let theirs = Authority::of(THEIRS, FIXED_NOW);
     let verifier = Verifier::trusting(&authority()).bundle(THEIRS, &[&theirs]);
-    assert_eq!(verifier.refuses(&theirs.issue(their_leaf())), Reason::FederationUnknownTrustDomain);
+    assert_eq!(
+        verifier.refuses(&theirs.issue(their_leaf())),
+        Reason::FederationUnknownTrustDomain
+    );
     // A name that begins or ends like one that we know is another one.
-    for trust_domain in ["prod.example.attacker.example", "prod.exampl", "prod.example.", "sub.prod.example", "prod"] {
+    for trust_domain in [
+        "prod.example.attacker.example",
+        "prod.exampl",
+        "prod.example.",
+        "sub.prod.example",
+        "prod",
+    ] {
         let leaf = Leaf::svid(&format!("spiffe://{trust_domain}/ns/shop/sa/api"), FIXED_NOW);
-        assert_eq!(verifier.refuses(&theirs.issue(leaf)), Reason::FederationUnknownTrustDomain, "{trust_domain}");
+        assert_eq!(
+            verifier.refuses(&theirs.issue(leaf)),
+            Reason::FederationUnknownTrustDomain,
+            "{trust_domain}"
+        );
     }
 }
 
@@ -96,7 +142,10 @@ fn trust_domain_without_a_relationship_is_refused_whatever_bundles_there_are() {
 fn relationship_without_a_bundle_is_refused() {
     let theirs = Authority::of(THEIRS, FIXED_NOW);
     let verifier = Verifier::trusting(&authority()).relationship(relationship(THEIRS));
-    assert_eq!(verifier.refuses(&theirs.issue(their_leaf())), Reason::FederationBundleMissing);
+    assert_eq!(
+        verifier.refuses(&theirs.issue(their_leaf())),
+        Reason::FederationBundleMissing
+    );
 }
 
 #[test]
@@ -116,8 +165,13 @@ fn jwt_key_never_vouches_for_a_certificate() {
     document["keys"][0]["kid"] = json!("key");
     let bundle = Bundle::parse(document.to_string().as_bytes()).unwrap();
     assert_eq!((bundle.authority_count(), bundle.jwt_keys().len()), (0, 1));
-    let verifier = Verifier::default().exact_bundle(THEIRS, bundle).relationship(relationship(THEIRS));
-    assert_eq!(verifier.refuses(&theirs.issue(their_leaf())), Reason::FederationBundleEmpty);
+    let verifier = Verifier::default()
+        .exact_bundle(THEIRS, bundle)
+        .relationship(relationship(THEIRS));
+    assert_eq!(
+        verifier.refuses(&theirs.issue(their_leaf())),
+        Reason::FederationBundleEmpty
+    );
 }
 
 #[test]
@@ -125,52 +179,87 @@ fn bundle_document_vouches_as_its_certificates_do() {
     let (first, second) = (Authority::of(THEIRS, FIXED_NOW), Authority::of(THEIRS, FIXED_NOW));
     let document = bundle_json(&[&first, &second]).to_string();
     let bundle = Bundle::parse(document.as_bytes()).unwrap();
-    let verifier = Verifier::default().exact_bundle(THEIRS, bundle).relationship(relationship(THEIRS));
+    let verifier = Verifier::default()
+        .exact_bundle(THEIRS, bundle)
+        .relationship(relationship(THEIRS));
     assert!(verifier.verify(&first.issue(their_leaf())).is_ok());
     assert!(verifier.verify(&second.issue(their_leaf())).is_ok());
 }
 
 #[test]
 fn second_certificate_of_a_bundle_entry_is_no_authority() {
-    let (first, second) = (Authority::of(THEIRS, FIXED_NOW), Authority::root(support::ca::Profile {
-        common_name: Some("second".into()),
-        ..support::ca::Profile::authority(THEIRS, FIXED_NOW)
-    }));
+    let (first, second) = (
+        Authority::of(THEIRS, FIXED_NOW),
+        Authority::root(support::ca::Profile {
+            common_name: Some("second".into()),
+            ..support::ca::Profile::authority(THEIRS, FIXED_NOW)
+        }),
+    );
     let mut document = bundle_json(&[&first]);
     let other = bundle_json(&[&second])["keys"][0]["x5c"][0].clone();
     document["keys"][0]["x5c"].as_array_mut().unwrap().push(other);
     let bundle = Bundle::parse(document.to_string().as_bytes()).unwrap();
     assert_eq!((bundle.authority_count(), bundle.skipped().len()), (1, 0));
-    let verifier = Verifier::default().exact_bundle(THEIRS, bundle).relationship(relationship(THEIRS));
+    let verifier = Verifier::default()
+        .exact_bundle(THEIRS, bundle)
+        .relationship(relationship(THEIRS));
     assert!(verifier.verify(&first.issue(their_leaf())).is_ok());
-    assert_eq!(verifier.refuses(&second.issue(their_leaf())), Reason::SvidUnknownAuthority);
+    assert_eq!(
+        verifier.refuses(&second.issue(their_leaf())),
+        Reason::SvidUnknownAuthority
+    );
 }
 
 #[test]
 fn id_outside_the_scope_of_its_relationship_is_refused() {
     let (verifier, _, theirs) = federated();
-    let limited = Relationship { scope: scope(&["/ns/billing/**", "/ns/*/sa/probe"]), ..relationship(THEIRS) };
+    let limited = Relationship {
+        scope: scope(&["/ns/billing/**", "/ns/*/sa/probe"]),
+        ..relationship(THEIRS)
+    };
     let verifier = verifier.relationship(limited);
-    let verify = |path: &str| verifier.verify(&theirs.issue(Leaf::svid(&format!("spiffe://{THEIRS}{path}"), FIXED_NOW)));
+    let verify =
+        |path: &str| verifier.verify(&theirs.issue(Leaf::svid(&format!("spiffe://{THEIRS}{path}"), FIXED_NOW)));
     for path in ["/ns/billing/sa/reader", "/ns/billing", "/ns/shop/sa/probe"] {
         assert!(verify(path).is_ok(), "{path}");
     }
-    for path in ["/ns/shop/sa/api", "/ns/billing2/sa/reader", "/ns", "/ns/shop/sa/probe/x", "/NS/billing/sa/reader"] {
+    for path in [
+        "/ns/shop/sa/api",
+        "/ns/billing2/sa/reader",
+        "/ns",
+        "/ns/shop/sa/probe/x",
+        "/NS/billing/sa/reader",
+    ] {
         assert_eq!(reason(verify(path)), Reason::FederationOutOfScope, "{path}");
     }
-    let nothing = Relationship { scope: scope(&[]), ..relationship(THEIRS) };
-    assert_eq!(verifier.relationship(nothing).refuses(&theirs.issue(their_leaf())), Reason::FederationOutOfScope);
+    let nothing = Relationship {
+        scope: scope(&[]),
+        ..relationship(THEIRS)
+    };
+    assert_eq!(
+        verifier.relationship(nothing).refuses(&theirs.issue(their_leaf())),
+        Reason::FederationOutOfScope
+    );
 }
 
 #[test]
 fn relationship_ends_with_the_second_that_is_named() {
     let (verifier, ours, theirs) = federated();
-    let ends = Relationship { expires: Some(FIXED_NOW), ..relationship(THEIRS) };
+    let ends = Relationship {
+        expires: Some(FIXED_NOW),
+        ..relationship(THEIRS)
+    };
     let verifier = verifier.relationship(ends);
     let identity = theirs.issue(their_leaf());
     assert!(verifier.verify_at(&identity, FIXED_NOW - SECOND).is_ok());
-    assert_eq!(reason(verifier.verify_at(&identity, FIXED_NOW)), Reason::FederationExpired);
-    assert_eq!(reason(verifier.verify_at(&identity, FIXED_NOW + SECOND)), Reason::FederationExpired);
+    assert_eq!(
+        reason(verifier.verify_at(&identity, FIXED_NOW)),
+        Reason::FederationExpired
+    );
+    assert_eq!(
+        reason(verifier.verify_at(&identity, FIXED_NOW + SECOND)),
+        Reason::FederationExpired
+    );
     // Ours goes on.
     assert!(verifier.verify(&ours.issue(leaf())).is_ok());
 }
@@ -187,32 +276,66 @@ fn chain_that_the_proxy_verified_is_not_verified_again() {
 #[test]
 fn leaf_relationship_and_time_are_checked_after_the_proxy_too() {
     let ends = FIXED_NOW + SignedDuration::from_mins(30);
-    let verifier = Verifier::default().relationship(relationship(OURS)).relationship(Relationship {
-        scope: scope(&["/ns/billing/**"]),
-        svid_max_lifetime: Some(SignedDuration::from_hours(2)),
-        expires: Some(ends),
-        ..relationship(THEIRS)
-    });
+    let verifier = Verifier::default()
+        .relationship(relationship(OURS))
+        .relationship(Relationship {
+            scope: scope(&["/ns/billing/**"]),
+            svid_max_lifetime: Some(SignedDuration::from_hours(2)),
+            expires: Some(ends),
+            ..relationship(THEIRS)
+        });
     let root = authority();
     let after_proxy = |identity: Identity, now| reason(verifier.verify_after_proxy(&identity.leaf, now));
     let refused = |leaf| after_proxy(root.issue(leaf), FIXED_NOW);
 
     let two = vec![ID.to_owned(), THEIR_ID.to_owned()];
-    assert_eq!(refused(Leaf { uri_sans: two, ..leaf() }), Reason::SvidMultipleUriSans);
-    assert_eq!(refused(Leaf::svid("spiffe://prod.example", FIXED_NOW)), Reason::SvidRootPath);
-    assert_eq!(refused(Leaf { key_usage: None, ..leaf() }), Reason::SvidKeyUsage);
+    assert_eq!(
+        refused(Leaf {
+            uri_sans: two,
+            ..leaf()
+        }),
+        Reason::SvidMultipleUriSans
+    );
+    assert_eq!(
+        refused(Leaf::svid("spiffe://prod.example", FIXED_NOW)),
+        Reason::SvidRootPath
+    );
+    assert_eq!(
+        refused(Leaf {
+            key_usage: None,
+            ..leaf()
+        }),
+        Reason::SvidKeyUsage
+    );
     let server = Some(vec![ExtendedKeyUsage::ServerAuth]);
-    assert_eq!(refused(Leaf { extended_key_usage: server, ..leaf() }), Reason::SvidKeyUsage);
+    assert_eq!(
+        refused(Leaf {
+            extended_key_usage: server,
+            ..leaf()
+        }),
+        Reason::SvidKeyUsage
+    );
     let stranger = "spiffe://stranger.example/a";
-    assert_eq!(refused(Leaf::svid(stranger, FIXED_NOW)), Reason::FederationUnknownTrustDomain);
-    assert_eq!(refused(Leaf::svid("spiffe://partner.example/ns/shop", FIXED_NOW)), Reason::FederationOutOfScope);
-    let long = Leaf { not_after: FIXED_NOW + SignedDuration::from_hours(2), ..their_leaf() };
+    assert_eq!(
+        refused(Leaf::svid(stranger, FIXED_NOW)),
+        Reason::FederationUnknownTrustDomain
+    );
+    assert_eq!(
+        refused(Leaf::svid("spiffe://partner.example/ns/shop", FIXED_NOW)),
+        Reason::FederationOutOfScope
+    );
+    let long = Leaf {
+        not_after: FIXED_NOW + SignedDuration::from_hours(2),
+        ..their_leaf()
+    };
     assert_eq!(refused(long), Reason::SvidLifetimeTooLong);
     assert_eq!(after_proxy(root.issue(their_leaf()), ends), Reason::FederationExpired);
     let (first, last) = (leaf().not_before, leaf().not_after);
     assert_eq!(after_proxy(root.issue(leaf()), first - SECOND), Reason::SvidNotYetValid);
     assert_eq!(after_proxy(root.issue(leaf()), last + SECOND), Reason::SvidExpired);
 
-    let svid = verifier.verify_after_proxy(&root.issue(their_leaf()).leaf, FIXED_NOW).unwrap();
+    let svid = verifier
+        .verify_after_proxy(&root.issue(their_leaf()).leaf, FIXED_NOW)
+        .unwrap();
     assert_eq!(svid.valid_until(), ends - SECOND);
 }

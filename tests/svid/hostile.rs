@@ -22,7 +22,10 @@ fn quickest(mut run: impl FnMut()) -> Duration {
 }
 
 fn named(name: &str) -> Profile {
-    Profile { common_name: Some(name.to_owned()), ..Profile::authority(OURS, FIXED_NOW) }
+    Profile {
+        common_name: Some(name.to_owned()),
+        ..Profile::authority(OURS, FIXED_NOW)
+    }
 }
 
 /// Signing certificates that all bear one name and sign one another in a ring.
@@ -44,7 +47,10 @@ fn eight_intermediates_of_one_name_are_refused_soon() {
     let identity = ring[7].issue(leaf());
     let verifier = Verifier::trusting(&authority());
     let took = quickest(|| {
-        assert_eq!(reason(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)), Reason::SvidChainTooLong);
+        assert_eq!(
+            reason(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)),
+            Reason::SvidChainTooLong
+        );
     });
     assert!(took < SOON, "{took:?}");
 }
@@ -55,7 +61,11 @@ fn eight_intermediates_with_the_name_of_the_authority_are_refused_soon() {
     let identity = ring[7].issue(leaf());
     let verifier = Verifier::trusting(&authority());
     let took = quickest(|| {
-        assert!(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW).is_err());
+        assert!(
+            verifier
+                .verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)
+                .is_err()
+        );
     });
     assert!(took < SOON, "{took:?}");
 }
@@ -98,7 +108,9 @@ fn more_certificates_than_the_bound_are_refused() {
     let verifier = Verifier::trusting(&root);
     let identity = root.issue(leaf());
     let beside = |count: usize| {
-        let more: Vec<_> = (0..count).map(|number| Authority::root(named(&number.to_string())).certificate).collect();
+        let more: Vec<_> = (0..count)
+            .map(|number| Authority::root(named(&number.to_string())).certificate)
+            .collect();
         verifier.verify_sent(&identity.leaf, &more, FIXED_NOW)
     };
     assert!(beside(8).is_ok());
@@ -110,7 +122,10 @@ fn intermediate_of_more_than_16_kib_is_refused() {
     let root = authority();
     let padding = |bytes| Extension::new("1.3.6.1.4.1.55555.1", false, der::octet_string(&vec![0; bytes]));
     let through = |bytes| {
-        let issuer = root.issue_authority(Profile { extensions: vec![padding(bytes)], ..named("issuer") });
+        let issuer = root.issue_authority(Profile {
+            extensions: vec![padding(bytes)],
+            ..named("issuer")
+        });
         Verifier::trusting(&root).verify(&issuer.issue(leaf()))
     };
     assert!(through(15 * 1024).is_ok());
@@ -124,6 +139,9 @@ fn hints_of_the_relationship_never_make_a_good_chain_bad() {
     let root = authority();
     let generations: Vec<Authority> = (0..3).map(|_| root.issue_authority(named("issuer"))).collect();
     let intermediates = certificates(&generations[..2]).into_iter().map(Into::into).collect();
-    let verifier = Verifier::trusting(&root).relationship(Relationship { intermediates, ..relationship(OURS) });
+    let verifier = Verifier::trusting(&root).relationship(Relationship {
+        intermediates,
+        ..relationship(OURS)
+    });
     assert!(verifier.verify(&generations[2].issue(leaf())).is_ok());
 }

@@ -6,7 +6,10 @@ use svidgate_policy::Reason;
 use crate::verifier::{OURS, Verifier, authority, leaf, reason};
 
 fn authority_with(kind: KeyKind) -> Authority {
-    Authority::root(Profile { key: Key::generate(kind), ..Profile::authority(OURS, FIXED_NOW) })
+    Authority::root(Profile {
+        key: Key::generate(kind),
+        ..Profile::authority(OURS, FIXED_NOW)
+    })
 }
 
 #[track_caller]
@@ -20,7 +23,10 @@ fn accepted(kind: KeyKind, algorithm: SignatureAlgorithm) {
     });
     let verifier = Verifier::trusting(&root);
     // RSA keys are few, and a leaf with the key of its root would be refused for that.
-    let identity = issuer.issue(Leaf { signature_algorithm: Some(algorithm), ..leaf() });
+    let identity = issuer.issue(Leaf {
+        signature_algorithm: Some(algorithm),
+        ..leaf()
+    });
     assert!(verifier.verify(&identity).is_ok(), "{kind:?} {algorithm:?}");
 
     let mut broken = identity.leaf.clone();
@@ -49,7 +55,14 @@ fn rsa_chains_are_accepted_with_each_padding_and_hash() {
     use SignatureAlgorithm::{
         RsaPkcs1Sha256, RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384, RsaPssSha512,
     };
-    let all = [RsaPkcs1Sha256, RsaPkcs1Sha384, RsaPkcs1Sha512, RsaPssSha256, RsaPssSha384, RsaPssSha512];
+    let all = [
+        RsaPkcs1Sha256,
+        RsaPkcs1Sha384,
+        RsaPkcs1Sha512,
+        RsaPssSha256,
+        RsaPssSha384,
+        RsaPssSha512,
+    ];
     for algorithm in all {
         accepted(KeyKind::Rsa2048, algorithm);
     }
@@ -67,25 +80,36 @@ fn keys_of_several_kinds_may_stand_in_one_chain() {
         key: Key::generate(KeyKind::P384),
         ..Profile::authority(OURS, FIXED_NOW)
     });
-    let identity = issuer.issue(Leaf { key: Key::generate(KeyKind::Ed25519), ..leaf() });
+    let identity = issuer.issue(Leaf {
+        key: Key::generate(KeyKind::Ed25519),
+        ..leaf()
+    });
     assert!(Verifier::trusting(&root).verify(&identity).is_ok());
 }
 
 #[test]
 fn authority_with_a_small_rsa_key_is_refused() {
     let root = authority_with(KeyKind::Rsa1024);
-    assert_eq!(Verifier::trusting(&root).refuses(&root.issue(leaf())), Reason::SvidBadSignature);
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&root.issue(leaf())),
+        Reason::SvidBadSignature
+    );
 }
 
 #[test]
 fn sha_1_is_not_on_the_list() {
     for (kind, identifier) in [
         (KeyKind::P256, der::sequence([der::oid("1.2.840.10045.4.1")])),
-        (KeyKind::Rsa2048, der::sequence([der::oid("1.2.840.113549.1.1.5"), der::null()])),
+        (
+            KeyKind::Rsa2048,
+            der::sequence([der::oid("1.2.840.113549.1.1.5"), der::null()]),
+        ),
     ] {
         let root = authority_with(kind);
-        let refused = Verifier::trusting(&root)
-            .refuses(&root.issue(Leaf { signature_identifier: Some(identifier), ..leaf() }));
+        let refused = Verifier::trusting(&root).refuses(&root.issue(Leaf {
+            signature_identifier: Some(identifier),
+            ..leaf()
+        }));
         assert_eq!(refused, Reason::SvidUnsupportedAlgorithm, "{kind:?}");
     }
 }
@@ -102,17 +126,29 @@ fn pss_with_other_parameters_is_not_on_the_list() {
         signature_identifier: Some(identifier),
         ..leaf()
     });
-    assert_eq!(Verifier::trusting(&root).refuses(&identity), Reason::SvidUnsupportedAlgorithm);
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&identity),
+        Reason::SvidUnsupportedAlgorithm
+    );
 }
 
 #[test]
 fn signature_algorithm_that_does_not_go_with_the_key_is_refused() {
     let root = authority();
     let rsa = SignatureAlgorithm::RsaPkcs1Sha256.identifier();
-    let identity = root.issue(Leaf { signature_identifier: Some(rsa), ..leaf() });
-    assert_eq!(Verifier::trusting(&root).refuses(&identity), Reason::SvidUnsupportedAlgorithm);
+    let identity = root.issue(Leaf {
+        signature_identifier: Some(rsa),
+        ..leaf()
+    });
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&identity),
+        Reason::SvidUnsupportedAlgorithm
+    );
     let sha512 = SignatureAlgorithm::EcdsaSha512.identifier();
-    let identity = root.issue(Leaf { signature_identifier: Some(sha512), ..leaf() });
+    let identity = root.issue(Leaf {
+        signature_identifier: Some(sha512),
+        ..leaf()
+    });
     assert_eq!(Verifier::trusting(&root).refuses(&identity), Reason::SvidBadSignature);
 }
 
@@ -122,7 +158,11 @@ fn signature_algorithm_must_stand_the_same_in_both_places() {
     let identity = root.issue(leaf());
     // The outer one is the last occurrence; the signature does not cover it.
     let inner = SignatureAlgorithm::EcdsaSha256.identifier();
-    let place = identity.leaf.windows(inner.len()).rposition(|window| window == inner).unwrap();
+    let place = identity
+        .leaf
+        .windows(inner.len())
+        .rposition(|window| window == inner)
+        .unwrap();
     let mut changed = identity.leaf.clone();
     changed[place..place + inner.len()].copy_from_slice(&SignatureAlgorithm::EcdsaSha384.identifier());
     assert!(Verifier::trusting(&root).verify_sent(&changed, &[], FIXED_NOW).is_err());

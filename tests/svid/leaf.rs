@@ -1,8 +1,8 @@
 //! The leaf alone: X509-SVID, sections 2 to 5.
 
 use support::ca::{
-    Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf, Profile,
-    der,
+    Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf,
+    Profile, der,
 };
 use svidgate_policy::Reason;
 
@@ -15,12 +15,19 @@ const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 const NOBODY_KNOWS: &str = "1.3.6.1.4.1.55555.1";
 
 fn with_uris(uris: &[&str]) -> Leaf {
-    Leaf { uri_sans: uris.iter().map(|&uri| uri.to_owned()).collect(), ..leaf() }
+    Leaf {
+        uri_sans: uris.iter().map(|&uri| uri.to_owned()).collect(),
+        ..leaf()
+    }
 }
 
 /// A leaf whose SAN extension is exactly this.
 fn with_sans(names: &[GeneralName]) -> Leaf {
-    Leaf { uri_sans: Vec::new(), extensions: vec![Extension::subject_alt_name(names, true)], ..leaf() }
+    Leaf {
+        uri_sans: Vec::new(),
+        extensions: vec![Extension::subject_alt_name(names, true)],
+        ..leaf()
+    }
 }
 
 /// The good values of the four extensions that a leaf is judged by.
@@ -28,7 +35,10 @@ fn good_extensions() -> Vec<Extension> {
     vec![
         Extension::subject_alt_name(&[GeneralName::uri(ID)], true),
         Extension::key_usage(&[KeyUsage::DigitalSignature]),
-        Extension::basic_constraints(BasicConstraints { ca: false, path_len: None }),
+        Extension::basic_constraints(BasicConstraints {
+            ca: false,
+            path_len: None,
+        }),
         Extension::extended_key_usage(&[ExtendedKeyUsage::ClientAuth]),
     ]
 }
@@ -61,7 +71,13 @@ fn good_leaf_is_accepted_with_its_id_and_digest() {
 #[test]
 fn leaf_without_uri_san_is_refused() {
     assert_eq!(refused(with_uris(&[])), Reason::SvidNoUriSan);
-    assert_eq!(refused(Leaf { dns_sans: vec!["prod.example".into()], ..with_uris(&[]) }), Reason::SvidNoUriSan);
+    assert_eq!(
+        refused(Leaf {
+            dns_sans: vec!["prod.example".into()],
+            ..with_uris(&[])
+        }),
+        Reason::SvidNoUriSan
+    );
     // The ID in another kind of name is none.
     assert_eq!(refused(with_sans(&[GeneralName::Dns(ID.into())])), Reason::SvidNoUriSan);
 }
@@ -86,7 +102,13 @@ fn leaf_with_two_uri_sans_is_refused_in_any_order_and_scheme() {
 #[test]
 fn uri_sans_are_counted_between_names_of_other_kinds() {
     let dns = || GeneralName::Dns(b"api.prod.example".to_vec());
-    let names = [dns(), GeneralName::uri(ID), dns(), GeneralName::uri("https://prod.example"), dns()];
+    let names = [
+        dns(),
+        GeneralName::uri(ID),
+        dns(),
+        GeneralName::uri("https://prod.example"),
+        dns(),
+    ];
     assert_eq!(refused(with_sans(&names)), Reason::SvidMultipleUriSans);
 }
 
@@ -154,56 +176,148 @@ fn ids_count_up_to_2048_bytes() {
 
 #[test]
 fn signing_certificate_as_leaf_is_refused() {
-    let is_ca = Leaf { basic_constraints: Some(BasicConstraints { ca: true, path_len: None }), ..leaf() };
+    let is_ca = Leaf {
+        basic_constraints: Some(BasicConstraints {
+            ca: true,
+            path_len: None,
+        }),
+        ..leaf()
+    };
     assert_eq!(refused(is_ca), Reason::SvidIsCa);
     for usage in [KeyUsage::KeyCertSign, KeyUsage::CrlSign] {
-        let signs = Leaf { key_usage: Some(vec![KeyUsage::DigitalSignature, usage]), ..leaf() };
+        let signs = Leaf {
+            key_usage: Some(vec![KeyUsage::DigitalSignature, usage]),
+            ..leaf()
+        };
         assert_eq!(refused(signs), Reason::SvidIsCa, "{usage:?}");
     }
     // RFC 5280 4.2.1.10: only signing certificates constrain others.
     let constraints = Extension::name_constraints(&[GeneralName::uri(OURS)], &[]);
-    assert_eq!(refused(Leaf { extensions: vec![constraints], ..leaf() }), Reason::SvidIsCa);
+    assert_eq!(
+        refused(Leaf {
+            extensions: vec![constraints],
+            ..leaf()
+        }),
+        Reason::SvidIsCa
+    );
 }
 
 #[test]
 fn leaf_without_basic_constraints_is_no_ca() {
-    assert!(verify(Leaf { basic_constraints: None, ..leaf() }).is_ok());
+    assert!(
+        verify(Leaf {
+            basic_constraints: None,
+            ..leaf()
+        })
+        .is_ok()
+    );
 }
 
 #[test]
 fn leaf_without_digital_signature_is_refused() {
-    assert_eq!(refused(Leaf { key_usage: None, ..leaf() }), Reason::SvidKeyUsage);
-    assert_eq!(refused(Leaf { key_usage: Some(Vec::new()), ..leaf() }), Reason::SvidKeyUsage);
+    assert_eq!(
+        refused(Leaf {
+            key_usage: None,
+            ..leaf()
+        }),
+        Reason::SvidKeyUsage
+    );
+    assert_eq!(
+        refused(Leaf {
+            key_usage: Some(Vec::new()),
+            ..leaf()
+        }),
+        Reason::SvidKeyUsage
+    );
     let encipherment = Some(vec![KeyUsage::KeyEncipherment, KeyUsage::KeyAgreement]);
-    assert_eq!(refused(Leaf { key_usage: encipherment, ..leaf() }), Reason::SvidKeyUsage);
+    assert_eq!(
+        refused(Leaf {
+            key_usage: encipherment,
+            ..leaf()
+        }),
+        Reason::SvidKeyUsage
+    );
 }
 
 #[test]
 fn other_key_usages_and_a_non_critical_extension_are_allowed() {
-    let usages = [KeyUsage::DigitalSignature, KeyUsage::KeyEncipherment, KeyUsage::KeyAgreement];
-    assert!(verify(Leaf { key_usage: Some(usages.into()), ..leaf() }).is_ok());
-    let non_critical = Extension { critical: false, ..Extension::key_usage(&usages) };
-    assert!(verify(Leaf { key_usage: None, extensions: vec![non_critical], ..leaf() }).is_ok());
+    let usages = [
+        KeyUsage::DigitalSignature,
+        KeyUsage::KeyEncipherment,
+        KeyUsage::KeyAgreement,
+    ];
+    assert!(
+        verify(Leaf {
+            key_usage: Some(usages.into()),
+            ..leaf()
+        })
+        .is_ok()
+    );
+    let non_critical = Extension {
+        critical: false,
+        ..Extension::key_usage(&usages)
+    };
+    assert!(
+        verify(Leaf {
+            key_usage: None,
+            extensions: vec![non_critical],
+            ..leaf()
+        })
+        .is_ok()
+    );
 }
 
 #[test]
 fn extended_key_usage_where_present_must_allow_a_client() {
     use ExtendedKeyUsage::{Any, ClientAuth, CodeSigning, ServerAuth};
-    let with = |purposes| Leaf { extended_key_usage: purposes, ..leaf() };
-    for purposes in [None, Some(vec![ClientAuth]), Some(vec![Any]), Some(vec![ServerAuth, CodeSigning, ClientAuth])] {
+    let with = |purposes| Leaf {
+        extended_key_usage: purposes,
+        ..leaf()
+    };
+    for purposes in [
+        None,
+        Some(vec![ClientAuth]),
+        Some(vec![Any]),
+        Some(vec![ServerAuth, CodeSigning, ClientAuth]),
+    ] {
         assert!(verify(with(purposes.clone())).is_ok(), "{purposes:?}");
     }
-    for purposes in [vec![ServerAuth], vec![CodeSigning], vec![ExtendedKeyUsage::Other(NOBODY_KNOWS.into())], vec![]] {
-        assert_eq!(refused(with(Some(purposes.clone()))), Reason::SvidKeyUsage, "{purposes:?}");
+    for purposes in [
+        vec![ServerAuth],
+        vec![CodeSigning],
+        vec![ExtendedKeyUsage::Other(NOBODY_KNOWS.into())],
+        vec![],
+    ] {
+        assert_eq!(
+            refused(with(Some(purposes.clone()))),
+            Reason::SvidKeyUsage,
+            "{purposes:?}"
+        );
     }
-    let critical = Extension { critical: true, ..Extension::extended_key_usage(&[ClientAuth]) };
-    assert!(verify(Leaf { extensions: vec![critical], ..with(None) }).is_ok());
+    let critical = Extension {
+        critical: true,
+        ..Extension::extended_key_usage(&[ClientAuth])
+    };
+    assert!(
+        verify(Leaf {
+            extensions: vec![critical],
+            ..with(None)
+        })
+        .is_ok()
+    );
 }
 
 #[test]
 fn empty_subject_with_a_non_critical_san_is_allowed() {
     let san = Extension::subject_alt_name(&[GeneralName::uri(ID)], false);
-    assert!(verify(Leaf { common_name: None, extensions: vec![san], ..with_uris(&[]) }).is_ok());
+    assert!(
+        verify(Leaf {
+            common_name: None,
+            extensions: vec![san],
+            ..with_uris(&[])
+        })
+        .is_ok()
+    );
 }
 
 #[test]
@@ -211,15 +325,28 @@ fn duplicate_extension_is_refused() {
     for extension in good_extensions() {
         let oid = extension.oid.clone();
         let twice = [good_extensions(), vec![extension]].concat();
-        assert_eq!(refused(with_extensions(twice)), Reason::ConnectionCertificateUnreadable, "{oid}");
+        assert_eq!(
+            refused(with_extensions(twice)),
+            Reason::ConnectionCertificateUnreadable,
+            "{oid}"
+        );
     }
     // A second SAN with another ID, and one that only the first or the last reader of two would see.
     let second = Extension::subject_alt_name(&[GeneralName::uri("spiffe://prod.example/other")], true);
-    let (first, last) = ([vec![second.clone()], good_extensions()].concat(), [good_extensions(), vec![second]].concat());
+    let (first, last) = (
+        [vec![second.clone()], good_extensions()].concat(),
+        [good_extensions(), vec![second]].concat(),
+    );
     assert_eq!(refused(with_extensions(first)), Reason::ConnectionCertificateUnreadable);
     assert_eq!(refused(with_extensions(last)), Reason::ConnectionCertificateUnreadable);
     let unknown = vec![Extension::new(NOBODY_KNOWS, false, der::null()); 2];
-    assert_eq!(refused(Leaf { extensions: unknown, ..leaf() }), Reason::ConnectionCertificateUnreadable);
+    assert_eq!(
+        refused(Leaf {
+            extensions: unknown,
+            ..leaf()
+        }),
+        Reason::ConnectionCertificateUnreadable
+    );
 }
 
 #[test]
@@ -241,7 +368,13 @@ fn extension_with_trailing_bytes_is_refused() {
 #[test]
 fn extension_that_does_not_parse_never_reads_as_absent() {
     for oid in [SUBJECT_ALT_NAME, KEY_USAGE, BASIC_CONSTRAINTS, EXTENDED_KEY_USAGE] {
-        for value in [Vec::new(), b"text".to_vec(), der::null(), der::octet_string(&[1]), vec![0x30, 0x80, 0, 0]] {
+        for value in [
+            Vec::new(),
+            b"text".to_vec(),
+            der::null(),
+            der::octet_string(&[1]),
+            vec![0x30, 0x80, 0, 0],
+        ] {
             let mut extensions = good_extensions();
             let extension = extensions.iter_mut().find(|extension| extension.oid == oid).unwrap();
             extension.value = value.clone();
@@ -257,10 +390,20 @@ fn bytes_after_the_certificate_or_missing_from_it_are_refused() {
     let verifier = Verifier::trusting(&authority);
     let der = authority.issue(leaf()).leaf;
     let refused = |der: &[u8]| reason(verifier.verify_sent(der, &[], FIXED_NOW));
-    assert_eq!(refused(&[&der[..], &[0]].concat()), Reason::ConnectionCertificateUnreadable);
-    assert_eq!(refused(&[&der[..], &der[..]].concat()), Reason::ConnectionCertificateUnreadable);
+    assert_eq!(
+        refused(&[&der[..], &[0]].concat()),
+        Reason::ConnectionCertificateUnreadable
+    );
+    assert_eq!(
+        refused(&[&der[..], &der[..]].concat()),
+        Reason::ConnectionCertificateUnreadable
+    );
     for length in 0..der.len() {
-        assert_eq!(refused(&der[..length]), Reason::ConnectionCertificateUnreadable, "{length} bytes");
+        assert_eq!(
+            refused(&der[..length]),
+            Reason::ConnectionCertificateUnreadable,
+            "{length} bytes"
+        );
     }
 }
 
@@ -273,14 +416,20 @@ fn no_changed_byte_is_accepted() {
         for flip in [0x01, 0x80, 0xff] {
             let mut changed = der.clone();
             changed[place] ^= flip;
-            assert!(verifier.verify_sent(&changed, &[], FIXED_NOW).is_err(), "byte {place} ^ {flip:#x}");
+            assert!(
+                verifier.verify_sent(&changed, &[], FIXED_NOW).is_err(),
+                "byte {place} ^ {flip:#x}"
+            );
         }
     }
 }
 
 #[test]
 fn unknown_critical_extension_is_refused_and_an_unknown_other_one_is_not() {
-    let with = |critical| Leaf { extensions: vec![Extension::new(NOBODY_KNOWS, critical, der::null())], ..leaf() };
+    let with = |critical| Leaf {
+        extensions: vec![Extension::new(NOBODY_KNOWS, critical, der::null())],
+        ..leaf()
+    };
     assert_eq!(refused(with(true)), Reason::SvidCriticalExtension);
     assert!(verify(with(false)).is_ok());
 }
@@ -308,7 +457,10 @@ fn leaf_may_have_32_extensions_and_no_more() {
 
 #[test]
 fn leaf_of_more_than_16_kib_is_refused() {
-    let with = |bytes| Leaf { extensions: vec![Extension::new(NOBODY_KNOWS, false, vec![0; bytes])], ..leaf() };
+    let with = |bytes| Leaf {
+        extensions: vec![Extension::new(NOBODY_KNOWS, false, vec![0; bytes])],
+        ..leaf()
+    };
     assert!(verify(with(15 * 1024)).is_ok());
     assert_eq!(refused(with(16 * 1024)), Reason::ConnectionCertificateUnreadable);
 }
@@ -317,19 +469,32 @@ fn leaf_of_more_than_16_kib_is_refused() {
 fn leaf_that_signs_itself_with_an_authoritys_key_is_refused() {
     let authority = authority();
     let verifier = Verifier::trusting(&authority);
-    let twin = Leaf { common_name: Some(format!("{OURS} authority")), key: authority.key.clone(), ..leaf() };
+    let twin = Leaf {
+        common_name: Some(format!("{OURS} authority")),
+        key: authority.key.clone(),
+        ..leaf()
+    };
     assert_eq!(verifier.refuses(&Identity::self_signed(twin.clone())), Reason::SvidIsCa);
     // The same key under another name, signed by the authority as any leaf.
-    let renamed = Leaf { common_name: Some("workload".into()), ..twin };
+    let renamed = Leaf {
+        common_name: Some("workload".into()),
+        ..twin
+    };
     assert_eq!(verifier.refuses(&authority.issue(renamed)), Reason::SvidIsCa);
 }
 
 #[test]
 fn leaf_that_signs_itself_with_its_own_key_is_refused() {
     let verifier = Verifier::trusting(&authority());
-    let alone = Identity::self_signed(Leaf { common_name: Some("workload".into()), ..leaf() });
+    let alone = Identity::self_signed(Leaf {
+        common_name: Some("workload".into()),
+        ..leaf()
+    });
     assert_eq!(verifier.refuses(&alone), Reason::SvidUnknownAuthority);
-    let namesake = Identity::self_signed(Leaf { common_name: Some(format!("{OURS} authority")), ..leaf() });
+    let namesake = Identity::self_signed(Leaf {
+        common_name: Some(format!("{OURS} authority")),
+        ..leaf()
+    });
     assert_eq!(verifier.refuses(&namesake), Reason::SvidBadSignature);
 }
 
@@ -359,5 +524,8 @@ fn leaf_that_the_bundle_lists_by_mistake_is_refused() {
     // As an entry it is skipped, for it is no CA; as a leaf it then has no authority.
     let mut listed = authority;
     listed.certificate = identity.leaf.clone();
-    assert_eq!(Verifier::trusting(&listed).refuses(&identity), Reason::FederationBundleEmpty);
+    assert_eq!(
+        Verifier::trusting(&listed).refuses(&identity),
+        Reason::FederationBundleEmpty
+    );
 }

@@ -8,5 +8,6 @@ mod federation;
 mod hostile;
 mod keys;
 mod leaf;
+mod pem;
 mod time;
 mod verifier;

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use support::ca::{Authority, FIXED_NOW, Leaf, Profile};
-use svidgate_policy::federation::Relationship;
 use svidgate_policy::Reason;
+use svidgate_policy::federation::Relationship;
 
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 
@@ -14,7 +14,12 @@ fn hours(hours: i64) -> SignedDuration {
 }
 
 fn intermediate(not_before: Timestamp, not_after: Timestamp) -> Profile {
-    Profile { common_name: Some("intermediate".into()), not_before, not_after, ..Profile::authority(OURS, FIXED_NOW) }
+    Profile {
+        common_name: Some("intermediate".into()),
+        not_before,
+        not_after,
+        ..Profile::authority(OURS, FIXED_NOW)
+    }
 }
 
 #[test]
@@ -24,10 +29,16 @@ fn validity_of_a_leaf_holds_on_both_its_ends() {
     let leaf = leaf();
     let (first, last) = (leaf.not_before, leaf.not_after);
     let identity = authority.issue(leaf);
-    assert_eq!(reason(verifier.verify_at(&identity, first - SECOND)), Reason::SvidNotYetValid);
+    assert_eq!(
+        reason(verifier.verify_at(&identity, first - SECOND)),
+        Reason::SvidNotYetValid
+    );
     assert!(verifier.verify_at(&identity, first).is_ok());
     assert!(verifier.verify_at(&identity, last).is_ok());
-    assert_eq!(reason(verifier.verify_at(&identity, last + SECOND)), Reason::SvidExpired);
+    assert_eq!(
+        reason(verifier.verify_at(&identity, last + SECOND)),
+        Reason::SvidExpired
+    );
 }
 
 #[test]
@@ -35,7 +46,11 @@ fn leaf_that_ends_before_it_begins_is_refused_at_any_time() {
     let authority = authority();
     let verifier = Verifier::trusting(&authority);
     let (begins, ends) = (FIXED_NOW + hours(1), FIXED_NOW - hours(1));
-    let identity = authority.issue(Leaf { not_before: begins, not_after: ends, ..leaf() });
+    let identity = authority.issue(Leaf {
+        not_before: begins,
+        not_after: ends,
+        ..leaf()
+    });
     for now in [ends - SECOND, ends, FIXED_NOW, begins, begins + SECOND] {
         assert!(verifier.verify_at(&identity, now).is_err(), "{now}");
     }
@@ -44,20 +59,36 @@ fn leaf_that_ends_before_it_begins_is_refused_at_any_time() {
 #[test]
 fn validity_of_an_authority_holds_on_both_its_ends() {
     let (first, last) = (FIXED_NOW - hours(1), FIXED_NOW + hours(1));
-    let authority = Authority::root(Profile { not_before: first, not_after: last, ..Profile::authority(OURS, FIXED_NOW) });
+    let authority = Authority::root(Profile {
+        not_before: first,
+        not_after: last,
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
     let verifier = Verifier::trusting(&authority);
-    let long = Leaf { not_before: first - hours(1), not_after: last + hours(1), ..leaf() };
+    let long = Leaf {
+        not_before: first - hours(1),
+        not_after: last + hours(1),
+        ..leaf()
+    };
     let identity = authority.issue(long);
     assert!(verifier.verify_at(&identity, first).is_ok());
     assert!(verifier.verify_at(&identity, last).is_ok());
-    assert_eq!(reason(verifier.verify_at(&identity, first - SECOND)), Reason::SvidUnknownAuthority);
-    assert_eq!(reason(verifier.verify_at(&identity, last + SECOND)), Reason::SvidUnknownAuthority);
+    assert_eq!(
+        reason(verifier.verify_at(&identity, first - SECOND)),
+        Reason::SvidUnknownAuthority
+    );
+    assert_eq!(
+        reason(verifier.verify_at(&identity, last + SECOND)),
+        Reason::SvidUnknownAuthority
+    );
 }
 
 #[test]
 fn expired_authority_does_not_stand_in_the_way_of_a_good_one_of_the_same_name() {
-    let expired =
-        Authority::root(Profile { not_after: FIXED_NOW - hours(1), ..Profile::authority(OURS, FIXED_NOW) });
+    let expired = Authority::root(Profile {
+        not_after: FIXED_NOW - hours(1),
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
     let good = authority();
     let verifier = Verifier::trusting(&good).bundle(OURS, &[&expired, &good]);
     assert!(verifier.verify(&good.issue(leaf())).is_ok());
@@ -69,24 +100,42 @@ fn validity_of_an_intermediate_holds_on_both_its_ends() {
     let root = authority();
     let verifier = Verifier::trusting(&root);
     let (first, last) = (FIXED_NOW - hours(1), FIXED_NOW + hours(1));
-    let long = Leaf { not_before: first - hours(1), not_after: last + hours(1), ..leaf() };
+    let long = Leaf {
+        not_before: first - hours(1),
+        not_after: last + hours(1),
+        ..leaf()
+    };
     let identity = root.issue_authority(intermediate(first, last)).issue(long);
     assert!(verifier.verify_at(&identity, first).is_ok());
     assert!(verifier.verify_at(&identity, last).is_ok());
-    assert_eq!(reason(verifier.verify_at(&identity, first - SECOND)), Reason::SvidNotYetValid);
-    assert_eq!(reason(verifier.verify_at(&identity, last + SECOND)), Reason::SvidExpired);
+    assert_eq!(
+        reason(verifier.verify_at(&identity, first - SECOND)),
+        Reason::SvidNotYetValid
+    );
+    assert_eq!(
+        reason(verifier.verify_at(&identity, last + SECOND)),
+        Reason::SvidExpired
+    );
 }
 
 #[test]
 fn svid_holds_until_the_first_of_its_chain_or_its_relationship_ends() {
     let valid_until = |leaf_hours, intermediate_hours, root_hours, relationship_hours: Option<i64>| {
         let at = |number| FIXED_NOW + hours(number);
-        let root = Authority::root(Profile { not_after: at(root_hours), ..Profile::authority(OURS, FIXED_NOW) });
+        let root = Authority::root(Profile {
+            not_after: at(root_hours),
+            ..Profile::authority(OURS, FIXED_NOW)
+        });
         let issuer = root.issue_authority(intermediate(FIXED_NOW - hours(1), at(intermediate_hours)));
         let expires = relationship_hours.map(at);
-        let verifier =
-            Verifier::trusting(&root).relationship(Relationship { expires, ..relationship(OURS) });
-        let identity = issuer.issue(Leaf { not_after: at(leaf_hours), ..leaf() });
+        let verifier = Verifier::trusting(&root).relationship(Relationship {
+            expires,
+            ..relationship(OURS)
+        });
+        let identity = issuer.issue(Leaf {
+            not_after: at(leaf_hours),
+            ..leaf()
+        });
         verifier.verify(&identity).unwrap().valid_until()
     };
     let at = |number| FIXED_NOW + hours(number);
@@ -101,22 +150,35 @@ fn svid_holds_until_the_first_of_its_chain_or_its_relationship_ends() {
 #[test]
 fn lifetime_of_an_svid_is_capped_by_the_relationship() {
     let authority = authority();
-    let cap = Relationship { svid_max_lifetime: Some(hours(1)), ..relationship(OURS) };
+    let cap = Relationship {
+        svid_max_lifetime: Some(hours(1)),
+        ..relationship(OURS)
+    };
     let verifier = Verifier::trusting(&authority).relationship(cap);
     let lives = |lifetime: SignedDuration| {
         let not_before = FIXED_NOW - SignedDuration::from_mins(1);
-        authority.issue(Leaf { not_before, not_after: not_before + lifetime, ..leaf() })
+        authority.issue(Leaf {
+            not_before,
+            not_after: not_before + lifetime,
+            ..leaf()
+        })
     };
     assert!(verifier.verify(&lives(hours(1))).is_ok());
     assert_eq!(verifier.refuses(&lives(hours(1) + SECOND)), Reason::SvidLifetimeTooLong);
     // The whole lifetime counts, not what is left of it.
     let late = FIXED_NOW + SignedDuration::from_mins(50);
-    assert_eq!(reason(verifier.verify_at(&lives(hours(2)), late)), Reason::SvidLifetimeTooLong);
+    assert_eq!(
+        reason(verifier.verify_at(&lives(hours(2)), late)),
+        Reason::SvidLifetimeTooLong
+    );
 }
 
 #[test]
 fn authority_that_ends_in_the_year_9999_is_accepted() {
     let end = "9999-12-30T00:00:00Z".parse().unwrap();
-    let root = Authority::root(Profile { not_after: end, ..Profile::authority(OURS, FIXED_NOW) });
+    let root = Authority::root(Profile {
+        not_after: end,
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
     assert!(Verifier::trusting(&root).verify(&root.issue(leaf())).is_ok());
 }

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use support::ca::{Authority, FIXED_NOW, Identity, Leaf};
+use svidgate_policy::Reason;
 use svidgate_policy::TrustDomain;
 use svidgate_policy::bundle::{Bundle, BundleSet};
 use svidgate_policy::federation::{Relationship, Relationships};
-use svidgate_policy::Reason;
 use svidgate_policy::signature::ALGORITHMS;
 use svidgate_policy::svid::{self, ChainCheck, Svid, SvidError};
 
@@ -24,7 +24,9 @@ pub(crate) struct Verifier {
 impl Verifier {
     /// Our own trust domain with one authority, and no other.
     pub(crate) fn trusting(authority: &Authority) -> Self {
-        Self::default().bundle(OURS, &[authority]).relationship(relationship(OURS))
+        Self::default()
+            .bundle(OURS, &[authority])
+            .relationship(relationship(OURS))
     }
 
     /// The authorities of a trust domain, first one first.
@@ -55,7 +57,11 @@ impl Verifier {
     /// Verifies a leaf with the certificates that came with it.
     pub(crate) fn verify_sent(&self, leaf: &[u8], beside: &[Vec<u8>], now: Timestamp) -> Result<Svid, SvidError> {
         let intermediates: Vec<_> = beside.iter().map(|der| der.as_slice().into()).collect();
-        let check = ChainCheck::Verify { bundles: &self.bundles, intermediates: &intermediates, algorithms: ALGORITHMS };
+        let check = ChainCheck::Verify {
+            bundles: &self.bundles,
+            intermediates: &intermediates,
+            algorithms: ALGORITHMS,
+        };
         svid::verify(leaf, check, &self.relationships, now)
     }
 
