@@ -12,7 +12,7 @@ use svidgate_policy::{
 use crate::{
     host::Host,
     identities::{Identities, Identity, Refusal},
-    peer::{self, Digest, Presented, Unreadable},
+    peer::{self, Presented, Unreadable},
     proxy_signature::{Call, ProxyAlgorithms},
 };
 
@@ -56,7 +56,9 @@ impl Gate {
             return known;
         }
         let now = host.now().unwrap_or(now);
-        let verified = self.verify(host, &leaf, now, xfcc);
+        // Not remembered where it fails: the next listener with this document may show what this one does not.
+        let presented = peer::presented(host, &leaf, xfcc).map_err(|unreadable| Rc::new(unreadable.into()))?;
+        let verified = self.verify(&presented, now);
         let mut identities = self.identities.borrow_mut();
         match verified {
             Ok(identity) => {
@@ -72,25 +74,18 @@ impl Gate {
         }
     }
 
-    fn verify<H: Host>(
-        &self,
-        host: &H,
-        leaf: &Digest,
-        now: Timestamp,
-        xfcc: Option<&[u8]>,
-    ) -> Result<Identity, Refusal> {
-        let Presented { leaf, intermediates } = peer::presented(host, leaf, xfcc)?;
+    fn verify(&self, Presented { leaf, intermediates }: &Presented, now: Timestamp) -> Result<Identity, Refusal> {
         let algorithms = self.algorithms.as_list();
         let check = match self.configuration.chain {
             Chain::Verify => ChainCheck::Verify {
                 bundles: &self.configuration.bundles,
-                intermediates: &intermediates,
+                intermediates,
                 algorithms: &algorithms,
             },
             Chain::Proxy => ChainCheck::Proxy,
         };
-        let verified = svid::verify(&leaf, check, &self.configuration.relationships, now);
-        let svid = verified.map_err(|error| refusal(&leaf, &error))?;
+        let verified = svid::verify(leaf, check, &self.configuration.relationships, now);
+        let svid = verified.map_err(|error| refusal(leaf, &error))?;
         let grants = self.configuration.rules.specialise(&svid);
         Ok(Identity { svid, grants })
     }

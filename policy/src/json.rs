@@ -28,10 +28,23 @@ impl Json {
         serde_json::from_slice(text).map_err(|error| JsonError(error.to_string()))
     }
 
-    /// Reads the same tree from YAML.
+    /// Reads the same tree from YAML 1.2.
     #[cfg(feature = "yaml")]
     pub(crate) fn parse_yaml(text: &str) -> Result<Self, JsonError> {
-        serde_saphyr::from_str(text).map_err(|error| JsonError(error.to_string()))
+        use serde_saphyr::options::MergeKeyPolicy;
+
+        let options = serde_saphyr::options! {
+            // The words of YAML 1.1 (`yes`, `on`, `n`) are text.
+            strict_booleans: true,
+            // A member that another one replaces would be dropped without a word.
+            merge_keys: MergeKeyPolicy::Error,
+            reject_unsupported_tags: true,
+            // What the largest document has room for. Aliases, which can say much in few bytes, keep the library's bounds.
+            budget: serde_saphyr::budget! { max_nodes: 10_000_000, max_events: 30_000_000 },
+            // A message is one line.
+            with_snippet: false,
+        };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| JsonError(error.to_string()))
     }
 
     /// What the value is, for "expected ..., found ...".

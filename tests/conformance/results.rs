@@ -150,11 +150,6 @@ impl Results {
         self.check((kind, file, "whole file"), Answer::of("readable"), || Err(error));
     }
 
-    /// Something the reader should know, which is no failure.
-    pub(crate) fn notice(&mut self, text: String) {
-        self.notices.push(text);
-    }
-
     /// Prints what happened and says whether all is well.
     pub(crate) fn report(mut self, exceptions: &Exceptions) -> bool {
         let mut kinds: BTreeMap<&str, Counts> = BTreeMap::new();

@@ -222,7 +222,7 @@ const CERTIFICATES: [(&str, Read); 9] = [
     ("dns_names_and_wildcards", Read::NoSvid("svid.no_uri_san")),
     ("empty_sequence_common_name", Read::NoSvid("svid.no_uri_san")),
     ("uri_san_ee", Read::NoSvid("svid.multiple_uri_sans")),
-    // It ends on the last second of 9999, which RFC 5280 4.1.2.5 gives the meaning "no end".
+    // RFC 5280 4.1.2.8: readers "SHOULD be capable of parsing" unique identifiers.
     ("issuer_and_subject_unique_id", Read::Authority),
     ("serial_large_positive", Read::Authority),
     ("serial_zero", Read::Authority),

@@ -63,8 +63,12 @@ async fn envoy_does_not_start_with_a_bad_document_and_says_every_mistake_with_it
 }
 
 fn with_another_root_id(bootstrap: &mut Value) {
-    let filter = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
-    filter["typed_config"]["config"]["root_id"] = json!("svidgate");
+    let filters = &mut bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"];
+    for filter in filters.as_array_mut().unwrap() {
+        if filter["name"] == "svidgate.connection" {
+            filter["typed_config"]["config"]["root_id"] = json!("svidgate");
+        }
+    }
 }
 
 #[tokio::test]

@@ -190,6 +190,8 @@ async fn client_supplied_xfcc_gives_nobody_an_identity() {
 
 /// An HTTP filter that writes the filter state in which the module looks for the certificate.
 fn certificate_in_filter_state(pem: &str) -> Value {
+    // Escaped as Envoy's own formatter does it; its format strings write `%` as `%%`.
+    let text = escaped(pem).replace('%', "%%");
     json!({
         "name": "envoy.filters.http.set_filter_state",
         "typed_config": {
@@ -197,7 +199,7 @@ fn certificate_in_filter_state(pem: &str) -> Value {
             "on_request_headers": [{
                 "object_key": CERTIFICATE_KEY,
                 "factory_key": "envoy.string",
-                "format_string": { "text_format_source": { "inline_string": pem } },
+                "format_string": { "text_format_source": { "inline_string": text } },
             }],
         },
     })

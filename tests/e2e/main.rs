@@ -1,5 +1,6 @@
 //! svidgate on a real Envoy, with real TLS clients and upstreams: what was answered, why, and what got through.
 
+mod algorithms;
 mod configuration;
 mod dry_run;
 mod forwarded_certificate;

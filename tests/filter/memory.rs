@@ -69,6 +69,22 @@ fn refusal_is_remembered_for_seconds_only() {
     assert_eq!(request(&root), Action::Continue);
 }
 
+/// One document may stand at two listeners, of which only one shows the certificate.
+#[test]
+fn certificate_that_could_not_be_found_is_looked_for_again() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let root = proxy.plugin(Stage::Request, &world.document(everyone()), &Rc::default());
+    let peer = world.own_identity("/api");
+    proxy.connect(&peer);
+    proxy.ask("GET", "/", &[]);
+    proxy.change(|state| drop(state.properties.remove("connection.peer_certificate")));
+    assert_eq!(request(&root), Action::Pause);
+    assert_eq!(proxy.reason(), "connection.certificate_unreadable");
+    proxy.connect(&peer);
+    assert_eq!(request(&root), Action::Continue);
+}
+
 #[test]
 fn refusal_without_a_chain_does_not_stand_against_one_with_it() {
     let world = World::new();

@@ -13,13 +13,15 @@ struct File {
     document: Vec<Vector>,
 }
 
-/// A document, or one rule of an otherwise good document, and what is said about it.
+/// A document (in JSON, or in YAML with all that JSON has not), or one rule of an otherwise good document, and what is
+/// said about it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Vector {
     name: String,
     why: String,
     document: Option<String>,
+    yaml: Option<String>,
     rule: Option<String>,
     /// Every mistake, in order; none when it compiles.
     mistakes: Vec<String>,
@@ -31,16 +33,16 @@ struct Vector {
 impl Vector {
     /// The document, with certificates and bundles in their places.
     fn text(&self) -> String {
-        let text = match (&self.document, &self.rule) {
-            (Some(document), None) => document.clone(),
-            (None, Some(rule)) => {
+        let text = match (&self.document, &self.yaml, &self.rule) {
+            (Some(document), None, None) | (None, Some(document), None) => document.clone(),
+            (None, None, Some(rule)) => {
                 format!(
                     r#"{{"trust_domain": "prod.example", "chain": "proxy",
                          "federation": [{{"trust_domain": "partner.example", "scope": ["/ns/billing/**"]}}],
                          "rules": [{rule}]}}"#
                 )
             }
-            _ => panic!("{}: give `document` or `rule`", self.name),
+            _ => panic!("{}: give one of `document`, `yaml` and `rule`", self.name),
         };
         let pem = identity::authority("partner.example").pem();
         text.replace("@bundle@", &identity::bundle("prod.example").to_string())
@@ -63,7 +65,12 @@ fn every_document_compiles_or_says_everything_that_is_wrong() {
     let mut wrong = Vec::new();
     for (file, File { document }) in vectors::read::<File>("documents") {
         for vector in document {
-            let said = mistakes(vector.text().as_bytes(), Format::Json);
+            let format = if vector.yaml.is_some() {
+                Format::Yaml
+            } else {
+                Format::Json
+            };
+            let said = mistakes(vector.text().as_bytes(), format);
             if said != vector.mistakes {
                 let unsaid = vector.mistakes.iter().filter(|mistake| !said.contains(mistake));
                 let unexpected = said.iter().filter(|mistake| !vector.mistakes.contains(mistake));

@@ -3,6 +3,7 @@
 //! What is said by example lies in `vectors/`, as data. What is said in general is compared with [`reference`], a naive
 //! evaluator that shares nothing with the crate.
 
+mod allocation;
 mod bounds;
 mod decisions;
 mod documents;
