@@ -9,7 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use svidgate_policy::{Configuration, Decision, Format, Listener, Reason, certificate::sha256};
+use svidgate_policy::{Chain, Configuration, Decision, Format, Listener, Mode, Reason, certificate::sha256};
 
 use crate::{
     configuration,
@@ -204,6 +204,14 @@ fn announce<H: Host>(host: &H, configuration: &Configuration) {
         if configuration.rules.is_empty() { " (no rule: everything is denied)" } else { "" },
     );
     host.log(Level::Info, &line);
+    if configuration.mode == Mode::DryRun {
+        host.log(Level::Warn, "svidgate: mode: dry_run: everything passes, refusals are only recorded");
+    }
+    if configuration.chain == Chain::Proxy {
+        let line = "svidgate: chain: proxy: no chain is verified here; a listener that accepts untrusted certificates \
+                    lets anyone be anyone";
+        host.log(Level::Warn, line);
+    }
     for (trust_domain, skipped) in configuration.skipped_keys() {
         host.log(Level::Warn, &format!("svidgate: bundle of {trust_domain}: {skipped}; the key is not used"));
     }
