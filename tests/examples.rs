@@ -38,11 +38,21 @@ async fn second_lock_refuses_strangers_in_the_handshake_and_leaves_the_rest_to_t
         "name": "api-reads", "effect": "allow", "from": ["spiffe://prod.example/api"], "to": [{ "methods": ["GET"] }],
     }]));
     let text = filled("second-lock.yaml", home.path(), &world, &document);
-    let envoy = Envoy::start(Scenario { text: Some(text), ..Scenario::default() }).await;
+    let envoy = Envoy::start(Scenario {
+        text: Some(text),
+        ..Scenario::default()
+    })
+    .await;
     let address = envoy.listener_addr("web");
 
     let known = world.own_identity("/api");
-    let mut http = Client::new(Some(&known)).connect(address).await.unwrap().http1().await.unwrap();
+    let mut http = Client::new(Some(&known))
+        .connect(address)
+        .await
+        .unwrap()
+        .http1()
+        .await
+        .unwrap();
     assert_eq!(http.get("/").await.status(), Some(200));
     let refused = http.send(support::client::Request::new("POST", "/")).await;
     assert_eq!(refused.status(), Some(403));
@@ -57,7 +67,9 @@ async fn second_lock_refuses_strangers_in_the_handshake_and_leaves_the_rest_to_t
     assert_eq!(reached, None);
     drop(http);
     let log = envoy.wait_connection_log("web", 2).await;
-    let handshake = log.iter().filter(|line| line["tls_failure"].as_str().is_some_and(|text| text.contains("CERT")));
+    let handshake = log
+        .iter()
+        .filter(|line| line["tls_failure"].as_str().is_some_and(|text| text.contains("CERT")));
     assert_eq!(handshake.count(), 1, "{log:#?}");
 
     // An X.509-SVID has exactly one URI SAN (X509-SVID 2).
@@ -66,8 +78,21 @@ async fn second_lock_refuses_strangers_in_the_handshake_and_leaves_the_rest_to_t
         ..Leaf::svid("spiffe://prod.example/web", real_now())
     };
     let two = world.own.issue(two);
-    let refused = Client::new(Some(&two)).connect(address).await.unwrap().http1().await.unwrap().get("/").await;
+    let refused = Client::new(Some(&two))
+        .connect(address)
+        .await
+        .unwrap()
+        .http1()
+        .await
+        .unwrap()
+        .get("/")
+        .await;
     assert_eq!(refused.status(), None);
     let log = envoy.wait_connection_log("web", 3).await;
-    assert!(log.last().unwrap()["svidgate"].as_str().unwrap().contains("svid.multiple_uri_sans"));
+    assert!(
+        log.last().unwrap()["svidgate"]
+            .as_str()
+            .unwrap()
+            .contains("svid.multiple_uri_sans")
+    );
 }

@@ -12,8 +12,14 @@ fn readme() -> String {
 #[test]
 fn document_of_the_readme_compiles() {
     let readme = readme();
-    let (_, after) = readme.split_once("tests/readme.rs compiles this document").expect("the README marks it");
-    let document = after.split("```yaml").nth(1).and_then(|text| text.split("```").next()).expect("a block of YAML");
+    let (_, after) = readme
+        .split_once("tests/readme.rs compiles this document")
+        .expect("the README marks it");
+    let document = after
+        .split("```yaml")
+        .nth(1)
+        .and_then(|text| text.split("```").next())
+        .expect("a block of YAML");
     let compiled = Configuration::compile(document.as_bytes(), Format::Yaml);
     let compiled = compiled.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
     assert_eq!(compiled.rules.len(), 4);
@@ -24,7 +30,10 @@ fn every_reason_code_is_explained_and_no_other() {
     let readme = readme();
     let (_, table) = readme.split_once("### Reason codes").expect("the README has the table");
     let (table, _) = table.split_once("\n## ").expect("something follows the table");
-    let explained: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let explained: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
     let codes: Vec<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
     assert_eq!(explained, codes);
 }

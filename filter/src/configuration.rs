@@ -31,7 +31,13 @@ fn looks_like_struct(bytes: &[u8]) -> bool {
 }
 
 fn object(document: Struct) -> Json {
-    Json::Object(document.fields.into_iter().map(|(name, value)| (name, json(value))).collect::<Map<_, _>>())
+    Json::Object(
+        document
+            .fields
+            .into_iter()
+            .map(|(name, value)| (name, json(value)))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 /// Nesting is bounded by the protobuf decoder (100 levels).
@@ -50,7 +56,11 @@ fn json(value: Value) -> Json {
 fn number(value: f64) -> Json {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < EXACT {
-        #[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_possible_truncation,
+            reason = "whole and within 53 bits"
+        )]
         return Json::Number(Number::from(value as i64));
     }
     Number::from_f64(value).map_or(Json::Null, Json::Number)
@@ -66,7 +76,9 @@ mod tests {
 
     #[test]
     fn struct_becomes_the_json_that_it_stands_for() {
-        let inner = Struct { fields: [("b".to_owned(), value(Kind::BoolValue(true)))].into() };
+        let inner = Struct {
+            fields: [("b".to_owned(), value(Kind::BoolValue(true)))].into(),
+        };
         let list = prost_types::ListValue {
             values: vec![
                 value(Kind::NumberValue(5432.0)),
@@ -76,13 +88,25 @@ mod tests {
                 value(Kind::StructValue(inner)),
             ],
         };
-        let whole = Struct { fields: [("a".to_owned(), value(Kind::ListValue(list)))].into() };
-        assert_eq!(document(&whole.encode_to_vec()), br#"{"a":[5432,0.5,1e+300,"x\"y",{"b":true}]}"#.as_slice());
+        let whole = Struct {
+            fields: [("a".to_owned(), value(Kind::ListValue(list)))].into(),
+        };
+        assert_eq!(
+            document(&whole.encode_to_vec()),
+            br#"{"a":[5432,0.5,1e+300,"x\"y",{"b":true}]}"#.as_slice()
+        );
     }
 
     #[test]
     fn text_stays_as_it_is() {
-        for text in [&b"{}"[..], b"\n{\n \"a\": 1}", b"", b"\n", b"\n\x12 not a struct", b"nonsense"] {
+        for text in [
+            &b"{}"[..],
+            b"\n{\n \"a\": 1}",
+            b"",
+            b"\n",
+            b"\n\x12 not a struct",
+            b"nonsense",
+        ] {
             assert_eq!(document(text), text);
         }
     }

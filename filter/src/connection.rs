@@ -38,18 +38,27 @@ pub struct ConnectionFilter<H> {
 impl<H: Host> ConnectionFilter<H> {
     /// A connection that has just been accepted, the handshake not done.
     pub fn new(root: Rc<Root<H>>, context: u32) -> Self {
-        Self { root, context, decided: Cell::new(None) }
+        Self {
+            root,
+            context,
+            decided: Cell::new(None),
+        }
     }
 
     /// Before the handshake.
     pub fn on_new_connection(&self) -> Action {
-        let Some(gate) = self.root.gate() else { return self.refuse_unconfigured() };
+        let Some(gate) = self.root.gate() else {
+            return self.refuse_unconfigured();
+        };
         match gate.configuration.listener {
             // A dry run changes nothing, and what stands behind may not bear being held.
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
             Listener::Http | Listener::Tcp => {
                 let limit = gate.configuration.first_bytes_timeout;
-                self.root.held().borrow_mut().begin(self.context, self.root.now(), limit);
+                self.root
+                    .held()
+                    .borrow_mut()
+                    .begin(self.context, self.root.now(), limit);
                 Action::Pause
             }
             Listener::TcpServerFirst => Action::Continue,
@@ -63,7 +72,11 @@ impl<H: Host> ConnectionFilter<H> {
         }
         // The end of a stream may come before the handshake; it tells nothing and carries nothing.
         if bytes == 0 {
-            return if self.enforces() { Action::Pause } else { Action::Continue };
+            return if self.enforces() {
+                Action::Pause
+            } else {
+                Action::Continue
+            };
         }
         self.decide(false)
     }
@@ -88,7 +101,9 @@ impl<H: Host> ConnectionFilter<H> {
     }
 
     fn decide(&self, server_spoke: bool) -> Action {
-        let Some(gate) = self.root.gate() else { return self.refuse_unconfigured() };
+        let Some(gate) = self.root.gate() else {
+            return self.refuse_unconfigured();
+        };
         self.root.held().borrow_mut().end(self.context);
         let identity = gate.identify(self.root.host(), self.root.now(), None);
         let action = match &identity {
@@ -111,9 +126,18 @@ impl<H: Host> ConnectionFilter<H> {
             route: None,
             port: if needs.port { peer::local_port(host) } else { None },
             sni: sni.as_deref(),
-            source_ip: if needs.source_ip { peer::source_address(host).as_deref().and_then(peer::ip) } else { None },
+            source_ip: if needs.source_ip {
+                peer::source_address(host).as_deref().and_then(peer::ip)
+            } else {
+                None
+            },
         };
-        self.enforce(gate, Some(identity), grants.decide(&request, now), Circumstances::default())
+        self.enforce(
+            gate,
+            Some(identity),
+            grants.decide(&request, now),
+            Circumstances::default(),
+        )
     }
 
     fn refuse_peer(&self, gate: &Gate, refusal: &Refusal, server_spoke: bool) -> Action {
@@ -124,8 +148,11 @@ impl<H: Host> ConnectionFilter<H> {
         } else {
             (refusal.reason, refusal.detail.clone())
         };
-        let circumstances =
-            Circumstances { claimed: refusal.claimed.clone(), detail: Some(detail), ..Circumstances::default() };
+        let circumstances = Circumstances {
+            claimed: refusal.claimed.clone(),
+            detail: Some(detail),
+            ..Circumstances::default()
+        };
         self.enforce(gate, None, Decision::refused(reason), circumstances)
     }
 
@@ -138,7 +165,12 @@ impl<H: Host> ConnectionFilter<H> {
     ) -> Action {
         let id = identity.map(|identity| identity.svid.id());
         let enforced = gate.enforces();
-        let entry = Entry { stage: Stage::Connection, id, decision, enforced };
+        let entry = Entry {
+            stage: Stage::Connection,
+            id,
+            decision,
+            enforced,
+        };
         // In front of HTTP an admission is not the last word, and one connection's filter state is shared by all of
         // its streams: each request writes its own.
         let passes = decision.is_allowed() || !enforced;
@@ -146,7 +178,11 @@ impl<H: Host> ConnectionFilter<H> {
         let shown = !passes || !has_requests;
         self.root.record(&entry, shown, || {
             let known = self.root.connection_circumstances();
-            Circumstances { peer: known.peer, target: known.target, ..circumstances }
+            Circumstances {
+                peer: known.peer,
+                target: known.target,
+                ..circumstances
+            }
         });
         if !passes {
             return self.close();
@@ -159,7 +195,12 @@ impl<H: Host> ConnectionFilter<H> {
 
     fn refuse_unconfigured(&self) -> Action {
         let decision = Decision::refused(Reason::ConfigurationNone);
-        let entry = Entry { stage: Stage::Connection, id: None, decision, enforced: true };
+        let entry = Entry {
+            stage: Stage::Connection,
+            id: None,
+            decision,
+            enforced: true,
+        };
         self.root.record(&entry, true, || self.root.connection_circumstances());
         self.decided.set(Some(Action::Pause));
         self.close()

@@ -34,7 +34,10 @@ fn plugin(context: u32) -> Box<dyn RootContext> {
     };
     let call = |arguments: &[u8]| abi::call_foreign_function("verify_signature", arguments);
     let root = |stage| Rc::new(Root::new(Envoy, stage, context, Some(call), WORKER.with(Rc::clone)));
-    Box::new(Plugin { root: stage.map(root), stage })
+    Box::new(Plugin {
+        root: stage.map(root),
+        stage,
+    })
 }
 
 /// The SDK's side of a [`Root`]; without one where the `root_id` is not ours.

@@ -28,7 +28,11 @@ pub struct Gate {
 impl Gate {
     /// Puts a document to work, verifying signatures by `proxy` where it can.
     pub fn new(configuration: Configuration, proxy: Option<Call>) -> Self {
-        Self { configuration, algorithms: ProxyAlgorithms::new(proxy), identities: RefCell::default() }
+        Self {
+            configuration,
+            algorithms: ProxyAlgorithms::new(proxy),
+            identities: RefCell::default(),
+        }
     }
 
     /// Whether refusals are carried out.
@@ -93,11 +97,19 @@ impl Gate {
 
 fn refusal(leaf: &[u8], error: &SvidError) -> Refusal {
     let claimed = Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone());
-    Refusal { reason: error.reason(), detail: error.to_string(), claimed }
+    Refusal {
+        reason: error.reason(),
+        detail: error.to_string(),
+        claimed,
+    }
 }
 
 impl From<Unreadable> for Refusal {
     fn from(unreadable: Unreadable) -> Self {
-        Self { reason: unreadable.reason, detail: unreadable.detail, claimed: None }
+        Self {
+            reason: unreadable.reason,
+            detail: unreadable.detail,
+            claimed: None,
+        }
     }
 }

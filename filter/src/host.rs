@@ -122,7 +122,9 @@ impl HeaderMap {
 
 impl Headers for HeaderMap {
     fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
-        self.pairs().filter(|(known, _)| *known == name.as_bytes()).for_each(|(_, value)| show(value));
+        self.pairs()
+            .filter(|(known, _)| *known == name.as_bytes())
+            .for_each(|(_, value)| show(value));
     }
 }
 

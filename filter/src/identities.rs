@@ -56,7 +56,10 @@ pub struct Identities {
 impl Default for Identities {
     fn default() -> Self {
         let bound = |entries| NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN);
-        Self { known: LruCache::new(bound(MAX_IDENTITIES)), refused: LruCache::new(bound(MAX_REFUSALS)) }
+        Self {
+            known: LruCache::new(bound(MAX_IDENTITIES)),
+            refused: LruCache::new(bound(MAX_REFUSALS)),
+        }
     }
 }
 

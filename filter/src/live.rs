@@ -25,8 +25,12 @@ impl Held {
 
     /// Takes out those whose time is over.
     pub fn take_overdue(&mut self, now: Timestamp) -> Vec<u32> {
-        let overdue: Vec<u32> =
-            self.0.iter().filter(|(_, deadline)| now >= **deadline).map(|(context, _)| *context).collect();
+        let overdue: Vec<u32> = self
+            .0
+            .iter()
+            .filter(|(_, deadline)| now >= **deadline)
+            .map(|(context, _)| *context)
+            .collect();
         overdue.iter().for_each(|context| self.end(*context));
         overdue
     }

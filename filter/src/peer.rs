@@ -30,7 +30,10 @@ pub struct Unreadable {
 
 impl Unreadable {
     fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self {
+            reason,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -41,18 +44,26 @@ impl Unreadable {
 pub fn digest<H: Host>(host: &H) -> Result<Digest, Unreadable> {
     match host.property(&["connection", "sha256_peer_certificate_digest"]) {
         Some(hex) if !hex.is_empty() => parse_hex(&hex).ok_or_else(|| {
-            Unreadable::new(Reason::ConnectionCertificateUnreadable, "the proxy's digest is not 64 hexadecimal digits")
+            Unreadable::new(
+                Reason::ConnectionCertificateUnreadable,
+                "the proxy's digest is not 64 hexadecimal digits",
+            )
         }),
-        Some(_) | None if is_tls(host) => {
-            Err(Unreadable::new(Reason::ConnectionNoCertificate, "the TLS client presented no certificate"))
-        }
-        Some(_) | None => Err(Unreadable::new(Reason::ConnectionPlaintext, "the connection is not TLS")),
+        Some(_) | None if is_tls(host) => Err(Unreadable::new(
+            Reason::ConnectionNoCertificate,
+            "the TLS client presented no certificate",
+        )),
+        Some(_) | None => Err(Unreadable::new(
+            Reason::ConnectionPlaintext,
+            "the connection is not TLS",
+        )),
     }
 }
 
 /// Whether the connection is TLS, its handshake done.
 pub fn is_tls<H: Host>(host: &H) -> bool {
-    host.property(&["connection", "tls_version"]).is_some_and(|version| !version.is_empty())
+    host.property(&["connection", "tls_version"])
+        .is_some_and(|version| !version.is_empty())
 }
 
 fn parse_hex(hex: &[u8]) -> Option<Digest> {
@@ -85,7 +96,10 @@ pub struct Presented {
 pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Result<Presented, Unreadable> {
     let element = match xfcc {
         Some(header) => xfcc::last_element(header).ok_or_else(|| {
-            Unreadable::new(Reason::ConnectionCertificateUnreadable, "x-forwarded-client-cert is not well-formed")
+            Unreadable::new(
+                Reason::ConnectionCertificateUnreadable,
+                "x-forwarded-client-cert is not well-formed",
+            )
         })?,
         None => xfcc::Element::default(),
     };
@@ -149,12 +163,18 @@ pub fn noted_address<H: Host>(host: &H) -> Option<String> {
 
 /// An address is ASCII; anything else is not shown.
 fn address(bytes: Vec<u8>) -> Option<String> {
-    String::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
+    String::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// The IP address in `ip:port` or `ip`.
 pub fn ip(address: &str) -> Option<IpAddr> {
-    address.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| address.parse()).ok()
+    address
+        .parse::<SocketAddr>()
+        .map(|address| address.ip())
+        .or_else(|_| address.parse())
+        .ok()
 }
 
 /// The port that the connection came in on.

@@ -50,7 +50,9 @@ struct Delegated {
 
 impl std::fmt::Debug for Delegated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delegated").field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("Delegated")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -59,7 +61,10 @@ impl SignatureVerificationAlgorithm for Delegated {
         if !is_on_the_list(self.public_key_alg_id(), public_key) {
             return Err(InvalidSignature);
         }
-        match self.proxy.and_then(|(call, hash)| self.ask(call, hash, public_key, message, signature)) {
+        match self
+            .proxy
+            .and_then(|(call, hash)| self.ask(call, hash, public_key, message, signature))
+        {
             Some(true) => Ok(()),
             Some(false) => Err(InvalidSignature),
             None => self.algorithm.verify_signature(public_key, message, signature),
@@ -142,7 +147,11 @@ mod tests {
         assert_eq!(tagged(4, &[0; 128]).unwrap()[..3], [4, 0x81, 128]);
         assert_eq!(tagged(4, &[0; 256]).unwrap()[..4], [4, 0x82, 1, 0]);
         assert!(tagged(4, &[0; 65_536]).is_none());
-        assert!(public_key_info(alg_id::ECDSA_P256, &[4; 65]).unwrap().starts_with(&[0x30, 89, 0x30, 19]));
+        assert!(
+            public_key_info(alg_id::ECDSA_P256, &[4; 65])
+                .unwrap()
+                .starts_with(&[0x30, 89, 0x30, 19])
+        );
     }
 
     #[test]

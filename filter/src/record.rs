@@ -88,7 +88,12 @@ impl Entry<'_> {
         if let Some(id) = self.id {
             let _ = write!(json, r#""id":"{id}","#);
         }
-        let _ = write!(json, r#""decision":"{}","reason":"{}""#, self.decision.effect.as_str(), self.decision.reason);
+        let _ = write!(
+            json,
+            r#""decision":"{}","reason":"{}""#,
+            self.decision.effect.as_str(),
+            self.decision.reason
+        );
         if let Some(rule) = self.decision.rule {
             let _ = write!(json, r#","rule":"{rule}""#);
         }
@@ -96,7 +101,12 @@ impl Entry<'_> {
             json.push_str(r#","dry_run":true"#);
         }
         if let Some(would) = self.decision.dry_run {
-            let _ = write!(json, r#","would_be":"{}","would_be_rule":"{}""#, would.effect.as_str(), would.rule);
+            let _ = write!(
+                json,
+                r#","would_be":"{}","would_be_rule":"{}""#,
+                would.effect.as_str(),
+                would.rule
+            );
         }
         json.push('}');
         json
@@ -131,7 +141,10 @@ impl Records {
     /// Counts a decision.
     pub fn count(&mut self, entry: &Entry<'_>) {
         let mut add = |outcome| {
-            let count = self.counts.entry((entry.stage, outcome, entry.decision.reason)).or_default();
+            let count = self
+                .counts
+                .entry((entry.stage, outcome, entry.decision.reason))
+                .or_default();
             *count = count.saturating_add(1);
         };
         add(entry.outcome());
@@ -198,7 +211,10 @@ impl Records {
             }
         }
         if let Some(suppressed @ 1..) = self.renew(now) {
-            host.log(Level::Warn, &format!("svidgate: {suppressed} more refusals without a line of their own"));
+            host.log(
+                Level::Warn,
+                &format!("svidgate: {suppressed} more refusals without a line of their own"),
+            );
         }
     }
 
@@ -220,7 +236,9 @@ impl Records {
             let name = format!("svidgate.{}.{}.{reason}", stage.as_str(), outcome.as_str());
             host.define_counter(&name).ok()
         };
-        let Some(counter) = known.or_else(defined) else { return false };
+        let Some(counter) = known.or_else(defined) else {
+            return false;
+        };
         self.counters.insert(key, counter);
         host.add_to_counter(counter, count).is_ok()
     }
@@ -252,9 +270,18 @@ mod tests {
             effect: Effect::Allow,
             reason: Reason::RuleAllowed,
             rule: Some("read"),
-            dry_run: Some(DryRun { effect: Effect::Deny, rule: "new" }),
+            dry_run: Some(DryRun {
+                effect: Effect::Deny,
+                rule: "new",
+            }),
         };
-        let json = Entry { stage: Stage::Request, id: Some(&id), decision, enforced: true }.json();
+        let json = Entry {
+            stage: Stage::Request,
+            id: Some(&id),
+            decision,
+            enforced: true,
+        }
+        .json();
         let expected = r#"{"id":"spiffe://prod.example/api","decision":"allow","reason":"rule.allowed","rule":"read","would_be":"deny","would_be_rule":"new"}"#;
         assert_eq!(json, expected);
         let refused = Entry {
@@ -263,7 +290,10 @@ mod tests {
             decision: Decision::refused(Reason::ConnectionPlaintext),
             enforced: false,
         };
-        assert_eq!(refused.json(), r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#);
+        assert_eq!(
+            refused.json(),
+            r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#
+        );
     }
 
     #[test]

@@ -41,12 +41,28 @@ impl<H: Host> RequestFilter<H> {
     pub fn on_request_headers(&self) -> Action {
         let Some(gate) = self.root.gate() else {
             let decision = Decision::refused(Reason::ConfigurationNone);
-            return self.refuse(&Entry { stage: Stage::Request, id: None, decision, enforced: true }, Circumstances::default);
+            return self.refuse(
+                &Entry {
+                    stage: Stage::Request,
+                    id: None,
+                    decision,
+                    enforced: true,
+                },
+                Circumstances::default,
+            );
         };
         let Ok(headers) = self.root.host().request_headers() else {
             // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
             let decision = Decision::refused(Reason::RequestMalformed);
-            return self.refuse(&Entry { stage: Stage::Request, id: None, decision, enforced: true }, Circumstances::default);
+            return self.refuse(
+                &Entry {
+                    stage: Stage::Request,
+                    id: None,
+                    decision,
+                    enforced: true,
+                },
+                Circumstances::default,
+            );
         };
         let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, &headers));
         match &identity {
@@ -60,7 +76,12 @@ impl<H: Host> RequestFilter<H> {
 
     fn decide<'i>(&self, identity: &'i Identity, headers: &HeaderMap) -> Decision<'i> {
         let host = self.root.host();
-        let Needs { route, port, sni, source_ip } = identity.grants.needs();
+        let Needs {
+            route,
+            port,
+            sni,
+            source_ip,
+        } = identity.grants.needs();
         let route = if route { peer::route(host) } else { None };
         let sni = if sni { peer::sni(host) } else { None };
         let http = HttpRequest {
@@ -74,7 +95,11 @@ impl<H: Host> RequestFilter<H> {
             route: route.as_deref(),
             port: if port { peer::local_port(host) } else { None },
             sni: sni.as_deref(),
-            source_ip: if source_ip { peer::noted_address(host).as_deref().and_then(peer::ip) } else { None },
+            source_ip: if source_ip {
+                peer::noted_address(host).as_deref().and_then(peer::ip)
+            } else {
+                None
+            },
         };
         identity.grants.decide(&request, self.root.now())
     }
@@ -88,7 +113,12 @@ impl<H: Host> RequestFilter<H> {
         refusal: Option<&Refusal>,
     ) -> Action {
         let id = identity.map(|identity| identity.svid.id());
-        let entry = Entry { stage: Stage::Request, id, decision, enforced: gate.enforces() };
+        let entry = Entry {
+            stage: Stage::Request,
+            id,
+            decision,
+            enforced: gate.enforces(),
+        };
         let circumstances = || Circumstances {
             peer: peer::noted_address(self.root.host()),
             claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
@@ -113,7 +143,10 @@ impl<H: Host> RequestFilter<H> {
 
     /// The peer sees a bare 403, or to gRPC `PERMISSION_DENIED`; the reason is for the proxy's own log.
     fn respond(&self, reason: Reason) -> Action {
-        let _ = self.root.host().respond(FORBIDDEN, &format!("svidgate_{reason}"), PERMISSION_DENIED);
+        let _ = self
+            .root
+            .host()
+            .respond(FORBIDDEN, &format!("svidgate_{reason}"), PERMISSION_DENIED);
         Action::Pause
     }
 
@@ -154,7 +187,10 @@ fn xfcc<'h>(gate: &Gate, headers: &'h HeaderMap) -> Option<&'h [u8]> {
     if gate.configuration.xfcc != Xfcc::Own {
         return None;
     }
-    let mut values = headers.pairs().filter(|(name, _)| *name == XFCC_HEADER.as_bytes()).map(|(_, value)| value);
+    let mut values = headers
+        .pairs()
+        .filter(|(name, _)| *name == XFCC_HEADER.as_bytes())
+        .map(|(_, value)| value);
     let first = values.next();
     first.filter(|_| values.next().is_none())
 }

@@ -47,7 +47,15 @@ pub struct Root<H> {
 impl<H: Host> Root<H> {
     /// A plugin without a document, which denies everything.
     pub fn new(host: H, stage: Stage, context: u32, proxy: Option<Call>, worker: Rc<Worker>) -> Self {
-        Self { host, stage, context, proxy, worker, gate: RefCell::default(), held: RefCell::default() }
+        Self {
+            host,
+            stage,
+            context,
+            proxy,
+            worker,
+            gate: RefCell::default(),
+            held: RefCell::default(),
+        }
     }
 
     /// Compiles the document that the proxy has for this plugin, and swaps it in if all of it is good.
@@ -56,10 +64,15 @@ impl<H: Host> Root<H> {
     pub fn configure(&self) -> bool {
         self.worker.now.set(self.host.now().unwrap_or_default());
         let Ok(document) = self.host.configuration().and_then(non_empty) else {
-            self.host.log(Level::Error, "svidgate: no configuration document (set `configuration` of the plugin)");
+            self.host.log(
+                Level::Error,
+                "svidgate: no configuration document (set `configuration` of the plugin)",
+            );
             return false;
         };
-        let Some(gate) = self.worker.gate(&self.host, &document, self.proxy) else { return false };
+        let Some(gate) = self.worker.gate(&self.host, &document, self.proxy) else {
+            return false;
+        };
         if self.stage == Stage::Request && !gate.configuration.listener.has_requests() {
             let line = "svidgate: listener: a TCP listener has no requests (`http` is what the HTTP filter stands in)";
             self.host.log(Level::Error, line);
@@ -67,7 +80,10 @@ impl<H: Host> Root<H> {
         }
         self.gate.replace(Some(gate));
         if let Err(error) = self.host.set_tick_period(TICK_MILLISECONDS) {
-            self.host.log(Level::Error, &format!("svidgate: no tick, so time would stand still: {error}"));
+            self.host.log(
+                Level::Error,
+                &format!("svidgate: no tick, so time would stand still: {error}"),
+            );
             return false;
         }
         true
@@ -97,7 +113,10 @@ impl<H: Host> Root<H> {
         }
         let detail = "no byte came after the handshake (in front of tcp_proxy this is also what a missing \
                       `upstream_connect_mode: ON_DOWNSTREAM_DATA` looks like)";
-        let circumstances = || Circumstances { detail: Some(detail.to_owned()), ..self.connection_circumstances() };
+        let circumstances = || Circumstances {
+            detail: Some(detail.to_owned()),
+            ..self.connection_circumstances()
+        };
         let entry = Entry {
             stage: Stage::Connection,
             id: None,
@@ -107,7 +126,8 @@ impl<H: Host> Root<H> {
         self.record(&entry, true, circumstances);
         let closed = self.host.close_downstream();
         if self.host.set_effective_context(self.context).is_err() || closed.is_err() {
-            self.host.log(Level::Error, "svidgate: a silent connection could not be closed");
+            self.host
+                .log(Level::Error, "svidgate: a silent connection could not be closed");
         }
     }
 
@@ -157,7 +177,11 @@ impl<H: Host> Root<H> {
 }
 
 fn non_empty(document: Vec<u8>) -> Result<Vec<u8>, crate::host::HostError> {
-    if document.is_empty() { Err(crate::host::HostError(0)) } else { Ok(document) }
+    if document.is_empty() {
+        Err(crate::host::HostError(0))
+    } else {
+        Ok(document)
+    }
 }
 
 impl Worker {
@@ -166,7 +190,11 @@ impl Worker {
         let digest = sha256(document);
         let mut gates = self.gates.borrow_mut();
         gates.retain(|(_, gate)| gate.strong_count() > 0);
-        if let Some(gate) = gates.iter().find(|(known, _)| *known == digest).and_then(|(_, gate)| gate.upgrade()) {
+        if let Some(gate) = gates
+            .iter()
+            .find(|(known, _)| *known == digest)
+            .and_then(|(_, gate)| gate.upgrade())
+        {
             return Some(gate);
         }
         match Configuration::compile(&configuration::document(document), Format::Json) {
@@ -177,7 +205,10 @@ impl Worker {
                 Some(gate)
             }
             Err(mistakes) => {
-                let line = format!("svidgate: configuration refused, {} mistakes; what ran before goes on", mistakes.len());
+                let line = format!(
+                    "svidgate: configuration refused, {} mistakes; what ran before goes on",
+                    mistakes.len()
+                );
                 host.log(Level::Error, &line);
                 for mistake in mistakes {
                     host.log(Level::Error, &format!("svidgate: configuration: {mistake}"));
@@ -201,11 +232,18 @@ fn announce<H: Host>(host: &H, configuration: &Configuration) {
         configuration.trust_domain,
         configuration.relationships.iter().count().saturating_sub(1),
         configuration.rules.len(),
-        if configuration.rules.is_empty() { " (no rule: everything is denied)" } else { "" },
+        if configuration.rules.is_empty() {
+            " (no rule: everything is denied)"
+        } else {
+            ""
+        },
     );
     host.log(Level::Info, &line);
     if configuration.mode == Mode::DryRun {
-        host.log(Level::Warn, "svidgate: mode: dry_run: everything passes, refusals are only recorded");
+        host.log(
+            Level::Warn,
+            "svidgate: mode: dry_run: everything passes, refusals are only recorded",
+        );
     }
     if configuration.chain == Chain::Proxy {
         let line = "svidgate: chain: proxy: no chain is verified here; a listener that accepts untrusted certificates \
@@ -213,6 +251,9 @@ fn announce<H: Host>(host: &H, configuration: &Configuration) {
         host.log(Level::Warn, line);
     }
     for (trust_domain, skipped) in configuration.skipped_keys() {
-        host.log(Level::Warn, &format!("svidgate: bundle of {trust_domain}: {skipped}; the key is not used"));
+        host.log(
+            Level::Warn,
+            &format!("svidgate: bundle of {trust_domain}: {skipped}; the key is not used"),
+        );
     }
 }

@@ -76,20 +76,35 @@ mod tests {
     #[test]
     fn last_element_is_ours() {
         assert_eq!(read(r#"Hash=a;Cert="b";URI=spiffe://x"#), Some((Some("b"), None)));
-        assert_eq!(read(r#"Cert="forged",Hash=a;Cert="b";Chain="c""#), Some((Some("b"), Some("c"))));
+        assert_eq!(
+            read(r#"Cert="forged",Hash=a;Cert="b";Chain="c""#),
+            Some((Some("b"), Some("c")))
+        );
         assert_eq!(read("By=x;Hash=y"), Some((None, None)));
         assert_eq!(read("cert=b"), Some((Some("b"), None)));
     }
 
     #[test]
     fn separators_within_quotes_separate_nothing() {
-        assert_eq!(read(r#"Subject="CN=a,Cert=forged;Cert=forged";Cert="b""#), Some((Some("b"), None)));
+        assert_eq!(
+            read(r#"Subject="CN=a,Cert=forged;Cert=forged";Cert="b""#),
+            Some((Some("b"), None))
+        );
         assert_eq!(read(r#"Subject="a\",Cert=forged";Cert="b""#), Some((Some("b"), None)));
     }
 
     #[test]
     fn what_has_two_readings_is_not_read() {
-        for header in [r#"Cert="a";Cert="b""#, r#"Chain=a;chain=b"#, r#"Cert="a"#, r#"Subject="a\""#, "Cert", "", ",", r#"Cert="a"x"#] {
+        for header in [
+            r#"Cert="a";Cert="b""#,
+            r#"Chain=a;chain=b"#,
+            r#"Cert="a"#,
+            r#"Subject="a\""#,
+            "Cert",
+            "",
+            ",",
+            r#"Cert="a"x"#,
+        ] {
             assert_eq!(read(header), None, "{header}");
         }
     }

@@ -169,9 +169,11 @@ fn among<W, F: Copy>(wanted: Option<&[W]>, found: Option<F>, is: impl Fn(&W, F) 
 
 /// Methods are case-sensitive (RFC 9110 9.1), but not every upstream knows: whether `delete` is `DELETE` there is unknown.
 fn method(wanted: Option<&[Box<str>]>, found: Option<&[u8]>) -> Verdict {
-    let is = |wanted: &Box<str>, found: &[u8]| wanted.as_bytes() == found;
-    let may_be = |wanted: &Box<str>, found: &[u8]| wanted.as_bytes().eq_ignore_ascii_case(found);
-    match (among(wanted, found, is), among(wanted, found, may_be)) {
+    let exactly = among(wanted, found, |wanted, found| wanted.as_bytes() == found);
+    let in_any_case = among(wanted, found, |wanted, found| {
+        wanted.as_bytes().eq_ignore_ascii_case(found)
+    });
+    match (exactly, in_any_case) {
         (Verdict::No, Verdict::Yes) => Verdict::Unknown,
         (verdict, _) => verdict,
     }

@@ -19,12 +19,20 @@ pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
     };
     for case in rows(&document, "cases") {
         // In some modes the upstream sees no header.
-        let Some(header) = case.get("upstream_sees").and_then(Value::as_str) else { continue };
+        let Some(header) = case.get("upstream_sees").and_then(Value::as_str) else {
+            continue;
+        };
         let expected = format!("{:?} {:?}", written(header, "Cert"), written(header, "Chain"));
         results.check((KIND, FILE, text(case, "name")), Answer::of(&expected), || {
-            let Some(element) = last_element(header.as_bytes()) else { return Ok(Answer::refuse()) };
+            let Some(element) = last_element(header.as_bytes()) else {
+                return Ok(Answer::refuse());
+            };
             let shown = |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).into_owned());
-            Ok(Answer::of(&format!("{:?} {:?}", shown(element.cert), shown(element.chain))))
+            Ok(Answer::of(format!(
+                "{:?} {:?}",
+                shown(element.cert),
+                shown(element.chain)
+            )))
         });
     }
 }

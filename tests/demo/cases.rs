@@ -74,24 +74,64 @@ impl Asks {
 
 /// Every case, in the order shown.
 pub(crate) fn all() -> Vec<Case> {
-    let http = |who, method, path, answer, reason| Case { who, asks: Asks::Http(method, path), answer, reason };
-    let tcp = |who, asks, answer, reason| Case { who, asks, answer, reason };
+    let http = |who, method, path, answer, reason| Case {
+        who,
+        asks: Asks::Http(method, path),
+        answer,
+        reason,
+    };
+    let tcp = |who, asks, answer, reason| Case {
+        who,
+        asks,
+        answer,
+        reason,
+    };
     vec![
         http(Who::ShopApi, "GET", "/orders/7", "200", "rule.allowed"),
         http(Who::ShopApi, "POST", "/orders/7", "403", "rule.none_matched"),
-        http(Who::ShopApi, "GET", "/orders/%2e%2e/admin", "403", "request.ambiguous_path"),
+        http(
+            Who::ShopApi,
+            "GET",
+            "/orders/%2e%2e/admin",
+            "403",
+            "request.ambiguous_path",
+        ),
         http(Who::Tenant, "GET", "/invoices/acme/42", "200", "rule.allowed"),
         http(Who::Tenant, "GET", "/invoices/other/42", "403", "rule.none_matched"),
         http(Who::PartnerOps, "GET", "/orders/7", "200", "rule.allowed"),
         http(Who::PartnerOps, "GET", "/admin/keys", "403", "rule.denied"),
-        http(Who::ForeignIdOwnAuthority, "GET", "/invoices/acme/42", "closed", "svid.unknown_authority"),
-        http(Who::OwnIdForeignAuthority, "GET", "/orders/7", "closed", "svid.unknown_authority"),
-        http(Who::Unfederated, "GET", "/orders/7", "closed", "federation.unknown_trust_domain"),
+        http(
+            Who::ForeignIdOwnAuthority,
+            "GET",
+            "/invoices/acme/42",
+            "closed",
+            "svid.unknown_authority",
+        ),
+        http(
+            Who::OwnIdForeignAuthority,
+            "GET",
+            "/orders/7",
+            "closed",
+            "svid.unknown_authority",
+        ),
+        http(
+            Who::Unfederated,
+            "GET",
+            "/orders/7",
+            "closed",
+            "federation.unknown_trust_domain",
+        ),
         http(Who::OutOfScope, "GET", "/orders/7", "closed", "federation.out_of_scope"),
         http(Who::Expired, "GET", "/orders/7", "closed", "svid.expired"),
         http(Who::TwoUriSans, "GET", "/orders/7", "closed", "svid.multiple_uri_sans"),
         http(Who::SigningCertificate, "GET", "/orders/7", "closed", "svid.is_ca"),
-        http(Who::NoCertificate, "GET", "/orders/7", "closed", "connection.no_certificate"),
+        http(
+            Who::NoCertificate,
+            "GET",
+            "/orders/7",
+            "closed",
+            "connection.no_certificate",
+        ),
         http(Who::PlainText, "GET", "/orders/7", "closed", "connection.plaintext"),
         tcp(Who::ShopApi, Asks::Database, "echo", "rule.allowed"),
         tcp(Who::Tenant, Asks::Database, "never dialled", "rule.none_matched"),

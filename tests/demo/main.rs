@@ -40,7 +40,13 @@ async fn main() -> ExitCode {
 
 fn print(case: &Case, seen: &Seen) -> bool {
     let expected = seen.answer == case.answer && seen.reason == case.reason;
-    println!("{:<45} {:<42} {:<16} {}", case.who.label(), case.asks.label(), seen.answer, seen.reason);
+    println!(
+        "{:<45} {:<42} {:<16} {}",
+        case.who.label(),
+        case.asks.label(),
+        seen.answer,
+        seen.reason
+    );
     if !expected {
         println!("    ^ expected: {} {}", case.answer, case.reason);
     }

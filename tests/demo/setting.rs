@@ -32,14 +32,23 @@ impl Setting {
         let world = World::new();
         let home = repository().join("target/demo");
         fs::create_dir_all(&home).expect("target/ can be written");
-        let (app, database, greeter) = (HttpUpstream::start(), TcpUpstream::echo(), TcpUpstream::greeting(GREETING));
+        let (app, database, greeter) = (
+            HttpUpstream::start(),
+            TcpUpstream::echo(),
+            TcpUpstream::greeting(GREETING),
+        );
         let write = |name: &str, text: String| {
             let path = home.join(name);
             fs::write(&path, text).expect("target/demo can be written");
             path.display().to_string()
         };
         let document = document(&world);
-        let tcp = |listener| with(document.clone(), json!({ "listener": listener, "rules": yaml("tcp-rules.yaml") }));
+        let tcp = |listener| {
+            with(
+                document.clone(),
+                json!({ "listener": listener, "rules": yaml("tcp-rules.yaml") }),
+            )
+        };
         let filled = [
             ("${SERVER_CERTIFICATE}", write("server.pem", world.server.chain_pem())),
             ("${SERVER_KEY}", write("server.key", world.server.key_pem())),
@@ -52,13 +61,26 @@ impl Setting {
             ("${GREETER_PORT}", greeter.addr().port().to_string()),
         ];
         let template = file("envoy.yaml");
-        let text = filled.iter().fold(template, |text, (name, value)| text.replace(name, value));
+        let text = filled
+            .iter()
+            .fold(template, |text, (name, value)| text.replace(name, value));
         write("envoy.yaml", text.clone());
         let api = person(&world, Who::ShopApi).expect("the shop has a certificate");
         write("api.pem", api.chain_pem());
         write("api.key", api.key_pem());
-        let envoy = Envoy::start(Scenario { text: Some(text), ..Scenario::default() }).await;
-        Self { world, envoy, _app: app, database, _greeter: greeter, home }
+        let envoy = Envoy::start(Scenario {
+            text: Some(text),
+            ..Scenario::default()
+        })
+        .await;
+        Self {
+            world,
+            envoy,
+            _app: app,
+            database,
+            _greeter: greeter,
+            home,
+        }
     }
 
     /// Carries one case out.
@@ -81,11 +103,17 @@ impl Setting {
                 let log = self.envoy.wait_request_log("web", requests + 1).await;
                 drop(http);
                 self.envoy.wait_connection_log(listener, connections + 1).await;
-                Seen { answer: response.status.to_string(), reason: reason(log.last()) }
+                Seen {
+                    answer: response.status.to_string(),
+                    reason: reason(log.last()),
+                }
             }
             Outcome::Refused(_) => {
                 let log = self.envoy.wait_connection_log(listener, connections + 1).await;
-                Seen { answer: "closed".to_owned(), reason: reason(log.last()) }
+                Seen {
+                    answer: "closed".to_owned(),
+                    reason: reason(log.last()),
+                }
             }
         }
     }
@@ -102,17 +130,26 @@ impl Setting {
             (false, true) => "never dialled",
             (false, false) => "dialled",
         };
-        Seen { answer: answer.to_owned(), reason: reason(log.last()) }
+        Seen {
+            answer: answer.to_owned(),
+            reason: reason(log.last()),
+        }
     }
 
     async fn listen(&self, who: Who) -> Seen {
         let connections = self.envoy.connection_log("greeter").len();
         let mut connection = self.connect(who, "greeter").await;
-        let greeted = connection.read(GREETING.len()).await.is_ok_and(|bytes| bytes == GREETING);
+        let greeted = connection
+            .read(GREETING.len())
+            .await
+            .is_ok_and(|bytes| bytes == GREETING);
         drop(connection);
         let log = self.envoy.wait_connection_log("greeter", connections + 1).await;
         let answer = if greeted { "greeting" } else { "no byte" };
-        Seen { answer: answer.to_owned(), reason: reason(log.last()) }
+        Seen {
+            answer: answer.to_owned(),
+            reason: reason(log.last()),
+        }
     }
 
     async fn connect(&self, who: Who, listener: &str) -> Connection {
@@ -130,7 +167,10 @@ impl Setting {
         println!("Envoy is running. Try:");
         println!("  curl -k --cert {home}/api.pem --key {home}/api.key https://{web}/orders/7 -i");
         println!("  curl -k --cert {home}/api.pem --key {home}/api.key https://{web}/admin -i");
-        println!("Its configuration is {home}/envoy.yaml, its logs are in {}. Ctrl-C ends it.", self.envoy.home().display());
+        println!(
+            "Its configuration is {home}/envoy.yaml, its logs are in {}. Ctrl-C ends it.",
+            self.envoy.home().display()
+        );
     }
 }
 
@@ -162,13 +202,25 @@ fn person(world: &World, who: Who) -> Option<Identity> {
         Who::OwnIdForeignAuthority => world.partner.issue(Leaf::svid(API, now)),
         Who::Unfederated => world.stranger.issue(Leaf::svid("spiffe://stranger.example/api", now)),
         Who::OutOfScope => world.partner_identity("/ns/research/sa/x"),
-        Who::Expired => own.issue(Leaf { not_after: now - jiff::SignedDuration::from_secs(1), ..Leaf::svid(API, now) }),
+        Who::Expired => own.issue(Leaf {
+            not_after: now - jiff::SignedDuration::from_secs(1),
+            ..Leaf::svid(API, now)
+        }),
         Who::TwoUriSans => {
-            let uris = ["spiffe://prod.example/ns/shop/sa/web", "spiffe://prod.example/ns/ops/admin"];
-            own.issue(Leaf { uri_sans: uris.map(str::to_owned).to_vec(), ..Leaf::svid(API, now) })
+            let uris = [
+                "spiffe://prod.example/ns/shop/sa/web",
+                "spiffe://prod.example/ns/ops/admin",
+            ];
+            own.issue(Leaf {
+                uri_sans: uris.map(str::to_owned).to_vec(),
+                ..Leaf::svid(API, now)
+            })
         }
         Who::SigningCertificate => own.issue(Leaf {
-            basic_constraints: Some(BasicConstraints { ca: true, path_len: None }),
+            basic_constraints: Some(BasicConstraints {
+                ca: true,
+                path_len: None,
+            }),
             key_usage: Some(vec![KeyUsage::DigitalSignature, KeyUsage::KeyCertSign]),
             ..Leaf::svid(API, now)
         }),

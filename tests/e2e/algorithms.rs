@@ -35,7 +35,10 @@ fn signed(world: &World, place: usize, kind: KeyKind, algorithm: SignatureAlgori
         signature_algorithm: Some(algorithm),
         ..profile
     });
-    let leaf = Leaf { signature_algorithm: Some(algorithm), ..Leaf::svid(API, world.now) };
+    let leaf = Leaf {
+        signature_algorithm: Some(algorithm),
+        ..Leaf::svid(API, world.now)
+    };
     let identity = authority.issue(leaf);
     (authority, identity)
 }
@@ -43,17 +46,32 @@ fn signed(world: &World, place: usize, kind: KeyKind, algorithm: SignatureAlgori
 #[tokio::test]
 async fn every_algorithm_on_the_list_is_verified_and_a_broken_signature_of_any_is_refused() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
-    let all: Vec<(Authority, Identity)> =
-        LIST.iter().enumerate().map(|(place, (kind, algorithm))| signed(&world, place, *kind, *algorithm)).collect();
+    let all: Vec<(Authority, Identity)> = LIST
+        .iter()
+        .enumerate()
+        .map(|(place, (kind, algorithm))| signed(&world, place, *kind, *algorithm))
+        .collect();
     let authorities: Vec<&Authority> = all.iter().map(|(authority, _)| authority).collect();
     let changes = json!({ "bundle": { "inline": bundle_json(&authorities) } });
     let document = with(world.document(allow_api()), changes);
-    let envoy = serve([http_listener(&world, "web", Filters::RequestOnly, &document)], &upstream).await;
+    let envoy = serve(
+        [http_listener(&world, "web", Filters::RequestOnly, &document)],
+        &upstream,
+    )
+    .await;
     for (place, (listed, (_, identity))) in LIST.iter().zip(&all).enumerate() {
         let good = http1(&envoy, "web", Some(identity)).await.get("/").await;
-        let broken = http1(&envoy, "web", Some(&with_broken_signature(identity))).await.get("/").await;
+        let broken = http1(&envoy, "web", Some(&with_broken_signature(identity)))
+            .await
+            .get("/")
+            .await;
         let log = envoy.wait_request_log("web", 2 * (place + 1)).await;
-        assert_eq!((good.status(), broken.status()), (Some(200), Some(403)), "{listed:?}: {}", reason(&log[2 * place]));
+        assert_eq!(
+            (good.status(), broken.status()),
+            (Some(200), Some(403)),
+            "{listed:?}: {}",
+            reason(&log[2 * place])
+        );
         assert_eq!(reason(&log[2 * place + 1]), "svid.bad_signature", "{listed:?}");
     }
     assert_eq!(upstream.requests().len(), LIST.len());

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 use support::{
     client::Client,
-    upstream::HttpUpstream,
+    envoy::{Cluster, Dial, Envoy, Kind, Scenario, Tcp},
+    upstream::{HttpUpstream, TcpUpstream},
     world::{World, with},
 };
 
-use crate::stage::{API, API_PATH, Filters, http_listener, http1, record, serve};
+use crate::stage::{API, API_PATH, Filters, allow_api, http_listener, http1, record, serve, tcp_listener};
 
 #[tokio::test]
 async fn document_in_a_dry_run_passes_everyone_and_records_what_it_would_refuse() {
@@ -123,5 +124,55 @@ async fn rule_in_a_dry_run_decides_nothing_and_records_what_would_be() {
         envoy
             .wait_stat(&format!("wasmcustom.svidgate.request.{outcome}"), 1)
             .await;
+    }
+}
+
+/// Held, these would be dead: in its default mode tcp_proxy reads nothing before it has dialled, and a server that speaks
+/// first does so before there is a peer.
+#[tokio::test]
+async fn tcp_listener_in_a_dry_run_holds_and_closes_nothing() {
+    let (world, waiting, greeting) = (World::new(), TcpUpstream::echo(), TcpUpstream::greeting(b"welcome"));
+    let nobody = with(
+        world.document(allow_api()),
+        json!({ "mode": "dry_run", "first_bytes_timeout": "1s" }),
+    );
+    let listener = |name: &str, cluster: &str, kind: &str| {
+        let mut listener = tcp_listener(
+            &world,
+            name,
+            Dial::Immediately,
+            &with(nobody.clone(), json!({ "listener": kind })),
+        );
+        listener.kind = Kind::Tcp(Tcp {
+            cluster: cluster.to_owned(),
+            dial: Dial::Immediately,
+        });
+        listener
+    };
+    let scenario = Scenario {
+        listeners: vec![
+            listener("waiting", "waiting", "tcp"),
+            listener("greeting", "greeting", "tcp_server_first"),
+        ],
+        clusters: vec![
+            Cluster::new("waiting", waiting.addr()),
+            Cluster::new("greeting", greeting.addr()),
+        ],
+        ..Scenario::default()
+    };
+    let envoy = Envoy::start(scenario).await;
+    let client = Client::new(Some(&world.own_identity("/ns/shop/sa/nobody")));
+    for (listener, words) in [("waiting", &b""[..]), ("greeting", b"welcome")] {
+        let mut connection = client.connect(envoy.listener_addr(listener)).await.unwrap();
+        assert_eq!(connection.read(words.len()).await.unwrap(), words);
+        connection.write(b"ping").await.unwrap();
+        assert_eq!(connection.read(4).await.unwrap(), b"ping");
+        drop(connection);
+        let record = record(&envoy.wait_connection_log(listener, 1).await[0]);
+        assert_eq!(
+            (&record["reason"], &record["dry_run"]),
+            (&json!("rule.none_matched"), &json!(true)),
+            "{listener}"
+        );
     }
 }

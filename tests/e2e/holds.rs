@@ -1,6 +1,8 @@
 //! Connections that never come to a decision: silent clients, unfinished handshakes, early ends.
 
-use serde_json::json;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 use support::{
     client::{Client, Connection, Http, half_handshake},
     envoy::{Cluster, Dial, Envoy, Listener, Scenario},
@@ -23,7 +25,7 @@ impl Gate {
         let (world, app, db) = (World::new(), HttpUpstream::start(), TcpUpstream::echo());
         let document = with(world.document(allow_api()), json!({ "first_bytes_timeout": "1s" }));
         let tcp = with(document.clone(), json!({ "listener": "tcp" }));
-        let patient = world.document(allow_api());
+        let patient = with(document.clone(), json!({ "first_bytes_timeout": "3s" }));
         let listeners = vec![
             http_listener(&world, "web", Filters::Both, &document),
             http_listener(&world, "patient", Filters::Both, &patient),
@@ -94,27 +96,36 @@ async fn silent_and_half_open_connections_are_closed_and_good_ones_live_on() {
 async fn client_that_leaves_before_any_byte_is_forgotten() {
     let gate = Gate::start().await;
     let addr = |listener: &str| gate.envoy.listener_addr(listener);
-    for (number, listener) in (1..).zip(["patient", "patient", "patient"]) {
-        let mut connection = gate.api().connect(addr(listener)).await.unwrap();
+    for number in 1..=3 {
+        let mut connection = gate.api().connect(addr("patient")).await.unwrap();
         if number == 1 {
-            // Says that it is done, and waits.
+            // Says that it is done before it goes.
             connection.finish().await.unwrap();
-            drop(connection.read_until_close());
         }
         drop(connection);
-        let entry = &gate.envoy.wait_connection_log(listener, number).await[number - 1];
-        assert_eq!(record(entry), serde_json::Value::Null, "nothing was decided: {entry}");
+        let entry = &gate.envoy.wait_connection_log("patient", number).await[number - 1];
+        assert_eq!(record(entry), Value::Null, "nothing was decided: {entry}");
     }
     drop(half_handshake(addr("patient")).await.unwrap());
     gate.envoy.wait_connection_log("patient", 4).await;
+
+    // One that is done and stays is held like a silent one.
     let mut tcp = gate.api().connect(addr("db")).await.unwrap();
     tcp.finish().await.unwrap();
     assert_eq!(tcp.read_until_close().await.unwrap(), b"");
-    gate.envoy.wait_connection_log("db", 1).await;
+    assert_eq!(
+        reason(&gate.envoy.wait_connection_log("db", 1).await[0]),
+        "connection.silent"
+    );
     assert_eq!((gate.app.connections(), gate.db.connections()), (0, 0));
-    // A call for a connection that is gone would act on something else; so wait past the time-out, then ask.
-    gate.envoy.wait_stat("listener.web.downstream_cx_total", 0).await;
-    tokio::time::sleep(std::time::Duration::from_millis(2500)).await;
+
+    // A call for a connection that is gone would act on something else; so wait past all time-outs, then look.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let silent = gate
+        .envoy
+        .stat("wasmcustom.svidgate.connection.deny.connection.silent")
+        .await;
+    assert_eq!(silent, 1, "those that left were closed once more");
     assert_alive(&gate.envoy).await;
     let mut http = http1(&gate.envoy, "patient", Some(&gate.world.own_identity(API_PATH))).await;
     assert_eq!(http.get("/").await.status(), Some(200));

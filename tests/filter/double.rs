@@ -63,7 +63,10 @@ impl Proxy {
         self.change(|state| {
             state.properties.clear();
             state.set("connection.tls_version", b"TLSv1.3");
-            state.set("connection.sha256_peer_certificate_digest", peer.leaf_sha256().as_bytes());
+            state.set(
+                "connection.sha256_peer_certificate_digest",
+                peer.leaf_sha256().as_bytes(),
+            );
             state.set("connection.peer_certificate", pem("CERTIFICATE", &peer.leaf).as_bytes());
             state.set("source.address", b"192.0.2.7:4711");
             state.set("connection.requested_server_name", b"shop.example");
@@ -71,8 +74,11 @@ impl Proxy {
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, more: &[(&[u8], &[u8])]) {
-        let mut pairs: Vec<(&[u8], &[u8])> =
-            vec![(b":method", method.as_bytes()), (b":authority", b"shop.example"), (b":path", path.as_bytes())];
+        let mut pairs: Vec<(&[u8], &[u8])> = vec![
+            (b":method", method.as_bytes()),
+            (b":authority", b"shop.example"),
+            (b":path", path.as_bytes()),
+        ];
         pairs.extend_from_slice(more);
         self.change(|state| state.headers = Some(HeaderMap::from_pairs(&pairs)));
     }
@@ -96,7 +102,9 @@ impl Proxy {
 
     /// The reason in the access-log field, and whether anything was refused.
     pub(crate) fn reason(&self) -> String {
-        let field = self.look(|state| state.filter_state.get("svidgate").cloned()).unwrap_or_default();
+        let field = self
+            .look(|state| state.filter_state.get("svidgate").cloned())
+            .unwrap_or_default();
         let json: Value = serde_json::from_str(&field).expect("the field is JSON");
         json["reason"].as_str().unwrap_or_default().to_owned()
     }
@@ -104,7 +112,11 @@ impl Proxy {
     fn call(&self, name: &str) -> Result<(), HostError> {
         let mut state = self.0.borrow_mut();
         state.calls.push(name.to_owned());
-        if state.failing.contains(&name) { Err(HostError(10)) } else { Ok(()) }
+        if state.failing.contains(&name) {
+            Err(HostError(10))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -210,7 +222,8 @@ impl Host for Proxy {
 }
 
 fn number(name: &str) -> u32 {
-    name.bytes().fold(7, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
+    name.bytes()
+        .fold(7, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
 }
 
 /// Sends the request at hand through a new stream.

@@ -43,7 +43,10 @@ fn svid_younger_than_the_last_tick_is_accepted() {
     let world = World::new();
     let proxy = Proxy::at(&world);
     let root = proxy.plugin(Stage::Request, &world.document(everyone()), &Rc::default());
-    let newborn = Leaf { not_before: world.now + SignedDuration::from_secs(1), ..Leaf::svid("spiffe://prod.example/new", world.now) };
+    let newborn = Leaf {
+        not_before: world.now + SignedDuration::from_secs(1),
+        ..Leaf::svid("spiffe://prod.example/new", world.now)
+    };
     proxy.connect(&world.own.issue(newborn));
     proxy.ask("GET", "/", &[]);
     // The clock has gone on; the tick has not come yet.
@@ -56,14 +59,22 @@ fn refusal_is_remembered_for_seconds_only() {
     let world = World::new();
     let proxy = Proxy::at(&world);
     let root = proxy.plugin(Stage::Request, &world.document(everyone()), &Rc::default());
-    let early = Leaf { not_before: world.now + SignedDuration::from_secs(3), ..Leaf::svid("spiffe://prod.example/early", world.now) };
+    let early = Leaf {
+        not_before: world.now + SignedDuration::from_secs(3),
+        ..Leaf::svid("spiffe://prod.example/early", world.now)
+    };
     proxy.connect(&world.own.issue(early));
     proxy.ask("GET", "/", &[]);
     assert_eq!(request(&root), Action::Pause);
     assert_eq!(proxy.reason(), "svid.not_yet_valid");
     proxy.take_calls();
     assert_eq!(request(&root), Action::Pause);
-    assert!(!proxy.take_calls().contains(&"property connection.peer_certificate".to_owned()), "it was looked at again");
+    assert!(
+        !proxy
+            .take_calls()
+            .contains(&"property connection.peer_certificate".to_owned()),
+        "it was looked at again"
+    );
     proxy.change(|state| state.now = world.now + REFUSAL_LIFETIME);
     root.tick();
     assert_eq!(request(&root), Action::Continue);
@@ -91,16 +102,29 @@ fn refusal_without_a_chain_does_not_stand_against_one_with_it() {
     let proxy = Proxy::at(&world);
     let document = with(world.document(everyone()), json!({ "xfcc": "own" }));
     let root = proxy.plugin(Stage::Request, &document, &Rc::default());
-    let below = world.own.issue_authority(support::ca::Profile::authority("prod.example", world.now));
+    let below = world
+        .own
+        .issue_authority(support::ca::Profile::authority("prod.example", world.now));
     let peer = below.issue(Leaf::svid("spiffe://prod.example/deep", world.now));
     proxy.connect(&peer);
     proxy.ask("GET", "/", &[]);
     assert_eq!(request(&root), Action::Pause);
-    let escaped = |pem: String| pem.replace('\n', "%0A").replace(' ', "%20").replace('+', "%2B").replace('=', "%3D").replace('/', "%2F");
+    let escaped = |pem: String| {
+        pem.replace('\n', "%0A")
+            .replace(' ', "%20")
+            .replace('+', "%2B")
+            .replace('=', "%3D")
+            .replace('/', "%2F")
+    };
     let chain: String = peer.chain().iter().map(|der| pem("CERTIFICATE", der)).collect();
     let header = format!("Cert=\"{}\";Chain=\"{}\"", escaped(peer.leaf_pem()), escaped(chain));
     proxy.ask("GET", "/", &[(b"x-forwarded-client-cert", header.as_bytes())]);
-    assert_eq!(request(&root), Action::Continue, "{:?}", proxy.look(|state| state.log.clone()));
+    assert_eq!(
+        request(&root),
+        Action::Continue,
+        "{:?}",
+        proxy.look(|state| state.log.clone())
+    );
     assert_eq!(proxy.look(|state| state.removed.clone()), ["x-forwarded-client-cert"]);
 }
 
@@ -116,7 +140,10 @@ fn flood_of_bad_certificates_pushes_out_no_good_peer() {
     for n in 0..(MAX_IDENTITIES + 1) {
         // A digest of its own is all that a flood needs.
         proxy.change(|state| {
-            state.set("connection.sha256_peer_certificate_digest", format!("{n:064x}").as_bytes());
+            state.set(
+                "connection.sha256_peer_certificate_digest",
+                format!("{n:064x}").as_bytes(),
+            );
         });
         assert_eq!(request(&root), Action::Pause);
     }
@@ -133,7 +160,12 @@ fn certificate_of_another_handshake_is_refused() {
     let root = proxy.plugin(Stage::Request, &world.document(everyone()), &Rc::default());
     proxy.connect(&world.own_identity("/api"));
     let other = Authority::of("prod.example", world.now).issue(Leaf::svid("spiffe://prod.example/x", world.now));
-    proxy.change(|state| state.set("connection.sha256_peer_certificate_digest", other.leaf_sha256().as_bytes()));
+    proxy.change(|state| {
+        state.set(
+            "connection.sha256_peer_certificate_digest",
+            other.leaf_sha256().as_bytes(),
+        )
+    });
     proxy.ask("GET", "/", &[]);
     assert_eq!(request(&root), Action::Pause);
     assert_eq!(proxy.reason(), "connection.certificate_mismatch");

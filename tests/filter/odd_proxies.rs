@@ -24,9 +24,15 @@ fn without_a_configuration_everything_is_denied() {
     let proxy = Proxy::at(&world);
     proxy.connect(&world.own_identity("/api"));
     proxy.ask("GET", "/", &[]);
-    assert_eq!(request(&proxy.unconfigured(Stage::Request, &Rc::default())), Action::Pause);
+    assert_eq!(
+        request(&proxy.unconfigured(Stage::Request, &Rc::default())),
+        Action::Pause
+    );
     assert_eq!(proxy.reason(), "configuration.none");
-    assert_eq!(proxy.look(|state| state.responses.clone()), [(403, "svidgate_configuration.none".to_owned(), 7)]);
+    assert_eq!(
+        proxy.look(|state| state.responses.clone()),
+        [(403, "svidgate_configuration.none".to_owned(), 7)]
+    );
 
     let filter = connection(&proxy.unconfigured(Stage::Connection, &Rc::default()), 9);
     assert_eq!(filter.on_new_connection(), Action::Pause);
@@ -57,7 +63,12 @@ fn tcp_document_is_no_document_for_the_http_filter() {
     let document = with(world.document(everyone()), json!({ "listener": "tcp" }));
     proxy.change(|state| state.configuration = document.to_string().into_bytes());
     assert!(!root.configure());
-    assert!(proxy.look(|state| state.log.iter().any(|line| line.contains("a TCP listener has no requests"))));
+    assert!(proxy.look(|state| {
+        state
+            .log
+            .iter()
+            .any(|line| line.contains("a TCP listener has no requests"))
+    }));
 }
 
 #[test]
@@ -71,21 +82,41 @@ fn peers_that_show_nothing_or_nonsense_are_refused() {
     for (properties, reason) in [
         (vec![], "connection.plaintext"),
         (vec![("connection.tls_version", "TLSv1.3")], "connection.no_certificate"),
-        (vec![("connection.tls_version", "TLSv1.3"), ("connection.sha256_peer_certificate_digest", "")], "connection.no_certificate"),
-        (vec![("connection.sha256_peer_certificate_digest", "xyz")], "connection.certificate_unreadable"),
-        (vec![("connection.sha256_peer_certificate_digest", &digest)], "connection.certificate_unreadable"),
         (
-            vec![("connection.sha256_peer_certificate_digest", &digest), ("connection.peer_certificate", "\u{fffd}garbage")],
+            vec![
+                ("connection.tls_version", "TLSv1.3"),
+                ("connection.sha256_peer_certificate_digest", ""),
+            ],
+            "connection.no_certificate",
+        ),
+        (
+            vec![("connection.sha256_peer_certificate_digest", "xyz")],
             "connection.certificate_unreadable",
         ),
         (
-            vec![("connection.sha256_peer_certificate_digest", &digest), ("filter_state.svidgate.peer_certificate", "%%%")],
+            vec![("connection.sha256_peer_certificate_digest", &digest)],
+            "connection.certificate_unreadable",
+        ),
+        (
+            vec![
+                ("connection.sha256_peer_certificate_digest", &digest),
+                ("connection.peer_certificate", "\u{fffd}garbage"),
+            ],
+            "connection.certificate_unreadable",
+        ),
+        (
+            vec![
+                ("connection.sha256_peer_certificate_digest", &digest),
+                ("filter_state.svidgate.peer_certificate", "%%%"),
+            ],
             "connection.certificate_unreadable",
         ),
     ] {
         proxy.change(|state| {
             state.properties.clear();
-            properties.iter().for_each(|(path, value)| state.set(path, value.as_bytes()));
+            properties
+                .iter()
+                .for_each(|(path, value)| state.set(path, value.as_bytes()));
             // Refusals are remembered by digest for a while.
             state.now += jiff::SignedDuration::from_secs(60);
         });
@@ -101,14 +132,23 @@ fn leaf_without_digital_signature_is_refused_at_the_connection_and_at_the_reques
     let world = World::new();
     let proxy = Proxy::at(&world);
     let document = world.document(everyone());
-    let leaf = Leaf { key_usage: Some(vec![KeyUsage::KeyAgreement]), ..Leaf::svid("spiffe://prod.example/api", world.now) };
+    let leaf = Leaf {
+        key_usage: Some(vec![KeyUsage::KeyAgreement]),
+        ..Leaf::svid("spiffe://prod.example/api", world.now)
+    };
     proxy.connect(&world.own.issue(leaf));
     let filter = connection(&proxy.plugin(Stage::Connection, &document, &Rc::default()), 5);
     filter.on_new_connection();
     assert_eq!(filter.on_downstream_data(1), Action::Pause);
-    assert_eq!((proxy.reason().as_str(), proxy.look(|state| state.closed.len())), ("svid.key_usage", 1));
+    assert_eq!(
+        (proxy.reason().as_str(), proxy.look(|state| state.closed.len())),
+        ("svid.key_usage", 1)
+    );
     proxy.ask("GET", "/", &[]);
-    assert_eq!(request(&proxy.plugin(Stage::Request, &document, &Rc::default())), Action::Pause);
+    assert_eq!(
+        request(&proxy.plugin(Stage::Request, &document, &Rc::default())),
+        Action::Pause
+    );
     assert_eq!(proxy.reason(), "svid.key_usage");
 }
 
@@ -119,7 +159,11 @@ fn calls_that_fail_end_in_a_refusal() {
     let root = proxy.plugin(Stage::Request, &world.document(everyone()), &Rc::default());
     proxy.connect(&world.own_identity("/api"));
     proxy.ask("GET", "/", &[(b"x-svidgate-id", b"spiffe://prod.example/forged")]);
-    for failing in ["request_headers", "remove_request_header", "property connection.sha256_peer_certificate_digest"] {
+    for failing in [
+        "request_headers",
+        "remove_request_header",
+        "property connection.sha256_peer_certificate_digest",
+    ] {
         proxy.change(|state| state.failing = vec![failing]);
         assert_eq!(request(&root), Action::Pause, "{failing}");
     }
@@ -130,7 +174,11 @@ fn calls_that_fail_end_in_a_refusal() {
     proxy.change(|state| state.failing.clear());
     root.tick();
     let counted = proxy.look(|state| state.counters.get("svidgate.request.allow.rule.allowed").copied());
-    assert_eq!(counted, Some(2), "two allowed, one of which could not be forwarded; kept until the proxy took them");
+    assert_eq!(
+        counted,
+        Some(2),
+        "two allowed, one of which could not be forwarded; kept until the proxy took them"
+    );
 }
 
 #[test]
@@ -138,7 +186,13 @@ fn forged_id_header_is_removed_and_ours_added_only_where_asked_for() {
     let world = World::new();
     let proxy = Proxy::at(&world);
     let forging: &[(&[u8], &[u8])] = &[(b"x-svidgate-id", b"a"), (b"x_svidgate-id", b"b")];
-    for (forward, added) in [(false, vec![]), (true, vec![("x-svidgate-id".to_owned(), "spiffe://prod.example/api".to_owned())])] {
+    for (forward, added) in [
+        (false, vec![]),
+        (
+            true,
+            vec![("x-svidgate-id".to_owned(), "spiffe://prod.example/api".to_owned())],
+        ),
+    ] {
         let document = with(world.document(everyone()), json!({ "forward_id": forward }));
         let root = proxy.plugin(Stage::Request, &document, &Rc::default());
         proxy.connect(&world.own_identity("/api"));
@@ -160,9 +214,17 @@ fn dry_run_lets_everything_pass_and_says_what_it_would_have_done() {
     let root = proxy.plugin(Stage::Request, &document, &Rc::default());
     proxy.ask("GET", "/", &[(b"x-svidgate-id", b"forged")]);
     assert_eq!(request(&root), Action::Continue);
-    assert_eq!(proxy.look(|state| state.filter_state["svidgate"].clone()), r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#);
+    assert_eq!(
+        proxy.look(|state| state.filter_state["svidgate"].clone()),
+        r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#
+    );
     assert_eq!(proxy.look(|state| state.removed.clone()), ["x-svidgate-id"]);
-    assert!(proxy.look(|state| state.log.iter().any(|line| line.contains("would deny request reason=connection.plaintext"))));
+    assert!(proxy.look(|state| {
+        state
+            .log
+            .iter()
+            .any(|line| line.contains("would deny request reason=connection.plaintext"))
+    }));
 }
 
 #[test]
@@ -179,7 +241,10 @@ fn refusals_have_few_lines_and_a_count_of_the_rest() {
     assert_eq!(lines, usize::try_from(MAX_LINES).unwrap());
     assert!(proxy.look(|state| state.log.iter().any(|line| line.contains("990 more refusals"))));
     assert!(proxy.look(|state| !state.log.iter().any(|line| line.contains("secret"))));
-    assert_eq!(proxy.look(|state| state.counters["svidgate.request.deny.connection.plaintext"]), 1000);
+    assert_eq!(
+        proxy.look(|state| state.counters["svidgate.request.deny.connection.plaintext"]),
+        1000
+    );
 }
 
 #[test]
@@ -187,12 +252,19 @@ fn dry_run_holds_no_connection_and_waits_for_the_handshake() {
     let world = World::new();
     let proxy = Proxy::at(&world);
     for listener in ["http", "tcp", "tcp_server_first"] {
-        let document = with(world.document(everyone()), json!({ "mode": "dry_run", "listener": listener }));
+        let document = with(
+            world.document(everyone()),
+            json!({ "mode": "dry_run", "listener": listener }),
+        );
         let root = proxy.plugin(Stage::Connection, &document, &Rc::default());
         proxy.change(|state| state.properties.clear());
         let filter = connection(&root, 5);
         assert_eq!(filter.on_new_connection(), Action::Continue, "{listener}");
-        assert_eq!(filter.on_upstream_data(), Action::Continue, "{listener}: the server speaks before the handshake");
+        assert_eq!(
+            filter.on_upstream_data(),
+            Action::Continue,
+            "{listener}: the server speaks before the handshake"
+        );
         proxy.connect(&world.own_identity("/api"));
         assert_eq!(filter.on_downstream_data(1), Action::Continue, "{listener}");
         proxy.change(|state| state.now += jiff::SignedDuration::from_hours(2));
@@ -200,5 +272,8 @@ fn dry_run_holds_no_connection_and_waits_for_the_handshake() {
         assert_eq!(proxy.look(|state| state.closed.len()), 0, "{listener}");
         proxy.change(|state| state.now = world.now);
     }
-    assert_eq!(proxy.look(|state| state.counters.keys().cloned().collect::<Vec<_>>()), ["svidgate.connection.allow.rule.allowed"]);
+    assert_eq!(
+        proxy.look(|state| state.counters.keys().cloned().collect::<Vec<_>>()),
+        ["svidgate.connection.allow.rule.allowed"]
+    );
 }

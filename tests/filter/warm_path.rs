@@ -24,12 +24,19 @@ fn allowed_request_of_a_known_peer_costs_three_calls() {
     proxy.ask("GET", "/a/b", &[(b"accept", b"*/*")]);
     assert_eq!(request(&root), Action::Continue);
     let cold = proxy.take_calls();
-    assert!(cold.contains(&"property connection.peer_certificate".to_owned()), "{cold:?}");
+    assert!(
+        cold.contains(&"property connection.peer_certificate".to_owned()),
+        "{cold:?}"
+    );
 
     assert_eq!(request(&root), Action::Continue);
     assert_eq!(
         proxy.take_calls(),
-        ["request_headers", "property connection.sha256_peer_certificate_digest", "set_filter_state"]
+        [
+            "request_headers",
+            "property connection.sha256_peer_certificate_digest",
+            "set_filter_state"
+        ]
     );
 }
 
@@ -67,7 +74,10 @@ fn same_document_in_one_vm_is_compiled_once_and_knows_the_same_peers() {
     let document = world.document(rules());
     let connections = proxy.plugin(Stage::Connection, &document, &worker);
     let requests = proxy.plugin(Stage::Request, &document, &worker);
-    assert_eq!(proxy.look(|state| state.log.iter().filter(|line| line.contains("configured")).count()), 1);
+    assert_eq!(
+        proxy.look(|state| state.log.iter().filter(|line| line.contains("configured")).count()),
+        1
+    );
 
     proxy.connect(&world.own_identity("/api"));
     let filter = connection(&connections, 7);
@@ -94,7 +104,10 @@ fn bytes_of_an_admitted_connection_cost_nothing() {
     assert_eq!(filter.on_downstream_data(1), Action::Continue);
     proxy.take_calls();
     for _ in 0..100 {
-        assert_eq!((filter.on_downstream_data(1000), filter.on_upstream_data()), (Action::Continue, Action::Continue));
+        assert_eq!(
+            (filter.on_downstream_data(1000), filter.on_upstream_data()),
+            (Action::Continue, Action::Continue)
+        );
     }
     assert_eq!(proxy.take_calls(), [""; 0]);
 }

@@ -1,11 +1,14 @@
 //! From the leaf to an authority: X509-SVID 3.2, 4 and 5.1, RFC 5280 section 6.
 
 use support::ca::{
-    Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, Identity, KeyUsage, Leaf, Profile, der,
+    Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf,
+    Profile, der,
 };
 use svidgate_policy::Reason;
 use svidgate_policy::bundle::{AuthorityError, Bundle, SkipReason};
+use svidgate_policy::chain::{self, Purpose};
 use svidgate_policy::federation::Relationship;
+use svidgate_policy::signature::ALGORITHMS;
 
 use crate::verifier::{OURS, THEIRS, Verifier, authority, leaf, reason, relationship};
 
@@ -480,5 +483,30 @@ fn bad_signature_anywhere_in_the_chain_is_refused() {
         sent[place] = broken(&sent[place]);
         let refused = reason(verifier.verify_sent(&identity.leaf, &sent, FIXED_NOW));
         assert_eq!(refused, Reason::SvidBadSignature, "intermediate {place}");
+    }
+}
+
+#[test]
+fn path_alone_refuses_a_leaf_that_may_sign_or_constrain() {
+    let root = authority();
+    let bundle = Bundle::from_certificates([root.certificate.clone().into()]);
+    let verify = |leaf: Leaf| {
+        let leaf = root.issue(leaf).leaf;
+        chain::verify(&leaf, &[], &bundle, ALGORITHMS, Purpose::ClientAuth, FIXED_NOW)
+    };
+    assert!(verify(leaf()).is_ok());
+    let signs = Some(vec![KeyUsage::DigitalSignature, KeyUsage::KeyCertSign]);
+    let constraints = Extension::name_constraints(&[GeneralName::uri(OURS)], &[]);
+    for leaf in [
+        Leaf {
+            key_usage: signs,
+            ..leaf()
+        },
+        Leaf {
+            extensions: vec![constraints],
+            ..leaf()
+        },
+    ] {
+        assert_eq!(verify(leaf).unwrap_err().reason(), Reason::SvidSigningCertificate);
     }
 }

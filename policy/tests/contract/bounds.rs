@@ -40,7 +40,7 @@ fn document_of_the_largest_size_is_read_and_one_byte_more_is_not() {
         "document: {} bytes (at most {MAX_DOCUMENT_BYTES})",
         MAX_DOCUMENT_BYTES + 1
     );
-    assert_eq!(said(&text), [expected.clone()]);
+    assert_eq!(said(&text), std::slice::from_ref(&expected));
     assert_eq!(mistakes(text.as_bytes(), Format::Yaml), [expected]);
 }
 

@@ -301,13 +301,11 @@ fn demands(target: &Value, asked: &Asked) -> Vec<Known> {
 /// What the rule as a whole demands.
 fn when(when: &Value, asked: &Asked) -> Vec<Known> {
     let not = |known: Known| known.map(|known| !known);
-    let address = |name| match list(when, name) {
-        None => None,
-        Some(nets) => Some(
-            asked
-                .source
-                .map(|ip| nets.iter().any(|net| net_contains(net.as_str().unwrap(), ip))),
-        ),
+    let address = |name| {
+        list(when, name).map(|nets| {
+            let contains = |ip| nets.iter().any(|net| net_contains(net.as_str().unwrap(), ip));
+            asked.source.map(contains)
+        })
     };
     let time = |name| list(when, name).map(|windows| windows.iter().any(|window| window_contains(window, asked.now)));
     let headers = |name| {

@@ -57,7 +57,7 @@ fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
                 ("except", except.map(|except| json!(except))),
                 ("to", to.map(|to| json!(to))),
                 ("when", when),
-                ("dry_run", dry_run.then(|| json!(true))),
+                ("dry_run", dry_run.then_some(json!(true))),
                 ("expires", expires.map(|expires| json!(expires))),
             ])
         })
