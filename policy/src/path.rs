@@ -126,6 +126,12 @@ impl<'a> Segment<'a> {
         self.raw.is_empty()
     }
 
+    /// How many bytes it stands for at least, seen without reading it.
+    pub(crate) fn least_bytes(self) -> usize {
+        let longest_escape = if self.escaped { "%XX".len() } else { 1 };
+        self.raw.len().div_ceil(longest_escape)
+    }
+
     /// The bytes that the segment stands for, each escape undone once.
     pub(crate) fn bytes(self) -> impl Iterator<Item = u8> {
         let mut rest = self.raw.iter();

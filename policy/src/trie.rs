@@ -22,6 +22,8 @@ pub(crate) struct NodeId(u32);
 pub(crate) struct Tries<V> {
     nodes: Vec<Node<V>>,
     edges: HashTable<Edge>,
+    /// The longest literal, in bytes.
+    longest: usize,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl<V> Default for Tries<V> {
         Self {
             nodes: Vec::new(),
             edges: HashTable::new(),
+            longest: 0,
         }
     }
 }
@@ -94,6 +97,7 @@ impl<V> Tries<V> {
         if let Some(child) = self.child(from, Segment::literal(literal)) {
             return child;
         }
+        self.longest = self.longest.max(literal.len());
         let to = self.root();
         let rehash = |edge: &Edge| hash(edge.from, edge.literal.bytes());
         self.edges.insert_unique(
@@ -146,6 +150,10 @@ impl<V> Tries<V> {
     }
 
     fn child(&self, from: NodeId, segment: Segment<'_>) -> Option<NodeId> {
+        // A peer's segment of 60 KiB, hashed for each of its routers, would take milliseconds.
+        if segment.least_bytes() > self.longest {
+            return None;
+        }
         let is_wanted = |edge: &Edge| edge.from == from && segment.is(edge.literal.as_bytes());
         self.edges
             .find(hash(from, segment.bytes()), is_wanted)

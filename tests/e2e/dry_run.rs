@@ -69,11 +69,9 @@ async fn document_in_a_dry_run_passes_everyone_and_records_what_it_would_refuse(
             .keys()
             .all(|name| !name.contains(".deny."))
     );
-    assert!(
-        envoy
-            .log()
-            .contains("svidgate: would deny request reason=connection.no_certificate peer=127.0.0.1:")
-    );
+    envoy
+        .wait_log("svidgate: would deny request reason=connection.no_certificate peer=127.0.0.1:")
+        .await;
 }
 
 #[tokio::test]

@@ -276,6 +276,6 @@ async fn held_connection_in_front_of_the_default_dial_mode_is_closed_as_silent()
         reason(&envoy.wait_connection_log("db", 1).await[0]),
         "connection.silent"
     );
-    assert!(envoy.log().contains("`upstream_connect_mode: ON_DOWNSTREAM_DATA`"));
+    envoy.wait_log("`upstream_connect_mode: ON_DOWNSTREAM_DATA`").await;
     assert_eq!(upstream.connections(), 0);
 }

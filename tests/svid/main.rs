@@ -4,10 +4,12 @@
 
 mod chain;
 mod constraints;
+mod encoding;
 mod federation;
 mod hostile;
 mod keys;
 mod leaf;
 mod pem;
+mod signing;
 mod time;
 mod verifier;
