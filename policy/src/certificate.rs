@@ -26,6 +26,7 @@ use x509_cert::{
 use crate::{
     id::{SpiffeId, SpiffeIdError},
     reason::Reason,
+    signature,
 };
 
 /// Largest certificate in DER bytes. Our decision: SVIDs are 0.5 to 2 KiB, the largest seen in the field under 10 KiB.
@@ -226,6 +227,10 @@ impl<'a> Leaf<'a> {
             return Err(CertificateError::RootPath);
         }
         check_leaf_usage(&fields)?;
+        // PV-13: the key that the handshake was signed with is held to the list like any other.
+        if !signature::is_key_on_the_list(&fields.public_key) {
+            return Err(CertificateError::UnsupportedKey);
+        }
         Ok(Self { der, id, fields })
     }
 
@@ -332,6 +337,8 @@ pub enum CertificateError {
         /// What shows it.
         because: &'static str,
     },
+    /// The leaf's own key is not on the list of algorithms.
+    UnsupportedKey,
     /// Key usage or extended key usage.
     KeyUsage {
         /// What is wrong with it.
@@ -357,6 +364,7 @@ impl CertificateError {
             Self::InvalidId(_) => Reason::SvidInvalidId,
             Self::RootPath => Reason::SvidRootPath,
             Self::IsCa { .. } => Reason::SvidIsCa,
+            Self::UnsupportedKey => Reason::SvidUnsupportedAlgorithm,
             Self::KeyUsage { .. } => Reason::SvidKeyUsage,
         }
     }
@@ -394,6 +402,9 @@ impl fmt::Display for CertificateError {
             Self::InvalidId(error) => write!(f, "URI SAN is not a SPIFFE ID: {error}"),
             Self::RootPath => f.write_str("SPIFFE ID has no path (a workload's has one)"),
             Self::IsCa { because } => write!(f, "a signing certificate is not an identity: {because}"),
+            Self::UnsupportedKey => {
+                f.write_str("key is none of ECDSA P-256, P-384, P-521, RSA of 2048 to 4096 bits, Ed25519")
+            }
             Self::KeyUsage { because } => f.write_str(because),
         }
     }

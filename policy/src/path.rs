@@ -97,12 +97,21 @@ impl<'a> RequestPath<'a> {
     }
 
     pub(crate) fn segments(self) -> impl Iterator<Item = Segment<'a>> + Clone {
-        // `split` yields one empty piece where there is nothing to split.
-        self.raw
-            .split(|byte| *byte == b'/')
-            .filter(move |_| !self.is_root)
-            .map(|raw| Segment { raw, escaped: true })
+        let mut rest = (!self.is_root).then_some(self.raw);
+        std::iter::from_fn(move || {
+            let (raw, behind) = split_segment(rest?);
+            rest = behind;
+            Some(Segment { raw, escaped: true })
+        })
     }
+}
+
+/// A first segment, and what follows its slash. Every router of a peer looks for that slash again, and a peer's segment
+/// may have 60 KiB.
+fn split_segment(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let slash = memchr::memchr(b'/', path);
+    let split = slash.and_then(|slash| path.split_at_checked(slash));
+    split.map_or((path, None), |(segment, rest)| (segment, rest.strip_prefix(b"/")))
 }
 
 /// One segment as it came, escapes and all.

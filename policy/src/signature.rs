@@ -8,6 +8,10 @@
 use rsa::{RsaPublicKey, pkcs1::DecodeRsaPublicKey as _, signature::Verifier as _, traits::PublicKeyParts as _};
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use sha2::{Digest, Sha256, Sha384, Sha512};
+use x509_cert::{
+    der::{Decode as _, Encode as _},
+    spki::SubjectPublicKeyInfoRef,
+};
 
 /// Smallest RSA modulus, in bits.
 pub const MIN_RSA_BITS: usize = 2048;
@@ -109,6 +113,25 @@ pub fn is_on_the_list(algorithm: AlgorithmIdentifier, public_key: &[u8]) -> bool
         _ => false,
     }
 }
+
+/// The same for a whole subject public key info in DER, whatever it is going to sign.
+pub(crate) fn is_key_on_the_list(public_key_info: &[u8]) -> bool {
+    let Ok(info) = SubjectPublicKeyInfoRef::from_der(public_key_info) else {
+        return false;
+    };
+    let Ok(algorithm) = info.algorithm.to_der() else {
+        return false;
+    };
+    let listed = |known: &&dyn SignatureVerificationAlgorithm| {
+        // The library has the identifier without the header of its sequence.
+        let known = known.public_key_alg_id();
+        algorithm.get(HEADER..) == Some(known.as_ref()) && is_on_the_list(known, info.subject_public_key.raw_bytes())
+    };
+    ALGORITHMS.iter().any(listed)
+}
+
+/// Bytes before the inside of a short DER sequence.
+const HEADER: usize = 2;
 
 /// One pair of key and signature algorithm.
 #[derive(Debug)]

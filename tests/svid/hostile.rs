@@ -133,7 +133,6 @@ fn intermediate_of_more_than_16_kib_is_refused() {
 }
 
 #[test]
-#[ignore = "known: two intermediates of one name are the most, hints included; see the report on chain.rs"]
 fn hints_of_the_relationship_never_make_a_good_chain_bad() {
     // A rotated intermediate: the peer sends the third of its name, the operator has named the first two.
     let root = authority();

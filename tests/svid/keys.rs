@@ -167,3 +167,14 @@ fn signature_algorithm_must_stand_the_same_in_both_places() {
     changed[place..place + inner.len()].copy_from_slice(&SignatureAlgorithm::EcdsaSha384.identifier());
     assert!(Verifier::trusting(&root).verify_sent(&changed, &[], FIXED_NOW).is_err());
 }
+
+#[test]
+fn leaf_whose_own_key_is_too_small_is_refused() {
+    let root = authority();
+    let weak = Leaf {
+        key: Key::generate(KeyKind::Rsa1024),
+        ..leaf()
+    };
+    let refused = Verifier::trusting(&root).verify(&root.issue(weak));
+    assert_eq!(reason(refused), Reason::SvidUnsupportedAlgorithm);
+}
