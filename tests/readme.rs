@@ -1,5 +1,8 @@
 //! What the README says is so: its document compiles, its reason codes are all there are.
 
+#[path = "demo/cases.rs"]
+mod cases;
+
 use std::fs;
 
 use support::repository;
@@ -39,9 +42,19 @@ fn every_reason_code_is_explained_and_no_other() {
 }
 
 #[test]
-fn demo_of_the_readme_is_the_one_that_runs() {
+fn every_case_of_the_demo_stands_in_the_readme_as_it_must_come_out() {
     let readme = readme();
-    let cases = fs::read_to_string(repository().join("tests/demo/cases.rs")).expect("the cases are there");
-    let rows = cases.matches("http(Who::").count() + cases.matches("tcp(Who::").count();
-    assert!(readme.contains(&format!("all {rows} cases as expected")));
+    let cases = cases::all();
+    for case in &cases {
+        let cells = [case.who.label(), &case.asks.label(), case.answer, case.reason];
+        let stands = readme.lines().any(|line| {
+            let mut rest = Some(line);
+            cells
+                .iter()
+                .for_each(|cell| rest = rest.and_then(|rest| rest.split_once(*cell)).map(|(_, behind)| behind));
+            rest == Some("")
+        });
+        assert!(stands, "{cells:?}");
+    }
+    assert!(readme.contains(&format!("all {} cases as expected", cases.len())));
 }

@@ -36,13 +36,6 @@ pub(crate) struct Case {
     pub(crate) reason: &'static str,
 }
 
-/// What came of it.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) answer: String,
-    pub(crate) reason: String,
-}
-
 impl Who {
     pub(crate) fn label(self) -> &'static str {
         match self {

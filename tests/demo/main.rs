@@ -7,8 +7,8 @@ mod setting;
 
 use std::process::ExitCode;
 
-use cases::{Case, Seen};
-use setting::Setting;
+use cases::Case;
+use setting::{Seen, Setting};
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -12,10 +12,17 @@ use support::{
     world::{World, with},
 };
 
-use crate::cases::{Asks, Case, Seen, Who};
+use crate::cases::{Asks, Case, Who};
 
 const GREETING: &[u8] = b"220 greetings\r\n";
 const WORDS: &[u8] = b"select 1";
+
+/// What came of a case.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) answer: String,
+    pub(crate) reason: String,
+}
 
 pub(crate) struct Setting {
     world: World,
