@@ -2,7 +2,7 @@
 //!
 //! Everything that a peer or a client can put into a header, a certificate or a name comes through here as bytes. The
 //! SDK's own calls turn header names into strings and end the VM, with every stream of the worker, on a byte that is
-//! not UTF-8 or a status that they do not list; so the calls are made in [`crate::abi`], and behind this trait a
+//! not UTF-8 or a status that they do not list; so the calls are made in `filter/src/abi.rs`, and behind this trait a
 //! double can stand in tests and count them.
 
 use std::fmt;

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use svidgate_policy::{Configuration, Decision, Format, Headers, HttpRequest, Request, RuleSet, Svid, Timestamp};
+use svidgate_policy::{
+    Configuration, Decision, Format, Headers, HttpRequest, Needs, Request, RuleSet, Svid, Timestamp,
+};
 
 use crate::{
     identity::{NOW, svid},
@@ -166,4 +168,60 @@ fn every_request_gets_its_decision() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_must_be_read_is_what_the_rules_of_this_identity_look_at() {
+    let rule = |name: &str, to: Value, when: Value| {
+        let from = [format!("spiffe://prod.example/{name}/**")];
+        json!({ "name": name, "effect": "allow", "from": from, "to": [to], "when": when })
+    };
+    let nothing = || json!({});
+    let rules = rules(
+        &BTreeMap::new(),
+        &[
+            rule("route", json!({ "routes": ["r"] }), nothing()),
+            rule("port", json!({ "ports": [443] }), nothing()),
+            rule("sni", json!({ "sni": ["a.example"] }), nothing()),
+            rule("source", nothing(), json!({ "source_ips": ["10.0.0.0/8"] })),
+            rule("not-source", nothing(), json!({ "not_source_ips": ["10.0.0.0/8"] })),
+            rule(
+                "plain",
+                json!({ "paths": ["/a"] }),
+                json!({ "headers": [{ "name": "x", "is": "y" }] }),
+            ),
+            rule("two", json!({ "paths": ["/a"], "routes": ["r"] }), nothing()),
+            json!({ "name": "two-more", "effect": "deny", "from": ["spiffe://prod.example/two/x"], "to": [{ "ports": [1] }] }),
+        ],
+    );
+    let needs = |id: &str| rules.specialise(&svid(&format!("spiffe://prod.example/{id}"))).needs();
+    let none = Needs::default();
+    assert_eq!(needs("route/x"), Needs { route: true, ..none });
+    assert_eq!(needs("port/x"), Needs { port: true, ..none });
+    assert_eq!(needs("sni/x"), Needs { sni: true, ..none });
+    assert_eq!(
+        needs("source/x"),
+        Needs {
+            source_ip: true,
+            ..none
+        }
+    );
+    assert_eq!(
+        needs("not-source/x"),
+        Needs {
+            source_ip: true,
+            ..none
+        }
+    );
+    assert_eq!(needs("plain/x"), none);
+    assert_eq!(
+        needs("two/x"),
+        Needs {
+            route: true,
+            port: true,
+            ..none
+        }
+    );
+    assert_eq!(needs("two/y"), Needs { route: true, ..none });
+    assert_eq!(needs("nobody"), none);
 }

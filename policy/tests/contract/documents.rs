@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use svidgate_policy::{Configuration, Format};
+use svidgate_policy::{Chain, Configuration, Format, Listener, Mode, Xfcc};
 
 use crate::{identity, vectors};
 
@@ -93,4 +93,62 @@ fn every_document_says_the_same_as_yaml() {
             assert_eq!(said, vector.mistakes, "{file}: {}", vector.name);
         }
     }
+}
+
+#[test]
+fn every_key_has_its_effect() {
+    let text = vectors::read::<File>("documents")
+        .into_iter()
+        .flat_map(|(_, file)| file.document)
+        .find(|vector| vector.name == "every key");
+    let compiled = Configuration::compile(text.unwrap().text().as_bytes(), Format::Json).unwrap();
+    assert_eq!(compiled.version, "2026-11-22.1");
+    assert_eq!(compiled.trust_domain.as_str(), "prod.example");
+    assert_eq!(compiled.mode, Mode::DryRun);
+    assert_eq!(compiled.listener, Listener::Http);
+    assert_eq!(compiled.chain, Chain::Verify);
+    assert_eq!(compiled.xfcc, Xfcc::Own);
+    assert!(compiled.forward_id && compiled.forward_xfcc);
+    assert_eq!(compiled.first_bytes_timeout.as_secs(), 5);
+    assert_eq!(compiled.rules.len(), 3);
+    assert!(!compiled.rules.is_empty());
+    let relationships: Vec<_> = compiled.relationships.iter().collect();
+    assert_eq!(relationships.len(), 2);
+    let partner = relationships[0];
+    assert_eq!(partner.trust_domain.as_str(), "partner.example");
+    assert_eq!(partner.svid_max_lifetime.unwrap().as_hours(), 24);
+    assert_eq!(partner.expires.unwrap().to_string(), "2027-01-31T00:00:00Z");
+    assert_eq!(partner.owner.as_deref(), Some("payments platform, SEC-123"));
+    assert_eq!(partner.intermediates.len(), 1);
+    let scope: Vec<String> = partner.scope.iter().flatten().map(ToString::to_string).collect();
+    assert_eq!(scope, ["spiffe://partner.example/ns/billing/**"]);
+    for relationship in relationships {
+        let bundle = compiled.bundles.bundle(&relationship.trust_domain).unwrap();
+        assert_eq!(bundle.authority_count(), 1);
+    }
+}
+
+#[test]
+fn what_is_left_out_has_the_safe_default() {
+    let text = r#"{"trust_domain": "prod.example", "chain": "proxy", "rules": []}"#;
+    let compiled = Configuration::compile(text.as_bytes(), Format::Json).unwrap();
+    assert_eq!(compiled.version, "");
+    assert_eq!(compiled.mode, Mode::Enforce);
+    assert_eq!(compiled.listener, Listener::Http);
+    assert_eq!(compiled.xfcc, Xfcc::Ignore);
+    assert!(!compiled.forward_id && !compiled.forward_xfcc);
+    assert_eq!(compiled.first_bytes_timeout.as_secs(), 10);
+    assert!(compiled.rules.is_empty());
+}
+
+#[test]
+fn keys_of_a_bundle_that_cannot_be_used_are_no_mistake_and_are_told() {
+    let text = r#"{"trust_domain": "prod.example", "rules": [],
+                   "bundle": {"inline": {"keys": [{"use": "x509-svid", "kty": "EC", "x5c": ["!"]}]}}}"#;
+    let compiled = Configuration::compile(text.as_bytes(), Format::Json).unwrap();
+    let told: Vec<String> = compiled
+        .skipped_keys()
+        .map(|(name, key)| format!("{name}: {key}"))
+        .collect();
+    assert_eq!(told, ["prod.example: keys[0]: `x5c[0]` is not standard base64"]);
 }
