@@ -40,29 +40,11 @@ impl<H: Host> RequestFilter<H> {
     /// The whole request head is there.
     pub fn on_request_headers(&self) -> Action {
         let Some(gate) = self.root.gate() else {
-            let decision = Decision::refused(Reason::ConfigurationNone);
-            return self.refuse(
-                &Entry {
-                    stage: Stage::Request,
-                    id: None,
-                    decision,
-                    enforced: true,
-                },
-                Circumstances::default,
-            );
+            return self.refuse_unread(Reason::ConfigurationNone);
         };
+        // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
         let Ok(headers) = self.root.host().request_headers() else {
-            // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
-            let decision = Decision::refused(Reason::RequestMalformed);
-            return self.refuse(
-                &Entry {
-                    stage: Stage::Request,
-                    id: None,
-                    decision,
-                    enforced: true,
-                },
-                Circumstances::default,
-            );
+            return self.refuse_unread(Reason::RequestMalformed);
         };
         let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, &headers));
         match &identity {
@@ -134,6 +116,17 @@ impl<H: Host> RequestFilter<H> {
             // A header of the client could not be removed, and the upstream would believe it.
             Err(_) => self.respond(Reason::RequestMalformed),
         }
+    }
+
+    /// Refuses before anything was read.
+    fn refuse_unread(&self, reason: Reason) -> Action {
+        let entry = Entry {
+            stage: Stage::Request,
+            id: None,
+            decision: Decision::refused(reason),
+            enforced: true,
+        };
+        self.refuse(&entry, Circumstances::default)
     }
 
     fn refuse(&self, entry: &Entry<'_>, circumstances: impl FnOnce() -> Circumstances) -> Action {

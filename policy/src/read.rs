@@ -192,7 +192,8 @@ impl fmt::Display for Mistake {
             Self::OneSidedCapture { name, missing_from } => {
                 write!(
                     f,
-                    "capture `{{{name}}}` is missing from {missing_from} (it must appear on both sides to compare)"
+                    "capture `{{{}}}` is missing from {missing_from} (it must appear on both sides to compare)",
+                    Escaped(name)
                 )
             }
             Self::NeverMatches(because) => write!(f, "can never match: {because}"),

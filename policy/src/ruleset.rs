@@ -326,7 +326,12 @@ impl RuleSetBuilder {
             .iter()
             .enumerate()
             .filter_map(|(place, segment)| match segment {
-                SegmentPattern::Capture(name) => Some((place, names.iter().position(|known| known == name)?)),
+                SegmentPattern::Capture(name) => {
+                    // Every capture is in every `from`, or the document was refused. If one were not, no id would have a
+                    // value for it, and nothing would match.
+                    let slot = names.iter().position(|known| known == name);
+                    Some((place, slot.unwrap_or(names.len())))
+                }
                 SegmentPattern::Literal(_) | SegmentPattern::Any => None,
             });
         let captured: Captures = captured.collect();

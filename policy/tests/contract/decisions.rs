@@ -38,7 +38,7 @@ struct Scenario {
 /// One request and its answer. A request is `GET /` to no host unless it says otherwise.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Asked {
+struct Asked {
     id: Option<String>,
     /// A connection of a TCP listener.
     #[serde(default)]
@@ -224,4 +224,27 @@ fn what_must_be_read_is_what_the_rules_of_this_identity_look_at() {
     );
     assert_eq!(needs("two/y"), Needs { route: true, ..none });
     assert_eq!(needs("nobody"), none);
+}
+
+#[test]
+fn header_value_beyond_the_bound_is_unknown_to_a_regular_expression() {
+    let rule = |effect: &str, path: &str| {
+        json!({ "name": effect, "effect": effect, "from": ["spiffe://prod.example/**"], "to": [{ "paths": [path] }],
+                "when": { "headers": [{ "name": "x", "matches": "a*" }] } })
+    };
+    let all = json!({ "name": "all", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "paths": ["/deny"] }] });
+    let rules = rules(&BTreeMap::new(), &[rule("allow", "/allow"), rule("deny", "/deny"), all]);
+    let svid = svid(&default_id());
+    let decided = |path: &str, value: String| {
+        let asked = Asked {
+            path: path.to_owned(),
+            headers: vec![("x".to_owned(), value)],
+            ..toml::from_str("decision = ''").unwrap()
+        };
+        asked.decide(&rules, &svid).0
+    };
+    assert_eq!(decided("/allow", "a".repeat(4096)), "allow rule.allowed allow");
+    assert_eq!(decided("/allow", "a".repeat(4097)), "deny rule.none_matched");
+    assert_eq!(decided("/deny", "b".repeat(4096)), "allow rule.allowed all");
+    assert_eq!(decided("/deny", "b".repeat(4097)), "deny rule.denied deny");
 }
