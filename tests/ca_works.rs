@@ -6,7 +6,7 @@ use std::process::Command;
 
 use support::ca::{
     Authority, BasicConstraints, Extension, FIXED_NOW, GeneralName, Identity, Key, KeyKind, Leaf, Profile,
-    SignatureAlgorithm, bundle_json, der,
+    SignatureAlgorithm, bundle_json, der, pem,
 };
 use tempfile::TempDir;
 
@@ -224,4 +224,80 @@ fn bundle_carries_key_and_certificate() {
     );
     // 32 bytes are 43 characters of base64 without padding.
     assert_eq!(bundle["keys"][0]["x"].as_str().unwrap().len(), 43);
+}
+
+/// Whether OpenSSL accepts the leaf at [`FIXED_NOW`] in the light of a revocation list, which it also reads.
+fn openssl_checks_revocation(root: &Authority, identity: &Identity, crl: &[u8]) -> (bool, String) {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("root.pem"), root.pem()).unwrap();
+    fs::write(home.path().join("leaf.pem"), identity.leaf_pem()).unwrap();
+    fs::write(home.path().join("crl.pem"), pem("X509 CRL", crl)).unwrap();
+    let now = FIXED_NOW.as_second().to_string();
+    let verify = [
+        "verify",
+        "-x509_strict",
+        "-attime",
+        &now,
+        "-crl_check",
+        "-CRLfile",
+        "crl.pem",
+    ];
+    let (good, said) = openssl(
+        home.path(),
+        &[&verify[..], &["-CAfile", "root.pem", "leaf.pem"]].concat(),
+    );
+    let read = openssl(home.path(), &["crl", "-in", "crl.pem", "-noout", "-text"]).1;
+    (good, said + &read)
+}
+
+#[test]
+fn revocation_list_revokes_what_it_lists() {
+    for kind in [KeyKind::P256, KeyKind::Rsa2048, KeyKind::Ed25519] {
+        let (root, intermediate) = root_and_intermediate(kind, None);
+        let (bad, good) = (
+            root.issue(Leaf::svid(ID, FIXED_NOW)),
+            root.issue(Leaf::svid(ID, FIXED_NOW)),
+        );
+        let crl = root.crl(&[&[0x12, 0x34], &bad.serial()], FIXED_NOW);
+        let (accepted, said) = openssl_checks_revocation(&root, &bad, &crl);
+        assert!(!accepted && said.contains("certificate revoked"), "{kind:?}: {said}");
+        for words in [
+            "Version 2",
+            "Serial Number: 1234",
+            "Last Update: Jun 15 11:59:00 2026 GMT",
+            "Next Update: Jun 15 13:00:00 2026 GMT",
+            "X509v3 CRL Number",
+        ] {
+            assert!(said.contains(words), "`{words}` is not in\n{said}");
+        }
+        for crl in [&crl, &root.crl(&[], FIXED_NOW)] {
+            let (accepted, said) = openssl_checks_revocation(&root, &good, crl);
+            assert!(accepted, "{kind:?}: {said}");
+        }
+        assert!(!openssl_checks_revocation(&root, &good, &intermediate.crl(&[], FIXED_NOW)).0);
+    }
+}
+
+#[test]
+fn serial_and_issuer_are_those_of_the_leaf() {
+    let root = Authority::root(Profile {
+        common_name: Some("a, \"b\" + c".to_owned()),
+        ..Profile::authority("prod.example", FIXED_NOW)
+    });
+    for serial in [vec![0x12, 0x34], vec![0, 0x80], vec![0, 0, 1], vec![7; 200]] {
+        let identity = root.issue(Leaf {
+            serial: Some(serial.clone()),
+            ..Leaf::svid(ID, FIXED_NOW)
+        });
+        assert_eq!(identity.serial(), serial);
+    }
+    let identity = root.issue(Leaf::svid(ID, FIXED_NOW));
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("leaf.pem"), identity.leaf_pem()).unwrap();
+    let asked = [
+        "x509", "-in", "leaf.pem", "-noout", "-issuer", "-nameopt", "RFC2253", "-serial",
+    ];
+    let read = openssl(home.path(), &asked).1;
+    let serial: String = identity.serial().iter().map(|byte| format!("{byte:02X}")).collect();
+    assert_eq!(read, format!("issuer={}\nserial={serial}\n", identity.issuer()));
 }

@@ -1,138 +1,246 @@
-//! The entry points: which plugin for which `root_id`, and the SDK's callbacks handed on to it.
+//! The entry points of the module: what the proxy calls, and which plugin, connection or stream it is for.
+//!
+//! They are ours and not the SDK's, which exports every callback that there is: the proxy calls each one that a module
+//! has, for every request, whether anything is done in it or not. One that is not here costs nothing.
 
-use std::rc::Rc;
+#![expect(
+    unsafe_code,
+    reason = "the proxy finds exports by their names; where more is asked for, it says why it is sound"
+)]
 
-use proxy_wasm::{
-    traits::{Context, HttpContext, RootContext, StreamContext},
-    types,
+use std::{
+    alloc::{Layout, alloc},
+    cell::RefCell,
+    collections::HashMap,
+    hash::BuildHasherDefault,
+    panic,
+    ptr::null_mut,
+    rc::Rc,
 };
+
+use fnv::FnvHasher;
 
 use crate::{
     abi::{self, Envoy},
     connection::{Action, ConnectionFilter},
+    hold::HoldFilter,
     host::{Host as _, Level},
     record::Stage,
     request::RequestFilter,
-    root::{Root, Worker},
+    root::Root,
+    worker::Worker,
 };
+
+/// What the proxy knows by a number.
+#[derive(Clone)]
+enum Context {
+    Plugin(Rc<Root<Envoy>>, Part),
+    Held(HoldFilter<Envoy>),
+    Connection(Rc<ConnectionFilter<Envoy>>),
+    Stream(Rc<RequestFilter<Envoy>>),
+}
+
+/// What a plugin is.
+#[derive(Clone, Copy)]
+enum Part {
+    Hold,
+    Connection,
+    Request,
+}
 
 thread_local! {
     static WORKER: Rc<Worker> = Rc::default();
+    /// The proxy counts the numbers up, so nobody else chooses them.
+    static CONTEXTS: RefCell<HashMap<u32, Context, BuildHasherDefault<FnvHasher>>> = RefCell::default();
 }
 
-proxy_wasm::main! {{
-    proxy_wasm::set_log_level(types::LogLevel::Info);
-    proxy_wasm::set_root_context(plugin);
-}}
+/// Nothing stays borrowed while a context is at work: it may call the proxy, and the proxy may call back.
+fn context(number: u32) -> Option<Context> {
+    CONTEXTS.with_borrow(|contexts| contexts.get(&number).cloned())
+}
 
-fn plugin(context: u32) -> Box<dyn RootContext> {
-    let root_id = Envoy.property(&["plugin_root_id"]).unwrap_or_default();
-    let stage = match root_id.as_slice() {
-        b"svidgate.connection" => Some(Stage::Connection),
-        b"svidgate.request" => Some(Stage::Request),
-        _ => None,
+fn plugin(number: u32) -> Option<Rc<Root<Envoy>>> {
+    match context(number)? {
+        Context::Plugin(root, _) => Some(root),
+        Context::Held(_) | Context::Connection(_) | Context::Stream(_) => None,
+    }
+}
+
+unsafe extern "C" {
+    /// Made by the linker: what has to run before anything else of the module.
+    fn __wasm_call_ctors();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    // SAFETY: the proxy calls this once, before all else.
+    unsafe { __wasm_call_ctors() };
+    // A panic ends the VM. The proxy's log is the only place to say where.
+    panic::set_hook(Box::new(|panic| {
+        Envoy.log(Level::Error, &format!("svidgate: {panic}"));
+    }));
+}
+
+/// Which ABI this is, by name.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+/// Memory for what the proxy is about to hand over; [`abi`] takes it back as a `Vec` of that many bytes.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    match Layout::array::<u8>(size) {
+        // SAFETY: the size is not zero.
+        Ok(layout) if size > 0 => unsafe { alloc(layout) },
+        Ok(_) | Err(_) => null_mut(),
+    }
+}
+
+/// A plugin where `parent` is 0, else a connection or stream of the plugin `parent`.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(number: u32, parent: u32) {
+    let created = if parent == 0 {
+        let root_id = Envoy.property(&["plugin_root_id"]).unwrap_or_default();
+        create_plugin(number, &root_id)
+    } else {
+        create_below(number, parent)
+    };
+    if let Some(created) = created {
+        CONTEXTS.with_borrow_mut(|contexts| contexts.insert(number, created));
+    }
+}
+
+fn create_plugin(number: u32, root_id: &[u8]) -> Option<Context> {
+    let part = match root_id {
+        b"svidgate.hold" => Part::Hold,
+        b"svidgate.connection" => Part::Connection,
+        b"svidgate.request" => Part::Request,
+        _ => return None,
     };
     let call = |arguments: &[u8]| abi::call_foreign_function("verify_signature", arguments);
-    let root = |stage| Rc::new(Root::new(Envoy, stage, context, Some(call), WORKER.with(Rc::clone)));
-    Box::new(Plugin {
-        root: stage.map(root),
-        stage,
+    let root = |stage| Root::new(Envoy, stage, number, Some(call), WORKER.with(Rc::clone));
+    let root = match part {
+        Part::Hold => root(Stage::Connection).holding(),
+        Part::Connection => root(Stage::Connection),
+        Part::Request => root(Stage::Request),
+    };
+    Some(Context::Plugin(Rc::new(root), part))
+}
+
+fn create_below(number: u32, parent: u32) -> Option<Context> {
+    let Some(Context::Plugin(root, part)) = context(parent) else {
+        return None;
+    };
+    Some(match part {
+        Part::Hold => Context::Held(HoldFilter::new(root, number)),
+        Part::Connection => Context::Connection(ConnectionFilter::new(root, number)),
+        Part::Request => Context::Stream(RequestFilter::new(root, number)),
     })
 }
 
-/// The SDK's side of a [`Root`]; without one where the `root_id` is not ours.
-struct Plugin {
-    root: Option<Rc<Root<Envoy>>>,
-    stage: Option<Stage>,
-}
-
-impl Context for Plugin {
-    fn on_done(&mut self) -> bool {
-        if let Some(root) = &self.root {
-            root.flush();
-        }
-        true
+/// The last that is heard of a context.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(number: u32) {
+    match CONTEXTS.with_borrow_mut(|contexts| contexts.remove(&number)) {
+        Some(Context::Plugin(root, _)) => root.leave(),
+        Some(Context::Held(filter)) => filter.on_close(),
+        Some(Context::Connection(filter)) => filter.on_close(),
+        Some(Context::Stream(filter)) => filter.on_close(),
+        None => {}
     }
 }
 
-impl RootContext for Plugin {
-    fn on_configure(&mut self, _size: usize) -> bool {
-        match &self.root {
-            Some(root) => root.configure(),
-            None => {
-                let line = "svidgate: root_id is neither `svidgate.connection` (network filter) nor `svidgate.request` (HTTP filter)";
-                Envoy.log(Level::Error, line);
-                false
-            }
-        }
-    }
+/// Whether the plugin takes its document.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(number: u32, _size: usize) -> u32 {
+    let taken = plugin(number).map_or_else(
+        || {
+            let line = "svidgate: root_id is none of `svidgate.connection` (network filter), `svidgate.request` (HTTP filter) and \
+                        `svidgate.hold` (network filter, for Envoy 1.36)";
+            Envoy.log(Level::Error, line);
+            false
+        },
+        |root| root.configure(),
+    );
+    u32::from(taken)
+}
 
-    fn on_tick(&mut self) {
-        if let Some(root) = &self.root {
-            root.tick();
-        }
-    }
-
-    fn get_type(&self) -> Option<types::ContextType> {
-        Some(match self.stage {
-            Some(Stage::Connection) => types::ContextType::StreamContext,
-            Some(Stage::Request) | None => types::ContextType::HttpContext,
-        })
-    }
-
-    fn create_stream_context(&self, context: u32) -> Option<Box<dyn StreamContext>> {
-        let root = Rc::clone(self.root.as_ref()?);
-        Some(Box::new(Connection(ConnectionFilter::new(root, context))))
-    }
-
-    fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
-        let root = Rc::clone(self.root.as_ref()?);
-        Some(Box::new(Stream(RequestFilter::new(root))))
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(number: u32) {
+    if let Some(root) = plugin(number) {
+        root.tick();
     }
 }
 
-impl From<Action> for types::Action {
-    fn from(action: Action) -> Self {
-        match action {
-            Action::Continue => Self::Continue,
-            Action::Pause => Self::Pause,
-        }
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_http_call_response(number: u32, token: u32, headers: usize, bytes: usize, _trailers: usize) {
+    if let Some(root) = plugin(number) {
+        root.on_answer(token, headers, bytes);
     }
 }
 
-struct Connection(ConnectionFilter<Envoy>);
-
-impl Context for Connection {
-    fn on_done(&mut self) -> bool {
-        self.0.on_close();
-        true
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive(number: u32, token: u32, bytes: usize) {
+    if let Some(root) = plugin(number) {
+        root.on_message(token, bytes);
     }
 }
 
-impl StreamContext for Connection {
-    fn on_new_connection(&mut self) -> types::Action {
-        self.0.on_new_connection().into()
-    }
-
-    fn on_downstream_data(&mut self, bytes: usize, _end_of_stream: bool) -> types::Action {
-        self.0.on_downstream_data(bytes).into()
-    }
-
-    fn on_upstream_data(&mut self, _bytes: usize, _end_of_stream: bool) -> types::Action {
-        self.0.on_upstream_data().into()
-    }
-
-    fn on_downstream_close(&mut self, _by: types::PeerType) {
-        self.0.on_close();
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_close(number: u32, token: u32, status: u32) {
+    if let Some(root) = plugin(number) {
+        root.on_stream_close(token, status);
     }
 }
 
-struct Stream(RequestFilter<Envoy>);
-
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> types::Action {
-        self.0.on_request_headers().into()
+/// What the ABI calls an action. What is for nobody that we know of goes no further.
+fn number_of(action: Option<Action>) -> u32 {
+    match action {
+        Some(Action::Continue) => 0,
+        Some(Action::Pause) | None => 1,
     }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_new_connection(number: u32) -> u32 {
+    number_of(match context(number) {
+        Some(Context::Held(filter)) => Some(filter.on_new_connection()),
+        Some(Context::Connection(filter)) => Some(filter.on_new_connection()),
+        Some(Context::Plugin(..) | Context::Stream(_)) | None => None,
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_downstream_data(number: u32, bytes: usize, _is_end: u32) -> u32 {
+    number_of(match context(number) {
+        Some(Context::Held(filter)) => Some(filter.on_downstream_data(bytes)),
+        Some(Context::Connection(filter)) => Some(filter.on_downstream_data(bytes)),
+        Some(Context::Plugin(..) | Context::Stream(_)) | None => None,
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_upstream_data(number: u32, _bytes: usize, _is_end: u32) -> u32 {
+    number_of(match context(number) {
+        // It decides nothing, and nothing comes back before its connection has been let through.
+        Some(Context::Held(_)) => Some(Action::Continue),
+        Some(Context::Connection(filter)) => Some(filter.on_upstream_data()),
+        Some(Context::Plugin(..) | Context::Stream(_)) | None => None,
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_downstream_connection_close(number: u32, _by: u32) {
+    match context(number) {
+        Some(Context::Held(filter)) => filter.on_close(),
+        Some(Context::Connection(filter)) => filter.on_close(),
+        Some(Context::Plugin(..) | Context::Stream(_)) | None => {}
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(number: u32, _headers: usize, _is_end: u32) -> u32 {
+    number_of(match context(number) {
+        Some(Context::Stream(filter)) => Some(filter.on_request_headers()),
+        Some(Context::Plugin(..) | Context::Held(_) | Context::Connection(_)) | None => None,
+    })
 }

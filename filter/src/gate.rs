@@ -1,19 +1,33 @@
-//! One document at work: who a peer is, verified once and then remembered.
+//! One document at work: who a peer is, verified once, remembered, and looked at again when anything has changed.
+//!
+//! *One moment, one truth*: whatever can end an identity is folded into two numbers that stand with it, the generation of
+//! what it was held against (bundles, revocations) and the last second that it is good for. Whoever meets it compares
+//! these two; only where one of them has moved is it held against everything again, and only where its authority is gone
+//! are signatures checked again.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::{Cell, Ref, RefCell},
+    rc::Rc,
+};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    Chain, ChainCheck, Configuration, Mode, SvidError,
+    AccessLog, Chain, ChainCheck, Configuration, Decision, Mode, SvidError, Trust,
     certificate::{Leaf, sha256},
     svid,
 };
 
 use crate::{
+    authorities::Authorities,
     host::Host,
     identities::{Identities, Identity, Refusal},
-    peer::{self, Presented, Unreadable},
+    peer::{self, Digest, Presented, Unreadable},
     proxy_signature::{Call, ProxyAlgorithms},
+    trusted::{Change, Trusted},
+    verification::Verifications,
+    version,
+    watch::MOST_NAMES,
+    worker::whole_seconds,
 };
 
 /// A compiled document with the identities it has met.
@@ -23,16 +37,39 @@ pub struct Gate {
     pub configuration: Configuration,
     algorithms: ProxyAlgorithms,
     identities: RefCell<Identities>,
+    trusted: RefCell<Trusted>,
+    generation: Cell<u64>,
+    ending_rules: Vec<(Timestamp, Box<str>)>,
+    version: Box<str>,
+    verifications: Verifications,
 }
 
 impl Gate {
     /// Puts a document to work, verifying signatures by `proxy` where it can.
     pub fn new(configuration: Configuration, proxy: Option<Call>) -> Self {
+        let mut ending_rules: Vec<(Timestamp, Box<str>)> = configuration
+            .rules
+            .expiries()
+            .map(|(name, at)| (at, name.into()))
+            .collect();
+        ending_rules.sort_unstable();
+        ending_rules.truncate(MOST_NAMES);
+        ending_rules.shrink_to_fit();
         Self {
+            ending_rules,
+            version: version::shown(&configuration.version),
+            verifications: Verifications::default(),
+            trusted: RefCell::new(Trusted::of(&configuration)),
             configuration,
             algorithms: ProxyAlgorithms::new(proxy),
             identities: RefCell::default(),
+            generation: Cell::default(),
         }
+    }
+
+    /// The version of the document, as records show it; empty where it has none.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Whether refusals are carried out.
@@ -41,6 +78,43 @@ impl Gate {
             Mode::Enforce => true,
             Mode::DryRun => false,
         }
+    }
+
+    /// Whether a decision gets an access-log field.
+    pub fn shows(&self, decision: &Decision<'_>) -> bool {
+        match self.configuration.access_log {
+            AccessLog::All => true,
+            AccessLog::Refusals => !decision.is_allowed() || decision.dry_run.is_some(),
+        }
+    }
+
+    /// Takes in what the sources have brought since the last look.
+    pub fn update(&self, authorities: &Authorities) {
+        let change = self.trusted.borrow_mut().update(&self.configuration, authorities);
+        let mut identities = self.identities.borrow_mut();
+        match change {
+            Change::None => {}
+            Change::Age => identities.forget_stale_refusals(),
+            Change::Content => {
+                self.generation.set(self.generation.get().saturating_add(1));
+                identities.forget_refusals();
+            }
+        }
+    }
+
+    /// The rules that end, soonest first, as many as are watched.
+    pub fn ending_rules(&self) -> &[(Timestamp, Box<str>)] {
+        &self.ending_rules
+    }
+
+    /// Counts the changes of what identities are held against.
+    pub fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+
+    /// What identities are held against now.
+    pub fn trusted(&self) -> Ref<'_, Trusted> {
+        self.trusted.borrow()
     }
 
     /// Who the peer of the connection being served is. `now` is the time of the last tick; where a certificate is
@@ -56,13 +130,95 @@ impl Gate {
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         let leaf = peer::digest(host).map_err(|unreadable| Rc::new(unreadable.into()))?;
         let chain = xfcc.map(sha256);
-        if let Some(known) = self.identities.borrow_mut().find(&leaf, chain, now) {
+        if let Some(known) = self.find(&leaf, chain, now) {
             return known;
         }
-        let now = host.now().unwrap_or(now);
+        let exact = host.now();
+        let now = exact.map_or(now, whole_seconds);
         // Not remembered where it fails: the next listener with this document may show what this one does not.
         let presented = peer::presented(host, &leaf, xfcc).map_err(|unreadable| Rc::new(unreadable.into()))?;
-        let verified = self.verify(&presented, now);
+        let met = self.meet(leaf, chain, presented, now);
+        self.verifications.measure(host, exact);
+        met
+    }
+
+    /// Whether someone who was let in, perhaps under another document, still is who it was. `expiry_grace` keeps it after
+    /// the end of its certificates.
+    ///
+    /// # Errors
+    /// Why it is nobody any more.
+    pub fn identify_again(&self, identity: &Rc<Identity>, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
+        let leaf = *identity.svid.sha256();
+        if let Some(Ok(known)) = self.find(&leaf, None, now) {
+            return Ok(known);
+        }
+        let grace = self.configuration.expiry_grace;
+        if let Ok(until) = self.stands(identity, grace, now) {
+            let identity = Rc::new(self.specialised(identity.svid.clone(), identity.presented.clone()));
+            identity.good.set((self.generation(), until));
+            return Ok(identity);
+        }
+        self.meet(leaf, None, identity.presented.clone(), now)
+    }
+
+    /// What is remembered of a leaf, held against everything again where something has changed.
+    fn find(&self, leaf: &Digest, chain: Option<Digest>, now: Timestamp) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
+        let known = self.identities.borrow_mut().find(leaf, chain, now)?;
+        let identity = match known {
+            Err(refusal) => return Some(Err(refusal)),
+            Ok(identity) => identity,
+        };
+        let (generation, until) = identity.good.get();
+        if generation == self.generation() && now <= until {
+            return Some(Ok(identity));
+        }
+        if let Ok(until) = self.stands(&identity, SignedDuration::ZERO, now) {
+            identity.good.set((self.generation(), until));
+            return Some(Ok(identity));
+        }
+        // Its authority may have been replaced by another that vouches for it, too. Where none does, what the peer shows
+        // now may have another path.
+        let renewed = self.verify(identity.presented.clone(), now).ok().map(Rc::new);
+        let mut identities = self.identities.borrow_mut();
+        match renewed {
+            Some(renewed) => {
+                identities.keep(*leaf, Rc::clone(&renewed));
+                Some(Ok(renewed))
+            }
+            None => {
+                identities.forget(leaf);
+                None
+            }
+        }
+    }
+
+    fn stands(&self, identity: &Identity, expiry_grace: SignedDuration, now: Timestamp) -> Result<Timestamp, Refusal> {
+        let trusted = self.trusted.borrow();
+        let until = trusted.check_revocations_are_known(now)?;
+        let revocations = trusted.revocations();
+        let trust = Trust {
+            relationships: &self.configuration.relationships,
+            bundles: match self.configuration.chain {
+                Chain::Verify => Some(trusted.bundles()),
+                Chain::Proxy => None,
+            },
+            revocations: &revocations,
+            expiry_grace,
+        };
+        let stands = identity.svid.stands(&trust, now);
+        let stands = stands.map_err(|error| refusal(&identity.presented.leaf, &error))?;
+        Ok(stands.min(until))
+    }
+
+    /// Verifies whoever shows these certificates, and remembers what came of it.
+    fn meet(
+        &self,
+        leaf: Digest,
+        chain: Option<Digest>,
+        presented: Presented,
+        now: Timestamp,
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+        let verified = self.verify(presented, now);
         let mut identities = self.identities.borrow_mut();
         match verified {
             Ok(identity) => {
@@ -78,20 +234,36 @@ impl Gate {
         }
     }
 
-    fn verify(&self, Presented { leaf, intermediates }: &Presented, now: Timestamp) -> Result<Identity, Refusal> {
-        let algorithms = self.algorithms.as_list();
-        let check = match self.configuration.chain {
-            Chain::Verify => ChainCheck::Verify {
-                bundles: &self.configuration.bundles,
-                intermediates,
-                algorithms: &algorithms,
-            },
-            Chain::Proxy => ChainCheck::Proxy,
+    fn verify(&self, mut presented: Presented, now: Timestamp) -> Result<Identity, Refusal> {
+        let svid = {
+            let trusted = self.trusted.borrow();
+            // First: without the list nobody can be accepted, and a signature need not be looked at to say so.
+            trusted.check_revocations_are_known(now)?;
+            let algorithms = self.algorithms.as_list();
+            let check = match self.configuration.chain {
+                Chain::Verify => ChainCheck::Verify {
+                    bundles: trusted.bundles(),
+                    intermediates: &presented.intermediates,
+                    algorithms: &algorithms,
+                },
+                Chain::Proxy => ChainCheck::Proxy,
+            };
+            let verified = svid::verify(&presented.leaf, check, &self.configuration.relationships, now);
+            verified.map_err(|error| refusal(&presented.leaf, &error))?
         };
-        let verified = svid::verify(leaf, check, &self.configuration.relationships, now);
-        let svid = verified.map_err(|error| refusal(leaf, &error))?;
+        // What a peer sends beside its path is its own affair; it is not remembered.
+        presented
+            .intermediates
+            .retain(|certificate| svid.has_in_path(&sha256(certificate)));
+        let identity = self.specialised(svid, presented);
+        let until = self.stands(&identity, SignedDuration::ZERO, now)?;
+        identity.good.set((self.generation(), until));
+        Ok(identity)
+    }
+
+    fn specialised(&self, svid: svidgate_policy::Svid, presented: Presented) -> Identity {
         let grants = self.configuration.rules.specialise(&svid);
-        Ok(Identity { svid, grants })
+        Identity::new(svid, grants, presented)
     }
 }
 

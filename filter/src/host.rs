@@ -1,11 +1,11 @@
 //! What we ask of the proxy, as a small trait: bytes in, a result out, never a panic.
 //!
 //! Everything that a peer or a client can put into a header, a certificate or a name comes through here as bytes. The
-//! SDK's own calls turn header names into strings and end the VM, with every stream of the worker, on a byte that is
-//! not UTF-8 or a status that they do not list; so the calls are made in `filter/src/abi.rs`, and behind this trait a
-//! double can stand in tests and count them.
+//! SDK for Rust turns header names into strings and ends the VM, with every stream of the worker, on a byte that is not
+//! UTF-8 or a status that it does not list; so the calls are made in `filter/src/abi.rs`, and behind this trait a double
+//! can stand in tests and count them.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use jiff::Timestamp;
 use svidgate_policy::Headers;
@@ -31,7 +31,18 @@ impl fmt::Display for HostError {
     }
 }
 
-/// The calls we make. All but the last group act on the connection or stream that is being served.
+/// A gRPC method that streams answers to one message.
+#[derive(Clone, Copy, Debug)]
+pub struct Method<'a> {
+    /// Such as `grpc.health.v1.Health`.
+    pub service: &'a str,
+    /// Such as `Watch`.
+    pub name: &'a str,
+    /// Metadata of the call.
+    pub metadata: (&'a str, &'a str),
+}
+
+/// The calls we make. The first group acts on the connection or stream that is being served.
 pub trait Host: Clone + 'static {
     /// Reads a property; `None` where the proxy has no such thing here.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
@@ -50,16 +61,44 @@ pub trait Host: Clone + 'static {
 
     /// The document that this plugin was configured with.
     fn configuration(&self) -> Result<Vec<u8>, HostError>;
-    /// The wall clock, in whole seconds as certificates have them.
+    /// The wall clock.
     fn now(&self) -> Result<Timestamp, HostError>;
     /// Has the root called at this period.
     fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError>;
     /// Makes later calls act on another connection or stream.
     fn set_effective_context(&self, context: u32) -> Result<(), HostError>;
+    /// A number that nobody can foretell.
+    fn random(&self) -> u64;
+
+    /// What all workers share under a key, and the number of its version.
+    fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)>;
+    /// Shares a value with all workers; with a version, only if nobody has written since.
+    fn set_shared_data(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), HostError>;
+    /// Sends a GET through a cluster. The answer comes to the root context that asked, with this token.
+    fn http_get(&self, cluster: &str, authority: &str, path: &str, milliseconds: u32) -> Result<u32, HostError>;
+    /// The headers of the answer at hand.
+    fn http_answer_headers(&self) -> Result<HeaderMap, HostError>;
+    /// The body of the answer at hand.
+    fn http_answer_body(&self, bytes: usize) -> Result<Vec<u8>, HostError>;
+    /// Opens a stream with one message through a cluster. Messages come to the root context that asked, with this token.
+    fn open_stream(&self, cluster: &str, method: Method<'_>, message: &[u8]) -> Result<u32, HostError>;
+    /// The message at hand.
+    fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, HostError>;
+    /// Ends a stream from our side.
+    fn cancel_stream(&self, token: u32);
+
+    /// Defines a gauge, or finds it where it is defined.
+    fn define_gauge(&self, name: &str) -> Result<u32, HostError>;
+    /// Sets a gauge.
+    fn set_gauge(&self, gauge: u32, value: u64) -> Result<(), HostError>;
     /// Defines a counter, or finds it where it is defined.
     fn define_counter(&self, name: &str) -> Result<u32, HostError>;
     /// Adds to a counter.
     fn add_to_counter(&self, counter: u32, amount: u64) -> Result<(), HostError>;
+    /// Defines a histogram, or finds it where it is defined.
+    fn define_histogram(&self, name: &str) -> Result<u32, HostError>;
+    /// Adds a value to a histogram.
+    fn add_to_histogram(&self, histogram: u32, value: u64) -> Result<(), HostError>;
     /// Writes a line to the proxy's log.
     fn log(&self, level: Level, line: &str);
 }
@@ -92,26 +131,41 @@ impl HeaderMap {
         Self(bytes)
     }
 
+    /// The map as the proxy reads it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Every name and value, in order. A map that is cut short ends early.
     pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let number = |at: usize| -> Option<usize> {
-            let bytes = self.0.get(at..at.checked_add(NUMBER)?)?;
-            usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
-        };
-        let count = number(0).unwrap_or_default();
+        self.places().map(|(name, value)| (self.at(name), self.at(value)))
+    }
+
+    /// Where each name and value stands, in order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let count = self.count();
         let mut lengths = NUMBER;
         let mut texts = count.saturating_mul(NUMBER).saturating_mul(2).saturating_add(NUMBER);
         std::iter::from_fn(move || {
             let mut text = || {
-                let end = texts.checked_add(number(lengths)?)?;
-                let text = self.0.get(texts..end)?;
+                let place = texts..texts.checked_add(self.number(lengths)?)?;
                 lengths = lengths.checked_add(NUMBER)?;
-                texts = end.checked_add(1)?;
-                Some(text)
+                texts = place.end.checked_add(1)?;
+                (place.end <= self.0.len()).then_some(place)
             };
             Some((text()?, text()?))
         })
         .take(count)
+    }
+
+    fn number(&self, at: usize) -> Option<usize> {
+        let bytes = self.0.get(at..at.checked_add(NUMBER)?)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    }
+
+    /// What stands at a place that [`HeaderMap::places`] gave.
+    pub(crate) fn at(&self, place: Range<usize>) -> &[u8] {
+        self.0.get(place).unwrap_or_default()
     }
 
     /// The first value of a header.
@@ -121,6 +175,10 @@ impl HeaderMap {
 }
 
 impl Headers for HeaderMap {
+    fn count(&self) -> usize {
+        self.number(0).unwrap_or_default()
+    }
+
     fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
         self.pairs()
             .filter(|(known, _)| *known == name.as_bytes())

@@ -2,15 +2,15 @@
 //!
 //! Good and refused identities are kept apart, so that a flood of bad certificates pushes out no good one.
 
-use std::{num::NonZeroUsize, rc::Rc};
+use std::{cell::Cell, num::NonZeroUsize, rc::Rc};
 
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 use svidgate_policy::{Grants, Reason, SpiffeId, Svid};
 
-use crate::peer::Digest;
+use crate::peer::{Digest, Presented};
 
-/// Most identities kept for one document on one worker. Our decision: about 1 KiB each.
+/// Most identities kept for one document on one worker. Our decision: about 2 KiB each.
 pub const MAX_IDENTITIES: usize = 4096;
 /// Most refusals kept.
 pub const MAX_REFUSALS: usize = 1024;
@@ -25,6 +25,38 @@ pub struct Identity {
     pub svid: Svid,
     /// What.
     pub grants: Grants,
+    /// What it showed: should its authority go, another may stand behind it.
+    pub presented: Presented,
+    /// The generation that it was last held against, and the last second that it is good for under that.
+    pub good: Cell<(u64, Timestamp)>,
+    /// Between which two moments time changes nothing about the grants. There may be thousands of rules with times.
+    steady: Cell<Option<(Timestamp, Timestamp)>>,
+}
+
+impl Identity {
+    /// An identity that was not yet held against anything.
+    pub fn new(svid: Svid, grants: Grants, presented: Presented) -> Self {
+        Self {
+            svid,
+            grants,
+            presented,
+            good: Cell::default(),
+            steady: Cell::default(),
+        }
+    }
+
+    /// The first moment after `now` at which time alone may change what it may do.
+    pub fn next_change(&self, now: Timestamp) -> Timestamp {
+        if let Some((since, until)) = self.steady.get()
+            && since <= now
+            && now < until
+        {
+            return until;
+        }
+        let until = self.grants.next_change(now).unwrap_or(Timestamp::MAX);
+        self.steady.set(Some((now, until)));
+        until
+    }
 }
 
 /// A certificate that is no identity here.
@@ -64,7 +96,8 @@ impl Default for Identities {
 }
 
 impl Identities {
-    /// What is known about a leaf that came with these certificates, now.
+    /// What is known about a leaf that came with these certificates. An identity may have come to its end; whoever asks
+    /// looks at what it was held against.
     pub fn find(
         &mut self,
         leaf: &Digest,
@@ -72,13 +105,15 @@ impl Identities {
         now: Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
         if let Some(identity) = self.known.get(leaf) {
-            if now <= identity.svid.valid_until() {
-                return Some(Ok(Rc::clone(identity)));
-            }
-            self.known.pop(leaf);
+            return Some(Ok(Rc::clone(identity)));
         }
         let refused = self.refused.get(leaf)?;
         (refused.chain == chain && now < refused.until).then(|| Err(Rc::clone(&refused.refusal)))
+    }
+
+    /// Forgets an identity.
+    pub fn forget(&mut self, leaf: &Digest) {
+        self.known.pop(leaf);
     }
 
     /// Keeps an identity.
@@ -87,9 +122,34 @@ impl Identities {
         self.known.put(leaf, identity);
     }
 
+    /// Forgets all refusals: what they were refused for may have changed.
+    pub fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
+    /// Forgets what was refused because a source had been silent.
+    pub fn forget_stale_refusals(&mut self) {
+        let is_stale = |refused: &Refused| {
+            matches!(
+                refused.refusal.reason,
+                Reason::FederationBundleStale | Reason::RevocationsStale
+            )
+        };
+        let stale: Vec<Digest> = self
+            .refused
+            .iter()
+            .filter(|(_, refused)| is_stale(refused))
+            .map(|(leaf, _)| *leaf)
+            .collect();
+        for leaf in stale {
+            self.refused.pop(&leaf);
+        }
+    }
+
     /// Keeps a refusal for a while.
     pub fn keep_refusal(&mut self, leaf: Digest, chain: Option<Digest>, refusal: Rc<Refusal>, now: Timestamp) {
         let until = now.checked_add(REFUSAL_LIFETIME).unwrap_or(now);
+        self.known.pop(&leaf);
         self.refused.put(leaf, Refused { refusal, chain, until });
     }
 }

@@ -1,20 +1,35 @@
-//! svidgate as a proxy-wasm module: a network filter and an HTTP filter that enforce what `svidgate-policy` decides.
+//! svidgate as a proxy-wasm module: a network filter and an HTTP filter that enforce what `svidgate-policy` decides,
+//! and a hold for proxies that show a network filter no certificate otherwise.
 //!
-//! `root_id` says which of the two a plugin is; both take the same document.
+//! `root_id` says which of them a plugin is; all take the same document.
 
 #[cfg(target_arch = "wasm32")]
 mod abi;
+pub mod authorities;
 pub mod configuration;
 pub mod connection;
+mod decision_line;
 #[cfg(target_arch = "wasm32")]
 mod entry;
+pub mod fetch;
 pub mod gate;
+pub mod head;
+pub mod hold;
 pub mod host;
 pub mod identities;
+pub mod lineage;
 pub mod live;
 pub mod peer;
 pub mod proxy_signature;
+pub mod proxy_version;
 pub mod record;
 pub mod request;
 pub mod root;
+pub mod shared;
+pub mod trusted;
+pub mod verification;
+pub mod version;
+pub mod watch;
+pub mod worker;
+pub mod workload_api;
 pub mod xfcc;

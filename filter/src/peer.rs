@@ -119,7 +119,7 @@ pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Res
 }
 
 const NOWHERE: &str = "the proxy shows no certificate (Envoy 1.38 and later do; before, `set_filter_state` with \
-                       `svidgate.peer_certificate`, or `xfcc: own`)";
+                       `svidgate.peer_certificate`, in 1.36 behind `svidgate.hold`; or `xfcc: own`)";
 
 fn leaf_from_proxy<H: Host>(host: &H) -> Option<Vec<u8>> {
     let found = |path: &[&str]| host.property(path).filter(|pem| !pem.is_empty());
@@ -175,6 +175,12 @@ pub fn ip(address: &str) -> Option<IpAddr> {
         .map(|address| address.ip())
         .or_else(|_| address.parse())
         .ok()
+}
+
+/// The proxy's number of the connection, `%CONNECTION_ID%` in its access logs.
+pub fn connection_id<H: Host>(host: &H) -> Option<u64> {
+    let id = host.property(&["connection", "id"])?;
+    id.try_into().map(u64::from_le_bytes).ok()
 }
 
 /// The port that the connection came in on.

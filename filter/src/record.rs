@@ -3,12 +3,15 @@
 //! Counters are kept in the VM and handed over on the tick, because a call into the proxy costs as much as a decision.
 //! Nothing that a peer wrote is shown unless it was checked: an id is, a path or a header's value is not shown at all.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Decision, Effect, Reason, SpiffeId};
 
-use crate::host::{Host, Level};
+use crate::{
+    decision_line,
+    host::{Host, Level},
+};
 
 /// The name of the filter state; `%FILTER_STATE(wasm.svidgate:PLAIN)%` prints it.
 pub const FILTER_STATE: &str = "svidgate";
@@ -27,7 +30,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    const fn as_str(self) -> &'static str {
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Request => "request",
@@ -40,6 +44,8 @@ impl Stage {
 enum Outcome {
     Allow,
     Deny,
+    /// It had been let through, and was ended.
+    Cut,
     /// Denied by a document that is in a dry run: it passed.
     DryRun,
     /// A rule in a dry run would have allowed it.
@@ -53,6 +59,7 @@ impl Outcome {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Cut => "cut",
             Self::DryRun => "dry_run",
             Self::WouldAllow => "would_allow",
             Self::WouldDeny => "would_deny",
@@ -70,45 +77,53 @@ pub struct Entry<'a> {
     pub decision: Decision<'a>,
     /// Whether a refusal was carried out.
     pub enforced: bool,
+    /// Whether it is about something that had been let through before.
+    pub live: bool,
+    /// The version of the document that decided, as it is shown; empty where it has none.
+    pub version: &'a str,
 }
 
 impl Entry<'_> {
     fn outcome(&self) -> Outcome {
-        match (self.decision.effect, self.enforced) {
-            (Effect::Allow, _) => Outcome::Allow,
-            (Effect::Deny, true) => Outcome::Deny,
-            (Effect::Deny, false) => Outcome::DryRun,
+        match (self.decision.effect, self.enforced, self.live) {
+            (Effect::Allow, _, _) => Outcome::Allow,
+            (Effect::Deny, true, false) => Outcome::Deny,
+            (Effect::Deny, true, true) => Outcome::Cut,
+            (Effect::Deny, false, _) => Outcome::DryRun,
         }
     }
 
-    /// One short JSON object. No part of it needs escaping: ids and rule names have no such characters.
+    /// One short JSON object. No part of it needs escaping: ids, rule names and versions have no such characters. It is written for
+    /// each request, so without the detours of `fmt`.
     fn json(&self) -> String {
-        let mut json = String::with_capacity(160);
-        json.push('{');
+        let mut json = String::with_capacity(192);
+        let mut member = |name: &str, value: &str| {
+            json.push_str(if json.is_empty() { "{\"" } else { ",\"" });
+            json.push_str(name);
+            json.push_str("\":\"");
+            json.push_str(value);
+            json.push('"');
+        };
         if let Some(id) = self.id {
-            let _ = write!(json, r#""id":"{id}","#);
+            member("id", id.as_str());
         }
-        let _ = write!(
-            json,
-            r#""decision":"{}","reason":"{}""#,
-            self.decision.effect.as_str(),
-            self.decision.reason
-        );
+        member("decision", self.decision.effect.as_str());
+        member("reason", self.decision.reason.code());
         if let Some(rule) = self.decision.rule {
-            let _ = write!(json, r#","rule":"{rule}""#);
-        }
-        if self.outcome() == Outcome::DryRun {
-            json.push_str(r#","dry_run":true"#);
+            member("rule", rule);
         }
         if let Some(would) = self.decision.dry_run {
-            let _ = write!(
-                json,
-                r#","would_be":"{}","would_be_rule":"{}""#,
-                would.effect.as_str(),
-                would.rule
-            );
+            member("would_be", would.effect.as_str());
+            member("would_be_rule", would.rule);
         }
-        json.push('}');
+        if !self.version.is_empty() {
+            member("version", self.version);
+        }
+        json.push_str(match self.outcome() {
+            Outcome::Cut => r#","cut":true}"#,
+            Outcome::DryRun => r#","dry_run":true}"#,
+            Outcome::Allow | Outcome::Deny | Outcome::WouldAllow | Outcome::WouldDeny => "}",
+        });
         json
     }
 }
@@ -118,6 +133,8 @@ impl Entry<'_> {
 pub struct Circumstances {
     /// The peer's address.
     pub peer: Option<String>,
+    /// The proxy's number of the connection.
+    pub connection_id: Option<u64>,
     /// An id that nothing vouches for.
     pub claimed: Option<SpiffeId>,
     /// The route, or for a connection the server name.
@@ -173,33 +190,7 @@ impl Records {
 
     /// Writes the line of a refusal.
     pub fn log<H: Host>(host: &H, entry: &Entry<'_>, circumstances: &Circumstances) {
-        let mut line = format!(
-            "svidgate: {} {} reason={}",
-            if entry.enforced { "denied" } else { "would deny" },
-            entry.stage.as_str(),
-            entry.decision.reason
-        );
-        let mut field = |name: &str, value: &str| {
-            let _ = write!(line, " {name}={value}");
-        };
-        if let Some(peer) = &circumstances.peer {
-            field("peer", peer);
-        }
-        match (entry.id, &circumstances.claimed) {
-            (Some(id), _) => field("id", id.as_str()),
-            (None, Some(claimed)) => field("claimed", claimed.as_str()),
-            (None, None) => {}
-        }
-        if let Some(rule) = entry.decision.rule {
-            field("rule", rule);
-        }
-        if let Some((name, target)) = circumstances.target.as_ref().filter(|(_, target)| !target.is_empty()) {
-            field(name, &printable(target));
-        }
-        if let Some(detail) = &circumstances.detail {
-            field("detail", &format!("\"{}\"", printable(detail.as_bytes())));
-        }
-        host.log(Level::Warn, &line);
+        host.log(Level::Warn, &decision_line::of(entry, circumstances));
     }
 
     /// Hands counters over to the proxy and, where it is time, gives refusals new lines.
@@ -233,7 +224,11 @@ impl Records {
         let (stage, outcome, reason) = key;
         let known = self.counters.get(&key).copied();
         let defined = || {
-            let name = format!("svidgate.{}.{}.{reason}", stage.as_str(), outcome.as_str());
+            let name = format!(
+                "svidgate.decisions_total.{}.{}.{reason}",
+                stage.as_str(),
+                outcome.as_str()
+            );
             host.define_counter(&name).ok()
         };
         let Some(counter) = known.or_else(defined) else {
@@ -244,22 +239,9 @@ impl Records {
     }
 }
 
-/// At most this many bytes of a name that someone else chose.
-const MAX_SHOWN_BYTES: usize = 200;
-
-/// Text for a log line: printable ASCII without quotes, the rest as `?`.
-fn printable(text: &[u8]) -> String {
-    let shown = |byte: &u8| match byte {
-        b'"' => '\'',
-        b' '..=b'~' => char::from(*byte),
-        _ => '?',
-    };
-    text.iter().take(MAX_SHOWN_BYTES).map(shown).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Entry, LINES_PERIOD, MAX_LINES, Records, Stage, printable};
+    use super::{Entry, LINES_PERIOD, MAX_LINES, Records, Stage};
     use jiff::{SignedDuration, Timestamp};
     use svidgate_policy::{Decision, DryRun, Effect, Reason, SpiffeId};
 
@@ -280,20 +262,31 @@ mod tests {
             id: Some(&id),
             decision,
             enforced: true,
+            live: false,
+            version: "7 (b)",
         }
         .json();
-        let expected = r#"{"id":"spiffe://prod.example/api","decision":"allow","reason":"rule.allowed","rule":"read","would_be":"deny","would_be_rule":"new"}"#;
+        let expected = r#"{"id":"spiffe://prod.example/api","decision":"allow","reason":"rule.allowed","rule":"read","would_be":"deny","would_be_rule":"new","version":"7 (b)"}"#;
         assert_eq!(json, expected);
         let refused = Entry {
             stage: Stage::Connection,
             id: None,
             decision: Decision::refused(Reason::ConnectionPlaintext),
             enforced: false,
+            live: false,
+            version: "",
         };
         assert_eq!(
             refused.json(),
             r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#
         );
+        let cut = Entry {
+            decision: Decision::refused(Reason::SvidRevoked),
+            enforced: true,
+            live: true,
+            ..refused
+        };
+        assert_eq!(cut.json(), r#"{"decision":"deny","reason":"svid.revoked","cut":true}"#);
     }
 
     #[test]
@@ -310,11 +303,5 @@ mod tests {
         assert_eq!(records.renew(start + LINES_PERIOD), Some(1990));
         assert!(records.may_log());
         assert_eq!(records.renew(start - LINES_PERIOD), Some(0), "the clock was set back");
-    }
-
-    #[test]
-    fn log_lines_have_no_bytes_of_a_peer_that_could_forge_one() {
-        assert_eq!(printable(b"a\"b\nsvidgate: allowed\xff"), "a'b?svidgate: allowed?");
-        assert_eq!(printable(&[b'x'; 1000]).len(), 200);
     }
 }

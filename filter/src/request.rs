@@ -3,24 +3,22 @@
 //! On the warm path, where the peer is known and the request allowed, the proxy is called three times: for the digest
 //! of the peer's leaf, for the headers, and to write the access-log field.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
-use svidgate_policy::{Decision, HttpRequest, Needs, Reason, Request, Xfcc};
+use jiff::Timestamp;
+use svidgate_policy::{Decision, Needs, Reason, Request, Xfcc};
 
 use crate::{
     connection::Action,
     gate::Gate,
-    host::{HeaderMap, Host},
+    head::{Head, ID_HEADER, XFCC_HEADER},
+    host::Host,
     identities::{Identity, Refusal},
+    live::{Grounds, Thing},
     peer,
     record::{Circumstances, Entry, Stage},
     root::Root,
 };
-
-/// The header that tells the upstream who asks, where the document wants it; a client's own is always removed.
-pub const ID_HEADER: &str = "x-svidgate-id";
-/// The proxy's own header with the peer's certificates.
-pub const XFCC_HEADER: &str = "x-forwarded-client-cert";
 
 const FORBIDDEN: u32 = 403;
 const PERMISSION_DENIED: i32 = 7;
@@ -29,34 +27,66 @@ const PERMISSION_DENIED: i32 = 7;
 #[derive(Debug)]
 pub struct RequestFilter<H> {
     root: Rc<Root<H>>,
+    context: u32,
+    /// What was let through, and why. The headers as they came: what the proxy has of them later may have been rewritten
+    /// for the upstream.
+    passed: RefCell<Option<(Grounds, Rc<Head>)>>,
 }
 
 impl<H: Host> RequestFilter<H> {
     /// A stream of which nothing has been read.
-    pub fn new(root: Rc<Root<H>>) -> Self {
-        Self { root }
+    pub fn new(root: Rc<Root<H>>, context: u32) -> Rc<Self> {
+        Rc::new(Self {
+            root,
+            context,
+            passed: RefCell::default(),
+        })
+    }
+
+    /// The stream is gone.
+    pub fn on_close(&self) {
+        self.root.end(self.context);
     }
 
     /// The whole request head is there.
-    pub fn on_request_headers(&self) -> Action {
+    pub fn on_request_headers(self: &Rc<Self>) -> Action {
         let Some(gate) = self.root.gate() else {
             return self.refuse_unread(Reason::ConfigurationNone);
         };
         // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
-        let Ok(headers) = self.root.host().request_headers() else {
+        let Ok(head) = self.root.host().request_headers().map(Head::new) else {
             return self.refuse_unread(Reason::RequestMalformed);
         };
-        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, &headers));
-        match &identity {
-            Ok(identity) => {
-                let decision = self.decide(identity, &headers);
-                self.enforce(&gate, &headers, Some(identity), decision, None)
-            }
-            Err(refusal) => self.enforce(&gate, &headers, None, Decision::refused(refusal.reason), Some(refusal)),
+        #[cfg(feature = "forced-trap")]
+        svidgate_policy::Headers::each_value(head.request().headers, "x-svidgate-trap", &mut |_| {
+            std::process::abort()
+        });
+        let gate = match self.root.successor() {
+            Some(successor) if self.is_refused(&successor, &head) => successor,
+            Some(_) | None => gate,
+        };
+        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, &head));
+        let (decision, refusal) = match &identity {
+            Ok(identity) => (self.decide(identity, &head), None),
+            Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
+        };
+        let action = self.enforce(&gate, &head, identity.as_deref().ok(), decision, refusal);
+        if action == Action::Continue {
+            let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
+            let grounds = Grounds::new(&gate, identity.as_ref().ok().cloned(), would_refuse, self.root.now());
+            self.passed.replace(Some((grounds, Rc::new(head))));
+            let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
+            self.root.begin(self.context, thing);
         }
+        action
     }
 
-    fn decide<'i>(&self, identity: &'i Identity, headers: &HeaderMap) -> Decision<'i> {
+    fn is_refused(&self, gate: &Gate, head: &Head) -> bool {
+        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head));
+        gate.enforces() && !identity.is_ok_and(|identity| self.decide(&identity, head).is_allowed())
+    }
+
+    fn decide<'i>(&self, identity: &'i Identity, head: &Head) -> Decision<'i> {
         let host = self.root.host();
         let Needs {
             route,
@@ -66,14 +96,8 @@ impl<H: Host> RequestFilter<H> {
         } = identity.grants.needs();
         let route = if route { peer::route(host) } else { None };
         let sni = if sni { peer::sni(host) } else { None };
-        let http = HttpRequest {
-            method: headers.first(b":method").unwrap_or_default(),
-            authority: headers.first(b":authority").unwrap_or_default(),
-            path: headers.first(b":path"),
-            headers,
-        };
         let request = Request {
-            http: Some(http),
+            http: Some(head.request()),
             route: route.as_deref(),
             port: if port { peer::local_port(host) } else { None },
             sni: sni.as_deref(),
@@ -89,7 +113,7 @@ impl<H: Host> RequestFilter<H> {
     fn enforce(
         &self,
         gate: &Gate,
-        headers: &HeaderMap,
+        head: &Head,
         identity: Option<&Identity>,
         decision: Decision<'_>,
         refusal: Option<&Refusal>,
@@ -100,21 +124,28 @@ impl<H: Host> RequestFilter<H> {
             id,
             decision,
             enforced: gate.enforces(),
+            live: false,
+            version: gate.version(),
         };
-        let circumstances = || Circumstances {
-            peer: peer::noted_address(self.root.host()),
-            claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
-            target: peer::route(self.root.host()).map(|route| ("route", route)),
-            detail: refusal.map(|refusal| refusal.detail.clone()),
-        };
+        let circumstances = || self.circumstances(refusal);
         if !decision.is_allowed() && gate.enforces() {
             return self.refuse(&entry, circumstances);
         }
-        self.root.record(&entry, true, circumstances);
-        match self.forward(gate, headers, identity) {
+        self.root.record(&entry, gate.shows(&decision), circumstances);
+        match self.forward(gate, head, identity) {
             Ok(()) => Action::Continue,
             // A header of the client could not be removed, and the upstream would believe it.
             Err(_) => self.respond(Reason::RequestMalformed),
+        }
+    }
+
+    fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {
+        Circumstances {
+            peer: peer::noted_address(self.root.host()),
+            connection_id: peer::connection_id(self.root.host()),
+            claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
+            target: peer::route(self.root.host()).map(|route| ("route", route)),
+            detail: refusal.map(|refusal| refusal.detail.clone()),
         }
     }
 
@@ -125,8 +156,10 @@ impl<H: Host> RequestFilter<H> {
             id: None,
             decision: Decision::refused(reason),
             enforced: true,
+            live: false,
+            version: "",
         };
-        self.refuse(&entry, Circumstances::default)
+        self.refuse(&entry, || self.circumstances(None))
     }
 
     fn refuse(&self, entry: &Entry<'_>, circumstances: impl FnOnce() -> Circumstances) -> Action {
@@ -144,18 +177,13 @@ impl<H: Host> RequestFilter<H> {
     }
 
     /// What the upstream gets to see of the identity.
-    fn forward(
-        &self,
-        gate: &Gate,
-        headers: &HeaderMap,
-        identity: Option<&Identity>,
-    ) -> Result<(), crate::host::HostError> {
+    fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), crate::host::HostError> {
         let host = self.root.host();
-        for (name, _) in headers.pairs().filter(|(name, _)| reads_as_id_header(name)) {
+        for name in head.id_headers() {
             host.remove_request_header(std::str::from_utf8(name).unwrap_or(ID_HEADER))?;
         }
         let ours = gate.configuration.xfcc == Xfcc::Own && !gate.configuration.forward_xfcc;
-        if ours && headers.first(XFCC_HEADER.as_bytes()).is_some() {
+        if ours && head.has_xfcc() {
             host.remove_request_header(XFCC_HEADER)?;
         }
         match identity {
@@ -167,23 +195,74 @@ impl<H: Host> RequestFilter<H> {
     }
 }
 
-/// Many upstreams hand headers on as variables, in which `_` and `-` are one (RFC 3875 4.1.18), so a client's
-/// `x_svidgate_id` would be read as ours.
-fn reads_as_id_header(name: &[u8]) -> bool {
-    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == ID_HEADER.len() && name.iter().map(folded).eq(ID_HEADER.bytes())
+impl<H: Host> RequestFilter<H> {
+    /// Decides again on what was let through. A stream without an answer gets the 403; one in mid-answer is reset.
+    fn decide_again(&self, grounds: &Grounds, head: &Head, now: Timestamp) {
+        let Some(gate) = self.root.newest_gate() else { return };
+        let identity = match &grounds.identity {
+            Some(identity) => gate.identify_again(identity, now),
+            None => gate.identify(self.root.host(), now, xfcc(&gate, head)),
+        };
+        let (decision, refusal) = match &identity {
+            Ok(identity) => (self.decide(identity, head), None),
+            Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
+        };
+        let enforced = gate.enforces();
+        let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
+        // What a dry run would cut is told once, not on every tick.
+        if !decision.is_allowed() && (enforced || would_refuse != grounds.would_refuse) {
+            let known = identity.as_ref().ok().or(grounds.identity.as_ref());
+            let entry = Entry {
+                stage: Stage::Request,
+                id: known.map(|identity| identity.svid.id()),
+                decision,
+                enforced,
+                live: true,
+                version: gate.version(),
+            };
+            self.root.record(&entry, true, || self.circumstances(refusal));
+        }
+        if decision.is_allowed() || !enforced {
+            let grounds = Grounds::new(&gate, identity.as_ref().ok().cloned(), would_refuse, now);
+            if let Some((known, _)) = &mut *self.passed.borrow_mut() {
+                *known = grounds;
+            }
+        } else {
+            self.root.end(self.context);
+            self.respond(decision.reason);
+        }
+    }
 }
 
-/// The XFCC header where the document says that this listener writes it. A listener writes one; of several, none is
-/// read, and a certificate is then not found.
-fn xfcc<'h>(gate: &Gate, headers: &'h HeaderMap) -> Option<&'h [u8]> {
-    if gate.configuration.xfcc != Xfcc::Own {
-        return None;
+impl<H: Host> Thing for RequestFilter<H> {
+    fn stage(&self) -> Stage {
+        Stage::Request
     }
-    let mut values = headers
-        .pairs()
-        .filter(|(name, _)| *name == XFCC_HEADER.as_bytes())
-        .map(|(_, value)| value);
-    let first = values.next();
-    first.filter(|_| values.next().is_none())
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        match (&*self.passed.borrow(), self.root.newest_gate()) {
+            (Some((grounds, _)), Some(gate)) => grounds.have_moved(&gate, now),
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    fn look_again(&self, now: Timestamp) {
+        let Some((grounds, head)) = self.passed.borrow().clone() else {
+            return;
+        };
+        let looked = self
+            .root
+            .within(self.context, || self.decide_again(&grounds, &head, now));
+        if looked.is_none() {
+            self.root.end(self.context);
+        }
+    }
+}
+
+/// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not found.
+fn xfcc<'h>(gate: &Gate, head: &'h Head) -> Option<&'h [u8]> {
+    match gate.configuration.xfcc {
+        Xfcc::Own => head.xfcc(),
+        Xfcc::Ignore => None,
+    }
 }

@@ -5,7 +5,7 @@
 //! could be read in two ways (a member twice, a sequence that is no integer) is refused whole. A bundle does not name
 //! its trust domain; whoever configured it does (BN-17).
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use crate::{
     id::TrustDomain,
     json::{Json, JsonError},
     name_constraints::UriConstraints,
+    revocation::Revocable,
 };
 
 /// Largest bundle document in bytes. Our decision: a hundred authorities with RSA-4096 keys stay under it.
@@ -26,7 +27,7 @@ pub const MAX_BUNDLE_KEYS: usize = 256;
 /// One X.509 authority: a signing certificate that the bundle vouches for, self-signed or not (PV-10).
 #[derive(Debug)]
 pub(crate) struct Authority {
-    pub(crate) der: CertificateDer<'static>,
+    pub(crate) revocable: Revocable,
     pub(crate) anchor: TrustAnchor<'static>,
     pub(crate) uri_constraints: UriConstraints,
     pub(crate) path_len: Option<u8>,
@@ -62,7 +63,7 @@ impl Authority {
             not_before: fields.not_before,
             not_after: fields.not_after,
             public_key: fields.public_key,
-            der,
+            revocable: fields.revocable,
         })
     }
 
@@ -237,6 +238,12 @@ impl Bundle {
         self.refresh_hint
     }
 
+    /// The last second of the authority that ends next; where all have ended, of the last one. `None` where there is none.
+    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = || self.authorities.iter().map(|authority| authority.not_after);
+        ends().filter(|end| now <= *end).min().or_else(|| ends().max())
+    }
+
     /// Entries that were meant for us and could not be used.
     pub fn skipped(&self) -> &[SkippedKey] {
         &self.skipped
@@ -363,23 +370,51 @@ impl std::error::Error for BundleError {}
 /// The bundles of several trust domains, each kept apart from the others (PV-3, FE-18).
 #[derive(Debug, Default)]
 pub struct BundleSet {
-    bundles: BTreeMap<TrustDomain, Bundle>,
+    bundles: BTreeMap<TrustDomain, Held>,
+}
+
+/// A bundle, and until when its source may stay silent.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) bundle: Arc<Bundle>,
+    /// From this moment on nothing of the trust domain is accepted (FE-15); `None` where the bundle has no source that
+    /// could fall silent.
+    pub(crate) stale_from: Option<Timestamp>,
 }
 
 impl BundleSet {
-    /// Sets the bundle of a trust domain in place of any earlier one.
-    pub fn insert(&mut self, trust_domain: TrustDomain, bundle: Bundle) {
-        self.bundles.insert(trust_domain, bundle);
+    /// Sets the bundle of a trust domain in place of any earlier one. It does not go stale.
+    pub fn insert(&mut self, trust_domain: TrustDomain, bundle: impl Into<Arc<Bundle>>) {
+        self.put(trust_domain, bundle.into(), None);
+    }
+
+    /// Sets the bundle of a trust domain in place of any earlier one, good until its source has been silent for too
+    /// long.
+    pub fn insert_until(&mut self, trust_domain: TrustDomain, bundle: impl Into<Arc<Bundle>>, stale_from: Timestamp) {
+        self.put(trust_domain, bundle.into(), Some(stale_from));
+    }
+
+    fn put(&mut self, trust_domain: TrustDomain, bundle: Arc<Bundle>, stale_from: Option<Timestamp>) {
+        self.bundles.insert(trust_domain, Held { bundle, stale_from });
+    }
+
+    /// Takes the bundle of a trust domain away: nothing of it is accepted.
+    pub fn remove(&mut self, trust_domain: &TrustDomain) {
+        self.bundles.remove(trust_domain);
     }
 
     /// The bundle of a trust domain; none means that there is none, never that another would do.
-    pub fn bundle(&self, trust_domain: &TrustDomain) -> Option<&Bundle> {
+    pub fn bundle(&self, trust_domain: &TrustDomain) -> Option<&Arc<Bundle>> {
+        self.bundles.get(trust_domain).map(|held| &held.bundle)
+    }
+
+    pub(crate) fn held(&self, trust_domain: &TrustDomain) -> Option<&Held> {
         self.bundles.get(trust_domain)
     }
 
     /// All bundles, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&TrustDomain, &Bundle)> {
-        self.bundles.iter()
+        self.bundles.iter().map(|(name, held)| (name, &*held.bundle))
     }
 
     /// Reads a SPIFFE bundle map, the state of the world for all its trust domains (Trust Domain and Bundle, 5.1.1).
@@ -400,14 +435,14 @@ impl BundleSet {
         let mut set = Self::default();
         let mut errors = Vec::new();
         for (name, member) in members {
-            match (TrustDomain::parse(name), Bundle::from_json(member)) {
+            match (TrustDomain::parse(name.as_ref()), Bundle::from_json(member)) {
                 (Ok(trust_domain), Ok(bundle)) => set.insert(trust_domain, bundle),
                 (Err(_), _) => errors.push(MemberError {
-                    name: name.clone(),
+                    name: name.to_string(),
                     error: None,
                 }),
                 (Ok(_), Err(error)) => errors.push(MemberError {
-                    name: name.clone(),
+                    name: name.to_string(),
                     error: Some(error),
                 }),
             }
@@ -428,6 +463,9 @@ pub struct MemberError {
 #[cfg(test)]
 mod tests {
     use super::{Bundle, BundleError, BundleSet};
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn unknown_keys_are_passed_over_and_bad_ones_counted() {

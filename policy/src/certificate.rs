@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::{
     Certificate,
     der::{
-        Decode, Encode as _,
+        Decode, Encode as _, Reader as _, SliceReader,
         oid::{AssociatedOid, ObjectIdentifier, db::rfc5280},
     },
     ext::{
@@ -26,6 +26,7 @@ use x509_cert::{
 use crate::{
     id::{SpiffeId, SpiffeIdError},
     reason::Reason,
+    revocation::{Issued, Revocable},
     signature,
 };
 
@@ -70,6 +71,27 @@ pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certificate
     }
 }
 
+/// Splits certificates in DER that stand one behind the other, as the Workload API has them. What is in them is not
+/// looked at.
+///
+/// # Errors
+/// When something in between is no whole value of DER, is larger than a certificate may be, or there are more than
+/// `most`.
+pub fn split_der(mut bytes: &[u8], most: usize) -> Result<Vec<&[u8]>, CertificateError> {
+    let mut certificates = Vec::new();
+    while !bytes.is_empty() {
+        let mut reader = SliceReader::new(bytes).map_err(|_| CertificateError::NotDer)?;
+        let certificate = reader.tlv_bytes().map_err(|_| CertificateError::NotDer)?;
+        check_size(certificate)?;
+        if certificates.len() >= most {
+            return Err(CertificateError::TooManyAuthorities { most });
+        }
+        certificates.push(certificate);
+        bytes = bytes.get(certificate.len()..).unwrap_or_default();
+    }
+    Ok(certificates)
+}
+
 /// SHA-256 of a certificate's DER, as TLS libraries print it.
 pub fn sha256(der: &[u8]) -> [u8; 32] {
     Sha256::digest(der).into()
@@ -89,6 +111,8 @@ pub(crate) struct Fields {
     pub(crate) public_key: Vec<u8>,
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
+    /// What a revocation can name this certificate by.
+    pub(crate) revocable: Revocable,
 }
 
 impl Fields {
@@ -101,19 +125,26 @@ impl Fields {
         check_extensions(extensions)?;
         let sans: Option<pkix::SubjectAltName> = find(extensions)?;
         let basic_constraints: Option<pkix::BasicConstraints> = find(extensions)?;
+        let public_key = body
+            .subject_public_key_info()
+            .to_der()
+            .map_err(|_| CertificateError::NotDer)?;
+        let revocable = Revocable {
+            sha256: sha256(der),
+            public_key: sha256(&public_key),
+            issued: Issued::new(body.issuer(), body.serial_number().as_bytes()),
+        };
         Ok(Self {
             uri_sans: uri_sans(sans.map_or_else(Vec::new, |sans| sans.0))?,
             is_ca: basic_constraints.as_ref().is_some_and(|constraints| constraints.ca),
             path_len: basic_constraints.and_then(|constraints| constraints.path_len_constraint),
-            key_usage: find(extensions)?,
+            key_usage: key_usage(extensions)?,
             extended_key_usage: find(extensions)?,
             name_constraints: find(extensions)?,
-            public_key: body
-                .subject_public_key_info()
-                .to_der()
-                .map_err(|_| CertificateError::NotDer)?,
+            public_key,
             not_before: timestamp(body.validity().not_before),
             not_after: timestamp(body.validity().not_after),
+            revocable,
         })
     }
 
@@ -163,6 +194,19 @@ fn find<T: for<'a> Decode<'a> + AssociatedOid>(extensions: &[Extension]) -> Resu
         .map(|extension| T::from_der(extension.extn_value.as_bytes()))
         .transpose()
         .map_err(|_| CertificateError::ExtensionUnreadable { oid: T::OID })
+}
+
+/// The decoder leaves out the bits that a BIT STRING says are unused. X.690 11.2.1 has them zero; where they are not,
+/// another reader may see keyCertSign.
+fn key_usage(extensions: &[Extension]) -> Result<Option<pkix::KeyUsage>, CertificateError> {
+    let oid = pkix::KeyUsage::OID;
+    let extension = extensions.iter().find(|extension| extension.extn_id == oid);
+    if let Some([_tag, _length, unused, .., last]) = extension.map(|extension| extension.extn_value.as_bytes())
+        && last.trailing_zeros() < u32::from(*unused)
+    {
+        return Err(CertificateError::ExtensionUnreadable { oid });
+    }
+    find(extensions)
 }
 
 fn uri_sans(names: Vec<GeneralName>) -> Result<Vec<String>, CertificateError> {
@@ -296,6 +340,11 @@ pub enum CertificateError {
     },
     /// More than [`MAX_INTERMEDIATES`] beside the leaf.
     TooMany,
+    /// More certificates in a bundle than the bound allows.
+    TooManyAuthorities {
+        /// The bound.
+        most: usize,
+    },
     /// More than [`MAX_SANS`].
     TooManySans {
         /// How many.
@@ -357,7 +406,7 @@ impl CertificateError {
             | Self::TooManyExtensions { .. }
             | Self::ExtensionUnreadable { .. }
             | Self::DuplicateExtension { .. } => Reason::ConnectionCertificateUnreadable,
-            Self::TooMany => Reason::SvidChainTooLong,
+            Self::TooMany | Self::TooManyAuthorities { .. } => Reason::SvidChainTooLong,
             Self::CriticalExtension { .. } => Reason::SvidCriticalExtension,
             Self::NoUriSan => Reason::SvidNoUriSan,
             Self::MultipleUriSans { .. } => Reason::SvidMultipleUriSans,
@@ -376,6 +425,7 @@ impl fmt::Display for CertificateError {
             Self::NotPem => f.write_str("no certificate in PEM"),
             Self::NotDer => f.write_str("not one X.509 certificate in DER"),
             Self::TooLarge { bytes, bound } => write!(f, "{bytes} bytes (at most {bound})"),
+            Self::TooManyAuthorities { most } => write!(f, "more than {most} certificates in one bundle"),
             Self::TooMany => write!(f, "more than {MAX_INTERMEDIATES} certificates beside the leaf"),
             Self::TooManySans { sans } => {
                 write!(

@@ -14,6 +14,7 @@ use std::{
 use jiff::Timestamp;
 use rustls_pki_types::{
     AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
+    alg_id,
 };
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, VerifiedPath};
 
@@ -23,9 +24,11 @@ use crate::{
     id::SpiffeId,
     name_constraints,
     reason::Reason,
+    revocation::Revocable,
 };
 
-/// Most signatures checked for one leaf. Our decision: eight authorities of one name, below each two certificates.
+/// Most signatures checked for one leaf. Our decision: eight authorities of one name, below each two certificates. Those
+/// that are dear count as more than one, so that a peer with a forged leaf costs a worker 20 ms at worst.
 pub const MAX_SIGNATURE_CHECKS: u32 = 24;
 
 /// Most different signing certificates with one subject name beside a leaf, those of the relationship counted. Two names
@@ -41,10 +44,20 @@ pub enum Purpose {
     ServerAuth,
 }
 
+/// A path that was found and verified.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// The last second in which every certificate of it, authority included, is valid.
+    pub valid_until: Timestamp,
+    /// SHA-256 of the authority's DER. As long as the bundle has this authority, the path holds.
+    pub authority: [u8; 32],
+    /// What its certificates can be revoked by, leaf first, authority last.
+    pub(crate) revocable: Vec<Revocable>,
+}
+
 /// Verifies a path from `leaf` (DER) through any of `intermediates`, in any order, to an authority of `bundle`.
 ///
-/// Gives the last second in which every certificate of the path, authority included, is valid. The leaf's own names
-/// are looked at only for constraints: whose bundle this is has been decided by the caller.
+/// The leaf's own names are looked at only for constraints: whose bundle this is has been decided by the caller.
 ///
 /// # Errors
 /// What stands between the leaf and the nearest it came to an authority.
@@ -55,7 +68,7 @@ pub fn verify(
     algorithms: &[&dyn SignatureVerificationAlgorithm],
     purpose: Purpose,
     now: Timestamp,
-) -> Result<Timestamp, ChainError> {
+) -> Result<Path, ChainError> {
     // Certificates know whole seconds, and the last one counts to its end.
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let intermediates = bounded(intermediates)?;
@@ -89,7 +102,7 @@ pub fn verify(
     let check = |path: &VerifiedPath<'_>| check_path(path, &leaf_fields, &valid, &anchors);
     let verified = leaf.verify_for_usage(&algorithms, &anchors, &intermediates, time, purpose, None, Some(&check));
     match verified {
-        Ok(path) => valid_until(&path, &leaf_fields, &valid, &anchors),
+        Ok(path) => summary(&path, leaf_fields, &valid, &anchors),
         Err(_) if budget.load(Ordering::Relaxed) == 0 => Err(ChainError::TooMuchWork),
         Err(webpki::Error::UnknownIssuer) => Err(ChainError::UnknownAuthority {
             outside_validity: outside.len(),
@@ -196,19 +209,26 @@ fn check_path(
     }
 }
 
-fn valid_until(
+fn summary(
     path: &VerifiedPath<'_>,
-    leaf: &Fields,
+    leaf: Fields,
     valid: &[&Authority],
     anchors: &[TrustAnchor<'_>],
-) -> Result<Timestamp, ChainError> {
+) -> Result<Path, ChainError> {
     let authority = authority_of(path, valid, anchors).ok_or(ChainError::UnknownAuthority { outside_validity: 0 })?;
-    let mut until = leaf.not_after.min(authority.not_after);
+    let mut valid_until = leaf.not_after.min(authority.not_after);
+    let mut revocable = vec![leaf.revocable];
     for certificate in path.intermediate_certificates() {
         let fields = Fields::read(&certificate.der()).map_err(|_| ChainError::Unreadable)?;
-        until = until.min(fields.not_after);
+        valid_until = valid_until.min(fields.not_after);
+        revocable.push(fields.revocable);
     }
-    Ok(until)
+    revocable.push(authority.revocable.clone());
+    Ok(Path {
+        valid_until,
+        authority: authority.revocable.sha256,
+        revocable,
+    })
 }
 
 impl ExtendedKeyUsageValidator for Purpose {
@@ -246,12 +266,23 @@ struct Counted<'a> {
     left: &'a AtomicU32,
 }
 
+impl Counted<'_> {
+    /// How many checks it counts as. Measured in Envoy: 60 to 100 us for most; 850 us for P-521; PSS, which no proxy checks
+    /// for us, 3.5 ms with 4,096 bits.
+    fn checks(&self) -> u32 {
+        match self.algorithm.signature_alg_id() {
+            alg_id::RSA_PSS_SHA256 | alg_id::RSA_PSS_SHA384 | alg_id::RSA_PSS_SHA512 => 4,
+            _ if self.algorithm.public_key_alg_id() == alg_id::ECDSA_P521 => 2,
+            _ => 1,
+        }
+    }
+}
+
 impl SignatureVerificationAlgorithm for Counted<'_> {
     fn verify_signature(&self, public_key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
-        let spent = self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        spent.map_err(|_| InvalidSignature)?;
+        let left = self.left.load(Ordering::Relaxed).checked_sub(self.checks());
+        self.left.store(left.unwrap_or_default(), Ordering::Relaxed);
+        left.ok_or(InvalidSignature)?;
         self.algorithm.verify_signature(public_key, message, signature)
     }
 

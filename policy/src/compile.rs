@@ -5,7 +5,7 @@
 //! a deny that protects nothing, or an allow whose author believes that something works.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -13,13 +13,16 @@ use jiff::SignedDuration;
 
 use crate::{
     bundle::{BundleSet, SkippedKey},
-    document::{Chain, Document, Format, Listener, Mode, Xfcc, parse, read_document},
+    document::{AccessLog, Chain, Document, Format, Listener, Mode, Xfcc, parse, read_document},
     federation::{Relationship, Relationships},
     id::{IdPattern, TrustDomain},
+    json::{Part, Parts},
     pattern::Segments,
     read::{CompileError, MAX_MISTAKES, Mistake, Place, Reader},
-    rule::Rule,
+    revocation::Revocations,
+    rule::{Rule, read_rule},
     ruleset::{RuleSet, RuleSetBuilder},
+    source::{RevocationSource, Source},
 };
 
 /// A compiled document: everything that the filter runs on.
@@ -41,10 +44,25 @@ pub struct Configuration {
     pub forward_id: bool,
     /// Whether the upstream gets `x-forwarded-client-cert`, where it is ours.
     pub forward_xfcc: bool,
+    /// Which decisions get an access-log field.
+    pub access_log: AccessLog,
     /// How long a peer may stay silent after the handshake.
     pub first_bytes_timeout: SignedDuration,
-    /// The bundles that the document brings.
+    /// For how long past its end the SVID of what is under way is good.
+    pub expiry_grace: SignedDuration,
+    /// How long before an end it is announced, longest first.
+    pub warn_before: Vec<SignedDuration>,
+    /// The bundles that the document brings: all there is for a trust domain without a source, else the pin to start
+    /// from.
     pub bundles: BundleSet,
+    /// The bundle endpoints, by trust domain.
+    pub endpoints: BTreeMap<TrustDomain, Source>,
+    /// The Workload API, which brings the bundles of trust domains without an endpoint.
+    pub workload_api: Option<Source>,
+    /// The revocations that the document brings.
+    pub revoked: Arc<Revocations>,
+    /// Where more of them are fetched.
+    pub revocations: Option<RevocationSource>,
     /// The relationships, the one with our own trust domain among them.
     pub relationships: Relationships,
     /// The rules.
@@ -65,35 +83,45 @@ impl Configuration {
     /// # Errors
     /// Every mistake in the document (at most 100 of them), none of which leaves anything compiled.
     pub fn compile(text: &[u8], format: Format) -> Result<Self, Vec<CompileError>> {
-        let json = parse(text, format).map_err(|error| vec![error])?;
+        let Parts { tree, rules } = parse(text, format).map_err(|error| vec![error])?;
         let mut reader = Reader::default();
-        let document = read_document(&json, &mut reader);
-        drop(json);
-        if let Some(document) = &document {
-            check_trust_domains(document, &mut reader);
-            check_rules(document, &mut reader);
-        }
-        match document.map(|document| (document.trust_domain.clone(), document)) {
-            Some((Some(trust_domain), document)) if reader.count() == 0 => Ok(Self::build(trust_domain, document)),
+        let Some(document) = read_document(&tree, &mut reader) else {
+            return Err(reader.into_mistakes());
+        };
+        drop(tree);
+        check_trust_domains(&document, &mut reader);
+        let rules = compile_rules(rules, &document, &mut reader);
+        match document.trust_domain.clone() {
+            Some(trust_domain) if reader.count() == 0 => Ok(Self::build(trust_domain, document, rules)),
             _ => Err(reader.into_mistakes()),
         }
     }
 
-    fn build(trust_domain: TrustDomain, document: Document) -> Self {
+    fn build(trust_domain: TrustDomain, document: Document, rules: RuleSet) -> Self {
         let mut bundles = BundleSet::default();
         let mut relationships = Relationships::default();
-        relationships.insert(Relationship::unlimited(trust_domain.clone()));
-        if let Some(bundle) = document.bundle {
+        relationships.insert(Relationship {
+            max_staleness: document.max_staleness,
+            ..Relationship::unlimited(trust_domain.clone())
+        });
+        let mut endpoints = BTreeMap::new();
+        if let Some(endpoint) = document.bundle.endpoint {
+            endpoints.insert(trust_domain.clone(), endpoint);
+        }
+        if let Some(bundle) = document.bundle.inline {
             bundles.insert(trust_domain.clone(), bundle);
         }
         for federated in document.federation {
-            if let Some(bundle) = federated.bundle {
+            if let Some(bundle) = federated.bundle.inline {
                 bundles.insert(federated.relationship.trust_domain.clone(), bundle);
+            }
+            if let Some(endpoint) = federated.bundle.endpoint {
+                endpoints.insert(federated.relationship.trust_domain.clone(), endpoint);
             }
             relationships.insert(federated.relationship);
         }
-        let mut rules = RuleSetBuilder::new(document.paths);
-        document.rules.into_iter().for_each(|rule| rules.add(rule));
+        let mut warn_before = document.warn_before;
+        warn_before.sort_by(|one, two| two.cmp(one));
         Self {
             version: document.version,
             trust_domain,
@@ -103,10 +131,17 @@ impl Configuration {
             xfcc: document.xfcc,
             forward_id: document.forward_id,
             forward_xfcc: document.forward_xfcc,
+            access_log: document.access_log,
             first_bytes_timeout: document.first_bytes_timeout,
+            expiry_grace: document.expiry_grace,
+            warn_before,
             bundles,
+            endpoints,
+            workload_api: document.workload_api,
+            revoked: Arc::new(document.revoked),
+            revocations: document.revocations,
             relationships,
-            rules: RuleSet(Arc::new(rules.finish())),
+            rules,
         }
     }
 
@@ -120,8 +155,13 @@ impl Configuration {
 
 fn check_trust_domains(document: &Document, reader: &mut Reader) {
     let root = Place::Root;
-    if document.bundle.is_none() && document.chain == Chain::Verify {
+    // A Workload API brings the bundles that the document does not.
+    let bundles_are_needed = document.chain == Chain::Verify && document.workload_api.is_none();
+    if bundles_are_needed && document.bundle.is_none() {
         reader.note_missing(&root.member("bundle"));
+    }
+    if document.chain == Chain::Proxy {
+        check_proxy_needs_no_source(document, reader);
     }
     let federation = root.member("federation");
     let mut seen: BTreeSet<&TrustDomain> = document.trust_domain.iter().collect();
@@ -132,37 +172,80 @@ fn check_trust_domains(document: &Document, reader: &mut Reader) {
             let mistake = Mistake::RepeatedTrustDomain { name: name.to_string() };
             reader.note(&place.member("trust_domain"), mistake);
         }
-        if federated.bundle.is_none() && document.chain == Chain::Verify {
+        if bundles_are_needed && federated.bundle.is_none() {
             reader.note_missing(&place.member("bundle"));
         }
     }
 }
 
-fn check_rules(document: &Document, reader: &mut Reader) {
+/// Where the proxy verifies chains no bundle is looked at, so whoever names a source believes that something works.
+fn check_proxy_needs_no_source(document: &Document, reader: &mut Reader) {
+    let root = Place::Root;
+    let mistake = || Mistake::Expected("`chain: verify`, or no source (with `chain: proxy` no bundle is looked at)");
+    if document.workload_api.is_some() {
+        reader.note(&root.member("authorities"), mistake());
+    }
+    if document.bundle.endpoint.is_some() {
+        reader.note(&root.member("bundle").member("endpoint"), mistake());
+    }
+    let federation = root.member("federation");
+    for federated in document
+        .federation
+        .iter()
+        .filter(|federated| federated.bundle.endpoint.is_some())
+    {
+        let place = federation.item(federated.place);
+        reader.note(&place.member("bundle").member("endpoint"), mistake());
+    }
+}
+
+/// Reads, checks and takes in rule by rule, so that of each no more than what is compiled stays in memory.
+fn compile_rules(parts: Vec<Part<'_>>, document: &Document, reader: &mut Reader) -> RuleSet {
     let rules = Place::Root.member("rules");
     let relationships: HashMap<&TrustDomain, &Relationship> = document
         .federation
         .iter()
         .map(|federated| (&federated.relationship.trust_domain, &federated.relationship))
         .collect();
-    let mut names: HashMap<&str, usize> = HashMap::new();
-    for rule in &document.rules {
-        let place = rules.item(rule.place);
-        if !rule.name.is_empty() {
-            if let Some(first) = names.get(rule.name.as_ref()) {
-                reader.note(&place.member("name"), Mistake::RepeatedName { first: *first });
-            } else {
-                names.insert(&rule.name, rule.place);
+    let mut names: HashMap<Box<str>, usize> = HashMap::with_capacity(parts.len());
+    let mut builder = RuleSetBuilder::new(document.paths, parts.len());
+    for (index, part) in parts.into_iter().enumerate() {
+        let place = rules.item(index);
+        let json = match part.read() {
+            Ok(json) => json,
+            Err(error) => {
+                reader.note(&place, Mistake::Syntax(error.to_string()));
+                continue;
             }
-        }
+        };
+        let Some(rule) = read_rule(reader, &json, &place, document.paths, document.listener) else {
+            continue;
+        };
+        check_name(&rule, index, &mut names, reader, &place);
         // A rule that was not read whole has lost entries, so places behind them would be wrong.
         if rule.whole {
-            let known = check_known(document, &relationships, rule, reader, &place);
-            check_captures(rule, reader, &place);
+            let known = check_known(document, &relationships, &rule, reader, &place);
+            check_captures(&rule, reader, &place);
             if known {
-                check_can_match(&relationships, rule, reader, &place);
+                check_can_match(&relationships, &rule, reader, &place);
             }
         }
+        // Beside a mistake nothing is compiled.
+        if reader.count() == 0 {
+            builder.add(rule);
+        }
+    }
+    RuleSet(Arc::new(builder.finish()))
+}
+
+fn check_name(rule: &Rule, index: usize, names: &mut HashMap<Box<str>, usize>, reader: &mut Reader, place: &Place<'_>) {
+    if rule.name.is_empty() {
+        return;
+    }
+    if let Some(first) = names.get(&rule.name) {
+        reader.note(&place.member("name"), Mistake::RepeatedName { first: *first });
+    } else {
+        names.insert(rule.name.clone(), index);
     }
 }
 

@@ -12,6 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::{
     document::Effect,
+    effort::Effort,
     host::{Host, HostPattern},
 };
 
@@ -64,11 +65,17 @@ impl Verdict {
 
 /// The headers of a request, with every value of a name.
 pub trait Headers {
+    /// How many values there are, of all names.
+    fn count(&self) -> usize;
     /// Shows each value of a header; names are lower case.
     fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8]));
 }
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Headers for &[(N, V)] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
     fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
         for (known, value) in self.iter() {
             if known.as_ref().eq_ignore_ascii_case(name.as_bytes()) {
@@ -88,6 +95,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) sni: Option<Host<'a>>,
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) now: Timestamp,
+    /// What the decision may still cost.
+    pub(crate) effort: Effort,
 }
 
 /// Everything that one target of a rule demands beside the path. `None` demands nothing.
@@ -96,6 +105,7 @@ pub(crate) struct Conditions {
     pub(crate) methods: Option<Vec<Box<str>>>,
     pub(crate) hosts: Option<Vec<HostPattern>>,
     pub(crate) routes: Option<Vec<Box<str>>>,
+    /// In order.
     pub(crate) ports: Option<Vec<u16>>,
     pub(crate) sni: Option<Vec<HostPattern>>,
 }
@@ -114,12 +124,21 @@ pub(crate) struct When {
 impl Conditions {
     /// Whether all of them hold.
     pub(crate) fn verdict(&self, facts: &Facts<'_>) -> Verdict {
+        let entries = [
+            entries(&self.methods),
+            entries(&self.routes),
+            entries(&self.hosts),
+            entries(&self.sni),
+        ];
+        if !facts.effort.spend(entries.iter().sum()) {
+            return Verdict::Unknown;
+        }
         let listed = [
             method(self.methods.as_deref(), facts.method),
             among(self.routes.as_deref(), facts.route, |wanted, found| {
                 wanted.as_bytes() == found
             }),
-            among(self.ports.as_deref(), facts.port, |wanted, found| *wanted == found),
+            port(self.ports.as_deref(), facts.port),
             among(self.hosts.as_deref(), facts.host, HostPattern::matches),
             among(self.sni.as_deref(), facts.sni, HostPattern::matches),
         ];
@@ -130,16 +149,22 @@ impl Conditions {
 impl When {
     /// Whether all of them hold.
     pub(crate) fn verdict(&self, facts: &Facts<'_>) -> Verdict {
+        let entries = [
+            entries(&self.source_ips).div_ceil(BLOCKS_A_STEP),
+            entries(&self.not_source_ips).div_ceil(BLOCKS_A_STEP),
+            entries(&self.time),
+            entries(&self.not_time),
+        ];
+        if !facts.effort.spend(entries.iter().sum()) {
+            return Verdict::Unknown;
+        }
         let contains = |net: &IpNet, ip: IpAddr| net.contains(&ip);
         let addresses = among(self.source_ips.as_deref(), facts.source_ip, contains);
         let not_addresses = none_among(self.not_source_ips.as_deref(), facts.source_ip, contains);
         let time = among(self.time.as_deref(), Some(facts.now), TimeWindow::contains);
         let not_time = none_among(self.not_time.as_deref(), Some(facts.now), TimeWindow::contains);
-        let headers = self.headers.iter().map(|condition| condition.verdict(facts.headers));
-        let not_headers = self
-            .not_headers
-            .iter()
-            .map(|condition| condition.verdict(facts.headers).not());
+        let headers = self.headers.iter().map(|condition| condition.verdict(facts));
+        let not_headers = self.not_headers.iter().map(|condition| condition.verdict(facts).not());
         Verdict::all(
             [addresses, not_addresses, time, not_time]
                 .into_iter()
@@ -153,10 +178,28 @@ impl When {
         *self == Self::default()
     }
 
+    /// Whether any condition looks at the time.
+    pub(crate) fn looks_at_time(&self) -> bool {
+        self.time.is_some() || self.not_time.is_some()
+    }
+
+    /// The first moment after `now` at which a time window may begin or end.
+    pub(crate) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let windows = [&self.time, &self.not_time].into_iter().flatten().flatten();
+        windows.filter_map(|window| window.next_edge(now)).min()
+    }
+
     /// Whether any condition looks at the source address.
     pub(crate) fn looks_at_source(&self) -> bool {
         self.source_ips.is_some() || self.not_source_ips.is_some()
     }
+}
+
+/// How many blocks of addresses are compared in a step.
+const BLOCKS_A_STEP: usize = 8;
+
+fn entries<W>(list: &Option<Vec<W>>) -> usize {
+    list.as_ref().map_or(0, Vec::len)
 }
 
 /// A list that is not there demands nothing.
@@ -165,6 +208,13 @@ fn among<W, F: Copy>(wanted: Option<&[W]>, found: Option<F>, is: impl Fn(&W, F) 
         None => Verdict::Yes,
         Some(wanted) => Verdict::from_known(found.map(|found| wanted.iter().any(|wanted| is(wanted, found)))),
     }
+}
+
+/// Ports are in order: there are no ranges, so people list them by the thousand.
+fn port(wanted: Option<&[u16]>, found: Option<u16>) -> Verdict {
+    wanted.map_or(Verdict::Yes, |wanted| {
+        Verdict::from_known(found.map(|found| wanted.binary_search(&found).is_ok()))
+    })
 }
 
 /// Methods are case-sensitive (RFC 9110 9.1), but not every upstream knows: whether `delete` is `DELETE` there is unknown.
@@ -194,6 +244,9 @@ pub(crate) struct HeaderCondition {
     pub(crate) test: HeaderTest,
 }
 
+/// How many names of headers are compared in a step.
+const NAMES_A_STEP: usize = 8;
+
 /// What a header's values must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderTest {
@@ -204,12 +257,15 @@ pub(crate) enum HeaderTest {
 
 impl HeaderCondition {
     /// A header with several values meets a demand when all of them do, and fails it when none does.
-    fn verdict(&self, headers: Option<&dyn Headers>) -> Verdict {
-        let Some(headers) = headers else {
+    fn verdict(&self, facts: &Facts<'_>) -> Verdict {
+        let Some(headers) = facts.headers else {
             return Verdict::Unknown;
         };
+        if !facts.effort.spend(headers.count().div_ceil(NAMES_A_STEP)) {
+            return Verdict::Unknown;
+        }
         let (mut matching, mut others) = (false, false);
-        headers.each_value(&self.name, &mut |value| match self.test.verdict(value) {
+        headers.each_value(&self.name, &mut |value| match self.test.verdict(value, &facts.effort) {
             Verdict::Yes => matching = true,
             Verdict::No => others = true,
             Verdict::Unknown => (matching, others) = (true, true),
@@ -225,26 +281,26 @@ impl HeaderCondition {
 impl HeaderTest {
     /// Several values may come in lines of their own or as a list in one line, and a proxy may turn one into the other
     /// (RFC 9110 5.3). So a line that does not meet a demand, but would as a list, is unknown.
-    fn verdict(&self, value: &[u8]) -> Verdict {
+    fn verdict(&self, value: &[u8], effort: &Effort) -> Verdict {
         if matches!(self, Self::Matches(_)) && value.len() > MAX_MATCHED_BYTES {
             return Verdict::Unknown;
         }
-        if self.is_met(value) {
+        if self.is_met(value, effort) {
             return Verdict::Yes;
         }
         let mut list = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        if value.contains(&b',') && list.any(|value| !value.is_empty() && self.is_met(value)) {
+        if value.contains(&b',') && list.any(|value| !value.is_empty() && self.is_met(value, effort)) {
             Verdict::Unknown
         } else {
             Verdict::No
         }
     }
 
-    fn is_met(&self, value: &[u8]) -> bool {
+    fn is_met(&self, value: &[u8], effort: &Effort) -> bool {
         match self {
             Self::Present => true,
-            Self::Is(wanted) => wanted.as_bytes() == value,
-            Self::Matches(expression) => expression.regex.is_match(value),
+            Self::Is(wanted) => effort.spend(1) && wanted.as_bytes() == value,
+            Self::Matches(expression) => effort.spend(expression.steps(value)) && expression.regex.is_match(value),
         }
     }
 }
@@ -254,31 +310,48 @@ impl HeaderTest {
 pub(crate) struct Expression {
     source: Box<str>,
     regex: Arc<Regex>,
+    /// The size when compiled, in bytes, to a power of two.
+    bytes: usize,
 }
 
-/// Largest compiled expression in bytes. Our decision: ordinary header patterns take a few KiB.
+/// Largest compiled expression in bytes. Our decision: ordinary header patterns take 1 or 2 KiB.
 const MAX_EXPRESSION_BYTES: usize = 64 * 1024;
+/// The sizes that expressions are told apart by.
+const EXPRESSION_BYTES: [usize; 8] = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, MAX_EXPRESSION_BYTES];
+/// Matching takes time in proportion to the product of both sizes, at worst about 0.2 ns for each byte of it.
+const BYTES_SQUARED_A_STEP: usize = 64;
+/// What a match costs however short the value, as so many bytes more of it.
+const MATCH_BYTES: usize = 8;
 /// Most different expressions in a document. Our decision: at the largest they take 100 MiB and seconds to compile.
 pub(crate) const MAX_EXPRESSIONS: usize = 1_000;
-/// Longest value that is matched; a longer one is unknown. Time is linear in the value, but with the size of the
-/// expression as its factor: `.*a.{700}` takes 50 ms for this much, and would take a second for all that a proxy lets
-/// through.
+/// Longest value that is matched; a longer one is unknown.
 const MAX_MATCHED_BYTES: usize = 4 * 1024;
 
 impl Expression {
     pub(crate) fn parse(source: &str) -> Result<Self, regex::Error> {
-        let build = |source: &str| {
-            RegexBuilder::new(source)
-                .unicode(false)
-                .size_limit(MAX_EXPRESSION_BYTES)
-                .build()
-        };
+        let build = |source: &str, bytes: usize| RegexBuilder::new(source).unicode(false).size_limit(bytes).build();
         // `^(?:a)|(b)$` is well-formed and means something else; the source must stand by itself.
-        build(source)?;
+        build(source, MAX_EXPRESSION_BYTES)?;
+        let whole = format!("^(?:{source})$");
+        // The library does not tell how large an expression is, but it builds none that is larger than asked for.
+        let smallest = EXPRESSION_BYTES
+            .into_iter()
+            .find_map(|bytes| Some((bytes, build(&whole, bytes).ok()?)));
+        let (bytes, regex) = match smallest {
+            Some(smallest) => smallest,
+            None => (MAX_EXPRESSION_BYTES, build(&whole, MAX_EXPRESSION_BYTES)?),
+        };
         Ok(Self {
             source: source.into(),
-            regex: Arc::new(build(&format!("^(?:{source})$"))?),
+            regex: Arc::new(regex),
+            bytes,
         })
+    }
+
+    /// What it costs at worst to match a value.
+    fn steps(&self, value: &[u8]) -> usize {
+        let bytes = value.len().saturating_add(MATCH_BYTES);
+        bytes.saturating_mul(self.bytes).div_ceil(BYTES_SQUARED_A_STEP)
     }
 }
 
@@ -305,6 +378,22 @@ pub(crate) struct TimeWindow {
 }
 
 impl TimeWindow {
+    /// The first moment after `now` at which it begins or ends, on whatever day.
+    fn next_edge(&self, now: Timestamp) -> Option<Timestamp> {
+        let day = i64::from(DAY_MINUTES).saturating_mul(60);
+        let second = now.as_second().rem_euclid(day);
+        let until = |minute: u16| {
+            let edge = i64::from(minute)
+                .saturating_mul(60)
+                .saturating_sub(second)
+                .rem_euclid(day);
+            if edge == 0 { day } else { edge }
+        };
+        let seconds = until(self.from).min(until(self.until));
+        let today = Timestamp::from_second(now.as_second()).ok()?;
+        today.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
+    }
+
     fn contains(&self, now: Timestamp) -> bool {
         let minutes = now.as_second().div_euclid(60);
         let minute = u16::try_from(minutes.rem_euclid(i64::from(DAY_MINUTES))).unwrap_or_default();
@@ -322,6 +411,9 @@ impl TimeWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn window(days: &[usize], from: u16, until: u16) -> TimeWindow {
         let mut set = [false; 7];
@@ -347,20 +439,34 @@ mod tests {
         assert!(!night.contains(at("2026-11-27T01:00:00Z")));
     }
 
+    fn facts(headers: Option<&dyn Headers>) -> Facts<'_> {
+        Facts {
+            method: None,
+            host: None,
+            headers,
+            route: None,
+            port: None,
+            sni: None,
+            source_ip: None,
+            now: Timestamp::UNIX_EPOCH,
+            effort: Effort::of(1_000),
+        }
+    }
+
     #[test]
     fn header_with_mixed_values_is_unknown() {
         let condition = HeaderCondition {
             name: "x-env".into(),
             test: HeaderTest::Is("prod".into()),
         };
-        let verdict = |headers: &[(&str, &str)]| condition.verdict(Some(&headers));
+        let verdict = |headers: &[(&str, &str)]| condition.verdict(&facts(Some(&headers)));
         assert_eq!(verdict(&[("x-env", "prod")]), Verdict::Yes);
         assert_eq!(verdict(&[("x-env", "prod"), ("x-env", "prod")]), Verdict::Yes);
         assert_eq!(verdict(&[("x-env", "prod"), ("x-env", "test")]), Verdict::Unknown);
         assert_eq!(verdict(&[("x-env", "prod, test")]), Verdict::Unknown);
         assert_eq!(verdict(&[("x-env", "dev, test")]), Verdict::No);
         assert_eq!(verdict(&[]), Verdict::No);
-        assert_eq!(condition.verdict(None), Verdict::Unknown);
+        assert_eq!(condition.verdict(&facts(None)), Verdict::Unknown);
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //!
 //! A path that has two readings is refused before any rule is asked. Of several rules that match, the first of the
 //! document is named; their order means nothing else. Rules in a dry run are left out of the decision and tell what it
-//! would have been. There is no error: what cannot be read is denied. Nothing is allocated.
+//! would have been. There is no error: what cannot be read is denied, and so is what would cost too much to find out
+//! (`rule.too_costly`), whatever has been found by then. Nothing is allocated.
 
 use std::net::IpAddr;
 
@@ -20,8 +21,9 @@ use jiff::Timestamp;
 use crate::{
     condition::{Conditions, Facts, Headers, Verdict},
     document::Effect,
+    effort::{DECISION_STEPS, Effort},
     grants::{Granted, Grants},
-    host::Host,
+    host::{Host, MAX_AUTHORITY_BYTES},
     path::{PathError, RequestPath, Segment},
     reason::Reason,
     rule::is_token,
@@ -106,18 +108,27 @@ impl Grants {
             Ok(read) => read,
             Err(reason) => return Decision::refused(reason),
         };
+        if self.is_too_costly {
+            return Decision::refused(Reason::RuleTooCostly);
+        }
         let mut tally = Tally::default();
         for granted in &self.granted {
-            let Some(router) = at(&rules.routers, granted.router) else {
-                continue;
+            let Some(router) = at(&rules.routers, granted.router).filter(|_| facts.effort.spend(1)) else {
+                break;
             };
             walk(rules, router, granted, path, &facts, &mut tally);
+        }
+        if facts.effort.is_exhausted() {
+            return Decision::refused(Reason::RuleTooCostly);
         }
         tally.decision(rules)
     }
 
     /// Decides whether a connection in front of HTTP is worth having: whether any request could be allowed.
     pub fn admit(&self, now: Timestamp) -> Decision<'_> {
+        if self.is_too_costly {
+            return Decision::refused(Reason::RuleTooCostly);
+        }
         let rules = &*self.rules.0;
         let routers = || {
             self.granted
@@ -157,6 +168,7 @@ fn read<'a>(rules: &Rules, request: &Request<'a>, now: Timestamp) -> Result<Read
         sni: request.sni.and_then(Host::name),
         source_ip: request.source_ip.map(|ip| ip.to_canonical()),
         now,
+        effort: Effort::of(DECISION_STEPS),
     };
     let Some(http) = &request.http else {
         return Ok((None, facts));
@@ -164,7 +176,8 @@ fn read<'a>(rules: &Rules, request: &Request<'a>, now: Timestamp) -> Result<Read
     if !is_token(http.method) {
         return Err(Reason::RequestMalformed);
     }
-    if !http.authority.is_empty() {
+    // A longer one has no name in it that a rule could speak of, and is unknown: it would be compared with each pattern.
+    if (1..=MAX_AUTHORITY_BYTES).contains(&http.authority.len()) {
         facts.host = Some(Host::read(http.authority).ok_or(Reason::RequestMalformed)?);
     }
     facts.method = Some(http.method);
@@ -175,6 +188,7 @@ fn read<'a>(rules: &Rules, request: &Request<'a>, now: Timestamp) -> Result<Read
         None if http.method == b"CONNECT" => None,
         None => return Err(Reason::RequestMalformed),
     };
+    facts.effort.spend(path.map_or(0, RequestPath::reading_steps));
     Ok((path, facts))
 }
 
@@ -208,27 +222,39 @@ fn walk(
         .iter()
         .for_each(|candidate| tally.consider(rules, candidate, facts));
     let Some(path) = path else { return };
-    rules
-        .paths
-        .visit(router.paths, path.segments(), &mut |candidate: &Candidate| {
-            if captures_agree(rules, candidate, granted, path) {
+    rules.paths.visit(
+        router.paths,
+        path.segments(),
+        &facts.effort,
+        &mut |candidate: &Candidate| {
+            if captures_agree(rules, candidate, granted, path, &facts.effort) {
                 tally.consider(rules, candidate, facts);
             }
-        });
+        },
+    );
 }
 
 /// Whether every captured segment of the path is what the id has in the same capture.
-fn captures_agree(rules: &Rules, candidate: &Candidate, granted: &Granted, path: RequestPath<'_>) -> bool {
+fn captures_agree(
+    rules: &Rules,
+    candidate: &Candidate,
+    granted: &Granted,
+    path: RequestPath<'_>,
+    effort: &Effort,
+) -> bool {
     let Some(captures) = at(&rules.captures, candidate.captures) else {
         return false;
     };
-    captures.iter().all(|(place, slot)| {
+    // For each, the path is read from its beginning.
+    let steps = captures.len().saturating_mul(path.steps());
+    let agrees = |(place, slot): &(usize, usize)| {
         let segment = path.segments().nth(*place);
         let value = granted.captures.get(*slot);
         segment
             .zip(value)
             .is_some_and(|(segment, value): (Segment<'_>, _)| segment.is(value.as_bytes()))
-    })
+    };
+    effort.spend(steps) && captures.iter().all(agrees)
 }
 
 /// Whether all holds that a rule and one of its targets demand beside the path.
@@ -254,6 +280,9 @@ struct Tally {
 
 impl Tally {
     fn consider(&mut self, rules: &Rules, candidate: &Candidate, facts: &Facts<'_>) {
+        if !facts.effort.spend(1) {
+            return;
+        }
         let (Some(rule), Some(conditions)) = (
             at(&rules.rules, candidate.rule),
             at(&rules.conditions, candidate.conditions),

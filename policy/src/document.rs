@@ -3,18 +3,21 @@
 //! What each member means stands in the README, by example. What can be seen from one member alone is checked here;
 //! what needs two, in [`crate::compile`].
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 
 use crate::{
     bundle::Bundle,
     certificate::{MAX_INTERMEDIATES, read_pem},
-    federation::Relationship,
+    federation::{MAX_STALENESS, Relationship},
     id::{IdPattern, TrustDomain},
-    json::Json,
+    json::{Json, Parts},
     path::PathReading,
     read::{CompileError, Mistake, Object, Place, Reader},
-    rule::{Rule, read_rule},
+    revocation::{Revocations, read_revoked},
+    source::{RevocationSource, Source, read_bundle_source, read_revocation_source, read_workload_api},
 };
 
 /// Largest document in bytes. Our decision: 100,000 ordinary rules stay under it.
@@ -99,7 +102,18 @@ pub enum Xfcc {
     Own,
 }
 
-/// A document, member by member. Rules keep their place in the list for messages.
+/// Which decisions get an access-log field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// All.
+    #[default]
+    All,
+    /// Those that are refused, or would be under a rule or a document in a dry run. Saves a call into the proxy for each
+    /// request that is allowed.
+    Refusals,
+}
+
+/// A document, member by member, but for its rules.
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) version: String,
@@ -110,11 +124,42 @@ pub(crate) struct Document {
     pub(crate) xfcc: Xfcc,
     pub(crate) forward_id: bool,
     pub(crate) forward_xfcc: bool,
+    pub(crate) access_log: AccessLog,
     pub(crate) first_bytes_timeout: SignedDuration,
+    pub(crate) expiry_grace: SignedDuration,
+    pub(crate) warn_before: Vec<SignedDuration>,
     pub(crate) paths: PathReading,
-    pub(crate) bundle: Option<Bundle>,
+    pub(crate) bundle: BundleOrigin,
+    pub(crate) max_staleness: SignedDuration,
+    pub(crate) workload_api: Option<Source>,
     pub(crate) federation: Vec<Federated>,
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) revoked: Revocations,
+    pub(crate) revocations: Option<RevocationSource>,
+}
+
+impl Document {
+    /// Our own trust domain and those that we have a relationship with.
+    fn trust_domains(&self) -> BTreeSet<TrustDomain> {
+        let foreign = self
+            .federation
+            .iter()
+            .map(|federated| &federated.relationship.trust_domain);
+        self.trust_domain.iter().chain(foreign).cloned().collect()
+    }
+}
+
+/// The member `bundle`: what there is to start from, and where it is fetched.
+#[derive(Debug, Default)]
+pub(crate) struct BundleOrigin {
+    pub(crate) inline: Option<Bundle>,
+    pub(crate) endpoint: Option<Source>,
+}
+
+impl BundleOrigin {
+    /// Whether nothing could ever come of it.
+    pub(crate) fn is_none(&self) -> bool {
+        self.inline.is_none() && self.endpoint.is_none()
+    }
 }
 
 /// One entry of `federation`.
@@ -122,7 +167,7 @@ pub(crate) struct Document {
 pub(crate) struct Federated {
     pub(crate) place: usize,
     pub(crate) relationship: Relationship,
-    pub(crate) bundle: Option<Bundle>,
+    pub(crate) bundle: BundleOrigin,
 }
 
 const FIELDS: &[&str] = &[
@@ -134,10 +179,17 @@ const FIELDS: &[&str] = &[
     "xfcc",
     "forward_id",
     "forward_xfcc",
+    "access_log",
     "first_bytes_timeout",
+    "expiry_grace",
+    "warn_before",
     "paths",
     "bundle",
+    "max_staleness",
+    "authorities",
     "federation",
+    "revoked",
+    "revocations",
     "rules",
 ];
 const RELATIONSHIP_FIELDS: &[&str] = &[
@@ -146,6 +198,7 @@ const RELATIONSHIP_FIELDS: &[&str] = &[
     "intermediates",
     "scope",
     "svid_max_lifetime",
+    "max_staleness",
     "expires",
     "owner",
 ];
@@ -160,8 +213,8 @@ pub enum Format {
     Yaml,
 }
 
-/// Reads the whole tree, or says why there is none.
-pub(crate) fn parse(text: &[u8], format: Format) -> Result<Json, CompileError> {
+/// Reads the tree and the rules' texts, or says why there are none.
+pub(crate) fn parse(text: &[u8], format: Format) -> Result<Parts<'_>, CompileError> {
     let whole = |mistake| CompileError {
         place: String::new(),
         mistake,
@@ -173,25 +226,26 @@ pub(crate) fn parse(text: &[u8], format: Format) -> Result<Json, CompileError> {
         }));
     }
     let parsed = match format {
-        Format::Json => Json::parse(text),
+        Format::Json => Parts::parse(text),
         #[cfg(feature = "yaml")]
         Format::Yaml => {
             let text = std::str::from_utf8(text).map_err(|error| whole(Mistake::Syntax(error.to_string())))?;
-            Json::parse_yaml(text)
+            Parts::parse_yaml(text)
         }
     };
     parsed.map_err(|error| whole(Mistake::Syntax(error.to_string())))
 }
 
-/// Reads what can be read; mistakes are with the reader.
+/// Reads what can be read, without the rules; mistakes are with the reader.
 pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document> {
     let root = Place::Root;
-    let object = reader.object(json, &root, FIELDS, &["authorities", "revoked", "revocations"])?;
+    let object = reader.object(json, &root, FIELDS)?;
     let trust_domain = object.required("trust_domain", reader, &root);
     let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &root.member("trust_domain")));
     let paths = read_paths(reader, object);
     let listener = read_listener(reader, object);
-    Some(Document {
+    let max_staleness = read_max_staleness(reader, object, &root, MAX_STALENESS);
+    let mut document = Document {
         version: read_text(reader, object, "version", &root).unwrap_or_default(),
         mode: read_word(
             reader,
@@ -211,15 +265,66 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
         xfcc: read_word(reader, object, "xfcc", &["ignore", "own"], &[Xfcc::Ignore, Xfcc::Own]),
         forward_id: read_flag(reader, object, "forward_id"),
         forward_xfcc: read_flag(reader, object, "forward_xfcc"),
+        access_log: read_word(
+            reader,
+            object,
+            "access_log",
+            &["all", "refusals"],
+            &[AccessLog::All, AccessLog::Refusals],
+        ),
         first_bytes_timeout: read_timeout(reader, object),
+        expiry_grace: object
+            .optional("expiry_grace")
+            .and_then(|json| read_duration(reader, json, &root.member("expiry_grace")))
+            .unwrap_or_default(),
+        warn_before: read_warn_before(reader, object),
         paths,
-        bundle: object
-            .optional("bundle")
-            .and_then(|json| read_bundle(reader, json, &root.member("bundle"))),
-        federation: read_federation(reader, object),
-        rules: read_rules(reader, object, paths, listener),
+        bundle: read_bundle(reader, object, &root),
+        max_staleness,
+        workload_api: object
+            .optional("authorities")
+            .and_then(|json| read_workload_api(reader, json, &root.member("authorities"))),
+        federation: read_federation(reader, object, max_staleness),
+        revoked: Revocations::default(),
+        revocations: object
+            .optional("revocations")
+            .and_then(|json| read_revocation_source(reader, json, &root.member("revocations"), max_staleness)),
         trust_domain,
-    })
+    };
+    if let Some(json) = object.required("rules", reader, &root) {
+        // They are read one by one, later.
+        reader.list_or_none(json, &root.member("rules"), |_, _, _| None::<()>);
+    }
+    if let Some(json) = object.optional("revoked") {
+        document.revoked = read_revoked(reader, json, &root.member("revoked"), Some(&document.trust_domains()));
+    }
+    Some(document)
+}
+
+/// When the end of an authority, a relationship or a rule is announced.
+const WARN_BEFORE: [SignedDuration; 2] = [SignedDuration::from_hours(7 * 24), SignedDuration::from_hours(24)];
+/// Most such moments. Our decision: each is a line in the log.
+const MAX_WARNINGS: usize = 8;
+
+fn read_warn_before(reader: &mut Reader, object: Object<'_>) -> Vec<SignedDuration> {
+    let place = Place::Root.member("warn_before");
+    let read = object.optional("warn_before").and_then(|json| {
+        reader.check_length(&place, json.as_array().map_or(0, <[_]>::len), MAX_WARNINGS);
+        reader.list_or_none(json, &place, read_duration)
+    });
+    read.unwrap_or_else(|| WARN_BEFORE.to_vec())
+}
+
+pub(crate) fn read_max_staleness(
+    reader: &mut Reader,
+    object: Object<'_>,
+    at: &Place<'_>,
+    otherwise: SignedDuration,
+) -> SignedDuration {
+    let read = object
+        .optional("max_staleness")
+        .and_then(|json| read_duration(reader, json, &at.member("max_staleness")));
+    read.unwrap_or(otherwise)
 }
 
 fn read_word<T: Copy + Default>(
@@ -325,15 +430,29 @@ fn read_trust_domain(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Opt
     reader.parsed(json, place, |text| TrustDomain::parse(text).map_err(Mistake::Id))
 }
 
-fn read_bundle(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Bundle> {
-    let object = reader.object(json, place, &["inline"], &["endpoint"])?;
-    let inline = object.required("inline", reader, place)?;
-    Bundle::from_json(inline)
-        .map_err(|error| reader.note(&place.member("inline"), Mistake::Bundle(error)))
-        .ok()
+fn read_bundle(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> BundleOrigin {
+    let place = at.member("bundle");
+    let Some(object) = object
+        .optional("bundle")
+        .and_then(|json| reader.object(json, &place, &["inline", "endpoint"]))
+    else {
+        return BundleOrigin::default();
+    };
+    let inline = object.optional("inline").and_then(|json| {
+        Bundle::from_json(json)
+            .map_err(|error| reader.note(&place.member("inline"), Mistake::Bundle(error)))
+            .ok()
+    });
+    let endpoint = object
+        .optional("endpoint")
+        .and_then(|json| read_bundle_source(reader, json, &place.member("endpoint")));
+    if object.optional("inline").is_none() && object.optional("endpoint").is_none() {
+        reader.note(&place, Mistake::Expected("`inline`, `endpoint` or both"));
+    }
+    BundleOrigin { inline, endpoint }
 }
 
-fn read_federation(reader: &mut Reader, object: Object<'_>) -> Vec<Federated> {
+fn read_federation(reader: &mut Reader, object: Object<'_>, max_staleness: SignedDuration) -> Vec<Federated> {
     let Some(json) = object.optional("federation") else {
         return Vec::new();
     };
@@ -342,20 +461,25 @@ fn read_federation(reader: &mut Reader, object: Object<'_>) -> Vec<Federated> {
     reader.check_length(&place, entries, MAX_RELATIONSHIPS);
     let mut index = 0usize;
     let read = reader.list_or_none(json, &place, |reader, json, place| {
-        let federated = read_relationship(reader, json, place, index);
+        let federated = read_relationship(reader, json, place, index, max_staleness);
         index = index.saturating_add(1);
         federated
     });
     read.unwrap_or_default()
 }
 
-fn read_relationship(reader: &mut Reader, json: &Json, at: &Place<'_>, place: usize) -> Option<Federated> {
-    let object = reader.object(json, at, RELATIONSHIP_FIELDS, &["max_staleness"])?;
+fn read_relationship(
+    reader: &mut Reader,
+    json: &Json,
+    at: &Place<'_>,
+    place: usize,
+    max_staleness: SignedDuration,
+) -> Option<Federated> {
+    let object = reader.object(json, at, RELATIONSHIP_FIELDS)?;
     let trust_domain = object.required("trust_domain", reader, at);
     let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &at.member("trust_domain")));
-    let bundle = object
-        .optional("bundle")
-        .and_then(|json| read_bundle(reader, json, &at.member("bundle")));
+    let bundle = read_bundle(reader, object, at);
+    let max_staleness = read_max_staleness(reader, object, at, max_staleness);
     let lifetime = object.optional("svid_max_lifetime");
     let svid_max_lifetime = lifetime.and_then(|json| read_duration(reader, json, &at.member("svid_max_lifetime")));
     let expires = object
@@ -377,6 +501,7 @@ fn read_relationship(reader: &mut Reader, json: &Json, at: &Place<'_>, place: us
         trust_domain,
         scope,
         svid_max_lifetime,
+        max_staleness,
         expires,
         owner,
         intermediates,
@@ -403,22 +528,12 @@ fn read_intermediates(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -
     certificates
 }
 
-fn read_rules(reader: &mut Reader, object: Object<'_>, paths: PathReading, listener: Listener) -> Vec<Rule> {
-    let Some(json) = object.required("rules", reader, &Place::Root) else {
-        return Vec::new();
-    };
-    let mut index = 0usize;
-    let read = reader.list_or_none(json, &Place::Root.member("rules"), |reader, json, place| {
-        let rule = read_rule(reader, json, place, index, paths, listener);
-        index = index.saturating_add(1);
-        rule
-    });
-    read.unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn durations_have_one_unit() {

@@ -7,6 +7,10 @@ use rustls_pki_types::CertificateDer;
 
 use crate::id::{IdPattern, SpiffeId, TrustDomain};
 
+/// How long the source of a bundle may be silent where the document does not say. Our decision: a publisher announces a
+/// new authority days ahead, and what it withdraws must not stay good for much longer than a day.
+pub const MAX_STALENESS: SignedDuration = SignedDuration::from_hours(24);
+
 /// The relationship with one trust domain, our own or a foreign one.
 #[derive(Clone, Debug)]
 pub struct Relationship {
@@ -16,6 +20,8 @@ pub struct Relationship {
     pub scope: Option<Vec<IdPattern>>,
     /// Longest whole lifetime of an SVID, from notBefore to notAfter.
     pub svid_max_lifetime: Option<SignedDuration>,
+    /// How long the source of the bundle may be silent before nothing of the trust domain is accepted.
+    pub max_staleness: SignedDuration,
     /// From this moment on nothing of the trust domain is accepted.
     pub expires: Option<Timestamp>,
     /// Who answers for it; shown to operators, never compared.
@@ -31,6 +37,7 @@ impl Relationship {
             trust_domain,
             scope: None,
             svid_max_lifetime: None,
+            max_staleness: MAX_STALENESS,
             expires: None,
             owner: None,
             intermediates: Vec::new(),

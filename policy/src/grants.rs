@@ -1,6 +1,9 @@
 //! What one principal may ever do: the routers that its id leads to, with its captures filled in.
 
+use jiff::Timestamp;
+
 use crate::{
+    effort::{Effort, SPECIALISATION_STEPS},
     id::SpiffeId,
     path::Segment,
     ruleset::{Captures, Needs, Principal, RuleSet, Rules, at},
@@ -14,7 +17,11 @@ use crate::{
 pub struct Grants {
     pub(crate) rules: RuleSet,
     pub(crate) granted: Box<[Granted]>,
+    /// Its rules about which time alone can change the answer.
+    timed: Box<[u32]>,
     needs: Needs,
+    /// Whether so many routers match that not all were looked at.
+    pub(crate) is_too_costly: bool,
 }
 
 /// A router that the principal matches.
@@ -25,6 +32,9 @@ pub(crate) struct Granted {
     pub(crate) captures: Box<[Box<str>]>,
 }
 
+/// What a router costs beside its exceptions: captures are copied, and all routers are sorted.
+const GRANT_STEPS: usize = 12;
+
 impl RuleSet {
     /// Finds everything that the rules say about a verified identity.
     pub fn specialise(&self, svid: &Svid) -> Grants {
@@ -33,8 +43,13 @@ impl RuleSet {
 
     pub(crate) fn specialise_id(&self, id: &SpiffeId) -> Grants {
         let rules = &*self.0;
+        let effort = Effort::of(SPECIALISATION_STEPS);
         let mut granted: Vec<Granted> = Vec::new();
         let mut grant = |router: u32, captures: Box<[Box<str>]>| {
+            let exceptions = at(&rules.routers, router).map_or(0, |router| router.except.len());
+            if !effort.spend(GRANT_STEPS.saturating_add(exceptions)) {
+                return;
+            }
             let is_excepted = |except: &[crate::id::IdPattern]| except.iter().any(|pattern| pattern.matches(id));
             if at(&rules.routers, router).is_some_and(|found| !is_excepted(&found.except)) {
                 granted.push(Granted { router, captures });
@@ -47,7 +62,7 @@ impl RuleSet {
         let segments = trust_domain.chain(id.segments()).map(Segment::literal);
         rules
             .patterns
-            .visit(rules.patterns_root, segments, &mut |principal: &Principal| {
+            .visit(rules.patterns_root, segments, &effort, &mut |principal: &Principal| {
                 if let Some(captures) = captured(rules, principal, id) {
                     grant(principal.router, captures);
                 }
@@ -59,15 +74,17 @@ impl RuleSet {
                 .then_with(|| one.captures.cmp(&two.captures))
         });
         granted.dedup();
-        let needs = granted
-            .iter()
-            .filter_map(|granted| at(&rules.routers, granted.router))
-            .map(|router| router.needs);
-        let needs = needs.fold(Needs::default(), Needs::union);
+        let routers = || granted.iter().filter_map(|granted| at(&rules.routers, granted.router));
+        let needs = routers()
+            .map(|router| router.needs)
+            .fold(Needs::default(), Needs::union);
+        let timed = routers().flat_map(|router| &router.timed).copied().collect();
         Grants {
             rules: self.clone(),
-            granted: granted.into(),
+            timed,
             needs,
+            is_too_costly: effort.is_exhausted(),
+            granted: granted.into(),
         }
     }
 }
@@ -93,6 +110,12 @@ fn captured(rules: &Rules, principal: &Principal, id: &SpiffeId) -> Option<Box<[
 }
 
 impl Grants {
+    /// The first moment after `now` at which time alone may change what they say; `None` where it never does.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let timed = self.timed.iter().filter_map(|rule| at(&self.rules.0.rules, *rule));
+        timed.filter_map(|rule| rule.next_change(now)).min()
+    }
+
     /// What must be read from the connection or the stream before [`Grants::decide`] can answer.
     pub fn needs(&self) -> Needs {
         self.needs

@@ -11,6 +11,11 @@ pub(crate) enum Host<'a> {
     Address(Ipv6Addr),
 }
 
+/// Longest name, without the trailing dot (RFC 1035 3.1). A peer's name of 60 KiB would be compared with each pattern.
+const MAX_NAME_BYTES: usize = 253;
+/// Longest authority that can have such a name in it, with a trailing dot and a port.
+pub(crate) const MAX_AUTHORITY_BYTES: usize = MAX_NAME_BYTES + ".:65535".len();
+
 impl<'a> Host<'a> {
     /// Reads an authority: `host`, `host:port`, `[address]:port`. `None` where it is none of these.
     pub(crate) fn read(authority: &'a [u8]) -> Option<Self> {
@@ -41,6 +46,9 @@ impl<'a> Host<'a> {
             return address.parse().ok().map(Self::Address);
         }
         let host = host.strip_suffix(b".").unwrap_or(host);
+        if host.len() > MAX_NAME_BYTES {
+            return None;
+        }
         host.split(|byte| *byte == b'.')
             .all(is_label)
             .then_some(Self::Name(host))
@@ -122,6 +130,9 @@ impl std::error::Error for HostPatternError {}
 #[cfg(test)]
 mod tests {
     use super::{Host, HostPattern};
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn matches(pattern: &str, host: &str) -> bool {
         Host::read(host.as_bytes()).is_some_and(|host| HostPattern::parse(pattern).unwrap().matches(host))

@@ -361,6 +361,9 @@ impl fmt::Display for IdPattern {
 mod tests {
     use super::*;
 
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     #[test]
     fn every_byte_in_every_place_is_accepted_only_where_the_specification_allows_it() {
         for byte in 0..=255u8 {
@@ -463,6 +466,17 @@ mod tests {
             "spiffe://{td}/a",
         ] {
             assert!(IdPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn segments_that_only_look_like_dot_segments_are_allowed() {
+        for segment in ["...", "....", ".a", "a.", "..a", "a..", "-", "_", "a.b"] {
+            let text = format!("spiffe://td/{segment}/x");
+            assert_eq!(SpiffeId::parse(&text).unwrap().as_str(), text);
+        }
+        for segment in [".", ".."] {
+            assert!(SpiffeId::parse(format!("spiffe://td/{segment}/x")).is_err());
         }
     }
 

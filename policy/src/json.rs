@@ -3,34 +3,35 @@
 //! `serde_json::Value` keeps the last of two members of one name without a word (BN-20), and typed `serde` stops at the
 //! first mistake where an operator wants all of them. Depth is bounded by the parser (128 levels), size by the caller.
 
-use std::{collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::read::Escaped;
 
-/// A JSON value.
+/// A JSON value. Its strings are slices of the text wherever they have no escapes: a large document has millions.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Json {
+pub(crate) enum Json<'t> {
     Null,
     Bool(bool),
     Unsigned(u64),
     /// Negative, fractional or beyond 64 bits.
     OtherNumber(f64),
-    String(String),
-    Array(Vec<Json>),
-    Object(Vec<(String, Json)>),
+    String(Cow<'t, str>),
+    Array(Vec<Json<'t>>),
+    Object(Vec<(Cow<'t, str>, Json<'t>)>),
 }
 
-impl Json {
+impl<'t> Json<'t> {
     /// Reads one whole value; anything but white space behind it is an error.
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, JsonError> {
+    pub(crate) fn parse(text: &'t [u8]) -> Result<Self, JsonError> {
         serde_json::from_slice(text).map_err(|error| JsonError(error.to_string()))
     }
 
     /// Reads the same tree from YAML 1.2.
     #[cfg(feature = "yaml")]
-    pub(crate) fn parse_yaml(text: &str) -> Result<Self, JsonError> {
+    pub(crate) fn parse_yaml(text: &'t str) -> Result<Self, JsonError> {
         use serde_saphyr::options::MergeKeyPolicy;
 
         let options = serde_saphyr::options! {
@@ -88,6 +89,74 @@ impl Json {
     }
 }
 
+/// A document without its rules, and these by themselves. As trees, a hundred thousand of them would take many times the
+/// memory of their text, and more than everything that is made of them; so each is read when it is its turn.
+#[derive(Debug)]
+pub(crate) struct Parts<'t> {
+    /// All else. A list of rules is empty here.
+    pub(crate) tree: Json<'t>,
+    pub(crate) rules: Vec<Part<'t>>,
+}
+
+/// What is read when it is its turn.
+#[derive(Debug)]
+pub(crate) enum Part<'t> {
+    /// Syntax has been checked.
+    Text(&'t RawValue),
+    #[cfg(feature = "yaml")]
+    Tree(Json<'t>),
+}
+
+/// The member that is read by parts.
+const RULES: &str = "rules";
+
+impl<'t> Parts<'t> {
+    /// Reads one whole value; anything but white space behind it is an error.
+    pub(crate) fn parse(text: &'t [u8]) -> Result<Self, JsonError> {
+        if text.trim_ascii_start().first() != Some(&b'{') {
+            let tree = Json::parse(text)?;
+            return Ok(Self {
+                tree,
+                rules: Vec::new(),
+            });
+        }
+        serde_json::from_slice(text).map_err(|error| JsonError(error.to_string()))
+    }
+
+    /// The same of YAML 1.2.
+    #[cfg(feature = "yaml")]
+    pub(crate) fn parse_yaml(text: &'t str) -> Result<Self, JsonError> {
+        let mut tree = Json::parse_yaml(text)?;
+        let mut rules = Vec::new();
+        if let Json::Object(members) = &mut tree {
+            for (_, value) in members.iter_mut().filter(|(name, _)| name == RULES) {
+                if let Json::Array(items) = value {
+                    rules.extend(items.drain(..).map(Part::Tree));
+                }
+            }
+        }
+        Ok(Self { tree, rules })
+    }
+}
+
+impl<'t> Part<'t> {
+    /// Reads it.
+    pub(crate) fn read(self) -> Result<Json<'t>, JsonError> {
+        match self {
+            Self::Text(text) => serde_json::from_str(text.get()).map_err(|error| {
+                // Where in the text of this part would be read as where in the document.
+                let (text, place) = (
+                    error.to_string(),
+                    format!(" at line {} column {}", error.line(), error.column()),
+                );
+                JsonError(text.strip_suffix(&place).unwrap_or(&text).to_owned())
+            }),
+            #[cfg(feature = "yaml")]
+            Self::Tree(tree) => Ok(tree),
+        }
+    }
+}
+
 /// The text is not JSON (or not YAML), with line and column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError(String);
@@ -100,80 +169,158 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-impl<'de> Deserialize<'de> for Json {
+impl<'de> Deserialize<'de> for Json<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Parts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PartsVisitor)
+    }
+}
+
+struct PartsVisitor;
+
+impl<'de> Visitor<'de> for PartsVisitor {
+    type Value = Parts<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Parts<'de>, A::Error> {
+        let (mut list, mut rules) = (Vec::new(), Vec::new());
+        while let Some(Name(name)) = members.next_key()? {
+            let value = if name == RULES {
+                let text: &'de RawValue = members.next_value()?;
+                if text.get().starts_with('[') {
+                    let items: Vec<&'de RawValue> = serde_json::from_str(text.get()).map_err(A::Error::custom)?;
+                    // A second list is refused below.
+                    rules = items.into_iter().map(Part::Text).collect();
+                    Json::Array(Vec::new())
+                } else {
+                    serde_json::from_str(text.get()).map_err(A::Error::custom)?
+                }
+            } else {
+                members.next_value()?
+            };
+            list.push((name, value));
+        }
+        Ok(Parts {
+            tree: object(list)?,
+            rules,
+        })
     }
 }
 
 struct JsonVisitor;
 
 impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
+    type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
         Ok(Json::Null)
     }
 
-    fn visit_none<E>(self) -> Result<Json, E> {
+    fn visit_none<E>(self) -> Result<Json<'de>, E> {
         Ok(Json::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
         Ok(Json::Bool(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
         Ok(Json::Unsigned(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
         Ok(u64::try_from(value).map_or_else(|_| Json::OtherNumber(lossy(value)), Json::Unsigned))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
         Ok(Json::OtherNumber(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::String(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(value.to_owned())))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Json, E> {
-        Ok(Json::String(value))
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Borrowed(value)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
+    fn visit_string<E>(self, value: String) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json<'de>, A::Error> {
+        // Most lists of a rule have one entry, and room for four would be most of the tree.
+        let mut list = Vec::with_capacity(1);
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
         Ok(Json::Array(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
-        let mut list: Vec<(String, Json)> = Vec::new();
-        while let Some(member) = members.next_entry()? {
-            list.push(member);
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
+        let mut list: Vec<(Cow<'de, str>, Json<'de>)> = Vec::new();
+        while let Some((Name(name), value)) = members.next_entry()? {
+            list.push((name, value));
         }
         // A tree of many small objects must not take many times the size of its text.
         list.shrink_to_fit();
-        match repeated(&list) {
-            Some(name) => Err(A::Error::custom(format_args!(
-                "member `{}` appears twice",
-                Escaped(name)
-            ))),
-            None => Ok(Json::Object(list)),
-        }
+        object(list)
+    }
+}
+
+/// An object of these members, no two of which have one name.
+fn object<'t, E: Error>(members: Vec<(Cow<'t, str>, Json<'t>)>) -> Result<Json<'t>, E> {
+    match repeated(&members) {
+        Some(name) => Err(E::custom(format_args!("member `{}` appears twice", Escaped(name)))),
+        None => Ok(Json::Object(members)),
+    }
+}
+
+/// The name of a member.
+struct Name<'t>(Cow<'t, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Owned(name.to_owned())))
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Borrowed(name)))
+    }
+
+    fn visit_string<E>(self, name: String) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Owned(name)))
     }
 }
 
 /// A name that more than one member has.
-fn repeated(members: &[(String, Json)]) -> Option<&str> {
+fn repeated<'m>(members: &'m [(Cow<'_, str>, Json<'_>)]) -> Option<&'m str> {
     /// Up to here comparing all with all is faster than a table, and takes no memory.
     const FEW: usize = 16;
     if members.len() <= FEW {
@@ -187,8 +334,8 @@ fn repeated(members: &[(String, Json)]) -> Option<&str> {
         return None;
     }
     let mut names = HashSet::with_capacity(members.len());
-    let mut again = members.iter().filter(|(name, _)| !names.insert(name.as_str()));
-    again.next().map(|(name, _)| name.as_str())
+    let mut again = members.iter().filter(|(name, _)| !names.insert(name.as_ref()));
+    again.next().map(|(name, _)| name.as_ref())
 }
 
 #[expect(clippy::as_conversions, reason = "only its being negative is ever looked at")]
@@ -200,18 +347,21 @@ fn lossy(value: i64) -> f64 {
 mod tests {
     use super::Json;
 
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     #[test]
     fn duplicate_members_are_refused_at_any_depth() {
         assert!(Json::parse(br#"{"a": 1, "b": [{"c": 1, "c": 2}]}"#).is_err());
         assert!(Json::parse(br#"{"a": {"c": 1}, "b": {"c": 2}}"#).is_ok());
-        for members in [2, 16, 17, 40] {
-            let list = |last| {
-                let members: String = (1..members).map(|name| format!("\"{name}\":0,")).collect();
-                format!("{{{members}\"{last}\":0}}")
+        for last in [1, 15, 16, 39] {
+            let list = |one_more| {
+                let members: String = (1..=last).map(|name| format!("\"{name}\":0,")).collect();
+                format!("{{{members}\"{one_more}\":0}}")
             };
-            assert!(Json::parse(list(0).as_bytes()).is_ok(), "{members}");
-            assert!(Json::parse(list(1).as_bytes()).is_err(), "{members}");
-            assert!(Json::parse(list(members - 1).as_bytes()).is_err(), "{members}");
+            assert!(Json::parse(list(0).as_bytes()).is_ok(), "{last}");
+            assert!(Json::parse(list(1).as_bytes()).is_err(), "{last}");
+            assert!(Json::parse(list(last).as_bytes()).is_err(), "{last}");
         }
     }
 

@@ -149,6 +149,9 @@ fn is_inside(host: &str, base: &str) -> bool {
 mod tests {
     use super::UriConstraints;
 
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
     fn allows(permitted: &[&str], excluded: &[&str], uri: &str) -> bool {
         let list = |bases: &[&str]| bases.iter().map(|&base| base.to_owned()).collect::<Vec<_>>();
         let permitted = (!permitted.is_empty()).then(|| list(permitted));

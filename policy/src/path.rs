@@ -71,6 +71,12 @@ impl fmt::Display for PathError {
 
 impl std::error::Error for PathError {}
 
+/// How many bytes of a path are looked at in a step when it is read. Measured in the VM: 8 ns each where every other one
+/// is a slash.
+const READ_BYTES_A_STEP: usize = 2;
+/// How many bytes of a path are gone through in a step once it is read.
+const PATH_BYTES_A_STEP: usize = 128;
+
 /// A path that has one reading.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestPath<'a> {
@@ -83,7 +89,8 @@ pub(crate) struct RequestPath<'a> {
 impl<'a> RequestPath<'a> {
     /// Reads the `:path` of a request; what follows a `?` is not part of it.
     pub(crate) fn read(raw: &'a [u8], reading: PathReading) -> Result<Self, PathError> {
-        let path = raw.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let query = memchr::memchr(b'?', raw).unwrap_or(raw.len());
+        let path = raw.get(..query).unwrap_or_default();
         let path = path.strip_prefix(b"/").ok_or(PathError::NoLeadingSlash)?;
         // One trailing slash names the same thing in every common framework, so it does not tell two paths apart here:
         // `/admin/` is matched by exactly the patterns that match `/admin`.
@@ -94,6 +101,16 @@ impl<'a> RequestPath<'a> {
         read.segments()
             .try_for_each(|segment| check_segment(segment, reading))?;
         Ok(read)
+    }
+
+    /// What it costs to read it.
+    pub(crate) fn reading_steps(self) -> usize {
+        self.raw.len() / READ_BYTES_A_STEP
+    }
+
+    /// What it costs to go through it once more.
+    pub(crate) fn steps(self) -> usize {
+        self.raw.len().div_ceil(PATH_BYTES_A_STEP)
     }
 
     pub(crate) fn segments(self) -> impl Iterator<Item = Segment<'a>> + Clone {
@@ -171,6 +188,11 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 fn check_segment(segment: Segment<'_>, reading: PathReading) -> Result<(), PathError> {
+    // Most segments have nothing that any of the checks below looks for, which one pass shows.
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !segment.is_empty() && segment.raw.iter().all(is_plain) {
+        return Ok(());
+    }
     check_escapes(segment.raw)?;
     segment.raw.iter().try_for_each(|byte| check_raw_byte(*byte, reading))?;
     if hides_dot_segment(segment) {
@@ -334,6 +356,9 @@ fn literal_segment(text: &str, reading: PathReading) -> Result<Box<str>, Pattern
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn read(path: &[u8], reading: PathReading) -> Result<Vec<Vec<u8>>, PathError> {
         RequestPath::read(path, reading).map(|path| path.segments().map(|segment| segment.bytes().collect()).collect())

@@ -3,7 +3,7 @@
 //! A typed `serde` stops at the first mistake. Here the tree is walked by hand: a reader that meets a mistake notes it
 //! and goes on with what it can still read. What was read beside mistakes is never used, only checked further.
 
-use std::{collections::HashMap, fmt};
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 use crate::{
     bundle::BundleError,
@@ -89,8 +89,6 @@ pub enum Mistake {
         /// Those that do.
         known: &'static [&'static str],
     },
-    /// A member that a later version brings.
-    NotYet,
     /// A member that must be there.
     Missing,
     /// Another type of value.
@@ -166,7 +164,6 @@ impl fmt::Display for Mistake {
             Self::TooLarge { bytes, bound } => write!(f, "{bytes} bytes (at most {bound})"),
             Self::TooMany { entries, bound } => write!(f, "{entries} entries (at most {bound})"),
             Self::UnknownField { known } => write!(f, "unknown field (known: {})", Quoted(known)),
-            Self::NotYet => f.write_str("not supported by this version of svidgate"),
             Self::Missing => f.write_str("is missing"),
             Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::NotOneOf { found, choices } => write!(f, "`{}` is not one of {}", Escaped(found), Quoted(choices)),
@@ -267,13 +264,12 @@ impl Reader {
         self.mistakes
     }
 
-    /// An object whose members are all among `known` or `not_yet`.
+    /// An object whose members are all among `known`.
     pub(crate) fn object<'j>(
         &mut self,
-        json: &'j Json,
+        json: &'j Json<'j>,
         place: &Place<'_>,
         known: &'static [&'static str],
-        not_yet: &[&str],
     ) -> Option<Object<'j>> {
         let Json::Object(members) = json else {
             self.note(
@@ -286,17 +282,20 @@ impl Reader {
             return None;
         };
         for (name, _) in members {
-            if not_yet.contains(&name.as_str()) {
-                self.note(&place.member(name), Mistake::NotYet);
-            } else if !known.contains(&name.as_str()) {
-                let shown = Escaped(name).to_string();
+            if !known.contains(&name.as_ref()) {
+                // A place without a name would read as the whole document.
+                let shown = if name.is_empty() {
+                    r#""""#.to_owned()
+                } else {
+                    Escaped(name).to_string()
+                };
                 self.note(&place.member(&shown), Mistake::UnknownField { known });
             }
         }
         Some(Object { members })
     }
 
-    pub(crate) fn string<'j>(&mut self, json: &'j Json, place: &Place<'_>) -> Option<&'j str> {
+    pub(crate) fn string<'j>(&mut self, json: &'j Json<'j>, place: &Place<'_>) -> Option<&'j str> {
         let text = json.as_str();
         if text.is_none() {
             self.note(
@@ -327,9 +326,9 @@ impl Reader {
     /// A list with at least one entry, each read by `entry`; entries with mistakes are left out.
     pub(crate) fn list<'j, T>(
         &mut self,
-        json: &'j Json,
+        json: &'j Json<'j>,
         place: &Place<'_>,
-        entry: impl FnMut(&mut Self, &'j Json, &Place<'_>) -> Option<T>,
+        entry: impl FnMut(&mut Self, &'j Json<'j>, &Place<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
         if json.as_array().is_some_and(<[_]>::is_empty) {
             self.note(place, Mistake::Empty);
@@ -341,9 +340,9 @@ impl Reader {
     /// A list that may be empty, because none is what it then says: no rules, no relationships.
     pub(crate) fn list_or_none<'j, T>(
         &mut self,
-        json: &'j Json,
+        json: &'j Json<'j>,
         place: &Place<'_>,
-        mut entry: impl FnMut(&mut Self, &'j Json, &Place<'_>) -> Option<T>,
+        mut entry: impl FnMut(&mut Self, &'j Json<'j>, &Place<'_>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let Some(items) = json.as_array() else {
             self.note(
@@ -355,11 +354,12 @@ impl Reader {
             );
             return None;
         };
-        let read = items
-            .iter()
-            .enumerate()
-            .filter_map(|(index, item)| entry(self, item, &place.item(index)));
-        Some(read.collect())
+        // Room for just what there is: of a hundred thousand lists most have one entry.
+        let mut read = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            read.extend(entry(self, item, &place.item(index)));
+        }
+        Some(read)
     }
 
     /// A string, turned into something by a function that may fail.
@@ -423,18 +423,18 @@ impl Reader {
 /// The members of an object.
 #[derive(Clone, Copy)]
 pub(crate) struct Object<'j> {
-    members: &'j [(String, Json)],
+    members: &'j [(Cow<'j, str>, Json<'j>)],
 }
 
 impl<'j> Object<'j> {
-    pub(crate) fn optional(self, name: &str) -> Option<&'j Json> {
+    pub(crate) fn optional(self, name: &str) -> Option<&'j Json<'j>> {
         self.members
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value)
     }
 
-    pub(crate) fn required(self, name: &str, reader: &mut Reader, place: &Place<'_>) -> Option<&'j Json> {
+    pub(crate) fn required(self, name: &str, reader: &mut Reader, place: &Place<'_>) -> Option<&'j Json<'j>> {
         let value = self.optional(name);
         if value.is_none() {
             reader.note(&place.member(name), Mistake::Missing);

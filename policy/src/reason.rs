@@ -52,6 +52,8 @@ pub enum Reason {
     SvidChainTooLong,
     /// The validity period is longer than the relationship allows.
     SvidLifetimeTooLong,
+    /// It, its key, its id or a signing certificate of its path is on a revocation list.
+    SvidRevoked,
     /// There is no federation relationship with the leaf's trust domain.
     FederationUnknownTrustDomain,
     /// The relationship does not cover this SPIFFE ID.
@@ -60,8 +62,14 @@ pub enum Reason {
     FederationExpired,
     /// There is no bundle for the leaf's trust domain yet.
     FederationBundleMissing,
+    /// The source of the bundle of the leaf's trust domain has been silent for longer than `max_staleness`.
+    FederationBundleStale,
     /// The bundle of the leaf's trust domain has no X.509 authority: nothing there is valid.
     FederationBundleEmpty,
+    /// The list of revocations that the document names has not been fetched yet.
+    RevocationsMissing,
+    /// The source of the list of revocations has been silent for longer than its `max_staleness`.
+    RevocationsStale,
     /// The path could be read in two ways.
     RequestAmbiguousPath,
     /// A pseudo-header is missing or is not what HTTP allows.
@@ -74,11 +82,13 @@ pub enum Reason {
     RuleNoneMatched,
     /// The only allow rules that match have expired.
     RuleExpired,
+    /// To find out what the rules say about the identity or the request costs more than the bounds allow.
+    RuleTooCostly,
 }
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 39] = [
         Self::ConfigurationNone,
         Self::ConnectionPlaintext,
         Self::ConnectionNoCertificate,
@@ -102,17 +112,22 @@ impl Reason {
         Self::SvidUnsupportedAlgorithm,
         Self::SvidChainTooLong,
         Self::SvidLifetimeTooLong,
+        Self::SvidRevoked,
         Self::FederationUnknownTrustDomain,
         Self::FederationOutOfScope,
         Self::FederationExpired,
         Self::FederationBundleMissing,
+        Self::FederationBundleStale,
         Self::FederationBundleEmpty,
+        Self::RevocationsMissing,
+        Self::RevocationsStale,
         Self::RequestAmbiguousPath,
         Self::RequestMalformed,
         Self::RuleAllowed,
         Self::RuleDenied,
         Self::RuleNoneMatched,
         Self::RuleExpired,
+        Self::RuleTooCostly,
     ];
 
     /// The stable code: `stage.what`, lower case.
@@ -141,17 +156,22 @@ impl Reason {
             Self::SvidUnsupportedAlgorithm => "svid.unsupported_algorithm",
             Self::SvidChainTooLong => "svid.chain_too_long",
             Self::SvidLifetimeTooLong => "svid.lifetime_too_long",
+            Self::SvidRevoked => "svid.revoked",
             Self::FederationUnknownTrustDomain => "federation.unknown_trust_domain",
             Self::FederationOutOfScope => "federation.out_of_scope",
             Self::FederationExpired => "federation.expired",
             Self::FederationBundleMissing => "federation.bundle_missing",
+            Self::FederationBundleStale => "federation.bundle_stale",
             Self::FederationBundleEmpty => "federation.bundle_empty",
+            Self::RevocationsMissing => "revocations.missing",
+            Self::RevocationsStale => "revocations.stale",
             Self::RequestAmbiguousPath => "request.ambiguous_path",
             Self::RequestMalformed => "request.malformed",
             Self::RuleAllowed => "rule.allowed",
             Self::RuleDenied => "rule.denied",
             Self::RuleNoneMatched => "rule.none_matched",
             Self::RuleExpired => "rule.expired",
+            Self::RuleTooCostly => "rule.too_costly",
         }
     }
 }
@@ -167,6 +187,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::Reason;
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn every_reason_has_its_own_code() {

@@ -32,7 +32,6 @@ const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 /// A rule: who (`from`, not `except`) may or may not do what (`to`, `when`), until when.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    pub(crate) place: usize,
     pub(crate) name: Box<str>,
     pub(crate) effect: Effect,
     pub(crate) from: Vec<IdPattern>,
@@ -57,12 +56,11 @@ pub(crate) fn read_rule(
     reader: &mut Reader,
     json: &Json,
     at: &Place<'_>,
-    place: usize,
     paths: PathReading,
     listener: Listener,
 ) -> Option<Rule> {
     let before = reader.count();
-    let object = reader.object(json, at, FIELDS, &[])?;
+    let object = reader.object(json, at, FIELDS)?;
     let name = object
         .required("name", reader, at)
         .and_then(|json| read_name(reader, json, &at.member("name")));
@@ -98,7 +96,6 @@ pub(crate) fn read_rule(
         .optional("dry_run")
         .and_then(|json| reader.flag(json, &at.member("dry_run")));
     Some(Rule {
-        place,
         name: name.unwrap_or_default(),
         effect: effect.unwrap_or(Effect::Deny),
         from: from.unwrap_or_default(),
@@ -153,7 +150,7 @@ fn read_target(
     paths: PathReading,
     listener: Listener,
 ) -> Option<Target> {
-    let object = reader.object(json, at, TARGET_FIELDS, &[])?;
+    let object = reader.object(json, at, TARGET_FIELDS)?;
     check_decidable(reader, object, at, &["routes", "hosts", "methods", "paths"], listener);
     let list = |reader: &mut Reader, name: &'static str, parse: &dyn Fn(&str) -> Result<Box<str>, Mistake>| {
         let json = object.optional(name)?;
@@ -176,7 +173,8 @@ fn read_target(
         sni: hosts(reader, "sni"),
         ports: object
             .optional("ports")
-            .and_then(|json| reader.list(json, &at.member("ports"), read_port)),
+            .and_then(|json| reader.list(json, &at.member("ports"), read_port))
+            .map(sorted),
     };
     let paths = object.optional("paths").and_then(|json| {
         reader.list(json, &at.member("paths"), |reader, json, place| {
@@ -211,6 +209,11 @@ fn parse_route(text: &str) -> Result<Box<str>, Mistake> {
     }
 }
 
+fn sorted(mut ports: Vec<u16>) -> Vec<u16> {
+    ports.sort_unstable();
+    ports
+}
+
 fn read_port(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<u16> {
     let port = match json {
         Json::Unsigned(port) => u16::try_from(*port).ok().filter(|port| *port > 0),
@@ -223,7 +226,7 @@ fn read_port(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<u16>
 }
 
 fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listener) -> Option<When> {
-    let object = reader.object(json, at, WHEN_FIELDS, &[])?;
+    let object = reader.object(json, at, WHEN_FIELDS)?;
     check_decidable(reader, object, at, &["headers", "not_headers"], listener);
     let nets = |reader: &mut Reader, name: &'static str| {
         let json = object.optional(name)?;
@@ -273,7 +276,7 @@ fn canonical(net: IpNet) -> IpNet {
 }
 
 fn read_header(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<HeaderCondition> {
-    let object = reader.object(json, at, HEADER_FIELDS, &[])?;
+    let object = reader.object(json, at, HEADER_FIELDS)?;
     let name = object.required("name", reader, at)?;
     let name = reader.parsed(name, &at.member("name"), parse_header_name)?;
     let tests = (
@@ -311,7 +314,7 @@ fn parse_header_name(text: &str) -> Result<Box<str>, Mistake> {
 }
 
 fn read_window(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<TimeWindow> {
-    let object = reader.object(json, at, TIME_FIELDS, &[])?;
+    let object = reader.object(json, at, TIME_FIELDS)?;
     let mut days = [true; 7];
     if let Some(json) = object.optional("days") {
         let numbers = [0, 1, 2, 3, 4, 5, 6];

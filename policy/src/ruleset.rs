@@ -29,6 +29,12 @@ impl RuleSet {
         self.0.rules.len()
     }
 
+    /// The rules that end, with the moment that they end at.
+    pub fn expiries(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        let rules = self.0.rules.iter();
+        rules.filter_map(|rule| Some((rule.name.as_ref(), rule.expires?)))
+    }
+
     /// Whether there is none, which denies everything.
     pub fn is_empty(&self) -> bool {
         self.0.rules.is_empty()
@@ -61,6 +67,19 @@ pub(crate) struct RuleHead {
     pub(crate) when: Option<Box<When>>,
 }
 
+impl RuleHead {
+    fn is_timed(&self) -> bool {
+        self.expires.is_some() || self.when.as_ref().is_some_and(|when| when.looks_at_time())
+    }
+
+    /// The first moment after `now` at which time alone may change whether the rule matches.
+    pub(crate) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let expires = self.expires.filter(|expires| *expires > now);
+        let window = self.when.as_ref().and_then(|when| when.next_change(now));
+        expires.into_iter().chain(window).min()
+    }
+}
+
 /// The rules of one `from` and `except`.
 #[derive(Debug)]
 pub(crate) struct Router {
@@ -74,6 +93,8 @@ pub(crate) struct Router {
     /// The same for the allow rules of a dry run.
     pub(crate) dry_allows: Option<Until>,
     pub(crate) needs: Needs,
+    /// Its rules about which time alone can change the answer.
+    pub(crate) timed: Vec<u32>,
 }
 
 /// When something ends. The order is that of time.
@@ -156,7 +177,8 @@ pub(crate) fn at<T>(table: &[T], place: u32) -> Option<&T> {
 /// Takes in rules one by one.
 pub(crate) struct RuleSetBuilder {
     rules: Rules,
-    routers: HashMap<(Vec<IdPattern>, Vec<IdPattern>), u32>,
+    /// By their patterns as text, which takes a fraction of their memory.
+    routers: HashMap<Box<str>, u32>,
     /// Places of conditions that are known, found by what stands there.
     conditions: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -164,14 +186,16 @@ pub(crate) struct RuleSetBuilder {
 }
 
 impl RuleSetBuilder {
-    pub(crate) fn new(reading: PathReading) -> Self {
+    /// `rules` is how many will come.
+    pub(crate) fn new(reading: PathReading, rules: usize) -> Self {
         let mut patterns = Tries::default();
         let patterns_root = patterns.root();
         Self {
             rules: Rules {
                 reading,
-                rules: Vec::new(),
-                routers: Vec::new(),
+                rules: Vec::with_capacity(rules),
+                // Most have a `from` of their own, and a table that grows is there twice for a while.
+                routers: Vec::with_capacity(rules),
                 exact: HashMap::new(),
                 patterns,
                 patterns_root,
@@ -206,6 +230,11 @@ impl RuleSetBuilder {
             dry_run: rule.dry_run,
             when: (!rule.when.is_empty()).then(|| Box::new(rule.when)),
         };
+        if head.is_timed()
+            && let Some(router) = self.router_mut(router)
+        {
+            router.timed.push(number);
+        }
         if head.effect == Effect::Allow {
             let until = head.expires.map_or(Until::Forever, Until::Expires);
             if let Some(router) = self.router_mut(router) {
@@ -232,21 +261,22 @@ impl RuleSetBuilder {
 
     /// The router of a `from` and `except`, made and indexed where it is new.
     fn router(&mut self, from: Vec<IdPattern>, except: Vec<IdPattern>, names: &[Box<str>]) -> u32 {
-        let key = (from, except);
+        let key = spelled(&from, &except);
         if let Some(router) = self.routers.get(&key) {
             return *router;
         }
         let router = index(self.rules.routers.len());
-        for pattern in &key.0 {
+        for pattern in &from {
             self.index_pattern(router, pattern, names);
         }
         self.rules.routers.push(Router {
-            except: key.1.clone().into(),
+            except: except.into(),
             paths: self.rules.paths.root(),
             anywhere: Vec::new(),
             allows: None,
             dry_allows: None,
             needs: Needs::default(),
+            timed: Vec::new(),
         });
         self.routers.insert(key, router);
         router
@@ -254,7 +284,9 @@ impl RuleSetBuilder {
 
     fn index_pattern(&mut self, router: u32, pattern: &IdPattern, names: &[Box<str>]) {
         if let Some(id) = pattern.exact() {
-            self.rules.exact.entry(id.into()).or_default().push(router);
+            // Most ids are in one rule's `from`.
+            let alone = || Vec::with_capacity(1);
+            self.rules.exact.entry(id.into()).or_insert_with(alone).push(router);
             return;
         }
         let root = self.rules.patterns_root;
@@ -353,6 +385,16 @@ impl RuleSetBuilder {
             &[],
         )
     }
+}
+
+/// Patterns as text, so that two texts are the same only where the patterns are: what separates them is in no pattern.
+fn spelled(from: &[IdPattern], except: &[IdPattern]) -> Box<str> {
+    let spelled = |patterns: &[IdPattern]| {
+        let texts: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+        // All of them begin with it.
+        texts.join(" ").replace("spiffe://", "")
+    };
+    [spelled(from), spelled(except)].join("\n").into()
 }
 
 /// The captures of a rule, which all of its `from` patterns have.

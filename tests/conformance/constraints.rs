@@ -3,8 +3,8 @@
 //! every row as it is. Where the URI is a SPIFFE ID, or becomes one with another scheme, as the file says it should,
 //! the whole verifier of SVIDs sees that too.
 
+use ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile};
 use serde_json::Value;
-use support::ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile};
 use svidgate_policy::SpiffeId;
 use svidgate_policy::bundle::{Bundle, BundleSet};
 use svidgate_policy::chain::{self, Purpose};

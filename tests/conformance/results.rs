@@ -1,8 +1,11 @@
 //! What the rows came to, and whether that is what they should have come to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::panic;
 use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest, Sha256};
 
 use crate::exceptions::Exceptions;
 
@@ -72,6 +75,14 @@ struct Row {
 }
 
 impl Row {
+    /// What was answered, or why there is no answer. Details are left out: they may hold the time.
+    fn answered(&self) -> &str {
+        match &self.actual {
+            Ok(actual) => &actual.verdict,
+            Err(error) => error,
+        }
+    }
+
     fn passed(&self) -> bool {
         self.actual.as_ref().is_ok_and(|actual| actual.verdict == self.expected)
     }
@@ -88,7 +99,7 @@ pub(crate) struct Results {
 static RUNNING: Mutex<String> = Mutex::new(String::new());
 
 /// A release build stops at a panic, so the row must be told before.
-pub(crate) fn name_the_row_on_panic() {
+pub fn name_the_row_on_panic() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |information| {
         eprintln!(
@@ -150,11 +161,13 @@ impl Results {
         self.check((kind, file, "whole file"), Answer::of("readable"), || Err(error));
     }
 
-    /// Prints what happened and says whether all is well.
-    pub(crate) fn report(mut self, exceptions: &Exceptions) -> bool {
-        let mut kinds: BTreeMap<&str, Counts> = BTreeMap::new();
+    /// What happened, and whether all is well.
+    pub(crate) fn report(mut self, exceptions: &Exceptions) -> Report {
+        let mut kinds: BTreeMap<&'static str, Counts> = BTreeMap::new();
         let mut failures = Vec::new();
+        let mut digest = Sha256::new();
         for row in &self.rows {
+            digest.update(format!("{}\0{}\0{}\0{}\n", row.kind, row.file, row.row, row.answered()));
             let counts = kinds.entry(row.kind).or_default();
             counts.rows += 1;
             match judge(row, exceptions) {
@@ -179,21 +192,31 @@ impl Results {
             self.notices
                 .push(format!("excepted, and no such row here: {}", absent.join(", ")));
         }
-        print(&kinds);
-        for notice in &self.notices {
-            println!("notice: {notice}");
-        }
-        for failure in &failures {
-            println!("FAILED {failure}");
-        }
         if kinds.is_empty() {
-            println!("FAILED no vectors found");
+            failures.push("no vectors found".to_owned());
         }
-        !kinds.is_empty() && failures.is_empty()
+        Report {
+            passed: failures.is_empty(),
+            kinds,
+            notices: self.notices,
+            failures,
+            answers: digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
 }
 
-#[derive(Default)]
+/// What came of all rows, to be printed.
+#[derive(Debug)]
+pub struct Report {
+    /// Whether all is well.
+    pub passed: bool,
+    kinds: BTreeMap<&'static str, Counts>,
+    notices: Vec<String>,
+    failures: Vec<String>,
+    answers: String,
+}
+
+#[derive(Debug, Default)]
 struct Counts {
     rows: usize,
     passed: usize,
@@ -229,21 +252,34 @@ fn judge(row: &Row, exceptions: &Exceptions) -> Judgement {
     Judgement::Failed(format!("expected {}, came to {}{detail}", row.expected, actual.verdict))
 }
 
-fn print(kinds: &BTreeMap<&str, Counts>) {
-    println!(
-        "{:<34} {:>6} {:>7} {:>9} {:>8} {:>7}",
-        "kind", "rows", "passed", "excepted", "outside", "failed"
-    );
-    for (kind, counts) in kinds {
-        let outside: usize = counts.outside.values().sum();
-        println!(
-            "{kind:<34} {:>6} {:>7} {:>9} {outside:>8} {:>7}",
-            counts.rows, counts.passed, counts.excepted, counts.failed
-        );
-    }
-    for (kind, counts) in kinds {
-        for (rule, rows) in &counts.outside {
-            println!("outside: {kind}: {rows} rows: {rule}");
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:<34} {:>6} {:>7} {:>9} {:>8} {:>7}",
+            "kind", "rows", "passed", "excepted", "outside", "failed"
+        )?;
+        let mut rows = 0;
+        for (kind, counts) in &self.kinds {
+            rows += counts.rows;
+            let outside: usize = counts.outside.values().sum();
+            writeln!(
+                f,
+                "{kind:<34} {:>6} {:>7} {:>9} {outside:>8} {:>7}",
+                counts.rows, counts.passed, counts.excepted, counts.failed
+            )?;
         }
+        for (kind, counts) in &self.kinds {
+            for (rule, rows) in &counts.outside {
+                writeln!(f, "outside: {kind}: {rows} rows: {rule}")?;
+            }
+        }
+        for notice in &self.notices {
+            writeln!(f, "notice: {notice}")?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "FAILED {failure}")?;
+        }
+        writeln!(f, "{rows} rows, and the SHA-256 of their answers: {}", self.answers)
     }
 }

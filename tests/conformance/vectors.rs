@@ -1,57 +1,47 @@
 //! Reading a folder of vectors, of which any part may be missing, and any field of any row.
 
-use std::fs;
-use std::path::PathBuf;
-
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
+use crate::folder;
+
 /// A folder of vectors.
 pub(crate) struct Vectors {
-    root: PathBuf,
+    root: String,
 }
 
 impl Vectors {
     /// The vectors below `root`.
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(crate) fn new(root: &str) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    fn path(&self, path: &str) -> String {
+        format!("{}/{path}", self.root)
     }
 
     /// The bytes of a file.
     pub(crate) fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
-        fs::read(self.root.join(path)).map_err(|error| format!("{path}: {error}"))
+        folder::read(&self.path(path)).map_err(|error| format!("{path}: {error}"))
     }
 
     /// A JSON file; `None` when it is not there.
     pub(crate) fn json(&self, path: &str) -> Option<Result<Value, String>> {
-        let text = match fs::read(self.root.join(path)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-            Err(error) => return Some(Err(error.to_string())),
-        };
-        Some(serde_json::from_slice(&text).map_err(|error| error.to_string()))
+        if !folder::exists(&self.path(path)) {
+            return None;
+        }
+        let parse = |text: Vec<u8>| serde_json::from_slice(&text).map_err(|error| error.to_string());
+        Some(self.bytes(path).and_then(parse))
     }
 
     /// The files of a folder whose names begin and end so, sorted, as paths below the root.
     pub(crate) fn files(&self, folder: &str, start: &str, end: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
-        let names = entries
-            .filter(|entry| entry.path().is_file())
-            .filter_map(|entry| entry.file_name().into_string().ok());
-        let mut paths: Vec<String> = names
-            .filter(|name| name.starts_with(start) && name.ends_with(end))
-            .map(|name| {
-                if folder.is_empty() {
-                    name
-                } else {
-                    format!("{folder}/{name}")
-                }
-            })
-            .collect();
-        paths.sort();
-        paths
+        let mut names = folder::names(&self.path(folder));
+        names.retain(|name| name.starts_with(start) && name.ends_with(end));
+        names.sort();
+        names.into_iter().map(|name| format!("{folder}/{name}")).collect()
     }
 
     /// The certificates of a reference: `file` is all of a file, `file#n` the one at place `n`.

@@ -1,41 +1,64 @@
-//! `make demo`: two federated trust domains and a stranger, real mTLS, a real Envoy, and what came of each attempt.
+//! `make demo`: three federated trust domains and a stranger, real mTLS, a real Envoy. First what comes of twenty attempts;
+//! then what happens while a CA is rotated, an id is revoked and a bundle endpoint fails.
 //!
 //! Everything is in `envoy/demo/`; here it is filled in, started, driven and compared with what was expected.
 
+mod attempts;
 mod cases;
+mod people;
 mod setting;
+mod sources;
+mod story;
+mod traffic;
 
 use std::process::ExitCode;
 
+use attempts::Seen;
 use cases::Case;
-use setting::{Seen, Setting};
+use setting::Setting;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let keep = std::env::args().any(|argument| argument == "--keep");
-    eprintln!("== making three trust domains, starting Envoy and three upstreams");
-    let setting = Setting::start().await;
+    eprintln!("== making four trust domains, starting Envoy, its upstreams and the servers of bundles and revocations");
+    let mut setting = Setting::start().await;
     eprintln!("== driving the cases");
-    let mut all_as_expected = true;
+    let as_expected = drive_cases(&setting).await;
+    eprintln!("== changing trust while traffic flows");
+    println!();
+    let next = story::next_authority(&setting);
+    let told = story::tell(&mut setting, next.clone()).await;
+    match &told {
+        Ok(()) => println!("all as expected"),
+        Err(trouble) => println!("NOT as expected: {trouble}"),
+    }
+    if keep {
+        setting.explain(&people::api(&next, &setting.world));
+        // Until the user has seen enough.
+        let _ = tokio::signal::ctrl_c().await;
+    }
+    if as_expected && told.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+async fn drive_cases(setting: &Setting) -> bool {
+    let mut as_expected = true;
     println!("{:<45} {:<42} {:<16} reason", "who", "asks for", "answer");
     println!("{}", "-".repeat(140));
     for case in cases::all() {
         let seen = setting.drive(&case).await;
-        all_as_expected &= print(&case, &seen);
+        as_expected &= print(&case, &seen);
     }
     println!("{}", "-".repeat(140));
-    if keep {
-        setting.explain();
-        // Until the user has seen enough.
-        let _ = tokio::signal::ctrl_c().await;
-    }
-    if all_as_expected {
+    if as_expected {
         println!("all {} cases as expected", cases::all().len());
-        ExitCode::SUCCESS
     } else {
         println!("NOT as expected");
-        ExitCode::FAILURE
     }
+    as_expected
 }
 
 fn print(case: &Case, seen: &Seen) -> bool {

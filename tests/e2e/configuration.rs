@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 use support::{
     client::{Client, Outcome, PATIENCE},
-    envoy::{Cluster, Configuration, Delivery, Dial, Envoy, Listener, Scenario, Wasm},
+    envoy::{Cluster, Configuration, Delivery, Envoy, Listener, Scenario, Wasm},
     upstream::HttpUpstream,
     world::{World, with},
 };
 
 use crate::stage::{
-    API, API_PATH, Filters, allow_api, assert_alive, http_listener, http1, reason, record, serve, tcp_listener, wasm,
+    API, API_PATH, Filters, allow_api, assert_alive, http_listener, http1, reason, record, serve, wasm,
 };
 
 /// A document with five mistakes of five kinds, and what is said of them.
@@ -82,7 +82,7 @@ async fn envoy_does_not_start_with_a_plugin_that_is_none_of_ours_or_has_no_docum
     };
     let log = log_of_a_failed_start(unknown).await;
     assert!(
-        log.contains("root_id is neither `svidgate.connection` (network filter) nor `svidgate.request`"),
+        log.contains("root_id is none of `svidgate.connection` (network filter), `svidgate.request` (HTTP filter) and `svidgate.hold`"),
         "{log}"
     );
 
@@ -91,7 +91,7 @@ async fn envoy_does_not_start_with_a_plugin_that_is_none_of_ours_or_has_no_docum
         ..wasm(&good)
     };
     let log = log_of_a_failed_start(scenario(
-        tcp_listener(&world, "db", Dial::Immediately, &good).connection_filter(absent),
+        http_listener(&world, "web", Filters::Both, &good).connection_filter(absent),
     ))
     .await;
     assert!(log.contains("svidgate: no configuration document"), "{log}");
@@ -142,7 +142,7 @@ async fn both_filters_of_a_worker_compile_the_same_document_once() {
         Some(200)
     );
     envoy
-        .wait_stat("wasmcustom.svidgate.request.allow.rule.allowed", 1)
+        .wait_stat("wasmcustom.svidgate.decisions_total.request.allow.rule.allowed", 1)
         .await;
     assert_eq!(compilations(&envoy), [1, 1]);
 }

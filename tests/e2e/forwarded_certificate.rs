@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use support::{
     ca::{Authority, Identity, Leaf, Profile},
     client::{Client, Request},
-    envoy::{CERTIFICATE_KEY, Kind, Listener, Xfcc, envoy_version},
+    envoy::{CERTIFICATE_KEY, Keeping, Kind, Listener, Xfcc, envoy_version},
     upstream::HttpUpstream,
     world::{OWN, World, with},
 };
@@ -134,7 +134,7 @@ async fn client_supplied_xfcc_gives_nobody_an_identity() {
     let own = with(ignoring.clone(), json!({ "xfcc": "own" }));
     let listener = |name: &str, mode, document: &Value| Listener {
         // The certificate from nowhere but the header, where the proxy itself does not show it.
-        keeps_certificate: false,
+        keeps_certificate: Keeping::No,
         ..http_listener(&world, name, Filters::RequestOnly, document).xfcc(mode)
     };
     let listeners = [
@@ -213,7 +213,7 @@ async fn certificate_in_filter_state_that_is_not_the_peers_is_refused() {
     let document = world.document(allow_api());
     let listener = |name: &str, pem: &str| {
         let mut listener = Listener {
-            keeps_certificate: false,
+            keeps_certificate: Keeping::No,
             ..http_listener(&world, name, Filters::RequestOnly, &document)
         };
         if let Kind::Http(http) = &mut listener.kind {

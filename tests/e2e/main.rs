@@ -1,12 +1,21 @@
 //! svidgate on a real Envoy, with real TLS clients and upstreams: what was answered, why, and what got through.
 
+mod access_log;
 mod algorithms;
 mod configuration;
+mod cuts;
 mod dry_run;
+mod endpoints;
 mod forwarded_certificate;
 mod holds;
+mod hostile_certificates;
+mod hostile_handshakes;
+mod hostile_headers;
 mod identity_header;
+mod metrics;
+mod path_confusion;
 mod paths;
+mod raw;
 mod records;
 mod refusals;
 mod requests;
@@ -17,3 +26,7 @@ mod stage;
 mod streams;
 mod survival;
 mod tcp;
+mod trap;
+mod versions;
+mod workload_api;
+mod xds;

@@ -30,17 +30,22 @@ async fn every_decision_is_counted_exactly_once() {
     }
     assert_eq!(http1(&envoy, "web", None).await.get("/open").await.status(), None);
     let expected = [
-        ("wasmcustom.svidgate.connection.allow.rule.allowed", 3),
-        ("wasmcustom.svidgate.connection.deny.connection.no_certificate", 1),
-        ("wasmcustom.svidgate.request.allow.rule.allowed", 42),
-        ("wasmcustom.svidgate.request.deny.rule.none_matched", 3),
+        ("wasmcustom.svidgate.decisions_total.connection.allow.rule.allowed", 3),
+        (
+            "wasmcustom.svidgate.decisions_total.connection.deny.connection.no_certificate",
+            1,
+        ),
+        ("wasmcustom.svidgate.decisions_total.request.allow.rule.allowed", 42),
+        ("wasmcustom.svidgate.decisions_total.request.deny.rule.none_matched", 3),
     ];
     for (name, count) in expected {
         envoy.wait_stat(name, count).await;
     }
     // And nothing else, also when all is handed over once more.
     tokio::time::sleep(Duration::from_millis(2200)).await;
-    let counted: Vec<(String, u64)> = envoy.stats("wasmcustom.svidgate").await.into_iter().collect();
+    let decisions = |name: &String| name.contains(".connection.") || name.contains(".request.");
+    let stats = envoy.stats("wasmcustom.svidgate").await.into_iter();
+    let counted: Vec<(String, u64)> = stats.filter(|(name, _)| decisions(name)).collect();
     assert_eq!(counted, expected.map(|(name, count)| (name.to_owned(), count)));
 }
 
@@ -48,7 +53,7 @@ async fn every_decision_is_counted_exactly_once() {
 fn lines(log: &str) -> (u64, u64, u64) {
     let own = log
         .lines()
-        .filter(|line| line.contains("denied request reason="))
+        .filter(|line| line.contains(r#"svidgate: decision {"stage":"request","decision":"deny""#))
         .count();
     let summaries: Vec<u64> = log
         .lines()
@@ -68,7 +73,10 @@ async fn flood_of_refusals_has_few_lines_and_a_summary_that_misses_none() {
         assert_eq!(http.get("/closed").await.status(), Some(403));
     }
     envoy
-        .wait_stat("wasmcustom.svidgate.request.deny.rule.none_matched", REFUSALS)
+        .wait_stat(
+            "wasmcustom.svidgate.decisions_total.request.deny.rule.none_matched",
+            REFUSALS,
+        )
         .await;
     let deadline = Instant::now() + PATIENCE;
     let (own, summaries, summed) = loop {

@@ -231,7 +231,7 @@ async fn peers_that_are_nobody_are_refused_each_for_its_own_reason() {
     assert_eq!(upstream.connections(), 0);
     for (reason, count) in counts {
         for stage in ["connection", "request"] {
-            let counter = format!("wasmcustom.svidgate.{stage}.deny.{reason}");
+            let counter = format!("wasmcustom.svidgate.decisions_total.{stage}.deny.{reason}");
             envoy.wait_stat(&counter, count).await;
             assert_eq!(envoy.stat(&counter).await, count, "{counter}");
         }

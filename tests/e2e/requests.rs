@@ -215,7 +215,7 @@ async fn peer_that_no_rule_could_ever_allow_is_closed_at_the_connection() {
     let id = "spiffe://prod.example/ns/shop/sa/nobody";
     assert_eq!(
         closed,
-        json!({ "id": id, "decision": "deny", "reason": "rule.none_matched" })
+        json!({ "id": id, "decision": "deny", "reason": "rule.none_matched", "version": "test" })
     );
 
     assert_bare_403(
@@ -227,7 +227,7 @@ async fn peer_that_no_rule_could_ever_allow_is_closed_at_the_connection() {
     let refused = record(&gate.envoy.wait_request_log("request_only", 1).await[0]);
     assert_eq!(
         refused,
-        json!({ "id": id, "decision": "deny", "reason": "rule.none_matched" })
+        json!({ "id": id, "decision": "deny", "reason": "rule.none_matched", "version": "test" })
     );
     assert_eq!(gate.upstream.connections(), 0);
 }

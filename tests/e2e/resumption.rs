@@ -3,11 +3,12 @@
 use jiff::SignedDuration;
 use serde_json::json;
 use support::{
-    ca::{Identity, Leaf, real_now},
+    bundle_endpoint::{BundleEndpoint, Served, bundle_document},
+    ca::{Authority, Identity, Leaf, real_now},
     client::{Client, ClientOptions, Sessions, TlsVersions},
-    envoy::Envoy,
+    envoy::{Cluster, Envoy, Scenario},
     upstream::HttpUpstream,
-    world::World,
+    world::{World, with},
 };
 
 use crate::stage::{API, API_PATH, Filters, http_listener, reason, record, serve};
@@ -85,4 +86,52 @@ async fn resumed_session_of_an_expired_svid_is_refused() {
         );
     }
     assert_eq!(upstream.requests().len(), 2);
+}
+
+/// The attack that a handshake-only check lets through: the session was made while the authority counted.
+#[tokio::test]
+async fn resumed_session_is_refused_after_the_bundle_was_emptied() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let endpoint = BundleEndpoint::start(None);
+    let publish = |authorities: &[&Authority]| {
+        let document = bundle_document(authorities, None, None);
+        endpoint.serve("/own.json", Served::Document(document));
+    };
+    publish(&[&world.own]);
+    let source = json!({ "cluster": "endpoint", "path": "/own.json", "refresh": "1s" });
+    let document = with(
+        world.document(crate::stage::allow_api()),
+        json!({ "bundle": { "endpoint": source } }),
+    );
+    let envoy = Envoy::start(Scenario::of(
+        http_listener(&world, "web", Filters::Both, &document),
+        [
+            Cluster::new("app", upstream.addr()),
+            Cluster::new("endpoint", endpoint.addr()),
+        ],
+    ))
+    .await;
+    let updated = async |times| {
+        envoy
+            .wait_stat("wasmcustom.svidgate.source_events_total.updated", times)
+            .await;
+        // The worker takes it in on its next tick.
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    };
+    updated(1).await;
+    let api = world.own_identity(API_PATH);
+    let clients = [TlsVersions::Only12, TlsVersions::Only13].map(|versions| resuming(&api, versions));
+    for client in &clients {
+        assert_eq!(ask(&envoy, client, "/").await, (false, Some(200)));
+        assert_eq!(ask(&envoy, client, "/").await, (true, Some(200)));
+    }
+    let before = envoy.wait_connection_log("web", 4).await.len();
+    publish(&[]);
+    updated(2).await;
+    for (number, client) in (before + 1..).zip(&clients) {
+        assert_eq!(ask(&envoy, client, "/").await, (true, None));
+        let log = envoy.wait_connection_log("web", number).await;
+        assert_eq!(reason(&log[number - 1]), "federation.bundle_empty");
+    }
+    assert_eq!(upstream.requests().len(), 4);
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use support::{
     ca::Identity,
     client::{Client, ClientOptions, Http, Outcome},
-    envoy::{ClientCertificate, Cluster, Dial, Envoy, Listener, Route, Scenario, Wasm, envoy_version},
+    envoy::{ClientCertificate, Cluster, Dial, Envoy, Keeping, Listener, Route, Scenario, Wasm, envoy_version},
     module_path,
     upstream::HttpUpstream,
     world::World,
@@ -38,26 +38,71 @@ pub(crate) fn http_listener(world: &World, name: &str, filters: Filters, documen
 
 /// A listener with the module in it.
 pub(crate) fn gated(listener: Listener, filters: Filters, document: &Value) -> Listener {
-    let listener = showing_certificate(listener).request_filter(wasm(document));
+    let listener = showing_certificate(listener, filters).request_filter(wasm(document));
     match filters {
         Filters::Both => listener.connection_filter(wasm(document)),
         Filters::RequestOnly => listener,
     }
 }
 
-/// Before 1.38 Envoy shows a network filter no certificate but what `set_filter_state` keeps, which 1.37 brought.
-fn showing_certificate(listener: Listener) -> Listener {
-    if envoy_version() < (1, 38) && listener.tls.is_some() {
-        listener.keeping_certificate()
-    } else {
-        listener
-    }
+/// Before 1.38 Envoy shows no certificate but what `set_filter_state` keeps: in 1.37 when the handshake is done, before
+/// behind a hold.
+fn showing_certificate(listener: Listener, filters: Filters) -> Listener {
+    let how = match (envoy_version(), filters) {
+        (version, _) if version >= (1, 38) => Keeping::No,
+        (version, _) if version >= (1, 37) && listener.tls.is_none() => Keeping::No,
+        (version, _) if version >= (1, 37) => Keeping::OnTlsHandshake,
+        (_, Filters::Both) => Keeping::BehindHold,
+        (_, Filters::RequestOnly) => Keeping::AtRequest,
+    };
+    listener.keeping_certificate(how)
 }
 
 /// A TCP listener in front of the cluster `db`.
 pub(crate) fn tcp_listener(world: &World, name: &str, dial: Dial, document: &Value) -> Listener {
     let listener = Listener::tcp(name, "db", dial).tls(&world.server, ClientCertificate::AcceptUntrusted);
-    showing_certificate(listener).connection_filter(wasm(document))
+    let listener = match dial {
+        // For TCP there is nothing that an older one could keep it with.
+        Dial::Immediately if !has_tcp() => listener,
+        Dial::Immediately | Dial::OnDownstreamData | Dial::OnTlsHandshake => {
+            showing_certificate(listener, Filters::Both)
+        }
+    };
+    listener.connection_filter(wasm(document))
+}
+
+/// Whether this Envoy bears a TCP listener with the module in it.
+pub(crate) fn has_tcp() -> bool {
+    envoy_version() >= (1, 37)
+}
+
+/// For tests of what a TCP listener does with a document. On an Envoy that bears none, asserts that the document is refused
+/// at the start with the reason, and gives true: there is nothing more to test.
+pub(crate) async fn tcp_is_refused(world: &World, document: &Value) -> bool {
+    if has_tcp() {
+        return false;
+    }
+    let said = refusal(tcp_listener(world, "db", Dial::Immediately, document)).await;
+    let (major, minor) = envoy_version();
+    let reason = format!("svidgate: listener: Envoy {major}.{minor} has no `upstream_connect_mode`");
+    assert!(said.contains(&reason), "{said}");
+    true
+}
+
+/// Whether an HTTP/2 answer that is cut looks whole to our client. Envoy 1.36 resets the stream with `NO_ERROR`, later ones
+/// with an error.
+pub(crate) fn cut_http2_looks_whole() -> bool {
+    envoy_version() < (1, 37)
+}
+
+/// What an Envoy says that does not start with a listener in front of `app` or `db`.
+pub(crate) async fn refusal(listener: Listener) -> String {
+    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+    let clusters = ["app", "db"].map(|name| Cluster::new(name, nowhere));
+    match Envoy::try_start(Scenario::of(listener, clusters)).await {
+        Ok(_) => panic!("Envoy started"),
+        Err(log) => log,
+    }
 }
 
 /// The module with a document.
@@ -144,3 +189,70 @@ pub(crate) async fn assert_alive(envoy: &Envoy) {
         .collect();
     assert!(failures.is_empty(), "{failures:?}");
 }
+
+/// A peer that asks again and again on one connection of a listener with the HTTP filter alone, so that every answer has
+/// its reason in the access log.
+pub(crate) struct Asking<'e> {
+    envoy: &'e Envoy,
+    listener: &'e str,
+    identity: Identity,
+    http: Http,
+}
+
+impl<'e> Asking<'e> {
+    pub(crate) async fn start(envoy: &'e Envoy, listener: &'e str, identity: &Identity) -> Self {
+        Self {
+            envoy,
+            listener,
+            identity: identity.clone(),
+            http: http1(envoy, listener, Some(identity)).await,
+        }
+    }
+
+    /// Asks once, and gives the reason for the answer.
+    pub(crate) async fn reason(&mut self) -> String {
+        let path = format!("/{}", NUMBER.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+        if self.http.is_closed() {
+            self.http = http1(self.envoy, self.listener, Some(&self.identity)).await;
+        }
+        let status = self.http.get(&path).await.status();
+        let deadline = std::time::Instant::now() + support::client::PATIENCE;
+        loop {
+            let log = self.envoy.request_log(self.listener);
+            if let Some(entry) = log.iter().rev().find(|entry| entry["path"] == path.as_str()) {
+                let reason = reason(entry);
+                assert_eq!(status == Some(200), reason == "rule.allowed", "{status:?} {reason}");
+                return reason;
+            }
+            assert!(std::time::Instant::now() < deadline, "no entry for {path}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Asks until the reason is this one; gives how long it took.
+    pub(crate) async fn wait(&mut self, wanted: &str) -> std::time::Duration {
+        let start = std::time::Instant::now();
+        loop {
+            let reason = self.reason().await;
+            if reason == wanted {
+                return start.elapsed();
+            }
+            assert!(start.elapsed() < LONG, "it is still {reason}, not {wanted}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Asks for a while; all answers have this reason.
+    pub(crate) async fn keeps(&mut self, wanted: &str, span: std::time::Duration) {
+        let start = std::time::Instant::now();
+        while start.elapsed() < span {
+            assert_eq!(self.reason().await, wanted);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// So that every request has a path of its own.
+static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+/// What a source may take to be asked again after failures, and then some.
+const LONG: std::time::Duration = std::time::Duration::from_secs(30);

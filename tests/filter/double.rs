@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
+use jiff::SignedDuration;
 use serde_json::Value;
 use support::{
     ca::{Identity, pem},
@@ -9,10 +10,11 @@ use support::{
 };
 use svidgate::{
     connection::{Action, ConnectionFilter},
-    host::{HeaderMap, Host, HostError, Level},
+    host::{HeaderMap, Host, HostError, Level, Method},
     record::Stage,
     request::RequestFilter,
-    root::{Root, Worker},
+    root::Root,
+    worker::Worker,
 };
 use svidgate_policy::Timestamp;
 
@@ -40,6 +42,18 @@ pub(crate) struct State {
     pub(crate) failing: Vec<&'static str>,
     /// Contexts that are gone.
     pub(crate) gone: Vec<u32>,
+    /// What the workers share, with the version of each value.
+    pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
+    /// What was asked of endpoints and streams, in order; the token is the place in it, from 1.
+    pub(crate) asked: Vec<String>,
+    pub(crate) cancelled: Vec<u32>,
+    /// The answer or message at hand.
+    pub(crate) answer: (Option<HeaderMap>, Vec<u8>),
+    pub(crate) gauges: BTreeMap<String, u64>,
+    /// The one histogram that we have.
+    pub(crate) histogram: Vec<u64>,
+    pub(crate) tick_period: u32,
+    pub(crate) random: u64,
 }
 
 impl Proxy {
@@ -50,8 +64,8 @@ impl Proxy {
         proxy
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.borrow_mut());
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.0.borrow_mut())
     }
 
     pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
@@ -107,6 +121,13 @@ impl Proxy {
             .unwrap_or_default();
         let json: Value = serde_json::from_str(&field).expect("the field is JSON");
         json["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn ask_for(&self, what: String) -> Result<u32, HostError> {
+        self.change(|state| {
+            state.asked.push(what);
+            Ok(u32::try_from(state.asked.len()).expect("few are asked"))
+        })
     }
 
     fn call(&self, name: &str) -> Result<(), HostError> {
@@ -182,8 +203,79 @@ impl Host for Proxy {
         Ok(self.look(|state| state.now))
     }
 
-    fn set_tick_period(&self, _milliseconds: u32) -> Result<(), HostError> {
-        self.call("set_tick_period")
+    fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError> {
+        self.call("set_tick_period")?;
+        self.change(|state| state.tick_period = milliseconds);
+        Ok(())
+    }
+
+    fn random(&self) -> u64 {
+        self.change(|state| state.random += 1);
+        self.look(|state| state.random)
+    }
+
+    fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.call("shared_data").ok()?;
+        self.look(|state| state.shared.get(key).cloned())
+    }
+
+    fn set_shared_data(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), HostError> {
+        self.call("set_shared_data")?;
+        self.change(|state| {
+            let known = state.shared.get(key).map(|(_, version)| *version);
+            if version.is_some() && known.is_some() && known != version {
+                return Err(HostError(8));
+            }
+            let next = known.unwrap_or_default() + 1;
+            state.shared.insert(key.to_owned(), (value.to_vec(), next));
+            Ok(())
+        })
+    }
+
+    fn http_get(&self, cluster: &str, authority: &str, path: &str, _milliseconds: u32) -> Result<u32, HostError> {
+        self.call("http_get")?;
+        self.ask_for(format!("GET {authority}{path} of {cluster}"))
+    }
+
+    fn http_answer_headers(&self) -> Result<HeaderMap, HostError> {
+        self.look(|state| state.answer.0.clone()).ok_or(HostError(1))
+    }
+
+    fn http_answer_body(&self, bytes: usize) -> Result<Vec<u8>, HostError> {
+        Ok(self.look(|state| state.answer.1[..bytes].to_vec()))
+    }
+
+    fn open_stream(&self, cluster: &str, method: Method<'_>, _message: &[u8]) -> Result<u32, HostError> {
+        self.call("open_stream")?;
+        self.ask_for(format!("{}/{} of {cluster}", method.service, method.name))
+    }
+
+    fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, HostError> {
+        self.http_answer_body(bytes)
+    }
+
+    fn cancel_stream(&self, token: u32) {
+        self.change(|state| state.cancelled.push(token));
+    }
+
+    fn define_gauge(&self, name: &str) -> Result<u32, HostError> {
+        self.call("define_gauge")?;
+        self.change(|state| {
+            state.gauges.entry(name.to_owned()).or_default();
+        });
+        Ok(number(name))
+    }
+
+    fn set_gauge(&self, gauge: u32, value: u64) -> Result<(), HostError> {
+        self.call("set_gauge")?;
+        self.change(|state| {
+            for (name, known) in &mut state.gauges {
+                if number(name) == gauge {
+                    *known = value;
+                }
+            }
+        });
+        Ok(())
     }
 
     fn set_effective_context(&self, context: u32) -> Result<(), HostError> {
@@ -216,6 +308,17 @@ impl Host for Proxy {
         Ok(())
     }
 
+    fn define_histogram(&self, name: &str) -> Result<u32, HostError> {
+        self.call("define_histogram")?;
+        Ok(number(name))
+    }
+
+    fn add_to_histogram(&self, _histogram: u32, value: u64) -> Result<(), HostError> {
+        self.call("add_to_histogram")?;
+        self.change(|state| state.histogram.push(value));
+        Ok(())
+    }
+
     fn log(&self, _level: Level, line: &str) {
         self.change(|state| state.log.push(line.to_owned()));
     }
@@ -226,12 +329,27 @@ fn number(name: &str) -> u32 {
         .fold(7, |hash: u32, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
 }
 
+/// A second of ticks, after which streams and connections have all been looked at; then the time is what it was.
+pub(crate) fn sweep(proxy: &Proxy, roots: &[&Rc<Root<Proxy>>]) {
+    let now = proxy.look(|state| state.now);
+    for root in roots.iter().cycle().take(4) {
+        root.tick();
+        proxy.change(|state| state.now += SignedDuration::from_millis(249));
+    }
+    proxy.change(|state| state.now = now);
+}
+
 /// Sends the request at hand through a new stream.
 pub(crate) fn request(root: &Rc<Root<Proxy>>) -> Action {
-    RequestFilter::new(Rc::clone(root)).on_request_headers()
+    stream(root, 1000).on_request_headers()
+}
+
+/// A new stream.
+pub(crate) fn stream(root: &Rc<Root<Proxy>>, context: u32) -> Rc<RequestFilter<Proxy>> {
+    RequestFilter::new(Rc::clone(root), context)
 }
 
 /// A new connection.
-pub(crate) fn connection(root: &Rc<Root<Proxy>>, context: u32) -> ConnectionFilter<Proxy> {
+pub(crate) fn connection(root: &Rc<Root<Proxy>>, context: u32) -> Rc<ConnectionFilter<Proxy>> {
     ConnectionFilter::new(Rc::clone(root), context)
 }

@@ -1,6 +1,11 @@
 //! The filter against a double of the proxy: what it asks of the proxy, how often, and what it does with odd answers.
 
+mod cuts;
 mod double;
 mod memory;
 mod odd_proxies;
+mod policy_version;
+mod sources;
 mod warm_path;
+mod workers;
+mod workload_api;

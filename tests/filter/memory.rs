@@ -14,7 +14,7 @@ use svidgate::{
     record::Stage,
 };
 
-use crate::double::{Proxy, connection, request};
+use crate::double::{Proxy, connection, request, sweep};
 
 fn everyone() -> serde_json::Value {
     json!([{ "name": "all", "effect": "allow", "from": ["spiffe://prod.example/**"] }])
@@ -178,24 +178,24 @@ fn silent_connection_is_closed_when_its_time_is_over_and_only_then() {
     let document = with(world.document(everyone()), json!({ "first_bytes_timeout": "5s" }));
     let root = proxy.plugin(Stage::Connection, &document, &Rc::default());
     proxy.connect(&world.own_identity("/api"));
-    for context in [10, 11, 12, 13] {
-        assert_eq!(connection(&root, context).on_new_connection(), Action::Pause);
+    let held = [10, 11, 12, 13].map(|context| connection(&root, context));
+    for connection in &held {
+        assert_eq!(connection.on_new_connection(), Action::Pause);
     }
     // One speaks, one goes away by itself, one is gone without a word to us.
-    let speaking = connection(&root, 10);
-    speaking.on_downstream_data(1);
-    connection(&root, 11).on_close();
+    held[0].on_downstream_data(1);
+    held[1].on_close();
     proxy.change(|state| {
         state.gone = vec![12];
         state.now = world.now + SignedDuration::from_secs(4);
     });
-    root.tick();
+    sweep(&proxy, &[&root]);
     assert_eq!(proxy.look(|state| state.closed.clone()), [0; 0]);
     proxy.change(|state| state.now = world.now + SignedDuration::from_secs(5));
-    root.tick();
+    sweep(&proxy, &[&root]);
     assert_eq!(proxy.look(|state| state.closed.clone()), [13]);
     assert_eq!(proxy.reason(), "connection.silent");
     assert_eq!(proxy.look(|state| state.effective), 1, "calls go to the root again");
-    root.tick();
+    sweep(&proxy, &[&root]);
     assert_eq!(proxy.look(|state| state.closed.clone()), [13]);
 }

@@ -12,7 +12,7 @@ use svidgate::{
     record::{MAX_LINES, Stage},
 };
 
-use crate::double::{Proxy, connection, request};
+use crate::double::{Proxy, connection, request, sweep};
 
 fn everyone() -> Value {
     json!([{ "name": "all", "effect": "allow", "from": ["spiffe://prod.example/**"] }])
@@ -53,6 +53,31 @@ fn refused_configuration_leaves_the_old_one_in_force() {
     proxy.connect(&world.own_identity("/api"));
     proxy.ask("GET", "/", &[]);
     assert_eq!(request(&root), Action::Continue);
+}
+
+/// Envoy 1.36 without a hold, and what does not say what it is.
+#[test]
+fn network_filter_is_refused_by_an_old_proxy_and_taken_by_one_whose_version_cannot_be_read() {
+    let world = World::new();
+    let version: [(&[u8], &[u8], bool); 6] = [
+        (&[1, 0, 0, 0, 0, 0, 0, 0], &[36, 0, 0, 0, 0, 0, 0, 0], false),
+        (&[1, 0, 0, 0, 0, 0, 0, 0], &[37, 0, 0, 0, 0, 0, 0, 0], true),
+        (&[0; 8], &[0; 8], true),
+        (b"", b"", true),
+        (&[1, 0, 0, 0], &[36, 0, 0, 0], true),
+        (b"1.36.4", b"1.36.4", true),
+    ];
+    for (major, minor, taken) in version {
+        let proxy = Proxy::at(&world);
+        let root = proxy.unconfigured(Stage::Connection, &Rc::default());
+        proxy.change(|state| {
+            let version = "xds.node.user_agent_build_version.version";
+            state.set(&format!("{version}.major_number"), major);
+            state.set(&format!("{version}.minor_number"), minor);
+            state.configuration = world.document(everyone()).to_string().into_bytes();
+        });
+        assert_eq!(root.configure(), taken, "{major:?} {minor:?}");
+    }
 }
 
 #[test]
@@ -173,7 +198,12 @@ fn calls_that_fail_end_in_a_refusal() {
     root.tick();
     proxy.change(|state| state.failing.clear());
     root.tick();
-    let counted = proxy.look(|state| state.counters.get("svidgate.request.allow.rule.allowed").copied());
+    let counted = proxy.look(|state| {
+        state
+            .counters
+            .get("svidgate.decisions_total.request.allow.rule.allowed")
+            .copied()
+    });
     assert_eq!(
         counted,
         Some(2),
@@ -216,14 +246,13 @@ fn dry_run_lets_everything_pass_and_says_what_it_would_have_done() {
     assert_eq!(request(&root), Action::Continue);
     assert_eq!(
         proxy.look(|state| state.filter_state["svidgate"].clone()),
-        r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#
+        r#"{"decision":"deny","reason":"connection.plaintext","version":"test","dry_run":true}"#
     );
     assert_eq!(proxy.look(|state| state.removed.clone()), ["x-svidgate-id"]);
     assert!(proxy.look(|state| {
-        state
-            .log
-            .iter()
-            .any(|line| line.contains("would deny request reason=connection.plaintext"))
+        state.log.iter().any(|line| {
+            line.contains(r#"{"stage":"request","decision":"deny","reason":"connection.plaintext","dry_run":true"#)
+        })
     }));
 }
 
@@ -237,12 +266,18 @@ fn refusals_have_few_lines_and_a_count_of_the_rest() {
         request(&root);
     }
     root.tick();
-    let lines = proxy.look(|state| state.log.iter().filter(|line| line.contains("denied")).count());
+    let lines = proxy.look(|state| {
+        state
+            .log
+            .iter()
+            .filter(|line| line.contains("svidgate: decision "))
+            .count()
+    });
     assert_eq!(lines, usize::try_from(MAX_LINES).unwrap());
     assert!(proxy.look(|state| state.log.iter().any(|line| line.contains("990 more refusals"))));
     assert!(proxy.look(|state| !state.log.iter().any(|line| line.contains("secret"))));
     assert_eq!(
-        proxy.look(|state| state.counters["svidgate.request.deny.connection.plaintext"]),
+        proxy.look(|state| state.counters["svidgate.decisions_total.request.deny.connection.plaintext"]),
         1000
     );
 }
@@ -268,12 +303,19 @@ fn dry_run_holds_no_connection_and_waits_for_the_handshake() {
         proxy.connect(&world.own_identity("/api"));
         assert_eq!(filter.on_downstream_data(1), Action::Continue, "{listener}");
         proxy.change(|state| state.now += jiff::SignedDuration::from_hours(2));
-        root.tick();
+        sweep(&proxy, &[&root]);
         assert_eq!(proxy.look(|state| state.closed.len()), 0, "{listener}");
         proxy.change(|state| state.now = world.now);
     }
     assert_eq!(
-        proxy.look(|state| state.counters.keys().cloned().collect::<Vec<_>>()),
-        ["svidgate.connection.allow.rule.allowed"]
+        proxy.look(|state| {
+            let names = state.counters.keys().cloned();
+            names.filter(|name| name.contains("decisions")).collect::<Vec<_>>()
+        }),
+        [
+            "svidgate.decisions_total.connection.allow.rule.allowed",
+            "svidgate.decisions_total.connection.dry_run.svid.expired"
+        ],
+        "what would have been cut two hours later is told"
     );
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{connection::Action, record::Stage, root::Worker};
+use svidgate::{connection::Action, record::Stage, worker::Worker};
 
 use crate::double::{Proxy, connection, request};
 
@@ -38,6 +38,44 @@ fn allowed_request_of_a_known_peer_costs_three_calls() {
             "set_filter_state"
         ]
     );
+}
+
+#[test]
+fn allowed_request_without_an_access_log_field_costs_two_calls() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let document = with(world.document(rules()), json!({ "access_log": "refusals" }));
+    let root = proxy.plugin(Stage::Request, &document, &Rc::default());
+    proxy.connect(&world.own_identity("/api"));
+    proxy.ask("GET", "/a/b", &[]);
+    assert_eq!(request(&root), Action::Continue);
+    proxy.take_calls();
+    assert_eq!(request(&root), Action::Continue);
+    assert_eq!(
+        proxy.take_calls(),
+        ["request_headers", "property connection.sha256_peer_certificate_digest"]
+    );
+    assert_eq!(proxy.look(|state| state.filter_state.get("svidgate").cloned()), None);
+
+    proxy.ask("POST", "/a/b", &[]);
+    assert_eq!(request(&root), Action::Pause);
+    assert_eq!(proxy.reason(), "rule.none_matched");
+}
+
+#[test]
+fn rule_in_a_dry_run_is_recorded_whatever_the_access_log_leaves_out() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let mut rules = rules();
+    let dry = json!({ "name": "new", "effect": "deny", "from": ["spiffe://prod.example/api"], "dry_run": true });
+    rules.as_array_mut().unwrap().push(dry);
+    let document = with(world.document(rules), json!({ "access_log": "refusals" }));
+    let root = proxy.plugin(Stage::Request, &document, &Rc::default());
+    proxy.connect(&world.own_identity("/api"));
+    proxy.ask("GET", "/a/b", &[]);
+    assert_eq!(request(&root), Action::Continue);
+    let field = proxy.look(|state| state.filter_state["svidgate"].clone());
+    assert!(field.contains(r#""would_be":"deny""#), "{field}");
 }
 
 #[test]

@@ -88,6 +88,11 @@ impl Connection {
         })
     }
 
+    /// The bytes themselves, with no limit on how long they may take.
+    pub fn into_stream(self) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
+        self.stream
+    }
+
     /// Whether the handshake resumed an earlier session.
     pub fn resumed(&self) -> bool {
         self.resumed

@@ -32,10 +32,13 @@ use self::listener::{connection_log_path, request_log_path};
 use self::process::Process;
 use self::wasm::{Place, ecds_path};
 use crate::client::{Connection, Outcome, PATIENCE};
+use crate::scrape::Scrape;
 
 pub use binary::envoy_version;
-pub use listener::{Action, CERTIFICATE_KEY, ClientCertificate, Dial, Http, Kind, Listener, Route, Tcp, Tls, Xfcc};
-pub use scenario::{Cluster, Endpoint, Scenario};
+pub use listener::{
+    Action, CERTIFICATE_KEY, ClientCertificate, Dial, Http, Keeping, Kind, Listener, Route, Tcp, Tls, Xfcc,
+};
+pub use scenario::{CONTROL_PLANE, Cluster, Endpoint, Scenario};
 pub use wasm::{Configuration, Delivery, FailurePolicy, Wasm};
 
 /// How long an Envoy may take to start: it compiles the module first.
@@ -127,6 +130,11 @@ impl Envoy {
             .unwrap_or_else(|| panic!("no listener `{name}`: {:?}", self.listeners))
     }
 
+    /// Where its admin interface listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Counters and gauges whose names start with `prefix`.
     pub async fn stats(&self, prefix: &str) -> BTreeMap<String, u64> {
         let text = self.admin("/stats").await;
@@ -158,6 +166,11 @@ impl Envoy {
         }
     }
 
+    /// What Prometheus reads of svidgate.
+    pub async fn scrape(&self) -> Scrape {
+        Scrape::parse(&self.admin("/stats/prometheus").await)
+    }
+
     /// What the admin interface answers to a GET.
     pub async fn admin(&self, path: &str) -> String {
         get_admin(self.admin, path)
@@ -178,6 +191,40 @@ impl Envoy {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
             assert!(Instant::now() < deadline, "the log does not say `{text}`");
+            sleep(POLL).await;
+        }
+    }
+
+    /// The decisions that have a line in the log.
+    ///
+    /// # Panics
+    /// When one is not JSON.
+    pub fn decisions(&self) -> Vec<Value> {
+        let log = self.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| line.split_once("svidgate: decision ")?.1.into());
+        lines
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("`{line}` is not JSON: {error}")))
+            .collect()
+    }
+
+    /// Waits until a decision with all members of `wanted` has its line; gives that.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn wait_decision(&self, wanted: &Value) -> Value {
+        let has_all = |line: &Value| {
+            let wanted = wanted.as_object().expect("an object");
+            wanted.iter().all(|(name, value)| line[name] == *value)
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let decisions = self.decisions();
+            if let Some(found) = decisions.iter().find(|line| has_all(line)) {
+                return found.clone();
+            }
+            assert!(Instant::now() < deadline, "no line has {wanted}: {decisions:#?}");
             sleep(POLL).await;
         }
     }

@@ -4,24 +4,52 @@
 //! |---|---|
 //! | [`ca`] | certificates of every shape, right and wrong |
 //! | [`envoy`] | a real Envoy with a chosen configuration |
+//! | [`process`] | what a process uses
 //! | [`client`] | TLS clients that see how they are refused |
+//! | [`operate`] | what is shipped for operators, tags, rules and a dashboard |
+//! | [`scrape`] | the metrics that Prometheus reads |
 //! | [`upstream`] | servers that tell what reached them |
+//! | [`bundle_endpoint`] | an HTTPS server of SPIFFE bundles, which fails at will |
+//! | [`workload_api`] | a SPIFFE Workload API that hands out bundles, and fails at will |
+//! | [`xds`] | a control plane that delivers the module's configuration |
 //! | [`world`] | trust domains and documents for both |
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-pub mod ca;
+pub mod bundle_endpoint;
 pub mod client;
 pub mod envoy;
+pub mod operate;
+pub mod process;
+pub mod scrape;
+mod server;
 pub mod upstream;
+pub mod workload_api;
 pub mod world;
+pub mod xds;
+
+pub use ca;
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the tests package lies in the repository")
+}
+
+/// The module that the header `x-svidgate-trap` ends, which `make wasm-that-traps` builds.
+///
+/// # Panics
+/// When it is not there.
+pub fn trapping_module_path() -> PathBuf {
+    let path = repository().join("target/wasm32-wasip1/forced-trap/svidgate.wasm");
+    assert!(
+        path.is_file(),
+        "no wasm module at {}: run `make wasm-that-traps`",
+        path.display()
+    );
+    path
 }
 
 /// The wasm module under test: `SVIDGATE_WASM`, or what `make wasm` builds.

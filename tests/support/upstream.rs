@@ -2,34 +2,33 @@
 //! when it is dropped.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper::header::HOST;
+use hyper::service::service_fn;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
+
+use crate::server::{TcpServer, lock, serve_http};
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A request as it arrived.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// Such as `GET`.
     pub method: String,
     /// Path and query.
     pub path: String,
+    /// The `Host` of HTTP/1.1, the `:authority` of HTTP/2.
+    pub authority: String,
     /// Names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     /// How many bytes of body came.
@@ -44,6 +43,27 @@ impl Recorded {
             .filter(|(known, _)| known == name)
             .map(|(_, value)| value.as_slice())
             .collect()
+    }
+
+    /// Reads a request to its end.
+    pub(crate) async fn read(request: hyper::Request<Incoming>) -> Result<Self, hyper::Error> {
+        let (head, body) = request.into_parts();
+        let host = head
+            .headers
+            .get(HOST)
+            .map(|host| String::from_utf8_lossy(host.as_bytes()));
+        let authority = head.uri.authority().map(|authority| authority.as_str().into());
+        Ok(Recorded {
+            method: head.method.to_string(),
+            path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            authority: authority.or(host).unwrap_or_default().into_owned(),
+            headers: head
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+                .collect(),
+            body_length: body.collect().await?.to_bytes().len(),
+        })
     }
 }
 
@@ -69,7 +89,7 @@ pub const CHUNK: &[u8] = b"chunk\n";
 /// An HTTP/1.1 and HTTP/2 upstream.
 #[derive(Debug)]
 pub struct HttpUpstream {
-    server: Server,
+    server: TcpServer,
     state: Arc<Mutex<HttpState>>,
 }
 
@@ -82,13 +102,18 @@ struct HttpState {
 impl HttpUpstream {
     /// An upstream that answers 200 `hello`.
     pub fn start() -> Self {
+        HttpUpstream::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The same at this address, which need not be of the loopback.
+    pub fn start_at(addr: SocketAddr) -> Self {
         let behaviour = Behaviour::Answer(200, b"hello".to_vec());
         let state = Arc::new(Mutex::new(HttpState {
             behaviour,
             requests: Vec::new(),
         }));
         let shared = state.clone();
-        let server = Server::start(move |stream| {
+        let server = TcpServer::start_at(addr, move |stream| {
             let shared = shared.clone();
             serve_http(stream, service_fn(move |request| answer(shared.clone(), request)))
         });
@@ -120,20 +145,10 @@ async fn answer(
     state: Arc<Mutex<HttpState>>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Body>, hyper::Error> {
-    let (head, body) = request.into_parts();
-    let body_length = body.collect().await?.to_bytes().len();
+    let recorded = Recorded::read(request).await?;
     let behaviour = {
         let mut state = lock(&state);
-        state.requests.push(Recorded {
-            method: head.method.to_string(),
-            path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-            headers: head
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-                .collect(),
-            body_length,
-        });
+        state.requests.push(recorded);
         state.behaviour.clone()
     };
     let (status, body) = match behaviour {
@@ -164,13 +179,13 @@ fn chunks(every: Duration, count: usize) -> Body {
 
 /// A gRPC upstream: the health service, always serving.
 #[derive(Debug)]
-pub struct GrpcUpstream(Server);
+pub struct GrpcUpstream(TcpServer);
 
 impl GrpcUpstream {
     /// Starts it.
     pub fn start() -> Self {
         let (_, health) = tonic_health::server::health_reporter();
-        GrpcUpstream(Server::start(move |stream| {
+        GrpcUpstream(TcpServer::start(move |stream| {
             serve_http(stream, TowerToHyperService::new(health.clone()))
         }))
     }
@@ -186,10 +201,67 @@ impl GrpcUpstream {
     }
 }
 
+/// An external authoriser, `envoy.service.auth.v3.Authorization`, that says yes to everything, without a look.
+#[derive(Debug)]
+pub struct Authorizer(TcpServer);
+
+/// One gRPC message: a `CheckResponse` whose status is an empty `google.rpc.Status`, which is OK.
+const YES: &[u8] = &[0, 0, 0, 0, 2, 0x0a, 0];
+
+impl Authorizer {
+    /// Starts it.
+    pub fn start() -> Self {
+        Authorizer(TcpServer::start(|stream| serve_http(stream, service_fn(say_yes))))
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+}
+
+async fn say_yes(request: hyper::Request<Incoming>) -> Result<hyper::Response<Body>, hyper::Error> {
+    request.into_body().collect().await?;
+    let mut trailers = hyper::HeaderMap::new();
+    trailers.insert("grpc-status", hyper::header::HeaderValue::from_static("0"));
+    let frames = [Frame::data(Bytes::from_static(YES)), Frame::trailers(trailers)];
+    let frames = futures_util::stream::iter(frames.map(Ok));
+    let mut response = hyper::Response::new(StreamBody::new(frames).boxed_unsync());
+    let grpc = hyper::header::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, grpc);
+    Ok(response)
+}
+
+/// A TCP upstream that reads all that it is sent and, when the client has finished, answers with how many bytes it was.
+#[derive(Debug)]
+pub struct Sink(TcpServer);
+
+impl Sink {
+    /// Starts it.
+    pub fn start() -> Self {
+        Sink(TcpServer::start(count))
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr
+    }
+}
+
+async fn count(mut stream: TcpStream) {
+    let mut buffer = vec![0; 256 * 1024];
+    let mut total = 0u64;
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        total += count as u64;
+    }
+    // A client that has gone sees nothing of it.
+    let _ = stream.write_all(&total.to_be_bytes()).await;
+}
+
 /// A TCP upstream that sends back what it receives, perhaps after a greeting.
 #[derive(Debug)]
 pub struct TcpUpstream {
-    server: Server,
+    server: TcpServer,
     received: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -203,7 +275,7 @@ impl TcpUpstream {
     pub fn greeting(words: &'static [u8]) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let shared = received.clone();
-        let server = Server::start(move |stream| echo(stream, words, shared.clone()));
+        let server = TcpServer::start(move |stream| echo(stream, words, shared.clone()));
         TcpUpstream { server, received }
     }
 
@@ -235,89 +307,4 @@ async fn echo(mut stream: TcpStream, greeting: &'static [u8], received: Arc<Mute
             return;
         }
     }
-}
-
-/// Accepts connections in a thread of its own until it is dropped.
-#[derive(Debug)]
-struct Server {
-    addr: SocketAddr,
-    connections: Arc<AtomicUsize>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        listener.set_nonblocking(true).expect("a non-blocking listener");
-        let addr = listener.local_addr().expect("the port that was bound");
-        let connections = Arc::new(AtomicUsize::new(0));
-        let accepted = connections.clone();
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let listener = TcpListener::from_std(listener).expect("a listener");
-                tokio::select! {
-                    () = accept(listener, accepted, serve) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Server {
-            addr,
-            connections,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
-    }
-
-    fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic in it has been printed where it happened.
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn accept<F>(listener: TcpListener, accepted: Arc<AtomicUsize>, serve: impl Fn(TcpStream) -> F)
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    while let Ok((stream, _)) = listener.accept().await {
-        accepted.fetch_add(1, Ordering::SeqCst);
-        tokio::spawn(serve(stream));
-    }
-}
-
-async fn serve_http<S, B>(stream: TcpStream, service: S)
-where
-    S: Service<hyper::Request<Incoming>, Response = hyper::Response<B>> + Send + 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S::Future: Send + 'static,
-    B: hyper::body::Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    // How a connection ends is seen by its client.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

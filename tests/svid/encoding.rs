@@ -39,6 +39,24 @@ pub(crate) fn with_extensions(extensions: Vec<Extension>) -> Leaf {
 }
 
 #[test]
+fn key_usage_whose_spare_bits_are_not_zero_is_refused() {
+    // digitalSignature, and behind the one bit that counts the one that would be keyCertSign. Found by `make fuzz`.
+    let usage = |value: &[u8]| {
+        let mut extensions = good_extensions();
+        extensions[1] = Extension::new(KEY_USAGE, true, value.to_vec());
+        with_extensions(extensions)
+    };
+    assert_eq!(
+        refused(usage(&[3, 2, 7, 0x84])),
+        Reason::ConnectionCertificateUnreadable
+    );
+    // Zeros may follow: an encoder that is not so strict writes all eight bits.
+    for good in [[3, 2, 7, 0x80], [3, 2, 0, 0x80]] {
+        assert!(verify(usage(&good)).is_ok(), "{good:?}");
+    }
+}
+
+#[test]
 fn duplicate_extension_is_refused() {
     for extension in good_extensions() {
         let oid = extension.oid.clone();

@@ -339,3 +339,36 @@ fn leaf_relationship_and_time_are_checked_after_the_proxy_too() {
         .unwrap();
     assert_eq!(svid.valid_until(), ends - SECOND);
 }
+
+/// BN-11, BN-12, BN-14: what is not plainly a certificate is no authority, and spoils no other.
+#[test]
+fn entry_whose_certificate_is_not_plainly_written_is_counted_and_the_others_stay() {
+    let good = authority();
+    let plain = bundle_json(&[&good])["keys"][0].clone();
+    let base64 = plain["x5c"][0].as_str().unwrap().to_owned();
+    let with = |member: &str, value: serde_json::Value| {
+        let mut key = plain.clone();
+        key[member] = value;
+        key
+    };
+    let entries = json!([
+        with("x5c", json!([good.pem()])),
+        with(
+            "x5c",
+            json!([base64.replace('+', "-").replace('/', "_").trim_end_matches('=')])
+        ),
+        with("x5c", json!([format!("{base64}AAAA")])),
+        with("x5c", json!(["AAAA"])),
+        with("kty", json!("RSA")),
+        with("kid", json!("a publisher's mistake")),
+        plain,
+    ]);
+    let document = json!({ "keys": entries }).to_string();
+    let bundle = Bundle::parse(document.as_bytes()).unwrap();
+    let skipped: Vec<usize> = bundle.skipped().iter().map(|skipped| skipped.index).collect();
+    assert_eq!((bundle.authority_count(), skipped), (2, vec![0, 1, 2, 3, 4]));
+    let verifier = Verifier::default()
+        .exact_bundle(OURS, bundle)
+        .relationship(relationship(OURS));
+    assert!(verifier.verify(&good.issue(leaf())).is_ok());
+}

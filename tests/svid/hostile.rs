@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use support::ca::{Authority, Extension, FIXED_NOW, Profile, der};
+use support::ca::{Authority, Extension, FIXED_NOW, Key, KeyKind, Profile, der};
 use svidgate_policy::Reason;
 use svidgate_policy::federation::Relationship;
 
@@ -88,6 +88,25 @@ fn four_rings_of_two_that_lead_nowhere_are_refused_soon() {
         assert!(verifier.verify_sent(&identity.leaf, &sent, FIXED_NOW).is_err());
     });
     assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn dear_signatures_count_as_more_than_one() {
+    let refused = |kind: KeyKind, count: usize| {
+        let authority = || {
+            Authority::root(Profile {
+                key: Key::generate(kind),
+                ..Profile::authority(OURS, FIXED_NOW)
+            })
+        };
+        let authorities: Vec<Authority> = (0..count).map(|_| authority()).collect();
+        let bundle: Vec<&Authority> = authorities.iter().collect();
+        let verifier = Verifier::trusting(&authorities[0]).bundle(OURS, &bundle);
+        verifier.refuses(&authority().issue(leaf()))
+    };
+    assert_eq!(refused(KeyKind::P256, 13), Reason::SvidBadSignature);
+    assert_eq!(refused(KeyKind::P521, 11), Reason::SvidBadSignature);
+    assert_eq!(refused(KeyKind::P521, 13), Reason::SvidChainTooLong);
 }
 
 #[test]

@@ -97,6 +97,28 @@ fn authority_with_a_small_rsa_key_is_refused() {
 }
 
 #[test]
+fn authority_with_an_rsa_key_of_8192_bits_is_refused() {
+    let root = authority_with(KeyKind::Rsa8192);
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&root.issue(leaf())),
+        Reason::SvidBadSignature
+    );
+}
+
+#[test]
+fn leaf_with_an_rsa_key_of_8192_bits_is_refused() {
+    let root = authority();
+    let large = Leaf {
+        key: Key::generate(KeyKind::Rsa8192),
+        ..leaf()
+    };
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&root.issue(large)),
+        Reason::SvidUnsupportedAlgorithm
+    );
+}
+
+#[test]
 fn sha_1_is_not_on_the_list() {
     for (kind, identifier) in [
         (KeyKind::P256, der::sequence([der::oid("1.2.840.10045.4.1")])),

@@ -11,5 +11,6 @@ mod keys;
 mod leaf;
 mod pem;
 mod signing;
+mod standing;
 mod time;
 mod verifier;

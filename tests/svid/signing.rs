@@ -212,6 +212,22 @@ fn path_length_of_an_authority_is_enforced() {
     );
 }
 
+/// RFC 5280 6.1.4 (l) would not count it. DEVIATION: the path builder does, which refuses more than it must.
+#[test]
+fn self_issued_intermediate_counts_for_the_path_length() {
+    let root = |path_len| {
+        Authority::root(Profile {
+            basic_constraints: Some(BasicConstraints { ca: true, path_len }),
+            ..Profile::authority(OURS, FIXED_NOW)
+        })
+    };
+    let below = |root: &Authority| root.issue_authority(Profile::authority(OURS, FIXED_NOW)).issue(leaf());
+    let (open, none) = (root(None), root(Some(0)));
+    assert!(Verifier::trusting(&open).verify(&below(&open)).is_ok());
+    // The reason is that of the last path that was tried, which is not told apart further.
+    assert!(Verifier::trusting(&none).verify(&below(&none)).is_err());
+}
+
 #[test]
 fn extended_key_usage_of_an_intermediate_must_allow_a_client() {
     use ExtendedKeyUsage::{Any, ClientAuth, CodeSigning, ServerAuth};

@@ -10,6 +10,9 @@ use crate::{
     identity::{NOW, svid},
 };
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 fn grants(document: Value) -> Grants {
     let rules = rules(&BTreeMap::new(), document.as_array().unwrap());
     rules.specialise(&svid("spiffe://prod.example/ns/shop/tenant/acme"))
@@ -88,16 +91,19 @@ fn decision_with_a_regular_expression_allocates_only_the_first_time() {
     let grants = grants(json!([
         { "name": "r", "effect": "allow", "from": ["spiffe://prod.example/**"], "when": when },
     ]));
-    let longest = format!("w{}x", "a".repeat(4_000));
-    let (answer, _) = decided(&grants, "/", &[("x-version", &longest)]);
-    assert_eq!(answer, "allow rule.allowed r");
-    for (value, expected) in [
+    let longest = format!("w{}x", "a".repeat(1_000));
+    let asked = [
         ("v12", "allow rule.allowed r"),
         ("v12-beta", "allow rule.allowed r"),
         (&longest, "allow rule.allowed r"),
         ("v", "deny rule.none_matched"),
         ("v1, v2", "deny rule.none_matched"),
-    ] {
+    ];
+    // The engine of the library that a value is matched by depends on its length; each takes its memory once.
+    for (value, expected) in asked {
+        assert_eq!(decided(&grants, "/", &[("x-version", value)]).0, expected, "{value}");
+    }
+    for (value, expected) in asked {
         assert_eq!(
             decided(&grants, "/", &[("x-version", value)]),
             (expected.to_owned(), 0),

@@ -13,6 +13,9 @@ use crate::{
     vectors,
 };
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {

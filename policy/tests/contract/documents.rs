@@ -7,6 +7,9 @@ use svidgate_policy::{Chain, Configuration, Format, Listener, Mode, Xfcc};
 
 use crate::{identity, vectors};
 
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {

@@ -3,9 +3,10 @@
 use std::sync::OnceLock;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
-    date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SignatureAlgorithm, date_time_ymd,
 };
 use serde_json::{Value, json};
 use svidgate_policy::{
@@ -45,11 +46,43 @@ pub(crate) fn authority(trust_domain: &str) -> Certificate {
     sign(authority)
 }
 
+/// One key for all, always the same. It signs with the library that ships, which is Rust alone and needs no randomness:
+/// so there are certificates on every target, also where there is neither a C compiler nor an operating system.
+struct Key {
+    private: SigningKey,
+    public: Vec<u8>,
+}
+
+impl Key {
+    fn new() -> Self {
+        let private = SigningKey::from_slice(&[7; 32]).unwrap();
+        let public = private.verifying_key().to_sec1_point(false).as_bytes().to_vec();
+        Self { private, public }
+    }
+}
+
+impl PublicKeyData for Key {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl rcgen::SigningKey for Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let signature: Signature = self.private.sign(message);
+        Ok(signature.to_der().as_bytes().to_vec())
+    }
+}
+
 fn sign(mut certificate: CertificateParams) -> Certificate {
-    static KEY: OnceLock<KeyPair> = OnceLock::new();
+    static KEY: OnceLock<Key> = OnceLock::new();
     certificate.not_before = date_time_ymd(2026, 1, 1);
     certificate.not_after = date_time_ymd(2027, 1, 1);
-    certificate
-        .self_signed(KEY.get_or_init(|| KeyPair::generate().unwrap()))
-        .unwrap()
+    certificate.serial_number = Some(1.into());
+    certificate.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(vec![1]);
+    certificate.self_signed(KEY.get_or_init(Key::new)).unwrap()
 }

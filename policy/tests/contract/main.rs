@@ -17,6 +17,7 @@
 
 mod allocation;
 mod bounds;
+mod cost;
 mod decisions;
 mod documents;
 mod identity;

@@ -3,20 +3,23 @@
 //! [`evaluator`] reads the JSON of the document anew for every request, rule by rule, as the contract says it in prose.
 //! It shares nothing with the crate but the clock's type. [`generator`] draws from small alphabets, so that things match.
 
+mod compiled;
 mod evaluator;
 mod generator;
-
-use std::{cell::RefCell, collections::HashMap};
 
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
-use serde_json::{Value, json};
-use svidgate_policy::{Configuration, Format, Headers, HttpRequest, Request, RuleSet, Svid};
+use serde_json::Value;
 
-use self::evaluator::{Answer, Asked};
-use crate::identity::svid;
+use self::{
+    compiled::{compile, compiling, decide, identity},
+    evaluator::{Answer, Asked},
+};
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// Documents tried; more with `PROPTEST_CASES=200000`.
 const CASES: u32 = 2_000;
@@ -30,61 +33,6 @@ fn config(cases: u32) -> Config {
         // What was found once is kept as a vector.
         failure_persistence: None,
         ..Config::default()
-    }
-}
-
-/// Leaves out the rules that do not compile by themselves: they could never match.
-fn compiling(document: &Value) -> Value {
-    let compiles = |document: &Value| Configuration::compile(document.to_string().as_bytes(), Format::Json).is_ok();
-    let alone = |rule: &Value| {
-        let mut document = document.clone();
-        document["rules"] = json!([rule]);
-        compiles(&document)
-    };
-    let rules = document["rules"].as_array().unwrap();
-    let rules: Vec<&Value> = rules.iter().filter(|rule| alone(rule)).collect();
-    let mut document = document.clone();
-    document["rules"] = json!(rules);
-    document
-}
-
-fn compile(document: &Value) -> RuleSet {
-    let compiled = Configuration::compile(document.to_string().as_bytes(), Format::Json);
-    compiled.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).rules
-}
-
-fn identity(id: &str) -> Svid {
-    thread_local! {
-        static KNOWN: RefCell<HashMap<String, Svid>> = RefCell::default();
-    }
-    KNOWN.with_borrow_mut(|known| known.entry(id.to_owned()).or_insert_with(|| svid(id)).clone())
-}
-
-fn decide(rules: &RuleSet, asked: &Asked) -> Answer {
-    let headers: &[(String, String)] = &asked.headers;
-    let headers: &dyn Headers = &headers;
-    let http = HttpRequest {
-        method: asked.method.as_bytes(),
-        authority: asked.host.as_bytes(),
-        path: asked.path.as_deref(),
-        headers,
-    };
-    let request = Request {
-        http: (!asked.tcp).then_some(http),
-        route: asked.route.as_deref().map(str::as_bytes),
-        port: asked.port,
-        sni: asked.sni.as_deref().map(str::as_bytes),
-        source_ip: asked.source,
-    };
-    let grants = rules.specialise(&identity(&asked.id));
-    let decision = grants.decide(&request, asked.now);
-    Answer {
-        effect: decision.effect.as_str(),
-        reason: decision.reason.code(),
-        rule: decision.rule.map(str::to_owned),
-        dry_run: decision
-            .dry_run
-            .map(|dry_run| (dry_run.effect.as_str(), dry_run.rule.to_owned())),
     }
 }
 

@@ -87,6 +87,81 @@ impl Connection {
     }
 }
 
+/// What an HTTP/2 connection begins with: the preface, and settings that change nothing (RFC 9113, section 3.4).
+const HTTP2_START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// Types of frames, and the flag of the last one of a stream (RFC 9113, section 6).
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+/// What a server takes in one frame, where it has not said that it takes more (RFC 9113, section 4.2).
+const MAX_FRAME_BYTES: usize = 16_384;
+
+impl Connection {
+    /// Sends one HTTP/2 request whose fields, pseudo-headers among them, are written as they are, and waits until the
+    /// stream or the connection has ended. What was answered is in the access log.
+    ///
+    /// # Errors
+    /// [`Refusal::TimedOut`] when nothing ends.
+    pub async fn raw_http2(mut self, fields: &[(&[u8], &[u8])]) -> Result<(), Refusal> {
+        let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
+        let mut bytes = HTTP2_START.to_vec();
+        let last = block.len().div_ceil(MAX_FRAME_BYTES) - 1;
+        for (place, part) in block.chunks(MAX_FRAME_BYTES).enumerate() {
+            // A request without a body.
+            let (kind, first) = if place == 0 {
+                (HEADERS, END_STREAM)
+            } else {
+                (CONTINUATION, 0)
+            };
+            let flags = if place == last { first | END_HEADERS } else { first };
+            let [_, length @ ..] = u32::try_from(part.len()).expect("a part of a frame").to_be_bytes();
+            bytes.extend([&length[..], &[kind, flags, 0, 0, 0, 1], part].concat());
+        }
+        // A server may answer and close before it has read everything.
+        let _ = self.write(&bytes).await;
+        patient(self.stream_one_ends()).await
+    }
+
+    async fn stream_one_ends(&mut self) {
+        let mut head = [0; 9];
+        // An error here is the close.
+        while self.stream.read_exact(&mut head).await.is_ok() {
+            let [high, middle, low, kind, flags, stream @ ..] = head;
+            let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or_default()];
+            if self.stream.read_exact(&mut payload).await.is_err() {
+                return;
+            }
+            let ends = matches!(kind, RST_STREAM) || (kind <= HEADERS && flags & END_STREAM != 0);
+            if kind == GOAWAY || (ends && stream == [0, 0, 0, 1]) {
+                return;
+            }
+        }
+    }
+}
+
+/// A field that is not indexed and not Huffman-coded (RFC 7541, section 6.2.2).
+fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let string = |text: &[u8]| [integer(text.len()), text.to_vec()].concat();
+    [vec![0], string(name), string(value)].concat()
+}
+
+/// An integer with a prefix of seven bits (RFC 7541, section 5.1).
+fn integer(value: usize) -> Vec<u8> {
+    let Some(mut rest) = value.checked_sub(127) else {
+        return vec![value as u8];
+    };
+    let mut bytes = vec![127];
+    while rest >= 128 {
+        bytes.push((rest % 128) as u8 | 128);
+        rest /= 128;
+    }
+    bytes.push(rest as u8);
+    bytes
+}
+
 /// Reads the head of an HTTP/1.1 response; the body is all that follows, its encoding untouched.
 fn parse_response(bytes: &[u8]) -> Option<Response> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;

@@ -15,12 +15,25 @@ pub struct Listener {
     pub name: String,
     /// `None`: plain text.
     pub tls: Option<Tls>,
-    /// Whether `set_filter_state` keeps the peer certificate under [`CERTIFICATE_KEY`] (Envoy 1.37 and later).
-    pub keeps_certificate: bool,
+    /// How the peer certificate is kept under [`CERTIFICATE_KEY`].
+    pub keeps_certificate: Keeping,
     /// The module as a network filter.
     pub wasm: Option<Wasm>,
     /// What stands behind the network filters.
     pub kind: Kind,
+}
+
+/// How `set_filter_state` keeps the peer certificate, for an Envoy that does not show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Not at all.
+    No,
+    /// When the handshake is done (Envoy 1.37 and later).
+    OnTlsHandshake,
+    /// When the connection comes to it, behind the module as `svidgate.hold`.
+    BehindHold,
+    /// As an HTTP filter, at every request.
+    AtRequest,
 }
 
 /// The filter state in which [`Listener::keeps_certificate`] keeps the peer certificate.
@@ -181,7 +194,7 @@ impl Listener {
         Listener {
             name: name.to_owned(),
             tls: None,
-            keeps_certificate: false,
+            keeps_certificate: Keeping::No,
             wasm: None,
             kind: Kind::Http(http),
         }
@@ -196,7 +209,7 @@ impl Listener {
         Listener {
             name: name.to_owned(),
             tls: None,
-            keeps_certificate: false,
+            keeps_certificate: Keeping::No,
             wasm: None,
             kind,
         }
@@ -236,8 +249,8 @@ impl Listener {
     }
 
     /// With the peer certificate kept in filter state.
-    pub fn keeping_certificate(mut self) -> Self {
-        self.keeps_certificate = true;
+    pub fn keeping_certificate(mut self, how: Keeping) -> Self {
+        self.keeps_certificate = how;
         self
     }
 
@@ -260,12 +273,17 @@ impl Listener {
 
     pub(super) fn json(&self, home: &Path) -> Value {
         let mut filters = Vec::new();
-        if self.keeps_certificate {
-            filters.push(set_filter_state());
+        match self.keeps_certificate {
+            Keeping::No | Keeping::AtRequest => {}
+            Keeping::OnTlsHandshake => filters.push(set_filter_state("on_downstream_tls_handshake")),
+            Keeping::BehindHold => {
+                filters.extend(self.wasm.as_ref().map(|wasm| wasm.held().filter(Place::Hold, home)));
+                filters.push(set_filter_state("on_new_connection"));
+            }
         }
         filters.extend(self.wasm.as_ref().map(|wasm| wasm.filter(Place::Network, home)));
         filters.push(match &self.kind {
-            Kind::Http(http) => http.json(&self.name, home),
+            Kind::Http(http) => http.json(&self.name, self.keeps_certificate, home),
             Kind::Tcp(tcp) => tcp.json(&self.name),
         });
         let mut chain = json!({ "name": self.name, "filters": filters });
@@ -311,27 +329,30 @@ impl ClientCertificate {
             ClientCertificate::AcceptUntrusted => Some(json!({ "trust_chain_verification": "ACCEPT_UNTRUSTED" })),
             ClientCertificate::TrustedCa(pem) => Some(json!({ "trusted_ca": { "inline_string": pem } })),
             ClientCertificate::Spiffe(trust_domains) => {
-                let trust_domains: Vec<Value> = trust_domains
-                    .iter()
-                    .map(|(name, pem)| json!({ "name": name, "trust_bundle": { "inline_string": pem } }))
-                    .collect();
-                let validator = "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
-                Some(json!({
-                    "custom_validator_config": {
-                        "name": "envoy.tls.cert_validator.spiffe",
-                        "typed_config": {
-                            "@type": format!("type.googleapis.com/{validator}"),
-                            "trust_domains": trust_domains,
-                        },
-                    },
-                }))
+                Some(json!({ "custom_validator_config": spiffe_validator(trust_domains) }))
             }
         }
     }
 }
 
+/// Envoy's SPIFFE validator with these trust domains and their authorities, PEM.
+pub(super) fn spiffe_validator(trust_domains: &[(String, String)]) -> Value {
+    let trust_domains: Vec<Value> = trust_domains
+        .iter()
+        .map(|(name, pem)| json!({ "name": name, "trust_bundle": { "inline_string": pem } }))
+        .collect();
+    let validator = "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
+    json!({
+        "name": "envoy.tls.cert_validator.spiffe",
+        "typed_config": {
+            "@type": format!("type.googleapis.com/{validator}"),
+            "trust_domains": trust_domains,
+        },
+    })
+}
+
 impl Http {
-    fn json(&self, name: &str, home: &Path) -> Value {
+    fn json(&self, name: &str, keeping: Keeping, home: &Path) -> Value {
         let routes: Vec<Value> = self.routes.iter().map(Route::json).collect();
         let wasm = self.wasm.as_ref().map(|wasm| wasm.filter(Place::Http, home));
         let router = json!({
@@ -342,6 +363,7 @@ impl Http {
             .filters_before
             .iter()
             .cloned()
+            .chain((keeping == Keeping::AtRequest).then(set_filter_state_at_request))
             .chain(wasm)
             .chain([router])
             .collect();
@@ -396,17 +418,31 @@ impl Tcp {
     }
 }
 
-fn set_filter_state() -> Value {
+fn set_filter_state(when: &str) -> Value {
     json!({
         "name": "envoy.filters.network.set_filter_state",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config",
-            "on_downstream_tls_handshake": [{
-                "object_key": CERTIFICATE_KEY,
-                "factory_key": "envoy.string",
-                "format_string": { "text_format_source": { "inline_string": "%DOWNSTREAM_PEER_CERT%" } },
-            }],
+            when: [peer_certificate()],
         },
+    })
+}
+
+fn set_filter_state_at_request() -> Value {
+    json!({
+        "name": "envoy.filters.http.set_filter_state",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
+            "on_request_headers": [peer_certificate()],
+        },
+    })
+}
+
+fn peer_certificate() -> Value {
+    json!({
+        "object_key": CERTIFICATE_KEY,
+        "factory_key": "envoy.string",
+        "format_string": { "text_format_source": { "inline_string": "%DOWNSTREAM_PEER_CERT%" } },
     })
 }
 

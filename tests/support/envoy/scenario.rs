@@ -5,7 +5,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::listener::Listener;
+use super::listener::{Listener, spiffe_validator};
+
+/// The cluster that [`super::Delivery::Ads`] gets its configuration from.
+pub const CONTROL_PLANE: &str = "control_plane";
 
 /// The whole of one Envoy. Start from [`Scenario::default`] and add.
 #[derive(Debug)]
@@ -93,6 +96,40 @@ impl Cluster {
         }
     }
 
+    /// A bundle endpoint of the profile `https_web`: a certificate for the DNS name `server_name`, which is also asked
+    /// for (SNI), from this authority.
+    pub fn bundle_endpoint_web(name: &str, addr: SocketAddr, ca_pem: &str, server_name: &str) -> Self {
+        let validation = json!({
+            "trusted_ca": { "inline_string": ca_pem },
+            "match_typed_subject_alt_names": [{ "san_type": "DNS", "matcher": { "exact": server_name } }],
+        });
+        let mut socket = upstream_tls(validation);
+        socket["typed_config"]["sni"] = json!(server_name);
+        Cluster {
+            transport_socket: Some(socket),
+            ..Cluster::new(name, addr)
+        }
+    }
+
+    /// A bundle endpoint of the profile `https_spiffe`: an X.509-SVID of `trust_domain` with exactly this id. The bundle
+    /// is that of the trust domain, PEM.
+    pub fn bundle_endpoint_spiffe(
+        name: &str,
+        addr: SocketAddr,
+        trust_domain: &str,
+        bundle_pem: &str,
+        endpoint_id: &str,
+    ) -> Self {
+        let validation = json!({
+            "custom_validator_config": spiffe_validator(&[(trust_domain.to_owned(), bundle_pem.to_owned())]),
+            "match_typed_subject_alt_names": [{ "san_type": "URI", "matcher": { "exact": endpoint_id } }],
+        });
+        Cluster {
+            transport_socket: Some(upstream_tls(validation)),
+            ..Cluster::new(name, addr)
+        }
+    }
+
     fn json(&self) -> Value {
         let address = match &self.endpoint {
             Endpoint::Tcp(addr) => socket_address(*addr),
@@ -139,11 +176,28 @@ impl Scenario {
             "admin": { "address": socket_address(ephemeral()) },
             "static_resources": { "listeners": listeners, "clusters": clusters },
         });
+        if self.clusters.iter().any(|cluster| cluster.name == CONTROL_PLANE) {
+            bootstrap["dynamic_resources"] = json!({ "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{ "envoy_grpc": { "cluster_name": CONTROL_PLANE } }],
+            } });
+        }
         if let Some(amend) = self.amend {
             amend(&mut bootstrap);
         }
         bootstrap
     }
+}
+
+fn upstream_tls(validation_context: Value) -> Value {
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": { "validation_context": validation_context },
+        },
+    })
 }
 
 pub(super) fn ephemeral() -> SocketAddr {

@@ -47,11 +47,15 @@ pub enum Delivery {
     Static,
     /// By extension configuration discovery from a file; see [`super::Envoy::replace_ecds`].
     Ecds,
+    /// By extension configuration discovery over the aggregated stream of a control plane: the cluster
+    /// [`super::CONTROL_PLANE`].
+    Ads,
 }
 
-/// The two places of the module.
+/// The places of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
+    Hold,
     Network,
     Http,
 }
@@ -67,21 +71,30 @@ impl Wasm {
         }
     }
 
+    /// The same as `svidgate.hold`, which comes with the listener.
+    pub(super) fn held(&self) -> Self {
+        Wasm {
+            delivery: Delivery::Static,
+            ..self.clone()
+        }
+    }
+
     /// The entry of the filter chain. With [`Delivery::Ecds`] the configuration itself is in [`ecds_path`].
     pub(super) fn filter(&self, place: Place, home: &Path) -> Value {
         match self.delivery {
             Delivery::Static => json!({ "name": place.filter_name(), "typed_config": self.typed_config(place) }),
-            Delivery::Ecds => json!({
-                "name": place.filter_name(),
-                "config_discovery": {
-                    "config_source": {
-                        "resource_api_version": "V3",
-                        "initial_fetch_timeout": "10s",
-                        "path_config_source": { "path": ecds_path(home, place.filter_name()) },
-                    },
-                    "type_urls": [place.type_url()],
-                },
-            }),
+            Delivery::Ecds => discovered(
+                place,
+                json!({
+                    "resource_api_version": "V3",
+                    "initial_fetch_timeout": "10s",
+                    "path_config_source": { "path": ecds_path(home, place.filter_name()) },
+                }),
+            ),
+            Delivery::Ads => discovered(
+                place,
+                json!({ "resource_api_version": "V3", "initial_fetch_timeout": "2s", "ads": {} }),
+            ),
         }
     }
 
@@ -143,6 +156,7 @@ impl Place {
     /// The name of the filter, which is its root id too.
     pub(super) fn filter_name(self) -> &'static str {
         match self {
+            Place::Hold => "svidgate.hold",
             Place::Network => "svidgate.connection",
             Place::Http => "svidgate.request",
         }
@@ -150,10 +164,17 @@ impl Place {
 
     fn type_url(self) -> &'static str {
         match self {
-            Place::Network => "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
+            Place::Hold | Place::Network => "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
             Place::Http => "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         }
     }
+}
+
+fn discovered(place: Place, source: Value) -> Value {
+    json!({
+        "name": place.filter_name(),
+        "config_discovery": { "config_source": source, "type_urls": [place.type_url()] },
+    })
 }
 
 /// The file that Envoy watches for a filter's configuration.

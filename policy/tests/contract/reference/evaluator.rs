@@ -31,7 +31,7 @@ pub(crate) struct Answer {
 
 /// What holds, what does not, and (`None`) what cannot be known.
 type Known = Option<bool>;
-type Captured = BTreeMap<String, Vec<u8>>;
+pub(crate) type Captured = BTreeMap<String, Vec<u8>>;
 
 pub(crate) fn decide(document: &Value, asked: &Asked) -> Answer {
     let refused = |reason| Answer {
@@ -144,7 +144,7 @@ fn all(known: impl Iterator<Item = Known>) -> Known {
     }
 }
 
-fn id_matches(pattern: &str, id: &str) -> Option<Captured> {
+pub(crate) fn id_matches(pattern: &str, id: &str) -> Option<Captured> {
     let split = |text: &str| -> Vec<String> { text["spiffe://".len()..].split('/').map(str::to_owned).collect() };
     let (pattern, id) = (split(pattern), split(id));
     let id: Vec<Vec<u8>> = id.into_iter().map(String::into_bytes).collect();

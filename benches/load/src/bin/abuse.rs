@@ -1,0 +1,335 @@
+//! `make abuse`: what the worst that a peer may send costs Envoy with svidgate, beside an Envoy without.
+//!
+//! Peers that are let in, peers that are refused, bytes that are no TLS; then requests of a peer that is let in. Each is
+//! sent to both Envoys in turn, round after round; the tables have the medians. `ROUNDS` (3) and `CONNECTIONS` in a round
+//! (200; those that cost more are fewer) make it shorter.
+
+use std::env;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use support::ca::{KeyKind, SignatureAlgorithm};
+use support::client::Client;
+use support::envoy::{Envoy, Xfcc};
+use support::world::{World, with};
+use svidgate_load::drive::{Protocol, median};
+use svidgate_load::flood::{self, Attempt};
+use svidgate_load::hostile::{self, Domain};
+use svidgate_load::process::{pin_generator, resident};
+use svidgate_load::record;
+use svidgate_load::subject::{CALLER, Filter, LISTENER, Make, Place, document};
+
+/// A sample below this takes more requests to tell from noise.
+const LONG_US: f64 = 20_000.0;
+
+/// Connections of one kind.
+struct Flood {
+    what: &'static str,
+    /// Of the Envoys with svidgate, at which.
+    at: At,
+    /// For each round.
+    attempts: Vec<Vec<Attempt>>,
+    /// What svidgate answers.
+    status: Option<u16>,
+    /// What the Envoy without answers.
+    status_without: Option<u16>,
+}
+
+/// An Envoy with svidgate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// With both filters: it sees the leaf.
+    Both,
+    /// With the HTTP filter and the listener's own XFCC: it sees what came with the leaf too.
+    Request,
+}
+
+#[derive(Debug, Serialize)]
+struct FloodRow {
+    what: String,
+    connections: usize,
+    without_us: f64,
+    svidgate_us: f64,
+    added_us: f64,
+    growth_without_kib: i64,
+    growth_svidgate_kib: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct RequestRow {
+    what: String,
+    without_us: f64,
+    svidgate_us: f64,
+    added_us: f64,
+    status: u16,
+    reason: String,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let circumstances = record::circumstances();
+    pin_generator();
+    let world = World::new();
+    let rounds = number("ROUNDS", 3);
+    let floods = floods(&world, rounds, number("CONNECTIONS", 200)).await;
+    let requests = requests(&world).await;
+    write(&circumstances, rounds, &floods, &requests);
+}
+
+fn number(name: &str, usual: usize) -> usize {
+    env::var(name).ok().map_or(usual, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not `{text}`"))
+    })
+}
+
+/// The trust domains that peers come from.
+struct Domains {
+    p256: Domain,
+    ed25519: Domain,
+    p521: Domain,
+    crowded_p521: Domain,
+    crowded_rsa: Domain,
+    crowded_pss: Domain,
+    layered: Domain,
+    /// What peers of `layered` send beside their leaves.
+    beside: Vec<Vec<u8>>,
+}
+
+impl Domains {
+    fn new(world: &World) -> Self {
+        use {KeyKind as Kind, SignatureAlgorithm as By};
+        eprintln!("== making authorities");
+        let (layered, beside) = Domain::layered("layered", Kind::Rsa4096, By::RsaPssSha512, world);
+        Domains {
+            p256: Domain::new("p256", Kind::P256, By::EcdsaSha256, 1, world),
+            ed25519: Domain::new("ed25519", Kind::Ed25519, By::Ed25519, 1, world),
+            p521: Domain::new("p521", Kind::P521, By::EcdsaSha512, 1, world),
+            crowded_p521: Domain::crowded("crowded-p521", Kind::P521, By::EcdsaSha512, world),
+            crowded_rsa: Domain::crowded("crowded-rsa", Kind::Rsa4096, By::RsaPkcs1Sha512, world),
+            crowded_pss: Domain::crowded("crowded-pss", Kind::Rsa4096, By::RsaPssSha512, world),
+            layered,
+            beside,
+        }
+    }
+
+    fn document(&self, world: &World) -> Value {
+        let all = [
+            &self.p256,
+            &self.ed25519,
+            &self.p521,
+            &self.crowded_p521,
+            &self.crowded_rsa,
+            &self.crowded_pss,
+            &self.layered,
+        ];
+        hostile::document(world, &all)
+    }
+
+    fn floods(&self, world: &World, rounds: usize, count: usize) -> Vec<Flood> {
+        let few = count.div_ceil(10);
+        let good = |what, domain: &Domain| {
+            let mut all = domain.good(rounds * count, world);
+            let attempts = (0..rounds).map(|_| handshakes(all.split_off(all.len() - count)));
+            Flood::new(what, At::Both, Some(200), attempts)
+        };
+        let forged = |what, domain: &Domain, count| {
+            let attempts = (0..rounds).map(|round| handshakes(domain.forged(round, count, world)));
+            Flood::new(what, At::Both, None, attempts)
+        };
+        let same = self.crowded_pss.forged(rounds, 1, world).remove(0);
+        let layered = (0..rounds).map(|round| {
+            let clients = self.layered.forged_below("lower", &self.beside, round, few, world);
+            handshakes(clients)
+        });
+        let garbage = |_| vec![Attempt::Garbage(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec()); count];
+        vec![
+            good("fresh SVIDs, P-256 (checked by the proxy)", &self.p256),
+            good("fresh SVIDs, Ed25519 (checked in the module)", &self.ed25519),
+            good("fresh SVIDs, P-521", &self.p521),
+            forged("bad signature, P-256", &self.p256, count),
+            forged("bad signature, Ed25519", &self.ed25519, count),
+            forged("24 bad signatures, P-521", &self.crowded_p521, few),
+            forged("24 bad signatures, RSA-4096 PKCS#1", &self.crowded_rsa, few),
+            forged(
+                "24 bad signatures, RSA-4096 PSS (checked in the module)",
+                &self.crowded_pss,
+                few,
+            ),
+            Flood::new(
+                "24 bad signatures, RSA-4096 PSS, by certificates beside the leaf",
+                At::Request,
+                Some(403),
+                layered,
+            ),
+            Flood::new(
+                "the same refused certificate again and again",
+                At::Both,
+                None,
+                (0..rounds).map(|_| handshakes(vec![same.clone(); count])),
+            ),
+            Flood {
+                status_without: None,
+                ..Flood::new("bytes that are no TLS", At::Both, None, (0..rounds).map(garbage))
+            },
+        ]
+    }
+}
+
+impl Flood {
+    fn new(what: &'static str, at: At, status: Option<u16>, attempts: impl Iterator<Item = Vec<Attempt>>) -> Self {
+        Flood {
+            what,
+            at,
+            attempts: attempts.collect(),
+            status,
+            status_without: Some(200),
+        }
+    }
+}
+
+fn handshakes(clients: Vec<Client>) -> Vec<Attempt> {
+    clients.into_iter().map(Attempt::Handshake).collect()
+}
+
+async fn floods(world: &World, rounds: usize, count: usize) -> Vec<FloodRow> {
+    let domains = Domains::new(world);
+    let document = domains.document(world);
+    let floods = domains.floods(world, rounds, count);
+    let own = with(document.clone(), json!({ "xfcc": "own" }));
+    let without = Make::of(Filter::None).start(world).await;
+    let both = Make::of(Filter::Svidgate(Place::Both, document)).start(world).await;
+    let request = Make {
+        xfcc: Xfcc::SanitizeSet,
+        ..Make::of(Filter::Svidgate(Place::Request, own))
+    };
+    let request = request.start(world).await;
+    // What is allocated once is allocated now.
+    let warm = handshakes(domains.p256.good(count, world));
+    for envoy in [&without, &both, &request] {
+        send(envoy, &warm, Some(200)).await;
+    }
+    let mut rows = Vec::new();
+    for flood in &floods {
+        eprintln!("== {}", flood.what);
+        let svidgate = if flood.at == At::Both { &both } else { &request };
+        rows.push(measure(flood, &without, svidgate).await);
+    }
+    rows
+}
+
+async fn send(envoy: &Envoy, attempts: &[Attempt], status: Option<u16>) -> f64 {
+    flood::connections(envoy.pid(), envoy.listener_addr(LISTENER), attempts, status).await
+}
+
+async fn measure(flood: &Flood, without: &Envoy, svidgate: &Envoy) -> FloodRow {
+    let kib = |envoy: &Envoy| i64::try_from(resident(envoy.pid()) / 1024).expect("some memory");
+    let before = (kib(without), kib(svidgate));
+    let (mut base, mut gated, mut added) = (Vec::new(), Vec::new(), Vec::new());
+    for attempts in &flood.attempts {
+        let one = send(without, attempts, flood.status_without).await;
+        let other = send(svidgate, attempts, flood.status).await;
+        base.push(one);
+        gated.push(other);
+        added.push(other - one);
+    }
+    FloodRow {
+        what: flood.what.to_owned(),
+        connections: flood.attempts.iter().map(Vec::len).sum(),
+        without_us: tenths(median(base)),
+        svidgate_us: tenths(median(gated)),
+        added_us: tenths(median(added)),
+        growth_without_kib: kib(without) - before.0,
+        growth_svidgate_kib: kib(svidgate) - before.1,
+    }
+}
+
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+async fn requests(world: &World) -> Vec<RequestRow> {
+    let client = Protocol::Http1.client(&world.own_identity(CALLER));
+    let without = Make::of(Filter::None).start(world).await;
+    let usual = hostile::Costly::usual(document(world, 10)["rules"].clone());
+    let mut rows = Vec::new();
+    for costly in [vec![usual], hostile::costly()].concat() {
+        eprintln!("== {}", costly.what);
+        let make = Make {
+            access_log: true,
+            ..Make::of(Filter::Svidgate(Place::Both, world.document(costly.rules)))
+        };
+        let svidgate = make.start(world).await;
+        let ask = async |envoy: &Envoy, count| {
+            let addr = envoy.listener_addr(LISTENER);
+            flood::requests(envoy.pid(), addr, &client, &costly.request, count).await
+        };
+        let first = ask(&svidgate, 1).await;
+        let count = if first.cpu_us > LONG_US { 3 } else { 60 };
+        let (base, gated) = (ask(&without, 60).await, ask(&svidgate, count).await);
+        rows.push(RequestRow {
+            what: costly.what.to_owned(),
+            without_us: tenths(base.cpu_us),
+            svidgate_us: tenths(gated.cpu_us),
+            added_us: tenths(gated.cpu_us - base.cpu_us),
+            status: gated.status,
+            reason: reason(&svidgate, count + 1).await,
+        });
+    }
+    rows
+}
+
+/// What the module said of the last request.
+async fn reason(envoy: &Envoy, requests: usize) -> String {
+    let log = envoy.wait_request_log(LISTENER, requests).await;
+    let record = log.last().and_then(|entry| entry["svidgate"].as_str());
+    let record: Value = serde_json::from_str(record.unwrap_or("null")).expect("a record is JSON");
+    record["reason"].as_str().unwrap_or("none at all").to_owned()
+}
+
+fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[RequestRow]) {
+    let mut page = record::head("What abuse costs Envoy with svidgate", "make abuse", circumstances);
+    page += &format!(
+        "\nCPU of the Envoy process; one worker, TLS 1.3, every handshake a full one. Both Envoys get the same; the one without\n\
+         svidgate lets everyone in. {rounds} rounds, medians. Memory is what the process has more after all rounds, the freed but\n\
+         kept by its allocator included.\n\n## A connection\n"
+    );
+    let rows = floods.iter().map(|row| {
+        vec![
+            row.what.clone(),
+            row.connections.to_string(),
+            format!("{:.0} us", row.without_us),
+            format!("{:.0} us", row.svidgate_us),
+            format!("{:.0} us", row.added_us),
+            format!("{} KiB", row.growth_without_kib),
+            format!("{} KiB", row.growth_svidgate_kib),
+        ]
+    });
+    let columns = [
+        "what comes",
+        "connections",
+        "without",
+        "with svidgate",
+        "more",
+        "memory, without",
+        "memory, with svidgate",
+    ];
+    page += &record::table(&columns, &rows.collect::<Vec<_>>());
+    page += "\n## A request\n\nOf a peer that is known, the first one of its connection; both filters, and an access log at the one with svidgate.\n";
+    let rows = requests.iter().map(|row| {
+        vec![
+            row.what.clone(),
+            format!("{:.0} us", row.without_us),
+            format!("{:.0} us", row.svidgate_us),
+            format!("{:.0} us", row.added_us),
+            format!("{} `{}`", row.status, row.reason),
+        ]
+    });
+    let columns = ["what is asked", "without", "with svidgate", "more", "answer"];
+    page += &record::table(&columns, &rows.collect::<Vec<_>>());
+    let mut json = circumstances.clone();
+    json["rounds"] = json!(rounds);
+    json["connections"] = json!(floods);
+    json["requests"] = json!(requests);
+    record::write("abuse-latest", &page, &json);
+}

@@ -1,0 +1,436 @@
+//! `make bench-envoy`: what svidgate costs Envoy for each request, each connection and each MiB of a TCP stream.
+//!
+//! Everything is run in turn, round after round, and the median of the rounds is what the tables show. What a filter adds
+//! is taken within each round, so that a machine that slows down slows down both.
+//!
+//! `ROUNDS` (5), `REQUESTS` in a round (20,000), `CONNECTIONS` in a round (400) and `MEBIBYTES` (512) make it shorter.
+
+use std::env;
+
+use serde_json::json;
+use support::ca::{Authority, Identity, Key, KeyKind, Leaf, Profile};
+use support::client::Client;
+use support::envoy::{Cluster, Envoy};
+use support::upstream::{Authorizer, Sink};
+use support::world::{OWN, World, with};
+use svidgate_load::drive::{self, Protocol, Sample, median};
+use svidgate_load::process::pin_generator;
+use svidgate_load::record::{self, Row, Target};
+use svidgate_load::subject::{
+    CALLER, CROWD, Filter, LISTENER, Make, Place, document, external, rbac_list, rbac_tree, start_tcp, tcp_document,
+};
+
+const NONE: &str = "no filter";
+const IDLE: &str = "wasm that does nothing";
+const IDLE_BOTH: &str = "wasm that does nothing, connection + request";
+const REQUEST: &str = "svidgate, request";
+const BOTH: &str = "svidgate, connection + request";
+const SHOWN: &str = "svidgate, connection + request, forward_id, access log";
+const LIST: &str = "Envoy RBAC, list";
+const TREE: &str = "Envoy RBAC, matcher tree";
+const EXTERNAL: &str = "ext_authz over gRPC, always yes";
+const SVIDGATE: &str = "svidgate";
+const ED25519: &str = "svidgate, authority with Ed25519 (checked in the module)";
+
+const REPEATED: &str = "TLS, repeated SVID";
+const FRESH: &str = "TLS, fresh SVIDs";
+const STREAM: &str = "TCP stream";
+
+const SIZES: [usize; 3] = [10, 1_000, 100_000];
+
+/// An Envoy and what it came to, round by round.
+struct Subject {
+    filter: &'static str,
+    rules: Option<usize>,
+    envoy: Envoy,
+    samples: Vec<(&'static str, Vec<Sample>)>,
+}
+
+impl Subject {
+    fn new(filter: &'static str, rules: Option<usize>, envoy: Envoy) -> Self {
+        eprintln!(
+            "== started: {filter}{}",
+            rules.map_or_else(String::new, |rules| format!(", {rules}"))
+        );
+        Subject {
+            filter,
+            rules,
+            envoy,
+            samples: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, what: &'static str, sample: Sample) {
+        match self.samples.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, samples)) => samples.push(sample),
+            None => self.samples.push((what, vec![sample])),
+        }
+    }
+
+    fn samples(&self, what: &str) -> &[Sample] {
+        let found = self.samples.iter().find(|(known, _)| *known == what);
+        found.map_or(&[], |(_, samples)| samples)
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let circumstances = record::circumstances();
+    pin_generator();
+    let world = World::new();
+    let caller = caller(&world);
+    let rounds = number("ROUNDS", 5);
+    let requests = requests(&world, &caller, rounds).await;
+    let connections = connections(&world, rounds).await;
+    let streams = streams(&world, &caller, rounds).await;
+    let targets = targets(&requests, &connections, &streams);
+    write(&circumstances, rounds, &requests, &connections, &streams, &targets);
+}
+
+/// With a subject and a DNS name, as SPIRE gives them where it is asked to: where the certificate has none, Envoy's RBAC
+/// looks for them in it again for every policy, and the list of policies is dearer still.
+fn caller(world: &World) -> Identity {
+    let id = format!("spiffe://{OWN}{CALLER}");
+    world.own.issue(Leaf {
+        common_name: Some("api".to_owned()),
+        dns_sans: vec!["api.shop.prod.example".to_owned()],
+        ..Leaf::svid(&id, world.now)
+    })
+}
+
+fn number(name: &str, usual: usize) -> usize {
+    env::var(name).ok().map_or(usual, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not `{text}`"))
+    })
+}
+
+async fn requests(world: &World, caller: &Identity, rounds: usize) -> Vec<Row> {
+    let authorizer = Authorizer::start();
+    let mut subjects = Vec::new();
+    for (filter, rules, make) in kinds(world, &authorizer) {
+        subjects.push(Subject::new(filter, rules, make.start(world).await));
+    }
+    let count = number("REQUESTS", 20_000);
+    for round in 1..=rounds {
+        eprintln!("== requests, round {round} of {rounds}");
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let client = protocol.client(caller);
+            for subject in &mut subjects {
+                let (pid, addr) = (subject.envoy.pid(), subject.envoy.listener_addr(LISTENER));
+                let sample = drive::requests(pid, addr, &client, protocol, count).await;
+                subject.add(protocol.as_str(), sample);
+            }
+        }
+    }
+    rows(&subjects, &[Protocol::Http1.as_str(), Protocol::Http2.as_str()])
+}
+
+fn kinds(world: &World, authorizer: &Authorizer) -> Vec<(&'static str, Option<usize>, Make)> {
+    let mut kinds = vec![
+        (NONE, None, Make::of(Filter::None)),
+        ("no filter, access log", None, logged(Filter::None)),
+        (IDLE, None, Make::of(Filter::Idle(Place::Request))),
+        (IDLE_BOTH, None, Make::of(Filter::Idle(Place::Both))),
+    ];
+    for rules in SIZES {
+        let shown = with(document(world, rules), json!({ "forward_id": true }));
+        let document = with(document(world, rules), json!({ "access_log": "refusals" }));
+        kinds.push((
+            REQUEST,
+            Some(rules),
+            Make::of(Filter::Svidgate(Place::Request, document.clone())),
+        ));
+        kinds.push((BOTH, Some(rules), Make::of(Filter::Svidgate(Place::Both, document))));
+        kinds.push((SHOWN, Some(rules), logged(Filter::Svidgate(Place::Both, shown))));
+    }
+    for policies in [10, 1_000] {
+        kinds.push((LIST, Some(policies), Make::of(Filter::Native(rbac_list(policies)))));
+        kinds.push((TREE, Some(policies), Make::of(Filter::Native(rbac_tree(policies)))));
+    }
+    let asks = Make {
+        clusters: vec![Cluster::http2("authorizer", authorizer.addr())],
+        ..Make::of(Filter::Native(external()))
+    };
+    kinds.push((EXTERNAL, None, asks));
+    // For a look at a few of them.
+    if let Ok(only) = env::var("ONLY") {
+        kinds.retain(|(filter, ..)| *filter == NONE || *filter == IDLE || filter.contains(&only));
+    }
+    // The same kinds stand together in the tables; in a round, sizes come one after another.
+    kinds.sort_by_key(|(filter, rules, _)| (order(filter), *rules));
+    kinds
+}
+
+fn order(filter: &str) -> usize {
+    let all = [
+        NONE,
+        "no filter, access log",
+        IDLE,
+        IDLE_BOTH,
+        REQUEST,
+        BOTH,
+        SHOWN,
+        LIST,
+        TREE,
+        EXTERNAL,
+    ];
+    all.iter().position(|known| *known == filter).unwrap_or(all.len())
+}
+
+fn logged(filter: Filter) -> Make {
+    Make {
+        access_log: true,
+        ..Make::of(filter)
+    }
+}
+
+async fn connections(world: &World, rounds: usize) -> Vec<Row> {
+    let count = number("CONNECTIONS", 400);
+    let edwards = Authority::root(Profile {
+        key: Key::generate(KeyKind::Ed25519),
+        ..Profile::authority(OWN, world.now)
+    });
+    let trusting = |authority: &Authority| {
+        let bundle = support::ca::bundle_json(&[authority]);
+        with(document(world, 1_000), json!({ "bundle": { "inline": bundle } }))
+    };
+    let both = |document| Make::of(Filter::Svidgate(Place::Both, document));
+    let mut subjects = vec![
+        Subject::new(NONE, None, Make::of(Filter::None).start(world).await),
+        Subject::new(IDLE_BOTH, None, Make::of(Filter::Idle(Place::Both)).start(world).await),
+        Subject::new(SVIDGATE, Some(1_000), both(document(world, 1_000)).start(world).await),
+        Subject::new(ED25519, Some(1_000), both(trusting(&edwards)).start(world).await),
+    ];
+    // One more round than are counted: the first connections of an Envoy are dear.
+    for round in 0..=rounds {
+        eprintln!("== connections, round {round} of {rounds}");
+        let crowds = [&world.own, &edwards].map(|authority| crowd(world, authority, count));
+        for subject in &mut subjects {
+            let crowd = &crowds[usize::from(subject.filter == ED25519)];
+            let (pid, addr) = (subject.envoy.pid(), subject.envoy.listener_addr(LISTENER));
+            let fresh: Vec<&Client> = crowd.iter().collect();
+            let repeated: Vec<&Client> = std::iter::repeat_n(&crowd[0], count).collect();
+            let measured = [
+                (FRESH, drive::connections(pid, addr, &fresh).await),
+                (REPEATED, drive::connections(pid, addr, &repeated).await),
+            ];
+            if round > 0 {
+                measured
+                    .into_iter()
+                    .for_each(|(what, sample)| subject.add(what, sample));
+            }
+        }
+    }
+    rows(&subjects, &[REPEATED, FRESH])
+}
+
+/// Clients that nobody has seen before.
+fn crowd(world: &World, authority: &Authority, count: usize) -> Vec<Client> {
+    let identity = |number| authority.issue(Leaf::svid(&format!("spiffe://{OWN}{CROWD}/{number}"), world.now));
+    (0..count).map(|number| Client::new(Some(&identity(number)))).collect()
+}
+
+async fn streams(world: &World, caller: &Identity, rounds: usize) -> Vec<Row> {
+    let sink = Sink::start();
+    let client = Client::new(Some(caller));
+    let mut subjects = Vec::new();
+    for (filter, kind) in [
+        (NONE, Filter::None),
+        (IDLE, Filter::Idle(Place::Both)),
+        (SVIDGATE, Filter::Svidgate(Place::Both, tcp_document(world))),
+    ] {
+        subjects.push(Subject::new(filter, None, start_tcp(kind, sink.addr(), world).await));
+    }
+    for round in 1..=rounds {
+        eprintln!("== streams, round {round} of {rounds}");
+        for subject in &mut subjects {
+            let (pid, addr) = (subject.envoy.pid(), subject.envoy.listener_addr(LISTENER));
+            let sample = drive::stream(pid, addr, &client, number("MEBIBYTES", 512)).await;
+            subject.add(STREAM, sample);
+        }
+    }
+    rows(&subjects, &[STREAM])
+}
+
+/// The medians. The first subject is the one without a filter.
+fn rows(subjects: &[Subject], kinds: &[&str]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for what in kinds {
+        let base = subjects[0].samples(what);
+        for subject in subjects {
+            let samples = subject.samples(what);
+            let middle = |of: fn(&Sample) -> f64| median(samples.iter().map(of).collect());
+            let added = samples
+                .iter()
+                .zip(base)
+                .map(|(sample, base)| sample.cpu_us - base.cpu_us);
+            rows.push(Row {
+                filter: subject.filter.to_owned(),
+                rules: subject.rules,
+                protocol: (*what).to_owned(),
+                cpu_us: hundredths(middle(|sample| sample.cpu_us)),
+                added_us: hundredths(median(added.collect())),
+                rps: middle(|sample| sample.rate).round(),
+                p50_ms: hundredths(middle(|sample| sample.p50_ms)),
+                p99_ms: hundredths(middle(|sample| sample.p99_ms)),
+            });
+        }
+    }
+    rows
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+fn targets(requests: &[Row], connections: &[Row], streams: &[Row]) -> Vec<Target> {
+    let row = |rows: &[Row], filter: &str, rules: Option<usize>, protocol: &str| {
+        let is_it = |row: &&Row| row.filter == filter && row.rules == rules && row.protocol == protocol;
+        rows.iter().find(is_it).cloned()
+    };
+    let added = |rows: &[Row], filter, rules, protocol| row(rows, filter, rules, protocol).map(|row| row.added_us);
+    let mut targets = Vec::new();
+    let mut add = |target: String, unit: &str, measured: Option<f64>, most: f64| {
+        if let Some(measured) = measured {
+            let (measured, met) = (format!("{measured:.2}{unit}"), measured <= most);
+            targets.push(Target { target, measured, met });
+        }
+    };
+    for protocol in [Protocol::Http1, Protocol::Http2].map(Protocol::as_str) {
+        let idle = added(requests, IDLE, None, protocol);
+        let idle_both = added(requests, IDLE_BOTH, None, protocol);
+        let svidgate = |rules| added(requests, REQUEST, Some(rules), protocol);
+        let more = svidgate(10).zip(idle).map(|(svidgate, idle)| svidgate - idle);
+        add(
+            format!("{protocol}: svidgate with 10 rules adds at most 6 us to the wasm that does nothing"),
+            " us",
+            more,
+            6.0,
+        );
+        let both = added(requests, BOTH, Some(10), protocol);
+        let more = both.zip(idle_both).map(|(both, idle)| both - idle);
+        add(
+            format!("{protocol}: the same with the network filter too"),
+            " us",
+            more,
+            6.0,
+        );
+        let growth = svidgate(100_000).zip(svidgate(10)).map(|(many, few)| many / few);
+        add(
+            format!("{protocol}: with 100,000 rules at most 1.1 times what it adds with 10"),
+            " times",
+            growth,
+            1.1,
+        );
+        let list = added(requests, LIST, Some(1_000), protocol);
+        let share = svidgate(1_000).zip(list).map(|(svidgate, list)| svidgate / list);
+        add(
+            format!("{protocol}: at most a tenth of what the RBAC list adds with 1,000 policies"),
+            " of it",
+            share,
+            0.1,
+        );
+    }
+    let more = |filter, rules, protocol| added(connections, filter, rules, protocol);
+    let svid = |filter| {
+        let (fresh, repeated) = (more(filter, Some(1_000), FRESH)?, more(filter, Some(1_000), REPEATED)?);
+        let without = more(IDLE_BOTH, None, FRESH)? - more(IDLE_BOTH, None, REPEATED)?;
+        Some(fresh - repeated - without)
+    };
+    let known = more(SVIDGATE, Some(1_000), REPEATED).zip(more(IDLE_BOTH, None, REPEATED));
+    add(
+        "a new SVID costs at most 200 us (the proxy checks the signature)".to_owned(),
+        " us",
+        svid(SVIDGATE),
+        200.0,
+    );
+    add(
+        "a new SVID costs at most 1 ms (the module checks it, Ed25519)".to_owned(),
+        " us",
+        svid(ED25519),
+        1_000.0,
+    );
+    add(
+        "a repeated SVID costs nothing measurable beyond a look-up (10 us)".to_owned(),
+        " us",
+        known.map(|(svidgate, idle)| svidgate - idle),
+        10.0,
+    );
+    let cpu = |filter| row(streams, filter, None, STREAM).map(|row| row.cpu_us);
+    let share = cpu(SVIDGATE)
+        .zip(cpu(NONE))
+        .map(|(svidgate, none)| (svidgate / none - 1.0) * 100.0);
+    add("a long TCP stream within 3 % of no filter".to_owned(), " %", share, 3.0);
+    targets
+}
+
+fn write(
+    circumstances: &serde_json::Value,
+    rounds: usize,
+    requests: &[Row],
+    connections: &[Row],
+    streams: &[Row],
+    targets: &[Target],
+) {
+    let cells = |row: &Row| {
+        let rules = row.rules.map_or_else(String::new, |rules| rules.to_string());
+        let numbers = [row.cpu_us, row.added_us].map(|value| format!("{value:.1}"));
+        let times = [row.p50_ms, row.p99_ms].map(|value| format!("{value:.2}"));
+        [
+            vec![row.filter.clone(), rules],
+            numbers.to_vec(),
+            vec![format!("{:.0}", row.rps)],
+            times.to_vec(),
+        ]
+        .concat()
+    };
+    let table = |rows: &[Row], protocol: &str, each: &str, rate: &str| {
+        let shown: Vec<_> = rows.iter().filter(|row| row.protocol == protocol).map(cells).collect();
+        let columns = [
+            "filter",
+            "rules",
+            each,
+            "more than none, us",
+            rate,
+            "p50, ms",
+            "p99, ms",
+        ];
+        record::table(&columns, &shown)
+    };
+    let mut page = record::head("What svidgate costs Envoy", "make bench-envoy", circumstances);
+    page += &format!(
+        "\nOne worker on one core, the load generator on another, mutual TLS 1.3 with P-256, a direct response. Each number\nis the median of {rounds} rounds, run in turn. CPU is that of the whole Envoy process. The generator keeps 8 requests\nunder way, so p50 and p99 are mostly the wait for the 7 others. Where there is no access log, svidgate has\n`access_log: refusals`.\n"
+    );
+    page += &record::targets(targets);
+    for protocol in [Protocol::Http1, Protocol::Http2].map(Protocol::as_str) {
+        page += &format!("\n## Requests, {protocol}\n");
+        page += &table(requests, protocol, "CPU a request, us", "requests a second");
+    }
+    for (title, protocol) in [
+        ("Connections, the same SVID again", REPEATED),
+        ("Connections, each with an SVID never seen before", FRESH),
+    ] {
+        page += &format!("\n## {title}\n\nA full handshake, one request, and closed.\n");
+        page += &table(connections, protocol, "CPU a connection, us", "connections a second");
+    }
+    page += "\n## A long TCP stream\n";
+    let shown = streams.iter().map(|row| {
+        let numbers = [row.cpu_us, row.added_us].map(|value| format!("{value:.1}"));
+        [
+            vec![row.filter.clone()],
+            numbers.to_vec(),
+            vec![format!("{:.0}", row.rps)],
+        ]
+        .concat()
+    });
+    let columns = ["filter", "CPU a MiB, us", "more than none, us", "MiB a second"];
+    page += &record::table(&columns, &shown.collect::<Vec<_>>());
+    let mut json = circumstances.clone();
+    json["rounds"] = json!(rounds);
+    json["rows"] = json!(requests);
+    json["connections"] = json!(connections);
+    json["streams"] = json!(streams);
+    json["targets"] = json!(targets);
+    record::write("envoy-latest", &page, &json);
+}

@@ -1,0 +1,20 @@
+//! The proxy under load: what svidgate costs Envoy, beside no filter, a filter that does nothing and Envoy's own.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`process`] | CPU time and memory of an Envoy, by the kernel's own count; pinning |
+//! | [`subject`] | the Envoys that are held beside each other, and the documents they have |
+//! | [`drive`] | the load generator |
+//! | [`flood`] | load that need not be allowed |
+//! | [`hostile`] | peers and documents that are made to be expensive |
+//! | [`record`] | tables, and where and with what they were measured |
+//!
+//! The generator is one thread of one process on a core of its own; every Envoy has one worker on another. CPU time of the
+//! Envoy process is what counts: it does not depend on how fast the generator is, or on who else has the machine.
+
+pub mod drive;
+pub mod flood;
+pub mod hostile;
+pub mod process;
+pub mod record;
+pub mod subject;

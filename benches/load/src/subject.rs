@@ -1,0 +1,258 @@
+//! The Envoys that are held beside each other. All have one listener `web` with mutual TLS and a direct response, so that
+//! nothing but the filter differs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+use support::envoy::{
+    ClientCertificate, Cluster, Configuration, Delivery, Dial, Envoy, Kind, Listener, Route, Scenario, Wasm, Xfcc,
+};
+use support::world::{OWN, World, with};
+use support::{module_path, repository};
+
+use crate::process::pin_envoy;
+
+/// What the load asks for.
+pub const PATH: &str = "/orders/7";
+/// Who asks for it, below our trust domain.
+pub const CALLER: &str = "/ns/shop/sa/api";
+/// The listener.
+pub const LISTENER: &str = "web";
+/// Ids below this may do the same: where many identities are needed.
+pub const CROWD: &str = "/ns/crowd";
+
+/// Where svidgate, or the filter that does nothing, stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// As an HTTP filter alone.
+    Request,
+    /// As a network filter and as an HTTP filter.
+    Both,
+}
+
+/// What stands in the listener.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// Nothing.
+    None,
+    /// A wasm filter that does nothing.
+    Idle(Place),
+    /// svidgate with this document.
+    Svidgate(Place, Value),
+    /// Another HTTP filter, as Envoy's configuration has it.
+    Native(Value),
+}
+
+/// How an Envoy is made.
+#[derive(Clone, Debug)]
+pub struct Make {
+    /// What stands in the listener.
+    pub filter: Filter,
+    /// Whether requests are logged, the record of svidgate with them.
+    pub access_log: bool,
+    /// How the module's configuration arrives.
+    pub delivery: Delivery,
+    /// How many workers.
+    pub workers: u32,
+    /// What the filter calls.
+    pub clusters: Vec<Cluster>,
+    /// What becomes of `x-forwarded-client-cert`.
+    pub xfcc: Xfcc,
+}
+
+impl Make {
+    /// One worker, no access log.
+    pub fn of(filter: Filter) -> Self {
+        Make {
+            filter,
+            access_log: false,
+            delivery: Delivery::Static,
+            workers: 1,
+            clusters: vec![Cluster::new("nowhere", ([127, 0, 0, 1], 1).into())],
+            xfcc: Xfcc::default(),
+        }
+    }
+
+    /// Starts it, on the core of the Envoys.
+    pub async fn start(self, world: &World) -> Envoy {
+        let mut listener = Listener::http(LISTENER, [Route::direct("all", "/", 200, "ok")]).xfcc(self.xfcc);
+        match &self.filter {
+            Filter::None => {}
+            Filter::Native(filter) => {
+                if let Kind::Http(http) = &mut listener.kind {
+                    http.filters_before.push(filter.clone());
+                }
+            }
+            Filter::Idle(place) => listener = placed(listener, *place, idle()),
+            Filter::Svidgate(place, document) => {
+                let wasm = Wasm {
+                    delivery: self.delivery,
+                    ..Wasm::new(&module_path(), document.clone())
+                };
+                listener = placed(listener, *place, wasm);
+            }
+        }
+        start(listener, self.clusters, self.workers, self.access_log, world).await
+    }
+}
+
+/// An Envoy with a TCP listener to `upstream`, the clients of which speak first.
+pub async fn start_tcp(filter: Filter, upstream: SocketAddr, world: &World) -> Envoy {
+    let mut listener = Listener::tcp(LISTENER, "sink", Dial::OnDownstreamData);
+    listener = match filter {
+        Filter::None | Filter::Native(_) => listener,
+        Filter::Idle(_) => listener.connection_filter(idle()),
+        Filter::Svidgate(_, document) => listener.connection_filter(Wasm::new(&module_path(), document)),
+    };
+    start(listener, vec![Cluster::new("sink", upstream)], 1, false, world).await
+}
+
+async fn start(listener: Listener, clusters: Vec<Cluster>, workers: u32, access_log: bool, world: &World) -> Envoy {
+    let listener = listener.tls(&world.server, ClientCertificate::AcceptUntrusted);
+    let envoy = Envoy::start(Scenario {
+        concurrency: workers,
+        log_level: "warning".to_owned(),
+        wasm_log_level: "warning".to_owned(),
+        amend: Some(if access_log {
+            without_connection_log
+        } else {
+            without_logs
+        }),
+        ..Scenario::of(listener, clusters)
+    })
+    .await;
+    pin_envoy(envoy.pid());
+    envoy
+}
+
+fn placed(listener: Listener, place: Place, wasm: Wasm) -> Listener {
+    match place {
+        Place::Request => listener.request_filter(wasm),
+        Place::Both => listener.connection_filter(wasm.clone()).request_filter(wasm),
+    }
+}
+
+fn idle() -> Wasm {
+    Wasm {
+        configuration: Configuration::Absent,
+        ..Wasm::new(&idle_module(), Value::Null)
+    }
+}
+
+/// The module that does nothing.
+///
+/// # Panics
+/// When it is not there.
+pub fn idle_module() -> PathBuf {
+    let path = repository().join("target/wasm32-wasip1/release/noop.wasm");
+    assert!(path.is_file(), "no module at {}: run `make wasm-noop`", path.display());
+    path
+}
+
+fn listeners(bootstrap: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let listeners = bootstrap["static_resources"]["listeners"].as_array_mut();
+    listeners.into_iter().flatten()
+}
+
+fn without_connection_log(bootstrap: &mut Value) {
+    for listener in listeners(bootstrap) {
+        remove(listener, "access_log");
+    }
+}
+
+fn without_logs(bootstrap: &mut Value) {
+    without_connection_log(bootstrap);
+    for listener in listeners(bootstrap) {
+        let filters = listener["filter_chains"][0]["filters"].as_array_mut();
+        for filter in filters.into_iter().flatten() {
+            remove(&mut filter["typed_config"], "access_log");
+        }
+    }
+}
+
+fn remove(object: &mut Value, member: &str) {
+    object.as_object_mut().and_then(|members| members.remove(member));
+}
+
+/// A document with that many rules, of which the same few are for the caller at any size: two that allow and a deny that
+/// covers everyone. Nine in ten of the others name a service, one in ten a namespace.
+pub fn document(world: &World, rules: usize) -> Value {
+    let orders = json!([{ "methods": ["GET"], "paths": ["/orders/**"] }]);
+    let mut all = vec![
+        json!({ "name": "nobody-near-admin", "effect": "deny", "from": ["spiffe://*/**"], "to": [{ "paths": ["/admin/**"] }] }),
+        json!({ "name": "crowd", "effect": "allow", "from": [format!("spiffe://{OWN}{CROWD}/**")], "to": orders }),
+    ];
+    while all.len() + 1 < rules {
+        let number = all.len();
+        let from = if number % 10 == 0 {
+            format!("spiffe://{OWN}/ns/team-{number}/**")
+        } else {
+            format!("spiffe://{OWN}/ns/team-{}/sa/service-{number}", number % 97)
+        };
+        all.push(json!({ "name": format!("rule-{number}"), "effect": "allow", "from": [from], "to": orders }));
+    }
+    all.push(json!({ "name": "caller", "effect": "allow", "from": [format!("spiffe://{OWN}{CALLER}")], "to": orders }));
+    world.document(json!(all))
+}
+
+/// The same for a TCP listener.
+pub fn tcp_document(world: &World) -> Value {
+    let rules = json!([{ "name": "caller", "effect": "allow", "from": [format!("spiffe://{OWN}{CALLER}")] }]);
+    with(world.document(rules), json!({ "listener": "tcp" }))
+}
+
+/// The id of the policy `number` of so many; the last is the caller's.
+fn policy_id(number: usize, policies: usize) -> String {
+    if number + 1 == policies {
+        format!("spiffe://{OWN}{CALLER}")
+    } else {
+        format!("spiffe://{OWN}/ns/team-{}/sa/service-{number}", number % 97)
+    }
+}
+
+/// Envoy's RBAC with a policy for each id, the way most people write it. The last one is the caller's. Permissions are
+/// left open, which is the cheapest they can be.
+pub fn rbac_list(policies: usize) -> Value {
+    let policy = |number| {
+        let id = policy_id(number, policies);
+        let principal = json!({ "authenticated": { "principal_name": { "exact": id } } });
+        let policy = json!({ "permissions": [{ "any": true }], "principals": [principal] });
+        // Envoy goes through them in the order of their names.
+        (format!("policy-{number:06}"), policy)
+    };
+    let policies: Map<String, Value> = (0..policies).map(policy).collect();
+    rbac(json!({ "rules": { "action": "ALLOW", "policies": policies } }))
+}
+
+/// Envoy's RBAC as a matcher tree: one look-up of the URI SAN in a hash map.
+pub fn rbac_tree(policies: usize) -> Value {
+    let action = |name: &str, action: &str| {
+        json!({ "action": { "name": name, "typed_config": {
+            "@type": "type.googleapis.com/envoy.config.rbac.v3.Action", "name": name, "action": action,
+        } } })
+    };
+    let entry = |number| (policy_id(number, policies), action("allow", "ALLOW"));
+    let map: Map<String, Value> = (0..policies).map(entry).collect();
+    let input = "type.googleapis.com/envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput";
+    let tree = json!({
+        "input": { "name": "uri", "typed_config": { "@type": input } },
+        "exact_match_map": { "map": map },
+    });
+    rbac(json!({ "matcher": { "matcher_tree": tree, "on_no_match": action("deny", "DENY") } }))
+}
+
+fn rbac(mut config: Value) -> Value {
+    config["@type"] = json!("type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC");
+    json!({ "name": "envoy.filters.http.rbac", "typed_config": config })
+}
+
+/// External authorisation over gRPC, by the cluster `authorizer`. It is shown the certificate, which is what it decides on.
+pub fn external() -> Value {
+    json!({ "name": "envoy.filters.http.ext_authz", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "transport_api_version": "V3",
+        "grpc_service": { "envoy_grpc": { "cluster_name": "authorizer" }, "timeout": "10s" },
+        "include_peer_certificate": true,
+    } })
+}

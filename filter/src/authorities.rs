@@ -1,0 +1,268 @@
+//! What each worker knows of the sources that its documents name: bundles and revocations, and how old they are.
+//!
+//! One worker fetches ([`crate::fetch`]); all of them read what it has published ([`crate::shared`]) and parse it when it
+//! has changed. A document is told nothing here: it asks for what it needs, and looks at what there is on the tick.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use svidgate_policy::{Bundle, Revocations, Source, TrustDomain, certificate::sha256};
+
+use crate::{
+    fetch::Poll,
+    host::{Host, Level},
+    shared::{Claim, Content, Index, Kind, SourceKey},
+    workload_api::World,
+};
+
+/// What a document needs from a source.
+#[derive(Clone, Debug)]
+pub struct Want {
+    /// What it gives.
+    pub kind: Kind,
+    /// Where it is.
+    pub source: Source,
+    /// How long it may be silent.
+    pub max_staleness: SignedDuration,
+    /// The sequence of the bundle to start from, below which nothing is taken.
+    pub pinned_sequence: Option<u64>,
+}
+
+impl Want {
+    /// The key of the source.
+    pub fn key(&self) -> SourceKey {
+        SourceKey::new(self.kind, &self.source)
+    }
+
+    /// The same source wanted by two documents: the stricter demand counts.
+    fn and(self, other: &Self) -> Self {
+        Self {
+            max_staleness: self.max_staleness.min(other.max_staleness),
+            pinned_sequence: self.pinned_sequence.max(other.pinned_sequence),
+            source: sooner(self.source, &other.source),
+            ..self
+        }
+    }
+}
+
+/// Of two endpoints that differ in how often they are asked, the one that is asked more often.
+fn sooner(source: Source, other: &Source) -> Source {
+    match (source, other) {
+        (Source::Endpoint(mut endpoint), Source::Endpoint(other)) => {
+            endpoint.refresh = endpoint.refresh.into_iter().chain(other.refresh).min();
+            Source::Endpoint(endpoint)
+        }
+        (source, _) => source,
+    }
+}
+
+/// What came from a source, parsed.
+#[derive(Clone, Debug)]
+pub enum Fetched {
+    /// The bundle of one trust domain.
+    Bundle(Arc<Bundle>),
+    /// A list of revocations.
+    Revocations(Arc<Revocations>),
+    /// The state of the world.
+    World {
+        /// As the newest message tells it.
+        world: Rc<World>,
+        /// Every trust domain that was ever in one.
+        listed: Rc<BTreeSet<TrustDomain>>,
+    },
+}
+
+impl Fetched {
+    /// Parses what a source sent.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub fn parse(kind: Kind, bytes: &[u8], listed: &[String]) -> Result<Self, String> {
+        match kind {
+            Kind::Bundle => Bundle::parse(bytes)
+                .map(|bundle| Self::Bundle(Arc::new(bundle)))
+                .map_err(|error| error.to_string()),
+            Kind::Revocations => Revocations::parse(bytes)
+                .map(|list| Self::Revocations(Arc::new(list)))
+                .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default()),
+            Kind::Document => Err("a document is no source".to_owned()),
+            Kind::WorkloadApi => {
+                let world = World::read(bytes).map_err(|error| error.to_string())?;
+                let before = listed.iter().filter_map(|name| TrustDomain::parse(name).ok());
+                let listed = before.chain(world.bundles.keys().cloned()).collect();
+                Ok(Self::World {
+                    world: Rc::new(world),
+                    listed: Rc::new(listed),
+                })
+            }
+        }
+    }
+
+    /// The number that its publisher gave it.
+    pub fn sequence(&self) -> Option<u64> {
+        match self {
+            Self::Bundle(bundle) => bundle.sequence(),
+            Self::Revocations(list) => list.sequence(),
+            Self::World { .. } => None,
+        }
+    }
+
+    /// How often its publisher wants to be asked, in seconds.
+    pub fn refresh_hint(&self) -> Option<u64> {
+        match self {
+            Self::Bundle(bundle) => bundle.refresh_hint(),
+            Self::Revocations(_) | Self::World { .. } => None,
+        }
+    }
+
+    /// Every trust domain that a Workload API has ever listed.
+    pub fn listed(&self) -> Vec<String> {
+        match self {
+            Self::World { listed, .. } => listed.iter().map(ToString::to_string).collect(),
+            Self::Bundle(_) | Self::Revocations(_) => Vec::new(),
+        }
+    }
+}
+
+/// One source, as this worker knows it.
+#[derive(Debug)]
+pub struct Feed {
+    pub(crate) want: Want,
+    /// The number of the content that is known here; 0 for none.
+    pub(crate) number: u64,
+    /// SHA-256 of its bytes.
+    pub(crate) digest: Option<[u8; 32]>,
+    /// The number of the newest content that the index names.
+    pub(crate) published: u64,
+    pub(crate) as_of: Timestamp,
+    /// Whether the index has a time that is still to come.
+    pub(crate) is_ahead: bool,
+    pub(crate) fetched: Option<Fetched>,
+    pub(crate) poll: Poll,
+}
+
+impl Feed {
+    /// The number of what came, 0 before anything did.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// When the source last spoke; before it did, when it was first asked.
+    pub fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+
+    /// What came last.
+    pub fn fetched(&self) -> Option<&Fetched> {
+        self.fetched.as_ref()
+    }
+
+    fn take(&mut self, content: &Content) -> Result<(), String> {
+        let fetched = Fetched::parse(self.want.kind, &content.bytes, &content.listed)?;
+        self.hold(content, fetched);
+        Ok(())
+    }
+
+    /// Holds what has been parsed.
+    pub(crate) fn hold(&mut self, content: &Content, fetched: Fetched) {
+        (self.number, self.digest) = (content.number, Some(sha256(&content.bytes)));
+        self.fetched = Some(fetched);
+    }
+}
+
+/// Every source that the documents of a worker name.
+#[derive(Debug, Default)]
+pub struct Authorities {
+    pub(crate) feeds: BTreeMap<SourceKey, Feed>,
+    pub(crate) index: Index,
+}
+
+impl Authorities {
+    /// Follows these sources from now on, and no others.
+    pub fn follow<H: Host>(&mut self, host: &H, wants: impl Iterator<Item = Want>, now: Timestamp) {
+        let mut wanted: BTreeMap<SourceKey, Want> = BTreeMap::new();
+        for want in wants {
+            let key = want.key();
+            let want = match wanted.get(&key) {
+                Some(known) => want.and(known),
+                None => want,
+            };
+            wanted.insert(key, want);
+        }
+        self.feeds.retain(|key, feed| {
+            let is_wanted = wanted.contains_key(key);
+            if !is_wanted {
+                feed.let_go(host, now);
+            }
+            is_wanted
+        });
+        for (key, want) in wanted {
+            match self.feeds.get_mut(&key) {
+                Some(feed) => feed.want = want,
+                None => {
+                    let feed = Feed {
+                        want,
+                        number: 0,
+                        digest: None,
+                        published: 0,
+                        as_of: now,
+                        is_ahead: false,
+                        fetched: None,
+                        poll: Poll::due(now),
+                    };
+                    self.feeds.insert(key, feed);
+                }
+            }
+        }
+    }
+
+    /// Takes in what has been published since the last look.
+    pub fn read<H: Host>(&mut self, host: &H, now: Timestamp) {
+        self.index = Index::read(host);
+        for entry in &self.index.entries {
+            let Some(key) = entry.key() else { continue };
+            let Some(feed) = self.feeds.get_mut(&key) else { continue };
+            // What was noted by a clock that has been set back since counts from now on, and is noted anew.
+            (feed.as_of, feed.is_ahead) = (entry.as_of().min(now), entry.as_of() > now);
+            feed.published = entry.content;
+            if entry.content == feed.number || entry.content == 0 {
+                continue;
+            }
+            let newest = |content: &Content| content.number == entry.content;
+            let Some(content) = Content::read(host, key).filter(newest) else {
+                continue;
+            };
+            if let Err(error) = feed.take(&content) {
+                // Whoever published it could read it, so this is a build of the module beside another.
+                let line = format!(
+                    "svidgate: what was published of {} cannot be read: {error}",
+                    feed.want.source
+                );
+                host.log(Level::Error, &line);
+            }
+        }
+    }
+
+    /// One source.
+    pub fn feed(&self, key: SourceKey) -> Option<&Feed> {
+        self.feeds.get(&key)
+    }
+
+    /// What a worker would lease of them.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        self.feeds.iter().map(|(key, feed)| Claim {
+            key: *key,
+            content: feed.published.max(feed.number),
+            as_of: feed.as_of,
+        })
+    }
+
+    /// Whether some source has not said anything yet.
+    pub fn is_waiting(&self) -> bool {
+        self.feeds.values().any(|feed| feed.number == 0)
+    }
+}

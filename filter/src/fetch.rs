@@ -1,0 +1,477 @@
+//! Fetching, on the one worker that has a source's lease: endpoints are polled, a Workload API is listened to.
+//!
+//! Nothing that comes replaces what there is unless all of it can be read and it is no step back: an unreadable answer, a
+//! lower sequence and a silent source leave the last good content in place, which goes stale by its age. An empty list of
+//! keys is a good answer and takes effect like any other. Redirects are not followed: where a bundle comes from is the
+//! document's to say.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use svidgate_policy::{
+    Source, bundle::MAX_BUNDLE_BYTES, certificate::sha256, revocation::MAX_REVOCATIONS_BYTES, source::Endpoint,
+};
+
+use crate::{
+    authorities::{Authorities, Feed, Fetched},
+    host::{Host, Level},
+    shared::{self, Content, Kind, SourceKey},
+    workload_api::{FETCH_X509_BUNDLES, MAX_MESSAGE_BYTES},
+};
+
+/// How often an endpoint is asked whose bundle does not say (SPIFFE Federation 4.1: about five minutes).
+const REFRESH: SignedDuration = SignedDuration::from_secs(300);
+/// The bounds of what a bundle may say: a hint is a hint.
+const SHORTEST_REFRESH: SignedDuration = SignedDuration::from_secs(10);
+const LONGEST_REFRESH: SignedDuration = SignedDuration::from_secs(3600);
+/// A source is asked at least this many times before it counts as silent for too long.
+const ASKED_BEFORE_STALE: i32 = 3;
+/// The first pause after a failure; each further failure doubles it.
+const BACK_OFF: SignedDuration = SignedDuration::from_secs(1);
+const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_secs(60);
+/// How long an answer, or the first message of a stream, may take.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+const PATIENCE_MILLISECONDS: u32 = 10_000;
+/// Most sources that are asked in one tick; the others are asked in the next.
+const MOST_ASKED: usize = 64;
+/// How often, at most, it is noted that an open stream is still open.
+const STREAM_NOTE: SignedDuration = SignedDuration::from_secs(5);
+
+/// What the fetching worker does about a source.
+#[derive(Clone, Debug)]
+pub struct Poll {
+    next: Timestamp,
+    failures: u32,
+    pending: Option<Pending>,
+}
+
+/// A question that has been asked.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    token: u32,
+    /// The root context that asked; the answer dies with it.
+    context: u32,
+    heard: Heard,
+}
+
+/// What has been heard since a question was asked.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// Nothing yet; overdue after this.
+    Nothing(Timestamp),
+    /// What is held is what the open stream said last.
+    Current,
+}
+
+impl Poll {
+    /// A source that is asked at once.
+    pub fn due(now: Timestamp) -> Self {
+        Self {
+            next: now,
+            failures: 0,
+            pending: None,
+        }
+    }
+}
+
+/// What came of an attempt, for counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// New content was taken.
+    Updated,
+    /// The content was known.
+    Unchanged,
+    /// No answer, or not the right one.
+    Failed,
+    /// An answer that cannot be used; what there was stays.
+    Unreadable,
+    /// An answer that is older than what there is.
+    Rollback,
+    /// Other content under the sequence that is known; it is taken.
+    SameSequence,
+    /// A bundle of a trust domain that there is no relationship with; it is not used.
+    UnusedBundle,
+}
+
+impl Event {
+    /// The name in counters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+            Self::Unreadable => "unreadable",
+            Self::Rollback => "rollback",
+            Self::SameSequence => "same_sequence",
+            Self::UnusedBundle => "unused_bundle",
+        }
+    }
+}
+
+/// Counts an event. They are rare, so nothing is kept in the VM.
+pub fn count<H: Host>(host: &H, event: Event, amount: u64) {
+    let counted = host
+        .define_counter(&format!("svidgate.source_events_total.{}", event.as_str()))
+        .and_then(|counter| host.add_to_counter(counter, amount));
+    // A proxy that cannot count has the log.
+    let _ = counted;
+}
+
+impl Authorities {
+    /// Asks every source that is due and leased to this worker, and lets go of the others. `context` is the root context
+    /// that the answers come to.
+    pub fn fetch<H: Host>(&mut self, host: &H, context: u32, leased: &BTreeSet<SourceKey>, now: Timestamp) {
+        let mut may_ask = MOST_ASKED;
+        for (key, feed) in &mut self.feeds {
+            if !leased.contains(key) {
+                feed.let_go(host, now);
+            } else if feed.attend(host, *key, now) && may_ask > 0 {
+                may_ask = may_ask.saturating_sub(1);
+                if !feed.ask(host, context, now) {
+                    // Not one more in this call of the VM: the proxy puts what became of it off to the end of the call, and
+                    // two that are put off can wait for each other for ever (Envoy 1.40.0, clusters without endpoints).
+                    may_ask = 0;
+                }
+            }
+        }
+    }
+
+    /// Forgets what was asked of sources that other workers have leased since.
+    pub fn let_go_of_unleased<H: Host>(&mut self, host: &H, worker: u64, now: Timestamp) {
+        for (key, feed) in &mut self.feeds {
+            if feed.poll.pending.is_some() && !shared::is_leased(&self.index, *key, worker, now) {
+                feed.let_go(host, now);
+            }
+        }
+    }
+
+    /// A root context is gone, and with it all that it has asked.
+    pub fn context_gone(&mut self, context: u32, now: Timestamp) {
+        for feed in self.feeds.values_mut() {
+            if feed.poll.pending.is_some_and(|pending| pending.context == context) {
+                feed.poll = Poll::due(now);
+            }
+        }
+    }
+
+    /// An endpoint has answered; `headers` is 0 where it has not.
+    pub fn on_answer<H: Host>(&mut self, host: &H, token: u32, headers: usize, bytes: usize, now: Timestamp) {
+        let Some((key, feed)) = self.asked(token) else { return };
+        feed.poll.pending = None;
+        match answer(host, feed, headers, bytes) {
+            Ok(body) => feed.take_answer(host, key, body, now),
+            Err(error) => feed.fail(host, Event::Failed, &error, now),
+        }
+    }
+
+    /// A Workload API has sent a message.
+    pub fn on_message<H: Host>(&mut self, host: &H, token: u32, bytes: usize, now: Timestamp) {
+        let Some((key, feed)) = self.asked(token) else { return };
+        if bytes > MAX_MESSAGE_BYTES {
+            let error = format!("message has {bytes} bytes (at most {MAX_MESSAGE_BYTES})");
+            return feed.fail(host, Event::Unreadable, &error, now);
+        }
+        match host.stream_message(bytes) {
+            Ok(message) => feed.take_answer(host, key, message, now),
+            Err(error) => feed.fail(host, Event::Failed, &error.to_string(), now),
+        }
+    }
+
+    /// A Workload API has closed its stream.
+    pub fn on_close<H: Host>(&mut self, host: &H, token: u32, status: u32, now: Timestamp) {
+        let Some((_, feed)) = self.asked(token) else { return };
+        feed.poll.pending = None;
+        feed.fail(
+            host,
+            Event::Failed,
+            &format!("the stream ended with gRPC status {status}"),
+            now,
+        );
+    }
+
+    fn asked(&mut self, token: u32) -> Option<(SourceKey, &mut Feed)> {
+        let of_token = |feed: &Feed| feed.poll.pending.is_some_and(|pending| pending.token == token);
+        let (key, feed) = self.feeds.iter_mut().find(|(_, feed)| of_token(feed))?;
+        Some((*key, feed))
+    }
+}
+
+/// The body of a good answer.
+fn answer<H: Host>(host: &H, feed: &Feed, headers: usize, bytes: usize) -> Result<Vec<u8>, String> {
+    if headers == 0 {
+        return Err("no whole answer".to_owned());
+    }
+    let head = host.http_answer_headers().map_err(|error| error.to_string())?;
+    let status = head.first(b":status").unwrap_or_default();
+    if status != b"200" {
+        let status = String::from_utf8_lossy(status);
+        let proxy = match &*status {
+            "503" | "504" => " (which is also what the proxy says where nobody answers)",
+            _ => "",
+        };
+        return Err(format!("answered with status {status}{proxy}"));
+    }
+    let most = match feed.want.kind {
+        Kind::Bundle => MAX_BUNDLE_BYTES,
+        Kind::Revocations => MAX_REVOCATIONS_BYTES,
+        Kind::WorkloadApi | Kind::Document => MAX_MESSAGE_BYTES,
+    };
+    // Not read into the VM before it is known to fit.
+    if bytes > most {
+        return Err(format!("answered with {bytes} bytes (at most {most})"));
+    }
+    host.http_answer_body(bytes).map_err(|error| error.to_string())
+}
+
+impl Feed {
+    /// Gives up on what is overdue, and says whether the source is to be asked.
+    fn attend<H: Host>(&mut self, host: &H, key: SourceKey, now: Timestamp) -> bool {
+        // After a clock was set back, what it was to be asked at may be days ahead.
+        self.poll.next = self.poll.next.min(later(now, self.refresh()));
+        if self.is_ahead {
+            self.is_ahead = !shared::note(host, key, now);
+        }
+        match self.poll.pending {
+            Some(Pending {
+                heard: Heard::Nothing(deadline),
+                ..
+            }) if now > deadline || deadline > later(now, PATIENCE.checked_mul(2).unwrap_or(PATIENCE)) => {
+                self.give_up(host);
+                self.fail(host, Event::Failed, "no answer in time", now);
+            }
+            // An open stream speaks by being open: what it said last is how things are.
+            Some(Pending {
+                heard: Heard::Current, ..
+            }) if now.duration_since(self.as_of) >= self.stream_note() => {
+                if shared::note(host, key, now) {
+                    self.as_of = now;
+                }
+            }
+            Some(_) => {}
+            None => return now >= self.poll.next,
+        }
+        false
+    }
+
+    /// Asks the source, and says whether the proxy has taken the question.
+    fn ask<H: Host>(&mut self, host: &H, context: u32, now: Timestamp) -> bool {
+        let asked = match &self.want.source {
+            Source::WorkloadApi { cluster } => host.open_stream(cluster, FETCH_X509_BUNDLES, &[]),
+            Source::Endpoint(Endpoint {
+                cluster,
+                authority,
+                path,
+                ..
+            }) => host.http_get(cluster, authority, path, PATIENCE_MILLISECONDS),
+        };
+        match asked {
+            Ok(token) => {
+                // The proxy's own limit comes first; this one is for an answer that is lost with its context.
+                let patience = PATIENCE.checked_mul(2).unwrap_or(PATIENCE);
+                self.poll.pending = Some(Pending {
+                    token,
+                    context,
+                    heard: Heard::Nothing(later(now, patience)),
+                });
+                true
+            }
+            Err(error) => {
+                let error = format!("{error} (is there such a cluster, with an endpoint?)");
+                self.fail(host, Event::Failed, &error, now);
+                false
+            }
+        }
+    }
+
+    /// Another worker asks this source.
+    pub(crate) fn let_go<H: Host>(&mut self, host: &H, now: Timestamp) {
+        if self.poll.pending.is_some() {
+            self.give_up(host);
+        }
+        self.poll = Poll::due(now);
+    }
+
+    fn give_up<H: Host>(&mut self, host: &H) {
+        if let Some(pending) = self.poll.pending.take()
+            && matches!(self.want.source, Source::WorkloadApi { .. })
+        {
+            host.cancel_stream(pending.token);
+        }
+    }
+
+    fn take_answer<H: Host>(&mut self, host: &H, key: SourceKey, bytes: Vec<u8>, now: Timestamp) {
+        if self.digest == Some(sha256(&bytes)) {
+            shared::note(host, key, now);
+            self.succeed(host, Event::Unchanged, now);
+            return;
+        }
+        let listed = self.fetched.as_ref().map(Fetched::listed).unwrap_or_default();
+        let fetched = match Fetched::parse(self.want.kind, &bytes, &listed) {
+            Ok(fetched) => fetched,
+            Err(error) => return self.fail(host, Event::Unreadable, &error, now),
+        };
+        let held = self.fetched.as_ref().and_then(Fetched::sequence);
+        let held = held.max(self.want.pinned_sequence);
+        if let (Some(held), Some(sequence)) = (held, fetched.sequence())
+            && sequence < held
+        {
+            let error = format!("sequence {sequence} is lower than {held}, which is held");
+            return self.fail(host, Event::Rollback, &error, now);
+        }
+        let is_same_sequence = held.is_some() && held == fetched.sequence() && self.number > 0;
+        let content = Content {
+            number: self.published.saturating_add(1),
+            listed: fetched.listed(),
+            bytes,
+        };
+        if !content.publish(host, key, now) {
+            return self.fail(
+                host,
+                Event::Failed,
+                "it could not be shared with the other workers",
+                now,
+            );
+        }
+        if is_same_sequence {
+            count(host, Event::SameSequence, 1);
+            let line = format!(
+                "svidgate: {}: other content under the same sequence; it is taken",
+                self.want.source
+            );
+            host.log(Level::Warn, &line);
+        }
+        self.published = content.number;
+        self.hold(&content, fetched);
+        self.succeed(host, Event::Updated, now);
+        let line = format!("svidgate: new content from {}: {}", self.want.source, self.summary());
+        host.log(Level::Info, &line);
+    }
+
+    fn summary(&self) -> String {
+        match &self.fetched {
+            Some(Fetched::Bundle(bundle)) => {
+                let sequence = bundle.sequence().map(|sequence| format!(", sequence {sequence}"));
+                format!(
+                    "{} authorities, {} keys skipped{}",
+                    bundle.authority_count(),
+                    bundle.skipped().len(),
+                    sequence.unwrap_or_default()
+                )
+            }
+            Some(Fetched::Revocations(list)) => format!("{} revocations", list.len()),
+            Some(Fetched::World { world, .. }) => {
+                format!(
+                    "{} trust domains, {} revoked by CRLs",
+                    world.bundles.len(),
+                    world.revocations.len()
+                )
+            }
+            None => String::new(),
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        if let Some(pending) = &mut self.poll.pending {
+            pending.heard = heard;
+        }
+    }
+
+    /// The source has spoken.
+    fn succeed<H: Host>(&mut self, host: &H, event: Event, now: Timestamp) {
+        count(host, event, 1);
+        self.hear(Heard::Current);
+        if self.poll.failures > 0 {
+            host.log(Level::Info, &format!("svidgate: {} answers again", self.want.source));
+        }
+        self.poll.failures = 0;
+        self.as_of = now;
+        self.poll.next = later(now, jittered(self.refresh(), host.random()));
+    }
+
+    /// Nothing usable came: what there is stays, and the source is asked again after a while. A stream is ended for that: a
+    /// Workload API sends only what is new, so what could not be used would never come again.
+    fn fail<H: Host>(&mut self, host: &H, event: Event, error: &str, now: Timestamp) {
+        count(host, event, 1);
+        self.give_up(host);
+        self.poll.failures = self.poll.failures.saturating_add(1);
+        let pause = back_off(self.poll.failures).min(self.refresh());
+        self.poll.next = later(now, jittered(pause, host.random()));
+        // The first failure, and then fewer and fewer of them: the counter has them all.
+        if self.poll.failures.is_power_of_two() {
+            let line = format!(
+                "svidgate: {}: {error}; what there is stays, {} failures in a row",
+                self.want.source, self.poll.failures
+            );
+            host.log(Level::Warn, &line);
+        }
+    }
+
+    /// How often it is noted that an open stream is still open.
+    fn stream_note(&self) -> SignedDuration {
+        let longest = self.want.max_staleness.checked_div(ASKED_BEFORE_STALE);
+        STREAM_NOTE
+            .min(longest.unwrap_or(STREAM_NOTE))
+            .max(SignedDuration::from_secs(1))
+    }
+
+    /// How often the source is asked.
+    fn refresh(&self) -> SignedDuration {
+        let asked_for = match &self.want.source {
+            Source::Endpoint(endpoint) => endpoint.refresh,
+            Source::WorkloadApi { .. } => None,
+        };
+        let hinted = || {
+            let seconds = self.fetched.as_ref().and_then(Fetched::refresh_hint)?;
+            let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+            Some(SignedDuration::from_secs(seconds).clamp(SHORTEST_REFRESH, LONGEST_REFRESH))
+        };
+        let wanted = asked_for.or_else(hinted).unwrap_or(REFRESH);
+        let longest = self
+            .want
+            .max_staleness
+            .checked_div(ASKED_BEFORE_STALE)
+            .unwrap_or(REFRESH);
+        wanted.min(longest).max(SignedDuration::from_secs(1))
+    }
+}
+
+fn back_off(failures: u32) -> SignedDuration {
+    let doubled = 2i32
+        .checked_pow(failures.saturating_sub(1))
+        .and_then(|times| BACK_OFF.checked_mul(times));
+    doubled.unwrap_or(LONGEST_BACK_OFF).min(LONGEST_BACK_OFF)
+}
+
+/// Up to a tenth less, so that many proxies that were started at once do not ask at once for ever. Whole seconds, as the
+/// tick has them.
+fn jittered(pause: SignedDuration, random: u64) -> SignedDuration {
+    let spread = u64::try_from(pause.as_secs()).unwrap_or_default() / 10;
+    let less = random.checked_rem(spread.saturating_add(1)).unwrap_or_default();
+    let less = SignedDuration::from_secs(i64::try_from(less).unwrap_or_default());
+    pause.checked_sub(less).unwrap_or(pause)
+}
+
+fn later(now: Timestamp, pause: SignedDuration) -> Timestamp {
+    now.checked_add(pause).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_BACK_OFF, SignedDuration, back_off, jittered};
+
+    #[test]
+    fn back_off_doubles_up_to_its_bound() {
+        let seconds: Vec<i64> = (1..=8).map(|failures| back_off(failures).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(back_off(u32::MAX), LONGEST_BACK_OFF);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_a_tenth() {
+        for random in 0..1000 {
+            let pause = jittered(SignedDuration::from_secs(300), random).as_secs();
+            assert!((270..=300).contains(&pause), "{pause}");
+            assert_eq!(jittered(SignedDuration::from_secs(1), random).as_secs(), 1);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What one document holds identities against, now: the bundle of each trust domain and the lists of revocations, from
+//! the document itself and from the sources that it names.
+//!
+//! A trust domain has one bundle at a time. Where it has an endpoint, that is its source; else a Workload API that lists
+//! it; else what the document brings. A bundle in the document beside a source is the pin to start from: it goes stale
+//! like an answer of that moment, and once the source has spoken it is never used again.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use svidgate_policy::{Bundle, BundleSet, Configuration, Reason, Relationship, Revocations, TrustDomain};
+
+use crate::{
+    authorities::{Authorities, Feed, Fetched, Want},
+    identities::Refusal,
+    shared::{Kind, SourceKey},
+};
+
+/// The sources of a document.
+pub fn wants(configuration: &Configuration) -> Vec<Want> {
+    let sequence = |name: &TrustDomain| configuration.bundles.bundle(name).and_then(|bundle| bundle.sequence());
+    let max_staleness = |name: &TrustDomain| {
+        let relationship = configuration.relationships.with(name);
+        relationship.map_or(SignedDuration::ZERO, |relationship| relationship.max_staleness)
+    };
+    let bundles = configuration.endpoints.iter().map(|(name, source)| Want {
+        kind: Kind::Bundle,
+        source: source.clone(),
+        max_staleness: max_staleness(name),
+        pinned_sequence: sequence(name),
+    });
+    let workload_api = configuration.workload_api.iter().map(|source| Want {
+        kind: Kind::WorkloadApi,
+        source: source.clone(),
+        max_staleness: max_staleness(&configuration.trust_domain),
+        pinned_sequence: None,
+    });
+    let revocations = configuration.revocations.iter().map(|revocations| Want {
+        kind: Kind::Revocations,
+        source: revocations.source.clone(),
+        max_staleness: revocations.max_staleness,
+        pinned_sequence: None,
+    });
+    bundles.chain(workload_api).chain(revocations).collect()
+}
+
+/// Bundles and revocations as they are now.
+#[derive(Debug, Default)]
+pub struct Trusted {
+    bundles: BundleSet,
+    inline: Arc<Revocations>,
+    fetched: FetchedList,
+    crls: Option<Arc<Revocations>>,
+    /// How many bundles a Workload API brings that there is no relationship for.
+    unused: u64,
+    /// The sources of the document, by key.
+    keys: Vec<SourceKey>,
+    /// The content and the age of each of them that this was made of.
+    seen: Vec<Option<(u64, Timestamp)>>,
+}
+
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// A source has said what it had said before, which makes it younger.
+    Age,
+    /// A bundle or a list of revocations.
+    Content,
+}
+
+/// The list of revocations that is fetched.
+#[derive(Debug, Default)]
+enum FetchedList {
+    /// The document names none.
+    #[default]
+    NotNamed,
+    /// It has not come yet.
+    Missing,
+    /// The last one that came.
+    Known {
+        list: Arc<Revocations>,
+        stale_from: Timestamp,
+    },
+}
+
+impl Trusted {
+    /// What a document brings by itself.
+    pub fn of(configuration: &Configuration) -> Self {
+        let mut trusted = Self {
+            keys: wants(configuration).iter().map(Want::key).collect(),
+            ..Self::default()
+        };
+        trusted.make(configuration, &Authorities::default());
+        trusted
+    }
+
+    /// The bundle of each trust domain.
+    pub fn bundles(&self) -> &BundleSet {
+        &self.bundles
+    }
+
+    /// Every list of revocations there is.
+    pub fn revocations(&self) -> Vec<&Revocations> {
+        let fetched = match &self.fetched {
+            FetchedList::Known { list, .. } => Some(&**list),
+            FetchedList::NotNamed | FetchedList::Missing => None,
+        };
+        let lists = [Some(&*self.inline), fetched, self.crls.as_deref()];
+        lists.into_iter().flatten().filter(|list| !list.is_empty()).collect()
+    }
+
+    /// Whether the fetched list of revocations, where there is to be one, is there and young enough; until when.
+    ///
+    /// # Errors
+    /// Nobody can be accepted, because whoever it is may be revoked.
+    pub fn check_revocations_are_known(&self, now: Timestamp) -> Result<Timestamp, Refusal> {
+        let refusal = |reason, detail: String| Refusal {
+            reason,
+            detail,
+            claimed: None,
+        };
+        match &self.fetched {
+            FetchedList::NotNamed => Ok(Timestamp::MAX),
+            FetchedList::Missing => {
+                let detail = "the list of revocations has not been fetched yet".to_owned();
+                Err(refusal(Reason::RevocationsMissing, detail))
+            }
+            FetchedList::Known { stale_from, .. } if now >= *stale_from => {
+                let detail = format!(
+                    "the source of the list of revocations has been silent for too long: stale since {stale_from}"
+                );
+                Err(refusal(Reason::RevocationsStale, detail))
+            }
+            FetchedList::Known { stale_from, .. } => Ok(stale_from
+                .checked_sub(SignedDuration::from_secs(1))
+                .unwrap_or(*stale_from)),
+        }
+    }
+
+    /// How many bundles a Workload API brings that there is no relationship for.
+    pub fn unused(&self) -> u64 {
+        self.unused
+    }
+
+    /// Takes in what the sources have brought.
+    pub fn update(&mut self, configuration: &Configuration, authorities: &Authorities) -> Change {
+        let seen: Vec<_> = self
+            .keys
+            .iter()
+            .map(|key| authorities.feed(*key).map(|feed| (feed.number(), feed.as_of())))
+            .collect();
+        if seen == self.seen {
+            return Change::None;
+        }
+        let number = |seen: &Option<(u64, Timestamp)>| seen.map(|(number, _)| number);
+        let changed = !seen.iter().map(number).eq(self.seen.iter().map(number));
+        self.make(configuration, authorities);
+        self.seen = seen;
+        if changed { Change::Content } else { Change::Age }
+    }
+
+    fn make(&mut self, configuration: &Configuration, authorities: &Authorities) {
+        let workload_api = configuration
+            .workload_api
+            .as_ref()
+            .and_then(|source| authorities.feed(SourceKey::new(Kind::WorkloadApi, source)));
+        self.bundles = BundleSet::default();
+        for relationship in configuration.relationships.iter() {
+            let endpoint = configuration.endpoints.get(&relationship.trust_domain);
+            let endpoint = endpoint.map(|source| authorities.feed(SourceKey::new(Kind::Bundle, source)));
+            let pin = configuration.bundles.bundle(&relationship.trust_domain);
+            self.place(relationship, pin, endpoint, workload_api);
+        }
+        self.inline = Arc::clone(&configuration.revoked);
+        self.fetched = match &configuration.revocations {
+            None => FetchedList::NotNamed,
+            Some(named) => match authorities.feed(SourceKey::new(Kind::Revocations, &named.source)) {
+                Some(feed) => known_list(feed, named.max_staleness),
+                None => FetchedList::Missing,
+            },
+        };
+        self.crls = None;
+        self.unused = 0;
+        if let Some(Fetched::World { world, .. }) = workload_api.and_then(Feed::fetched) {
+            self.crls = Some(Arc::clone(&world.revocations));
+            let unused = world
+                .bundles
+                .keys()
+                .filter(|name| configuration.relationships.with(name).is_none());
+            self.unused = u64::try_from(unused.count()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Decides which bundle a trust domain has. `endpoint` is there where the document names one, its feed where it is
+    /// followed already.
+    fn place(
+        &mut self,
+        relationship: &Relationship,
+        pin: Option<&Arc<Bundle>>,
+        endpoint: Option<Option<&Feed>>,
+        workload_api: Option<&Feed>,
+    ) {
+        let name = &relationship.trust_domain;
+        let stale_from = |feed: &Feed| {
+            let end = feed.as_of().checked_add(relationship.max_staleness);
+            end.unwrap_or(Timestamp::MAX)
+        };
+        match (endpoint, workload_api) {
+            (Some(Some(feed)), _) => {
+                let bundle = match feed.fetched() {
+                    Some(Fetched::Bundle(bundle)) => Some(bundle),
+                    Some(Fetched::Revocations(_) | Fetched::World { .. }) | None => pin,
+                };
+                if let Some(bundle) = bundle {
+                    self.bundles
+                        .insert_until(name.clone(), Arc::clone(bundle), stale_from(feed));
+                }
+            }
+            (None, Some(feed)) => {
+                let (bundle, was_listed) = match feed.fetched() {
+                    Some(Fetched::World { world, listed }) => (world.bundles.get(name), listed.contains(name)),
+                    // It has not said yet whether it lists the trust domain: the pin stands for its answer.
+                    Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => (pin, true),
+                };
+                match (bundle, pin) {
+                    (Some(bundle), _) => {
+                        self.bundles
+                            .insert_until(name.clone(), Arc::clone(bundle), stale_from(feed));
+                    }
+                    // Never listed: what the document brings is all that there is for it.
+                    (None, Some(pin)) if !was_listed => self.bundles.insert(name.clone(), Arc::clone(pin)),
+                    // Listed once and no longer: gone.
+                    (None, _) => {}
+                }
+            }
+            // Before the first tick of this document.
+            (Some(None), _) | (None, None) => {
+                if let Some(pin) = pin {
+                    self.bundles.insert(name.clone(), Arc::clone(pin));
+                }
+            }
+        }
+    }
+}
+
+fn known_list(feed: &Feed, max_staleness: SignedDuration) -> FetchedList {
+    match feed.fetched() {
+        Some(Fetched::Revocations(list)) => FetchedList::Known {
+            list: Arc::clone(list),
+            stale_from: feed.as_of().checked_add(max_staleness).unwrap_or(Timestamp::MAX),
+        },
+        Some(Fetched::Bundle(_) | Fetched::World { .. }) | None => FetchedList::Missing,
+    }
+}

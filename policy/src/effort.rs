@@ -1,0 +1,55 @@
+//! How much one answer may cost.
+//!
+//! What a document holds is bounded, and so is a request; their product is not, in any sense that helps a worker that has
+//! other requests to serve. So everything that is walked while an answer is sought is counted in steps, and an answer that
+//! would take more of them than there are is a refusal with a reason of its own, never a guess. Steps are counted, not
+//! timed: the same document and the same request get the same answer on every machine.
+
+use std::cell::Cell;
+
+/// Steps of one decision. Our decision: a step takes 5 to 20 ns, in the VM too, so this is about a millisecond at most.
+pub(crate) const DECISION_STEPS: u32 = 50_000;
+/// Steps of finding the rules of one identity, which is done once for each certificate. Our decision: a few milliseconds
+/// at most; about 14,000 different `from` that one identity matches.
+pub(crate) const SPECIALISATION_STEPS: u32 = 220_000;
+
+/// The steps that are left.
+#[derive(Debug)]
+pub(crate) struct Effort(Cell<Option<u32>>);
+
+impl Effort {
+    pub(crate) fn of(steps: u32) -> Self {
+        Self(Cell::new(Some(steps)))
+    }
+
+    /// Takes steps, where so many are left. Where not, none is left for anything else either.
+    pub(crate) fn spend(&self, steps: usize) -> bool {
+        let left = u32::try_from(steps)
+            .ok()
+            .and_then(|steps| self.0.get()?.checked_sub(steps));
+        self.0.set(left);
+        left.is_some()
+    }
+
+    /// Whether more was asked for than there was: what has been found so far is not all there is.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.0.get().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Effort;
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn what_is_exhausted_stays_so() {
+        let effort = Effort::of(3);
+        assert!(effort.spend(3) && !effort.is_exhausted());
+        assert!(!effort.spend(1) && effort.is_exhausted());
+        assert!(!effort.spend(0) && effort.is_exhausted());
+        assert!(!Effort::of(u32::MAX - 1).spend(usize::MAX));
+    }
+}

@@ -1,0 +1,198 @@
+//! What one answer may cost: beyond it there is one reason, whatever the rules would have said.
+//!
+//! No test here looks at a clock: steps are counted, so the same request is refused on every machine.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use svidgate_policy::{Grants, Headers, HttpRequest, Request};
+
+use crate::{
+    decisions::{rules, shown},
+    identity::{NOW, svid},
+};
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const ID: &str = "spiffe://prod.example/ns/shop/sa/api";
+
+fn grants(list: &[Value]) -> Grants {
+    rules(&BTreeMap::new(), list).specialise(&svid(ID))
+}
+
+fn decided(grants: &Grants, path: &str, headers: &[(&str, &str)]) -> String {
+    let headers: &dyn Headers = &headers;
+    let http = HttpRequest {
+        method: b"GET",
+        authority: b"api.example",
+        path: Some(path.as_bytes()),
+        headers,
+    };
+    let request = Request {
+        http: Some(http),
+        ..Request::default()
+    };
+    shown(&grants.decide(&request, NOW)).0
+}
+
+/// `count` rules, each made of its number.
+fn many(count: usize, rule: impl Fn(usize) -> Value) -> Vec<Value> {
+    (0..count)
+        .map(|number| {
+            let mut rule = rule(number);
+            rule["name"] = json!(format!("r{number}"));
+            rule["effect"] = json!("allow");
+            rule
+        })
+        .collect()
+}
+
+#[test]
+fn identity_that_thousands_of_from_match_is_served_and_tens_of_thousands_are_refused() {
+    let own = |count| {
+        many(
+            count,
+            |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")] }),
+        )
+    };
+    let served = grants(&own(8_000));
+    assert_eq!(decided(&served, "/", &[]), "allow rule.allowed r0");
+    let refused = grants(&own(20_000));
+    assert_eq!(decided(&refused, "/", &[]), "deny rule.too_costly");
+    assert_eq!(shown(&refused.admit(NOW)).0, "deny rule.too_costly");
+}
+
+#[test]
+fn rules_of_one_path_are_asked_by_the_thousand_and_no_further() {
+    let elsewhere = json!([{ "paths": ["/a"], "methods": ["POST"] }]);
+    let rules = |count| many(count, |_| json!({ "from": [ID], "to": elsewhere }));
+    assert_eq!(decided(&grants(&rules(5_000)), "/a", &[]), "deny rule.none_matched");
+    assert_eq!(decided(&grants(&rules(30_000)), "/a", &[]), "deny rule.too_costly");
+    assert_eq!(decided(&grants(&rules(30_000)), "/b", &[]), "deny rule.none_matched");
+}
+
+#[test]
+fn ten_thousand_routes_under_one_prefix_cost_one() {
+    let rules = many(
+        10_000,
+        |number| json!({ "from": [ID], "to": [{ "paths": [format!("/a/{number}")] }] }),
+    );
+    assert_eq!(decided(&grants(&rules), "/a/9999", &[]), "allow rule.allowed r9999");
+}
+
+#[test]
+fn entries_of_lists_are_counted() {
+    let hosts: Vec<String> = (0..60_000).map(|number| format!("h{number}")).collect();
+    let rules = |hosts: &[String]| many(1, |_| json!({ "from": [ID], "to": [{ "hosts": hosts }] }));
+    assert_eq!(
+        decided(&grants(&rules(&hosts[..10_000])), "/", &[]),
+        "deny rule.none_matched"
+    );
+    assert_eq!(decided(&grants(&rules(&hosts)), "/", &[]), "deny rule.too_costly");
+}
+
+#[test]
+fn every_turn_through_wildcards_is_counted() {
+    // A path of `a` alone goes both ways at each of 15 segments.
+    let path = |number: usize| -> String {
+        (0..15)
+            .map(|bit| if number >> bit & 1 == 1 { "/a" } else { "/*" })
+            .collect()
+    };
+    let rules = many(
+        1 << 15,
+        |number| json!({ "from": [ID], "to": [{ "paths": [path(number)] }] }),
+    );
+    let grants = grants(&rules);
+    assert_eq!(decided(&grants, &"/a".repeat(15), &[]), "deny rule.too_costly");
+    assert_eq!(decided(&grants, &"/b".repeat(15), &[]), "allow rule.allowed r0");
+}
+
+#[test]
+fn expressions_cost_their_size_for_each_byte() {
+    let when =
+        |expression: &str| json!({ "from": [ID], "when": { "headers": [{ "name": "x", "matches": expression }] } });
+    let large = grants(&many(1, |_| when(".*a.{700}")));
+    assert_eq!(decided(&large, "/", &[("x", "short")]), "deny rule.none_matched");
+    assert_eq!(
+        decided(&large, "/", &[("x", &"a".repeat(4_000))]),
+        "deny rule.too_costly"
+    );
+    let small = grants(&many(1, |_| when("v[0-9]+")));
+    assert_eq!(
+        decided(&small, "/", &[("x", &format!("v{}", "1".repeat(4_000)))]),
+        "allow rule.allowed r0"
+    );
+    let hundred = grants(&many(100, |number| when(&format!("v{number}"))));
+    assert_eq!(decided(&hundred, "/", &[("x", "v99")]), "allow rule.allowed r99");
+    let list = format!("{},v1", "x,".repeat(1_000));
+    assert_eq!(decided(&hundred, "/", &[("x", &list)]), "deny rule.too_costly");
+}
+
+#[test]
+fn long_segments_are_counted_for_each_router_that_reads_them() {
+    let rules = many(
+        3_000,
+        |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")], "to": [{ "paths": ["/a/*"] }] }),
+    );
+    let grants = grants(&rules);
+    assert_eq!(decided(&grants, "/a/b", &[]), "allow rule.allowed r0");
+    assert_eq!(
+        decided(&grants, &format!("/a/{}", "b".repeat(50_000)), &[]),
+        "deny rule.too_costly"
+    );
+}
+
+#[test]
+fn deny_rule_that_was_found_does_not_change_the_reason() {
+    let mut rules = many(30_000, |_| json!({ "from": [ID], "to": [{ "methods": ["POST"] }] }));
+    rules.insert(0, json!({ "name": "deny", "effect": "deny", "from": [ID] }));
+    assert_eq!(decided(&grants(&rules), "/", &[]), "deny rule.too_costly");
+}
+
+#[test]
+fn ports_are_listed_by_the_thousand() {
+    let ports: Vec<u16> = (1024..=65_535).rev().collect();
+    let grants = grants(&many(100, |_| json!({ "from": [ID], "to": [{ "ports": ports }] })));
+    for (port, expected) in [(8443, "allow rule.allowed r0"), (443, "deny rule.none_matched")] {
+        let request = Request {
+            port: Some(port),
+            ..Request::default()
+        };
+        assert_eq!(shown(&grants.decide(&request, NOW)).0, expected);
+    }
+}
+
+#[test]
+fn host_that_is_too_long_to_be_a_name_is_unknown() {
+    let rules = |effect: &str| {
+        let rule = json!({ "name": "r", "effect": effect, "from": [ID], "to": [{ "hosts": ["*.example"] }] });
+        rules(
+            &BTreeMap::new(),
+            &[
+                rule,
+                json!({ "name": "all", "effect": "allow", "from": [ID], "to": [{ "paths": ["/open"] }] }),
+            ],
+        )
+        .specialise(&svid(ID))
+    };
+    let asked = |grants: &Grants, path: &str| {
+        let long = format!("{}.example", "a".repeat(60_000));
+        let headers: &[(&str, &str)] = &[];
+        let http = HttpRequest {
+            method: b"GET",
+            authority: long.as_bytes(),
+            path: Some(path.as_bytes()),
+            headers: &headers,
+        };
+        let request = Request {
+            http: Some(http),
+            ..Request::default()
+        };
+        shown(&grants.decide(&request, NOW)).0
+    };
+    assert_eq!(asked(&rules("allow"), "/"), "deny rule.none_matched");
+    assert_eq!(asked(&rules("deny"), "/open"), "deny rule.denied r");
+    assert_eq!(asked(&rules("allow"), "/open"), "allow rule.allowed all");
+}

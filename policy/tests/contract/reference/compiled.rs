@@ -1,0 +1,70 @@
+//! What the crate answers, in the words of the evaluator.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use serde_json::{Value, json};
+use svidgate_policy::{Configuration, Format, Headers, HttpRequest, Request, RuleSet, Svid};
+
+use super::evaluator::{Answer, Asked};
+use crate::identity::svid;
+
+/// Leaves out the rules that do not compile by themselves: they could never match.
+pub(crate) fn compiling(document: &Value) -> Value {
+    let compiles = |document: &Value| Configuration::compile(document.to_string().as_bytes(), Format::Json).is_ok();
+    let alone = |rule: &Value| {
+        let mut document = document.clone();
+        document["rules"] = json!([rule]);
+        compiles(&document)
+    };
+    let rules = document["rules"].as_array().unwrap();
+    let rules: Vec<&Value> = rules.iter().filter(|rule| alone(rule)).collect();
+    let mut document = document.clone();
+    document["rules"] = json!(rules);
+    document
+}
+
+pub(crate) fn compile(document: &Value) -> RuleSet {
+    let compiled = Configuration::compile(document.to_string().as_bytes(), Format::Json);
+    compiled.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).rules
+}
+
+pub(crate) fn identity(id: &str) -> Svid {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<String, Svid>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        // Those of the generator are a few hundred; a fuzzer makes up ever more.
+        if known.len() >= 1_000 {
+            known.clear();
+        }
+        known.entry(id.to_owned()).or_insert_with(|| svid(id)).clone()
+    })
+}
+
+pub(crate) fn decide(rules: &RuleSet, asked: &Asked) -> Answer {
+    let headers: &[(String, String)] = &asked.headers;
+    let headers: &dyn Headers = &headers;
+    let http = HttpRequest {
+        method: asked.method.as_bytes(),
+        authority: asked.host.as_bytes(),
+        path: asked.path.as_deref(),
+        headers,
+    };
+    let request = Request {
+        http: (!asked.tcp).then_some(http),
+        route: asked.route.as_deref().map(str::as_bytes),
+        port: asked.port,
+        sni: asked.sni.as_deref().map(str::as_bytes),
+        source_ip: asked.source,
+    };
+    let grants = rules.specialise(&identity(&asked.id));
+    let decision = grants.decide(&request, asked.now);
+    Answer {
+        effect: decision.effect.as_str(),
+        reason: decision.reason.code(),
+        rule: decision.rule.map(str::to_owned),
+        dry_run: decision
+            .dry_run
+            .map(|dry_run| (dry_run.effect.as_str(), dry_run.rule.to_owned())),
+    }
+}

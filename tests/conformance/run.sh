@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Outside vectors on three targets: tests/conformance/run.sh DIR. Ends with an error where a row fails on one of them, or
+# where not all give the same answers. `make conformance` sees to what is needed.
+#
+# wasm32-wasip1 is what ships: the program is built with the profile of the module, and Node is its operating system.
+# wasm32-unknown-unknown has no operating system: there the program is a test, unoptimised, which Node runs too.
+set -euo pipefail
+vectors=$(realpath -- "$1")
+cd "$(dirname "$0")/../.."
+
+OUT=target/conformance
+PACKAGE=svidgate-conformance
+mkdir -p "$OUT"
+
+# Says where it runs, and shows the report of a command, or everything that it said where there is none.
+run() {
+    local target=$1 failed=
+    shift
+    echo "== $target"
+    "$@" >"$OUT/$target" 2>&1 || failed=yes
+    sed -n '/^ *kind  /,/SHA-256 of their answers/p' "$OUT/$target" | sed 's/^ *//' >"$OUT/$target.report"
+    [ -s "$OUT/$target.report" ] && cat "$OUT/$target.report" || cat "$OUT/$target" >&2
+    [ -z "$failed" ] || failures+=("$target")
+}
+
+failures=()
+host=$(rustc -vV | sed -n 's/^host: //p')
+cargo build --locked --quiet --package "$PACKAGE" --bin conformance
+run "$host" target/debug/conformance "$vectors"
+cargo build --locked --quiet --release --package "$PACKAGE" --bin conformance --target wasm32-wasip1
+run wasm32-wasip1 node --no-warnings tests/conformance/wasip1.mjs target/wasm32-wasip1/release/conformance.wasm "$vectors"
+VECTORS=$vectors run wasm32-unknown-unknown \
+    cargo test --locked --package "$PACKAGE" --test node --target wasm32-unknown-unknown -- --nocapture
+
+for target in wasm32-wasip1 wasm32-unknown-unknown; do
+    cmp --quiet "$OUT/$host.report" "$OUT/$target.report" || failures+=("$target gives other answers than $host")
+done
+if [ ${#failures[@]} -gt 0 ]; then
+    printf 'FAILED %s\n' "${failures[@]}" >&2
+    exit 1
+fi
+echo "== $host, wasm32-wasip1 and wasm32-unknown-unknown give the same answer in every row"

@@ -1,0 +1,247 @@
+//! The metrics as Prometheus reads them from an Envoy with the shipped tags: names, types, labels, and how many series
+//! there can be.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use support::{
+    ca::bundle_json,
+    client::PATIENCE,
+    envoy::{Cluster, Configuration, Delivery, Envoy, Scenario, Wasm},
+    operate::{self, Asked},
+    scrape::Scrape,
+    upstream::HttpUpstream,
+    world::{World, with},
+};
+
+use crate::stage::{API, API_PATH, Filters, http_listener, http1, wasm};
+
+/// A document of which every metric there is has something to say. The list of revocations comes from the upstream, whose
+/// answer is none.
+fn telling(world: &World, version: &str) -> Value {
+    let ends = |hours: i64| (world.now + jiff::SignedDuration::from_hours(hours)).to_string();
+    let document = world.document(json!([
+        { "name": "open", "effect": "allow", "from": [API, "spiffe://prod.example/peer/*"], "to": [{ "paths": ["/open"] }] },
+        { "name": "for-now", "effect": "allow", "from": [API], "to": [{ "paths": ["/now"] }], "expires": ends(48) },
+    ]));
+    with(
+        document,
+        json!({
+            "version": version,
+            "federation": [{
+                "trust_domain": "partner.example",
+                "expires": ends(12),
+                "bundle": {
+                    "inline": bundle_json(&[&world.partner]),
+                    "endpoint": { "cluster": "app", "path": "/bundle.json", "refresh": "1s" },
+                },
+            }],
+        }),
+    )
+}
+
+async fn start(world: &World, upstream: &HttpUpstream, document: &Value, delivery: Delivery) -> Envoy {
+    let plugin = Wasm {
+        delivery,
+        ..wasm(document)
+    };
+    let listener = http_listener(world, "web", Filters::Both, document)
+        .connection_filter(plugin.clone())
+        .request_filter(plugin);
+    Envoy::start(Scenario {
+        amend: Some(operate::with_tags),
+        ..Scenario::of(listener, [Cluster::new("app", upstream.addr())])
+    })
+    .await
+}
+
+async fn wait(envoy: &Envoy, what: &str, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
+    let deadline = Instant::now() + PATIENCE + Duration::from_secs(5);
+    loop {
+        let scrape = envoy.scrape().await;
+        if is_so(&scrape) {
+            return scrape;
+        }
+        assert!(Instant::now() < deadline, "{what}: {:#?}", scrape.series());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The table of the operator's guide: family, type, labels.
+fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let guide = operate::text("README.md");
+    let (_, table) = guide
+        .split_once("| family | type | labels |")
+        .expect("the guide has the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let bare = |text: &str| text.trim_matches('`').to_owned();
+        let labels = cells[3]
+            .split(',')
+            .map(|label| bare(label.trim()))
+            .filter(|label| label != "-");
+        (bare(cells[1]), (cells[2].to_owned(), labels.collect()))
+    })
+    .collect()
+}
+
+/// Every metric and every label that the shipped rules and the dashboard ask for is one that a scrape has.
+fn assert_queries_can_be_answered(families: &BTreeMap<String, (String, BTreeSet<String>)>) {
+    let of_prometheus = ["instance", "le"].map(str::to_owned);
+    let queries = [operate::rule_queries(), operate::dashboard_queries("5m")].concat();
+    assert!(queries.len() > 25, "{}", queries.len());
+    for query in &queries {
+        let asked = Asked::by(query);
+        assert!(!asked.metrics.is_empty(), "{query:?}");
+        let mut labels: BTreeSet<String> = of_prometheus.clone().into();
+        for metric in &asked.metrics {
+            let family = families.iter().find(|(family, (kind, _))| match kind.as_str() {
+                "histogram" => ["_bucket", "_count", "_sum"]
+                    .iter()
+                    .any(|part| *metric == format!("{family}{part}")),
+                _ => metric == *family,
+            });
+            let (_, (_, has)) = family.unwrap_or_else(|| panic!("no scrape has `{metric}`: {query:?}"));
+            labels.extend(has.iter().cloned());
+        }
+        assert!(asked.labels.is_subset(&labels), "{query:?}: {:?}", asked.labels);
+    }
+}
+
+const DECISIONS: &str = "svidgate_decisions_total";
+
+fn decisions(scrape: &Scrape, stage: &str, decision: &str, reason: &str) -> Option<f64> {
+    let labels = [("stage", stage), ("decision", decision), ("reason", reason)];
+    scrape.value(DECISIONS, &labels)
+}
+
+#[tokio::test]
+async fn scrape_has_the_documented_families_with_their_types_labels_and_values() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let revocations = json!({ "endpoint": { "cluster": "app", "path": "/revoked.json", "refresh": "1s" } });
+    let document = telling(&world, "2026-11-22.1");
+    // Nobody would be accepted without the list, so it is another listener's.
+    let waiting = with(
+        document.clone(),
+        json!({ "version": "waiting", "revocations": revocations }),
+    );
+    let envoy = Envoy::start(Scenario {
+        listeners: vec![
+            http_listener(&world, "web", Filters::Both, &document),
+            http_listener(&world, "waiting", Filters::RequestOnly, &waiting),
+        ],
+        clusters: vec![Cluster::new("app", upstream.addr())],
+        amend: Some(operate::with_tags),
+        ..Scenario::default()
+    })
+    .await;
+    let mut http = http1(&envoy, "web", Some(&world.own_identity(API_PATH))).await;
+    for (path, status) in [("/open", 200), ("/open", 200), ("/closed", 403)] {
+        assert_eq!(http.get(path).await.status(), Some(status));
+    }
+    assert_eq!(http1(&envoy, "web", None).await.get("/").await.status(), None);
+
+    let documented = documented();
+    // Envoy hands its histograms over every five seconds.
+    let scrape = wait(&envoy, "not all is told", |scrape| {
+        scrape.families().len() == documented.len()
+            && decisions(scrape, "request", "deny", "rule.none_matched").is_some()
+            && scrape.value("svidgate_verification_microseconds", &[]) == Some(1.0)
+    })
+    .await;
+    assert_eq!(scrape.families(), documented);
+    assert_queries_can_be_answered(&documented);
+    let counted = [
+        ("connection", "allow", "rule.allowed", 1.0),
+        ("connection", "deny", "connection.no_certificate", 1.0),
+        ("request", "allow", "rule.allowed", 2.0),
+        ("request", "deny", "rule.none_matched", 1.0),
+    ];
+    for (stage, decision, reason, count) in counted {
+        assert_eq!(decisions(&scrape, stage, decision, reason), Some(count), "{reason}");
+    }
+    assert!(scrape.value("svidgate_source_events_total", &[("event", "unreadable")]) >= Some(1.0));
+    let near = |value: Option<f64>, wanted: f64| value.is_some_and(|value| (value - wanted).abs() < 60.0);
+    let partner = [("trust_domain", "partner.example")];
+    let relationship = scrape.value("svidgate_trust_domain_relationship_expires_seconds", &partner);
+    assert!(near(relationship, 12.0 * 3600.0), "{relationship:?}");
+    assert!(near(
+        scrape.value("svidgate_trust_domain_bundle_age_seconds", &partner),
+        10.0
+    ));
+    assert!(scrape.value("svidgate_trust_domain_authority_expires_seconds", &partner) > Some(0.0));
+    let rule = scrape.value("svidgate_rule_expires_seconds", &[("rule", "for-now")]);
+    assert!(near(rule, 48.0 * 3600.0), "{rule:?}");
+    assert!(near(scrape.value("svidgate_revocations_age_seconds", &[]), 10.0));
+    for version in ["2026-11-22.1", "waiting"] {
+        assert_eq!(scrape.value("svidgate_policy_info", &[("version", version)]), Some(1.0));
+    }
+    assert_eq!(scrape.value("svidgate_documents_refused_total", &[]), Some(0.0));
+}
+
+#[tokio::test]
+async fn peers_do_not_add_series_however_many_they_are_and_whatever_they_claim() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let envoy = start(&world, &upstream, &telling(&world, "1"), Delivery::Static).await;
+    let ask = async |number: u32| {
+        let good = world.own_identity(&format!("/peer/{number}"));
+        let mut http = http1(&envoy, "web", Some(&good)).await;
+        assert_eq!(http.get("/open").await.status(), Some(200));
+        assert_eq!(http.get(&format!("/closed/{number}")).await.status(), Some(403));
+        // An id that nobody knows, and one that nobody vouches for.
+        let unknown = world.own_identity(&format!("/nobody/{number}"));
+        let forged = world.stranger.issue(support::ca::Leaf::svid(
+            &format!("spiffe://stranger-{number}.example/x"),
+            world.now,
+        ));
+        for peer in [unknown, forged] {
+            assert_eq!(http1(&envoy, "web", Some(&peer)).await.get("/").await.status(), None);
+        }
+    };
+    let counted =
+        |scrape: &Scrape, count: f64| decisions(scrape, "request", "deny", "rule.none_matched") == Some(count);
+    ask(0).await;
+    let before = wait(&envoy, "one peer of each kind", |scrape| {
+        let refused = |reason| decisions(scrape, "connection", "deny", reason) == Some(1.0);
+        let gathered = scrape.series().iter().any(|series| series.contains("bundle_age"));
+        counted(scrape, 1.0) && refused("rule.none_matched") && refused("federation.unknown_trust_domain") && gathered
+    })
+    .await;
+    for number in 1..50 {
+        ask(number).await;
+    }
+    let after = wait(&envoy, "fifty peers", |scrape| {
+        counted(scrape, 50.0) && scrape.value("svidgate_verification_microseconds", &[]) == Some(150.0)
+    })
+    .await;
+    assert_eq!(after.series(), before.series());
+}
+
+#[tokio::test]
+async fn new_version_is_one_in_the_metric_when_it_is_at_work_and_the_old_one_zero() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let envoy = start(&world, &upstream, &telling(&world, "1.0"), Delivery::Ecds).await;
+    let info = |scrape: &Scrape, version: &str| scrape.value("svidgate_policy_info", &[("version", version)]);
+    let mut http = http1(&envoy, "web", Some(&world.own_identity(API_PATH))).await;
+    assert_eq!(http.get("/open").await.status(), Some(200));
+    wait(&envoy, "the first", |scrape| info(scrape, "1.0") == Some(1.0)).await;
+    for filter in ["svidgate.connection", "svidgate.request"] {
+        envoy.replace_ecds(filter, Configuration::Json(telling(&world, "2.0")));
+    }
+    // The connection that began under the first is still open.
+    wait(&envoy, "the second", |scrape| {
+        (info(scrape, "1.0"), info(scrape, "2.0")) == (Some(0.0), Some(1.0))
+    })
+    .await;
+    assert_eq!(http.get("/open").await.status(), Some(200));
+    let log = envoy.wait_request_log("web", 2).await;
+    let versions: Vec<Value> = log
+        .iter()
+        .map(|entry| crate::stage::record(entry)["version"].clone())
+        .collect();
+    assert_eq!(versions, ["1.0", "2.0"]);
+}

@@ -1,0 +1,127 @@
+//! Several workers of one proxy, and the sources that answer them.
+
+use std::rc::Rc;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use support::{
+    ca::{Authority, Identity, bundle_json},
+    world::{World, with},
+};
+use svidgate::{connection::Action, host::HeaderMap, record::Stage, root::Root, worker::Worker};
+
+use crate::double::Proxy;
+
+pub(crate) const ENDPOINT: &str = "GET bundles.prod.example/bundle.json of own_bundle";
+
+/// Several workers of one proxy, each with the HTTP filter.
+pub(crate) struct Workers {
+    pub(crate) world: World,
+    pub(crate) proxy: Proxy,
+    pub(crate) roots: Vec<Rc<Root<Proxy>>>,
+}
+
+pub(crate) fn everyone() -> Value {
+    json!([{ "name": "all", "effect": "allow", "from": ["spiffe://*/**"] }])
+}
+
+impl Workers {
+    pub(crate) fn start(count: usize, changes: Value) -> Self {
+        let world = World::new();
+        let proxy = Proxy::at(&world);
+        let mut workers = Self {
+            world,
+            proxy,
+            roots: Vec::new(),
+        };
+        for _ in 0..count {
+            let root = workers.plugin(&Rc::default(), changes.clone());
+            workers.roots.push(root);
+        }
+        workers
+    }
+
+    pub(crate) fn plugin(&self, worker: &Rc<Worker>, changes: Value) -> Rc<Root<Proxy>> {
+        let mut document = with(self.world.document(everyone()), changes);
+        document["bundle"]
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
+        self.proxy.plugin(Stage::Request, &document, worker)
+    }
+
+    pub(crate) fn pass(&self, seconds: i64) {
+        self.proxy
+            .change(|state| state.now += SignedDuration::from_secs(seconds));
+    }
+
+    pub(crate) fn tick(&self) {
+        self.roots.iter().for_each(|root| root.tick());
+    }
+
+    /// What was asked since the last look, with the tokens.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.proxy.look(|state| state.asked.clone())
+    }
+
+    pub(crate) fn last_token(&self) -> u32 {
+        u32::try_from(self.asked().len()).unwrap()
+    }
+
+    /// The endpoint that was asked last answers the worker that asked.
+    pub(crate) fn answer(&self, worker: usize, status: &str, body: &str) {
+        self.proxy.change(|state| {
+            state.answer = (
+                Some(HeaderMap::from_pairs(&[(b":status", status.as_bytes())])),
+                body.as_bytes().to_vec(),
+            );
+        });
+        self.roots[worker].on_answer(self.last_token(), 1, body.len());
+    }
+
+    /// The stream that was opened last brings a message.
+    pub(crate) fn message(&self, worker: usize, message: Vec<u8>) {
+        let bytes = message.len();
+        self.proxy.change(|state| state.answer.1 = message);
+        self.roots[worker].on_message(self.last_token(), bytes);
+    }
+
+    /// What a worker answers a peer.
+    pub(crate) fn reason(&self, worker: usize, peer: &Identity) -> String {
+        self.proxy.connect(peer);
+        self.proxy.ask("GET", "/", &[]);
+        let filter = crate::double::stream(&self.roots[worker], 77);
+        let action = filter.on_request_headers();
+        filter.on_close();
+        let reason = self.proxy.reason();
+        assert_eq!(action == Action::Continue, reason == "rule.allowed", "{reason}");
+        reason
+    }
+
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        self.proxy
+            .look(|state| state.counters.get(name).copied().unwrap_or_default())
+    }
+
+    pub(crate) fn logged(&self, text: &str) -> bool {
+        self.proxy
+            .look(|state| state.log.iter().any(|line| line.contains(text)))
+    }
+}
+
+pub(crate) fn endpoint() -> Value {
+    json!({ "cluster": "own_bundle", "authority": "bundles.prod.example", "path": "/bundle.json" })
+}
+
+/// Our own bundle from an endpoint, with no pin.
+pub(crate) fn own_endpoint() -> Value {
+    json!({ "bundle": { "endpoint": endpoint() }, "max_staleness": "1h" })
+}
+
+pub(crate) fn bundle(authorities: &[&Authority], sequence: Option<u64>) -> String {
+    let mut bundle = bundle_json(authorities);
+    if let Some(sequence) = sequence {
+        bundle["spiffe_sequence"] = json!(sequence);
+    }
+    bundle.to_string()
+}

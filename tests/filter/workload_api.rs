@@ -1,0 +1,258 @@
+//! Bundles and CRLs from a Workload API: every message is complete, and one that cannot be used changes nothing.
+
+use std::rc::Rc;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use support::{
+    ca::{Authority, Leaf, bundle_json},
+    world::{World, with},
+};
+use svidgate::{connection::Action, record::Stage};
+
+use crate::{
+    double::{Proxy, request},
+    workers::{Workers, everyone},
+};
+
+/// `X509BundlesResponse`, by hand: field 2 is a map of strings to bytes, field 1 a list of CRLs.
+fn workload_message(bundles: &[(&str, &[&Authority])], crls: &[Vec<u8>]) -> Vec<u8> {
+    fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![tag << 3 | 2];
+        let mut length = bytes.len();
+        while length >= 0x80 {
+            out.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend_from_slice(bytes);
+        out
+    }
+    let crls = crls.iter().flat_map(|crl| field(1, crl));
+    let bundles = bundles.iter().flat_map(|(name, authorities)| {
+        let certificates: Vec<u8> = authorities.iter().flat_map(|a| a.certificate.clone()).collect();
+        field(2, &[field(1, name.as_bytes()), field(2, &certificates)].concat())
+    });
+    crls.chain(bundles).collect()
+}
+
+fn workload_api() -> Value {
+    json!({
+        "bundle": null, "authorities": { "workload_api": { "cluster": "spire_agent" } }, "max_staleness": "1h",
+        "federation": [{ "trust_domain": "partner.example" }],
+    })
+}
+
+fn workload_workers(count: usize, changes: Value) -> Workers {
+    let mut changes = with(workload_api(), changes);
+    let no_bundle = changes["bundle"].is_null();
+    if no_bundle {
+        changes["bundle"] = json!({ "inline": { "keys": [] } });
+    }
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let mut document = with(world.document(everyone()), changes);
+    if no_bundle {
+        document.as_object_mut().unwrap().remove("bundle");
+    }
+    let roots = (0..count)
+        .map(|_| proxy.plugin(Stage::Request, &document, &Rc::default()))
+        .collect();
+    Workers { world, proxy, roots }
+}
+
+#[test]
+fn workload_api_brings_own_and_federated_bundles_and_takes_them_away() {
+    let workers = workload_workers(2, json!({}));
+    let (api, partner) = (
+        workers.world.own_identity("/api"),
+        workers.world.partner_identity("/ns/billing/x"),
+    );
+    let stranger = workers
+        .world
+        .stranger
+        .issue(Leaf::svid("spiffe://stranger.example/x", workers.world.now));
+    assert_eq!(workers.reason(0, &api), "federation.bundle_missing");
+    workers.tick();
+    assert_eq!(workers.asked(), ["SpiffeWorkloadAPI/FetchX509Bundles of spire_agent"]);
+    let world = &workers.world;
+    let all: [(&str, &[&Authority]); 3] = [
+        ("spiffe://prod.example", &[&world.own]),
+        ("spiffe://partner.example", &[&world.partner]),
+        ("spiffe://stranger.example", &[&world.stranger]),
+    ];
+    workers.message(0, workload_message(&all, &[]));
+    workers.pass(1);
+    workers.tick();
+    for worker in [0, 1] {
+        assert_eq!(workers.reason(worker, &api), "rule.allowed");
+        assert_eq!(workers.reason(worker, &partner), "rule.allowed");
+        assert_eq!(
+            workers.reason(worker, &stranger),
+            "federation.unknown_trust_domain",
+            "the document says who counts"
+        );
+    }
+    assert_eq!(workers.counted("svidgate.source_events_total.unused_bundle"), 1);
+    workers.message(0, workload_message(&all[..1], &[]));
+    workers.pass(1);
+    workers.tick();
+    for worker in [0, 1] {
+        assert_eq!(workers.reason(worker, &api), "rule.allowed");
+        assert_eq!(
+            workers.reason(worker, &partner),
+            "federation.bundle_missing",
+            "no longer listed"
+        );
+    }
+}
+
+#[test]
+fn pin_of_a_trust_domain_that_the_workload_api_listed_once_is_not_used_again() {
+    let world = World::new();
+    let pinned = json!([
+        { "trust_domain": "partner.example", "bundle": { "inline": bundle_json(&[&world.partner]) } },
+        { "trust_domain": "third.example", "bundle": { "inline": bundle_json(&[&world.stranger]) } },
+    ]);
+    let workers = workload_workers(1, json!({ "federation": pinned }));
+    let now = workers.world.now;
+    let partner = world.partner.issue(Leaf::svid("spiffe://partner.example/x", now));
+    let third = world.stranger.issue(Leaf::svid("spiffe://third.example/x", now));
+    assert_eq!(workers.reason(0, &partner), "rule.allowed", "the pin to start from");
+    workers.tick();
+    let own: (&str, &[&Authority]) = ("spiffe://prod.example", &[&workers.world.own]);
+    let both = [own, ("spiffe://partner.example", &[&workers.world.partner])];
+    workers.message(0, workload_message(&both, &[]));
+    assert_eq!(
+        workers.reason(0, &partner),
+        "svid.bad_signature",
+        "its source has spoken"
+    );
+    workers.message(0, workload_message(&[own], &[]));
+    assert_eq!(workers.reason(0, &partner), "federation.bundle_missing");
+    assert_eq!(
+        workers.reason(0, &third),
+        "rule.allowed",
+        "never listed: the document's is all there is"
+    );
+    // A new worker, and a new document, know it too.
+    let next = with(workload_api(), json!({ "federation": pinned, "version": "next" }));
+    let mut document = with(workers.world.document(everyone()), next);
+    document.as_object_mut().unwrap().remove("bundle");
+    let root = workers.proxy.plugin(Stage::Request, &document, &Rc::default());
+    workers.proxy.connect(&partner);
+    assert_eq!(request(&root), Action::Pause);
+    assert_eq!(workers.proxy.reason(), "federation.bundle_missing");
+}
+
+#[test]
+fn message_with_anything_unreadable_changes_nothing_and_the_open_stream_does_not_hide_it() {
+    let workers = workload_workers(1, json!({}));
+    let api = workers.world.own_identity("/api");
+    workers.tick();
+    let own: (&str, &[&Authority]) = ("spiffe://prod.example", &[&workers.world.own]);
+    let partner: (&str, &[&Authority]) = ("spiffe://partner.example", &[&workers.world.partner]);
+    workers.message(0, workload_message(&[own], &[]));
+    let bad = [
+        b"\xff\xff\xff".to_vec(),
+        workload_message(&[partner, partner], &[]),
+        workload_message(&[("spiffe://Partner", &[])], &[]),
+        workload_message(&[("spiffe://partner.example/x", &[])], &[]),
+        workload_message(&[partner], &[b"no CRL".to_vec()]),
+    ];
+    // A Workload API sends only what is new, so what could not be used is asked for again.
+    let reopened = || {
+        let asked = workers.asked().len();
+        while workers.asked().len() == asked {
+            workers.pass(1);
+            workers.tick();
+        }
+    };
+    for (number, message) in (1..).zip(&bad) {
+        workers.message(0, message.clone());
+        assert_eq!(workers.reason(0, &api), "rule.allowed");
+        assert_eq!(workers.counted("svidgate.source_events_total.unreadable"), number);
+        reopened();
+    }
+    // The SVID has a life of one hour, too.
+    let svid = Leaf {
+        not_after: workers.world.now + SignedDuration::from_hours(5),
+        ..Leaf::svid("spiffe://prod.example/api", workers.world.now)
+    };
+    let svid = workers.world.own.issue(svid);
+    let start = workers.world.now;
+    while workers.proxy.look(|state| state.now.duration_since(start).as_secs()) < 3500 {
+        assert_eq!(workers.reason(0, &svid), "rule.allowed");
+        workers.message(0, bad[0].clone());
+        reopened();
+    }
+    workers.pass(100);
+    workers.tick();
+    assert_eq!(workers.reason(0, &svid), "federation.bundle_stale");
+    reopened();
+    workers.message(0, workload_message(&[own], &[]));
+    assert_eq!(workers.reason(0, &svid), "rule.allowed");
+    for _ in 0..4000 {
+        workers.pass(1);
+        workers.tick();
+    }
+    assert_eq!(
+        workers.reason(0, &svid),
+        "rule.allowed",
+        "an open stream is a fresh one"
+    );
+}
+
+#[test]
+fn pin_beside_a_silent_workload_api_goes_stale() {
+    let world = World::new();
+    let pinned = json!([{ "trust_domain": "partner.example", "bundle": { "inline": bundle_json(&[&world.partner]) } }]);
+    let workers = workload_workers(1, json!({ "federation": pinned, "max_staleness": "60s" }));
+    let partner = world
+        .partner
+        .issue(Leaf::svid("spiffe://partner.example/x", workers.world.now));
+    workers.tick();
+    workers.pass(59);
+    workers.tick();
+    assert_eq!(workers.reason(0, &partner), "rule.allowed");
+    workers.pass(1);
+    workers.tick();
+    assert_eq!(workers.reason(0, &partner), "federation.bundle_stale");
+}
+
+#[test]
+fn stream_that_ends_is_opened_again_with_growing_pauses() {
+    let workers = workload_workers(1, json!({}));
+    let mut pauses = Vec::new();
+    workers.tick();
+    for _ in 0..8 {
+        let asked = workers.asked().len();
+        workers.roots[0].on_stream_close(workers.last_token(), 14);
+        let mut pause = 0;
+        while workers.asked().len() == asked {
+            workers.pass(1);
+            pause += 1;
+            workers.tick();
+        }
+        pauses.push(pause);
+    }
+    assert_eq!(pauses[..4], [1, 2, 4, 8]);
+    assert!((15..=16).contains(&pauses[4]), "{pauses:?}");
+    assert!(pauses[5..].iter().all(|pause| (28..=60).contains(pause)), "{pauses:?}");
+    assert!(workers.logged("the stream ended with gRPC status 14"));
+}
+
+#[test]
+fn stream_that_says_nothing_is_given_up() {
+    let workers = workload_workers(1, json!({}));
+    workers.tick();
+    workers.pass(20);
+    workers.tick();
+    assert_eq!(workers.proxy.look(|state| state.cancelled.clone()), [0; 0]);
+    workers.pass(1);
+    workers.tick();
+    assert_eq!(workers.proxy.look(|state| state.cancelled.clone()), [1]);
+    workers.pass(1);
+    workers.tick();
+    assert_eq!(workers.asked().len(), 2);
+}

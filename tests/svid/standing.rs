@@ -1,0 +1,260 @@
+//! An identity that was verified, held against what has changed since: bundle, revocations, relationship, time.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use support::ca::{Authority, FIXED_NOW, Identity, Leaf, Profile};
+use svidgate_policy::{
+    Bundle, BundleSet, Reason, Revocations, Svid, Trust,
+    federation::{Relationship, Relationships},
+};
+
+use crate::verifier::{ID, OURS, Verifier, authority, leaf, name, relationship};
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// What an identity is held against.
+struct Held {
+    bundles: BundleSet,
+    relationships: Relationships,
+    revocations: Revocations,
+    expiry_grace: SignedDuration,
+}
+
+impl Held {
+    fn against(authorities: &[&Authority]) -> Self {
+        let mut held = Self {
+            bundles: BundleSet::default(),
+            relationships: Relationships::default(),
+            revocations: Revocations::default(),
+            expiry_grace: SignedDuration::ZERO,
+        };
+        held.relationships.insert(relationship(OURS));
+        let certificates = authorities.iter().map(|authority| authority.certificate.clone().into());
+        held.bundles.insert(name(OURS), Bundle::from_certificates(certificates));
+        held
+    }
+
+    fn revoking(mut self, entry: Value) -> Self {
+        let list = json!({ "revoked": [entry] }).to_string();
+        self.revocations = Revocations::parse(list.as_bytes()).unwrap();
+        self
+    }
+
+    fn until(&self, svid: &Svid, now: Timestamp) -> Result<Timestamp, Reason> {
+        let trust = Trust {
+            relationships: &self.relationships,
+            bundles: Some(&self.bundles),
+            revocations: &[&self.revocations],
+            expiry_grace: self.expiry_grace,
+        };
+        svid.stands(&trust, now).map_err(|error| error.reason())
+    }
+
+    fn reason(&self, svid: &Svid) -> Option<Reason> {
+        self.until(svid, FIXED_NOW).err()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A leaf below a signing certificate below the root, and all three.
+fn verified() -> (Authority, Authority, Identity, Svid) {
+    let root = authority();
+    let middle = root.issue_authority(Profile {
+        common_name: Some("middle".to_owned()),
+        serial: Some(vec![0x00, 0x9a, 0x01]),
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
+    let identity = middle.issue(Leaf {
+        serial: Some(vec![0x0a, 0x1b]),
+        ..leaf()
+    });
+    let svid = Verifier::trusting(&root).verify(&identity).unwrap();
+    (root, middle, identity, svid)
+}
+
+#[test]
+fn identity_stands_as_long_as_its_authority_is_in_the_bundle() {
+    let (root, _, _, svid) = verified();
+    let other = authority();
+    assert_eq!(Held::against(&[&root]).until(&svid, FIXED_NOW), Ok(svid.valid_until()));
+    assert_eq!(Held::against(&[&other, &root]).reason(&svid), None);
+    assert_eq!(
+        Held::against(&[&other]).reason(&svid),
+        Some(Reason::SvidUnknownAuthority),
+        "another of the same name is another"
+    );
+    assert_eq!(Held::against(&[]).reason(&svid), Some(Reason::FederationBundleEmpty));
+    let mut gone = Held::against(&[&root]);
+    gone.bundles.remove(&name(OURS));
+    assert_eq!(gone.reason(&svid), Some(Reason::FederationBundleMissing));
+}
+
+#[test]
+fn leaf_whose_key_has_become_an_authority_does_not_stand() {
+    let root = authority();
+    let key = support::ca::Key::generate(support::ca::KeyKind::P256);
+    let identity = root.issue(Leaf {
+        key: key.clone(),
+        ..leaf()
+    });
+    let svid = Verifier::trusting(&root).verify(&identity).unwrap();
+    let promoted = Authority::root(Profile {
+        key,
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
+    assert_eq!(Held::against(&[&root, &promoted]).reason(&svid), Some(Reason::SvidIsCa));
+}
+
+#[test]
+fn identity_ends_with_its_bundle_becoming_stale() {
+    let (root, _, _, svid) = verified();
+    let mut held = Held::against(&[&root]);
+    let stale_from = FIXED_NOW + SignedDuration::from_mins(10);
+    let certificates = [root.certificate.clone().into()];
+    held.bundles
+        .insert_until(name(OURS), Bundle::from_certificates(certificates), stale_from);
+    assert_eq!(held.until(&svid, FIXED_NOW), Ok(stale_from - SECOND));
+    assert_eq!(held.until(&svid, stale_from - SECOND), Ok(stale_from - SECOND));
+    assert_eq!(held.until(&svid, stale_from), Err(Reason::FederationBundleStale));
+}
+
+#[test]
+fn stale_bundle_verifies_nobody_and_the_other_trust_domain_goes_on() {
+    let (ours, theirs) = (authority(), Authority::of("partner.example", FIXED_NOW));
+    let mut bundles = BundleSet::default();
+    bundles.insert_until(
+        name(OURS),
+        Bundle::from_certificates([ours.certificate.clone().into()]),
+        FIXED_NOW,
+    );
+    bundles.insert(
+        name("partner.example"),
+        Bundle::from_certificates([theirs.certificate.clone().into()]),
+    );
+    let mut relationships = Relationships::default();
+    relationships.insert(relationship(OURS));
+    relationships.insert(relationship("partner.example"));
+    let verify = |identity: &Identity| {
+        let check = svidgate_policy::ChainCheck::Verify {
+            bundles: &bundles,
+            intermediates: &[],
+            algorithms: svidgate_policy::ALGORITHMS,
+        };
+        let verified = svidgate_policy::svid::verify(&identity.leaf, check, &relationships, FIXED_NOW);
+        verified.map(|_| ()).map_err(|error| error.reason())
+    };
+    assert_eq!(verify(&ours.issue(leaf())), Err(Reason::FederationBundleStale));
+    let their_leaf = Leaf::svid("spiffe://partner.example/x", FIXED_NOW);
+    assert_eq!(verify(&theirs.issue(their_leaf)), Ok(()));
+}
+
+#[test]
+fn relationship_is_looked_at_again() {
+    let (root, _, _, svid) = verified();
+    let with = |change: &dyn Fn(&mut Relationship)| {
+        let mut held = Held::against(&[&root]);
+        let mut changed = relationship(OURS);
+        change(&mut changed);
+        held.relationships.insert(changed);
+        held.until(&svid, FIXED_NOW)
+    };
+    let ends = FIXED_NOW + HOUR / 2;
+    assert_eq!(
+        with(&|relationship| relationship.expires = Some(ends)),
+        Ok(ends - SECOND)
+    );
+    assert_eq!(
+        with(&|relationship| relationship.expires = Some(FIXED_NOW)),
+        Err(Reason::FederationExpired)
+    );
+    assert_eq!(
+        with(&|relationship| relationship.svid_max_lifetime = Some(HOUR)),
+        Err(Reason::SvidLifetimeTooLong)
+    );
+    let elsewhere = svidgate_policy::id::IdPattern::parse_scope("/elsewhere/**", &name(OURS)).unwrap();
+    assert_eq!(
+        with(&|relationship| relationship.scope = Some(vec![elsewhere.clone()])),
+        Err(Reason::FederationOutOfScope)
+    );
+    let mut none = Held::against(&[&root]);
+    none.relationships = Relationships::default();
+    assert_eq!(none.reason(&svid), Some(Reason::FederationUnknownTrustDomain));
+}
+
+#[test]
+fn every_kind_of_revocation_refuses_what_it_names_and_nothing_else() {
+    let (root, middle, identity, svid) = verified();
+    let key = |public_key_info: Vec<u8>| hex(&svidgate_policy::certificate::sha256(&public_key_info));
+    let certificate = |der: &[u8]| hex(&svidgate_policy::certificate::sha256(der));
+    let refusing = [
+        json!({ "id": ID }),
+        json!({ "id": "spiffe://prod.example/ns/shop/**" }),
+        json!({ "id": "spiffe://*/**" }),
+        json!({ "sha256": identity.leaf_sha256() }),
+        json!({ "sha256": identity.leaf_sha256().to_uppercase() }),
+        json!({ "public_key_sha256": key(identity.key.public_key_info()) }),
+        json!({ "serial": "0A:1B", "issuer": "CN=middle" }),
+        json!({ "serial": "a1b", "issuer": "CN=middle" }),
+        // The signing certificate in between.
+        json!({ "sha256": certificate(&middle.certificate) }),
+        json!({ "public_key_sha256": key(middle.key.public_key_info()) }),
+        json!({ "serial": "9a01", "issuer": "CN=prod.example authority" }),
+        // Tools differ in case and spaces.
+        json!({ "serial": "9a01", "issuer": "cn=Prod.Example  AUTHORITY" }),
+        // The authority itself.
+        json!({ "sha256": certificate(&root.certificate) }),
+        json!({ "public_key_sha256": key(root.key.public_key_info()) }),
+    ];
+    for entry in refusing {
+        assert_eq!(
+            Held::against(&[&root]).revoking(entry.clone()).reason(&svid),
+            Some(Reason::SvidRevoked),
+            "{entry}"
+        );
+    }
+    let others = [
+        json!({ "id": "spiffe://prod.example/ns/shop/sa/api2" }),
+        json!({ "id": "spiffe://prod.example/ns/shop/sa" }),
+        json!({ "id": "spiffe://partner.example/**" }),
+        json!({ "sha256": certificate(&identity.key.public_key_info()) }),
+        json!({ "serial": "0A:1B", "issuer": "CN=prod.example authority" }),
+        json!({ "serial": "0A:1B:00", "issuer": "CN=middle" }),
+        json!({ "id": ID, "until": FIXED_NOW.to_string() }),
+    ];
+    for entry in others {
+        assert_eq!(
+            Held::against(&[&root]).revoking(entry.clone()).reason(&svid),
+            None,
+            "{entry}"
+        );
+    }
+    let until = FIXED_NOW + SECOND;
+    let entry = json!({ "id": ID, "until": until.to_string() });
+    let held = Held::against(&[&root]).revoking(entry);
+    assert_eq!(held.reason(&svid), Some(Reason::SvidRevoked));
+    assert_eq!(held.until(&svid, until), Ok(svid.valid_until()));
+}
+
+#[test]
+fn expiry_grace_forgives_the_end_of_certificates_and_nothing_else() {
+    let (root, _, _, svid) = verified();
+    let end = svid.path_until();
+    let held = |grace| Held {
+        expiry_grace: grace,
+        ..Held::against(&[&root])
+    };
+    assert_eq!(
+        held(SignedDuration::ZERO).until(&svid, end + SECOND),
+        Err(Reason::SvidExpired)
+    );
+    let graceful = held(SECOND * 30);
+    assert_eq!(graceful.until(&svid, end + SECOND), Ok(end + SECOND * 30));
+    assert_eq!(graceful.until(&svid, end + SECOND * 30), Ok(end + SECOND * 30));
+    assert_eq!(graceful.until(&svid, end + SECOND * 31), Err(Reason::SvidExpired));
+    let revoked = held(SECOND * 30).revoking(json!({ "id": ID }));
+    assert_eq!(revoked.until(&svid, end + SECOND), Err(Reason::SvidRevoked));
+}
