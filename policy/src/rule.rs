@@ -253,14 +253,26 @@ fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listene
 }
 
 fn parse_net(text: &str) -> Result<IpNet, Mistake> {
-    let address = text.parse::<IpAddr>().map(IpNet::from);
-    let net = address.ok().or_else(|| text.parse().ok());
+    // Not `IpNet::from_str`: it reads `010.0.0.0/8` as 10.0.0.0/8, and others read it as 8.0.0.0/8.
+    let address = |text: &str| text.parse::<IpAddr>().ok();
+    let net = match text.split_once('/') {
+        None => address(text).map(IpNet::from),
+        Some((text, length)) => address(text)
+            .zip(parse_prefix_length(length))
+            .and_then(|(address, length)| IpNet::new(address, length).ok()),
+    };
     // `10.1.2.3/8` means either 10.0.0.0/8 or 10.1.2.3; better to ask.
     net.filter(|net| net.trunc() == *net)
         .map(canonical)
         .ok_or(Mistake::Expected(
             "a CIDR block like `10.0.0.0/8`, with no bits behind the mask",
         ))
+}
+
+/// Digits alone: no sign, and no zero before them.
+fn parse_prefix_length(text: &str) -> Option<u8> {
+    let length = text.parse().ok()?;
+    (u8::to_string(&length) == text).then_some(length)
 }
 
 /// IPv4 blocks as such, also where they are written in IPv6: so are the addresses that they are compared with.
