@@ -179,7 +179,7 @@ conformance-host: ## The same on the host alone.
 	cargo run --locked --quiet --package svidgate-conformance --bin conformance -- $(VECTORS)
 
 .PHONY: fuzz
-fuzz: ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some); VECTORS are seeds too, where they are.
+fuzz: ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some; SEED=1 for the same again).
 	@VECTORS=$(wildcard $(VECTORS)) fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
 
 .PHONY: operate-check

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs fuzz targets, each for some seconds: fuzz/run.sh SECONDS [TARGET...]. Ends with an error when one crashed.
+# Runs fuzz targets, each for some seconds: fuzz/run.sh SECONDS [TARGET...]. Ends with an error when one crashed. With
+# SEED=1 or another number, the fuzzer makes the same choices each time; else it goes where it has not been.
 #
 # The fuzzer is LLVM's, through cargo-fuzz, on the stable toolchain. No sanitizer: it would need a nightly one, and there
 # is no `unsafe` in what is fuzzed.
@@ -42,7 +43,7 @@ run() {
     seeds=("$OUT/seeds/$target")
     [ ! -d "fuzz/seeds/$target" ] || seeds+=("fuzz/seeds/$target")
     if ! "$OUT/$host/release/$target" "$corpus" "${seeds[@]}" -dict="fuzz/dictionaries/$target.dict" \
-        -artifact_prefix="$artifacts/" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+        -artifact_prefix="$artifacts/" -seed="${SEED:-0}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -print_final_stats=1 >"$log" 2>&1; then
         touch "$OUT/$target.crashed"
         said="crashed: $log"

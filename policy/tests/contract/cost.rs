@@ -56,7 +56,7 @@ fn identity_that_thousands_of_from_match_is_served_and_tens_of_thousands_are_ref
             |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")] }),
         )
     };
-    let served = grants(&own(8_000));
+    let served = grants(&own(7_000));
     assert_eq!(decided(&served, "/", &[]), "allow rule.allowed r0");
     let refused = grants(&own(20_000));
     assert_eq!(decided(&refused, "/", &[]), "deny rule.too_costly");
@@ -133,7 +133,7 @@ fn expressions_cost_their_size_for_each_byte() {
 #[test]
 fn long_segments_are_counted_for_each_router_that_reads_them() {
     let rules = many(
-        3_000,
+        2_500,
         |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")], "to": [{ "paths": ["/a/*"] }] }),
     );
     let grants = grants(&rules);
