@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::{
     Certificate,
     der::{
-        Decode, Encode as _, Reader as _, SliceReader,
+        Decode, Encode as _, Reader as _, SliceReader, Tag,
+        asn1::{AnyRef, BitString},
         oid::{AssociatedOid, ObjectIdentifier, db::rfc5280},
     },
     ext::{
@@ -131,6 +132,7 @@ impl Fields {
             .map_err(|_| CertificateError::NotDer)?;
         let revocable = Revocable {
             sha256: sha256(der),
+            twin_sha256: twin(der, &certificate).map(|twin| sha256(&twin)),
             public_key: sha256(&public_key),
             issued: Issued::new(body.issuer(), body.serial_number().as_bytes()),
         };
@@ -154,6 +156,18 @@ impl Fields {
             usage.0.contains(&rfc5280::ID_KP_CLIENT_AUTH) || usage.0.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE)
         })
     }
+}
+
+/// The same certificate with the other ECDSA signature that is as good. Without a key it can be made of this one, and with
+/// it this one of whatever was revoked by its digest.
+fn twin(der: &[u8], certificate: &Certificate) -> Option<Vec<u8>> {
+    let known = certificate.signature();
+    let twin = signature::ecdsa_twin(known.as_bytes()?)?;
+    let content = AnyRef::from_der(der).ok()?.value();
+    let known_bytes = usize::try_from(known.encoded_len().ok()?).ok()?;
+    let before = content.get(..content.len().checked_sub(known_bytes)?)?;
+    let content = [before, &BitString::from_bytes(&twin).ok()?.to_der().ok()?].concat();
+    AnyRef::new(Tag::Sequence, &content).ok()?.to_der().ok()
 }
 
 /// The extensions that are processed here or by the path builder; any other that is critical refuses the certificate.

@@ -77,6 +77,13 @@ pub enum Mistake {
         /// The bound.
         bound: usize,
     },
+    /// A list of revocations has more patterns than it may have.
+    TooManyPatterns {
+        /// How many.
+        patterns: usize,
+        /// The bound.
+        bound: usize,
+    },
     /// More entries than a bound allows.
     TooMany {
         /// How many.
@@ -162,6 +169,12 @@ impl fmt::Display for Mistake {
         match self {
             Self::Syntax(error) => f.write_str(error),
             Self::TooLarge { bytes, bound } => write!(f, "{bytes} bytes (at most {bound})"),
+            Self::TooManyPatterns { patterns, bound } => {
+                write!(
+                    f,
+                    "{patterns} ids with `*` or `**` (at most {bound}: each is compared with every id)"
+                )
+            }
             Self::TooMany { entries, bound } => write!(f, "{entries} entries (at most {bound})"),
             Self::UnknownField { known } => write!(f, "unknown field (known: {})", Quoted(known)),
             Self::Missing => f.write_str("is missing"),
@@ -227,12 +240,15 @@ impl fmt::Display for Escaped<'_> {
 #[derive(Default)]
 pub(crate) struct Reader {
     mistakes: Vec<CompileError>,
+    /// Those beyond the bound, too.
+    noted: usize,
     /// By their source, so that each is compiled once.
-    expressions: HashMap<Box<str>, Expression>,
+    expressions: HashMap<Box<str>, Result<Expression, String>>,
 }
 
 impl Reader {
     pub(crate) fn note(&mut self, place: &Place<'_>, mistake: Mistake) {
+        self.noted = self.noted.saturating_add(1);
         if self.mistakes.len() < MAX_MISTAKES {
             self.mistakes.push(CompileError {
                 place: place.to_string(),
@@ -257,7 +273,7 @@ impl Reader {
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.mistakes.len()
+        self.noted
     }
 
     pub(crate) fn into_mistakes(self) -> Vec<CompileError> {
@@ -376,24 +392,23 @@ impl Reader {
     /// A regular expression.
     pub(crate) fn expression(&mut self, json: &Json, place: &Place<'_>) -> Option<Expression> {
         let source = self.string(json, place)?;
-        if let Some(known) = self.expressions.get(source) {
-            return Some(known.clone());
-        }
-        if self.expressions.len() >= MAX_EXPRESSIONS {
-            self.note(place, Mistake::TooManyExpressions { bound: MAX_EXPRESSIONS });
-            return None;
-        }
-        match Expression::parse(source) {
-            Ok(expression) => {
-                self.expressions.insert(source.into(), expression.clone());
-                Some(expression)
+        if !self.expressions.contains_key(source) {
+            if self.expressions.len() >= MAX_EXPRESSIONS {
+                self.note(place, Mistake::TooManyExpressions { bound: MAX_EXPRESSIONS });
+                return None;
             }
-            Err(error) => {
+            let parsed = Expression::parse(source).map_err(|error| {
                 // The library draws the source with a mark below; what is wrong stands in the last line.
                 let text = error.to_string();
                 let last = text.lines().last().unwrap_or_default();
-                let what = last.strip_prefix("error: ").unwrap_or(last);
-                self.note(place, Mistake::Expression(what.to_owned()));
+                last.strip_prefix("error: ").unwrap_or(last).to_owned()
+            });
+            self.expressions.insert(source.into(), parsed);
+        }
+        match self.expressions.get(source)?.clone() {
+            Ok(expression) => Some(expression),
+            Err(what) => {
+                self.note(place, Mistake::Expression(what));
                 None
             }
         }

@@ -63,9 +63,13 @@ impl Issued {
     }
 
     fn by_name(issuer: &RdnSequence, serial: &[u8]) -> Self {
+        Self::of(sha256(&canonical(issuer)), serial)
+    }
+
+    fn of(issuer: Digest, serial: &[u8]) -> Self {
         let zeros = serial.iter().take_while(|byte| **byte == 0).count();
         Self {
-            issuer: sha256(&canonical(issuer)),
+            issuer,
             serial: serial.get(zeros..).unwrap_or_default().into(),
         }
     }
@@ -129,6 +133,8 @@ fn folded(text: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Revocable {
     pub(crate) sha256: Digest,
+    /// Of the same certificate with the other ECDSA signature that is as good.
+    pub(crate) twin_sha256: Option<Digest>,
     /// SHA-256 of the subject public key info in DER.
     pub(crate) public_key: Digest,
     pub(crate) issued: Issued,
@@ -220,8 +226,10 @@ impl Revocations {
         if revoked.iter().any(is_indirect) {
             return Err(CrlError::Indirect);
         }
+        // Once: a name may be as large as the list.
+        let issuer = sha256(&canonical(crl.tbs_cert_list.issuer.as_ref()));
         for entry in revoked {
-            let issued = Issued::new(&crl.tbs_cert_list.issuer, entry.serial_number.as_bytes());
+            let issued = Issued::of(issuer, entry.serial_number.as_bytes());
             let revocation = Revocation {
                 reason: Some("certificate revocation list".into()),
                 until: None,
@@ -263,8 +271,10 @@ impl Revocations {
         };
         by_id.or_else(by_pattern).or_else(|| {
             path.iter().find_map(|certificate| {
+                let twin = certificate.twin_sha256.as_ref();
                 [
                     self.certificates.get(&certificate.sha256),
+                    twin.and_then(|twin| self.certificates.get(twin)),
                     self.public_keys.get(&certificate.public_key),
                     self.issued.get(&certificate.issued),
                 ]
@@ -336,7 +346,11 @@ pub(crate) fn read_revoked(
     for (named, revocation) in entries.unwrap_or_default() {
         list.add(named, revocation);
     }
-    reader.check_length(place, list.patterns.len(), MAX_REVOKED_PATTERNS);
+    let patterns = list.patterns.len();
+    if patterns > MAX_REVOKED_PATTERNS {
+        let bound = MAX_REVOKED_PATTERNS;
+        reader.note(place, Mistake::TooManyPatterns { patterns, bound });
+    }
     list
 }
 
@@ -448,18 +462,24 @@ fn parse_issuer(text: &str) -> Result<RdnSequence, Mistake> {
     }
 }
 
-/// Whether a name is written with slashes or semicolons, breaks off, or has a backslash in a value: it would be read as
-/// another name, which nobody has.
+/// Whether a name is written with slashes, semicolons or quotes, breaks off, has half an escaped byte, or a backslash in a
+/// value: it would be read as another name, which nobody has.
 fn is_another_notation(text: &str) -> bool {
     let mut escaped = false;
     let mut after_slash = false;
-    for c in text.chars() {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
         match c {
             // The library takes what stands behind an escaped backslash for the end of an attribute.
             '\\' if escaped => return true,
-            _ if escaped => escaped = false,
+            _ if escaped => {
+                escaped = false;
+                if c.is_ascii_hexdigit() && !chars.next().is_some_and(|second| second.is_ascii_hexdigit()) {
+                    return true;
+                }
+            }
             '\\' => escaped = true,
-            ';' => return true,
+            ';' | '"' => return true,
             '/' => after_slash = true,
             '=' if after_slash => return true,
             ',' | '+' | ' ' => after_slash = false,

@@ -5,6 +5,8 @@
 //! RFC 4055 that everyone uses (MGF1 with the same hash, salt as long as the hash); Ed25519. No SHA-1, no explicit
 //! curve parameters. Callers hand the list in, so that a proxy's own verification can stand in front of it.
 
+use std::ops::Neg as _;
+
 use rsa::{RsaPublicKey, pkcs1::DecodeRsaPublicKey as _, signature::Verifier as _, traits::PublicKeyParts as _};
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -157,7 +159,15 @@ impl SignatureVerificationAlgorithm for Algorithm {
 
 /// The curve crates share their shapes but not their types, so one body serves all three.
 macro_rules! ecdsa {
-    ($name:ident, $field_bytes:expr) => {
+    ($name:ident, $twin:ident, $field_bytes:expr) => {
+        fn $twin(signature: &[u8]) -> Option<Vec<u8>> {
+            use ::$name::ecdsa::Signature;
+
+            let signature = Signature::from_der(signature).ok()?;
+            let twin = Signature::from_scalars(signature.r(), signature.s().neg()).ok()?;
+            Some(twin.to_der().as_bytes().to_vec())
+        }
+
         fn $name<D: Digest>(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
             use ::$name::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
 
@@ -169,9 +179,18 @@ macro_rules! ecdsa {
     };
 }
 
-ecdsa!(p256, 32);
-ecdsa!(p384, 48);
-ecdsa!(p521, 66);
+ecdsa!(p256, p256_twin, 32);
+ecdsa!(p384, p384_twin, 48);
+ecdsa!(p521, p521_twin, 66);
+
+/// The other ECDSA signature that is as good, in DER: of (r, s), it is (r, n - s), and anyone can make one of the other.
+/// Nothing where this is no ECDSA signature. Whose curve it is of is not known here; the first that it fits is, but for
+/// one signature in 2^128.
+pub(crate) fn ecdsa_twin(signature: &[u8]) -> Option<Vec<u8>> {
+    [p256_twin, p384_twin, p521_twin]
+        .iter()
+        .find_map(|twin| twin(signature))
+}
 
 /// RFC 5480 leaves compressed points to the implementation; no issuer of SVIDs writes them.
 fn uncompressed(point: &[u8]) -> Option<&[u8]> {

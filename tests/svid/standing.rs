@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use support::ca::{Authority, FIXED_NOW, Identity, Leaf, Profile};
+use support::ca::{Authority, FIXED_NOW, Identity, Key, KeyKind, Leaf, Profile, der};
 use svidgate_policy::{
     Bundle, BundleSet, Reason, Revocations, Svid, Trust,
     federation::{Relationship, Relationships},
@@ -96,7 +96,7 @@ fn identity_stands_as_long_as_its_authority_is_in_the_bundle() {
 #[test]
 fn leaf_whose_key_has_become_an_authority_does_not_stand() {
     let root = authority();
-    let key = support::ca::Key::generate(support::ca::KeyKind::P256);
+    let key = Key::generate(KeyKind::P256);
     let identity = root.issue(Leaf {
         key: key.clone(),
         ..leaf()
@@ -237,6 +237,90 @@ fn every_kind_of_revocation_refuses_what_it_names_and_nothing_else() {
     let held = Held::against(&[&root]).revoking(entry);
     assert_eq!(held.reason(&svid), Some(Reason::SvidRevoked));
     assert_eq!(held.until(&svid, until), Ok(svid.valid_until()));
+}
+
+/// The order of each curve's group (SEC 2, version 2).
+const P256: (KeyKind, &str) = (
+    KeyKind::P256,
+    "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+);
+const P384: (KeyKind, &str) = (
+    KeyKind::P384,
+    "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
+);
+const P521: (KeyKind, &str) = (
+    KeyKind::P521,
+    "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c4\
+     7aebb6fb71e91386409",
+);
+
+/// The same certificate with the other signature that is as good: of (r, s), it is (r, n - s). No key is needed for it.
+fn twin(certificate: &[u8], order: &str) -> Vec<u8> {
+    let unsigned = |mut digits: &[u8]| -> Vec<u8> {
+        while let [0, rest @ ..] = digits {
+            digits = rest;
+        }
+        digits.to_vec()
+    };
+    let positive = |digits: &[u8]| {
+        let digits = unsigned(digits);
+        let sign: &[u8] = if digits[0] >= 0x80 { &[0] } else { &[] };
+        der::element(2, &[sign, &digits].concat())
+    };
+    let order: Vec<u8> = (0..order.len() / 2)
+        .map(|place| u8::from_str_radix(&order[2 * place..2 * place + 2], 16).unwrap())
+        .collect();
+    let parts = der::elements(der::content(certificate));
+    let [body, algorithm, signature] = parts[..] else {
+        panic!("three parts")
+    };
+    let numbers = der::elements(der::content(&der::content(signature)[1..]));
+    let [r, s] = numbers[..] else { panic!("two numbers") };
+    let s = unsigned(der::content(s));
+    let s = [vec![0; order.len() - s.len()], s].concat();
+    let mut borrow = 0;
+    let mut other = vec![0; order.len()];
+    for place in (0..order.len()).rev() {
+        let difference = i16::from(order[place]) - i16::from(s[place]) - borrow;
+        borrow = i16::from(difference < 0);
+        other[place] = u8::try_from(difference.rem_euclid(256)).unwrap();
+    }
+    let signature = der::sequence([positive(der::content(r)), positive(&other)]);
+    der::sequence([body.to_vec(), algorithm.to_vec(), der::bit_string(&signature)])
+}
+
+#[test]
+fn certificate_that_is_revoked_by_its_digest_does_not_come_back_with_another_signature() {
+    for (kind, order) in [P256, P384, P521] {
+        let profile = || Profile {
+            key: Key::generate(kind),
+            ..Profile::authority(OURS, FIXED_NOW)
+        };
+        let root = Authority::root(profile());
+        let middle = root.issue_authority(Profile {
+            common_name: Some("middle".to_owned()),
+            ..profile()
+        });
+        let shown = middle.issue(leaf());
+        let other_leaf = Identity {
+            leaf: twin(&shown.leaf, order),
+            ..shown.clone()
+        };
+        let other_middle = Identity {
+            intermediates: vec![twin(&middle.certificate, order)],
+            ..shown.clone()
+        };
+        for (revoked, other) in [(&shown.leaf, other_leaf), (&middle.certificate, other_middle)] {
+            let svid = Verifier::trusting(&root).verify(&other).unwrap();
+            let entry = json!({ "sha256": hex(&svidgate_policy::certificate::sha256(revoked)) });
+            assert!(!other.chain().contains(revoked), "{kind:?}: it is another");
+            assert_eq!(
+                Held::against(&[&root]).revoking(entry).reason(&svid),
+                Some(Reason::SvidRevoked),
+                "{kind:?}"
+            );
+        }
+    }
 }
 
 #[test]
