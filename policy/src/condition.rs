@@ -246,6 +246,8 @@ pub(crate) struct HeaderCondition {
 
 /// How many names of headers are compared in a step.
 const NAMES_A_STEP: usize = 8;
+/// How many bytes of a value are looked through for a comma, or copied, in a step.
+const BYTES_A_STEP: usize = 4;
 
 /// What a header's values must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,17 +266,36 @@ impl HeaderCondition {
         if !facts.effort.spend(headers.count().div_ceil(NAMES_A_STEP)) {
             return Verdict::Unknown;
         }
-        let (mut matching, mut others) = (false, false);
-        headers.each_value(&self.name, &mut |value| match self.test.verdict(value, &facts.effort) {
-            Verdict::Yes => matching = true,
-            Verdict::No => others = true,
-            Verdict::Unknown => (matching, others) = (true, true),
+        let (mut matching, mut others, mut lines) = (false, false, 0_usize);
+        headers.each_value(&self.name, &mut |value| {
+            lines = lines.saturating_add(1);
+            match self.test.verdict(value, &facts.effort) {
+                Verdict::Yes => matching = true,
+                Verdict::No => others = true,
+                Verdict::Unknown => (matching, others) = (true, true),
+            }
         });
         match (matching, others) {
             (true, false) => Verdict::Yes,
+            (false, _) if lines > 1 && self.is_met_by_lines_together(headers, &facts.effort) => Verdict::Unknown,
             (false, _) => Verdict::No,
             (true, true) => Verdict::Unknown,
         }
+    }
+
+    /// Whether the list that a proxy may make of several lines meets the demand, or is too long to say.
+    fn is_met_by_lines_together(&self, headers: &dyn Headers, effort: &Effort) -> bool {
+        [", ", ","].iter().any(|separator| {
+            let mut list = Vec::new();
+            headers.each_value(&self.name, &mut |value| {
+                if effort.spend(value.len().div_ceil(BYTES_A_STEP)) {
+                    list.extend_from_slice(value);
+                    list.extend_from_slice(separator.as_bytes());
+                }
+            });
+            list.truncate(list.len().saturating_sub(separator.len()));
+            self.test.cannot_read(&list) || self.test.is_met(&list, effort)
+        })
     }
 }
 
@@ -282,17 +303,28 @@ impl HeaderTest {
     /// Several values may come in lines of their own or as a list in one line, and a proxy may turn one into the other
     /// (RFC 9110 5.3). So a line that does not meet a demand, but would as a list, is unknown.
     fn verdict(&self, value: &[u8], effort: &Effort) -> Verdict {
-        if matches!(self, Self::Matches(_)) && value.len() > MAX_MATCHED_BYTES {
+        if self.cannot_read(value) {
             return Verdict::Unknown;
         }
         if self.is_met(value, effort) {
             return Verdict::Yes;
+        }
+        // A value of 60 KiB, looked through for each of its conditions, would take milliseconds.
+        if !effort.spend(value.len().div_ceil(BYTES_A_STEP)) {
+            return Verdict::Unknown;
         }
         let mut list = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         if value.contains(&b',') && list.any(|value| !value.is_empty() && self.is_met(value, effort)) {
             Verdict::Unknown
         } else {
             Verdict::No
+        }
+    }
+
+    fn cannot_read(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Present | Self::Is(_) => false,
+            Self::Matches(_) => value.len() > MAX_MATCHED_BYTES,
         }
     }
 

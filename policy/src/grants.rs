@@ -63,7 +63,10 @@ impl RuleSet {
         rules
             .patterns
             .visit(rules.patterns_root, segments, &effort, &mut |principal: &Principal| {
-                if let Some(captures) = captured(rules, principal, id) {
+                let places = at(&rules.captures, principal.captures).map_or(0, |places: &Captures| places.len());
+                if effort.spend(places)
+                    && let Some(captures) = captured(rules, principal, id)
+                {
                     grant(principal.router, captures);
                 }
             });

@@ -58,6 +58,10 @@ fn identity_that_thousands_of_from_match_is_served_and_tens_of_thousands_are_ref
     };
     let served = grants(&own(7_000));
     assert_eq!(decided(&served, "/", &[]), "allow rule.allowed r0");
+    // Found, but too many for a request to look into all of them.
+    let admitted = grants(&own(8_000));
+    assert_eq!(shown(&admitted.admit(NOW)).0, "allow rule.allowed");
+    assert_eq!(decided(&admitted, "/", &[]), "deny rule.too_costly");
     let refused = grants(&own(20_000));
     assert_eq!(decided(&refused, "/", &[]), "deny rule.too_costly");
     assert_eq!(shown(&refused.admit(NOW)).0, "deny rule.too_costly");
@@ -128,6 +132,23 @@ fn expressions_cost_their_size_for_each_byte() {
     assert_eq!(decided(&hundred, "/", &[("x", "v99")]), "allow rule.allowed r99");
     let list = format!("{},v1", "x,".repeat(1_000));
     assert_eq!(decided(&hundred, "/", &[("x", &list)]), "deny rule.too_costly");
+}
+
+#[test]
+fn long_values_are_counted_for_each_condition_that_compares_them() {
+    let when =
+        |number: usize| json!({ "from": [ID], "when": { "headers": [{ "name": "x", "is": number.to_string() }] } });
+    let grants = grants(&many(100, when));
+    assert_eq!(decided(&grants, "/", &[("x", "99")]), "allow rule.allowed r99");
+    for value in [",".repeat(60_000), "a".repeat(60_000)] {
+        assert_eq!(decided(&grants, "/", &[("x", &value)]), "deny rule.too_costly");
+        let lines: Vec<(&str, &str)> = value
+            .as_bytes()
+            .chunks(600)
+            .map(|line| ("x", std::str::from_utf8(line).unwrap()))
+            .collect();
+        assert_eq!(decided(&grants, "/", &lines), "deny rule.too_costly");
+    }
 }
 
 #[test]

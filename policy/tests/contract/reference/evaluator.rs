@@ -325,7 +325,7 @@ fn when(when: &Value, asked: &Asked) -> Vec<Known> {
     known
 }
 
-/// Met when every value meets it, not met when none does, and otherwise unknown. A line may be a list.
+/// Met when every value meets it, not met when none does, and otherwise unknown. A line may be a list, lines may become one.
 fn header(wanted: &Value, asked: &Asked) -> Known {
     if asked.tcp {
         return None;
@@ -347,8 +347,9 @@ fn header(wanted: &Value, asked: &Asked) -> Known {
         },
         _ => true,
     };
+    let lines: Vec<&str> = found.map(|(_, value)| value.as_str()).collect();
     let mut known: Vec<bool> = Vec::new();
-    for (_, value) in found {
+    for value in &lines {
         known.push(meets(value));
         if !meets(value) {
             known.extend(
@@ -363,6 +364,8 @@ fn header(wanted: &Value, asked: &Asked) -> Known {
     match (known.contains(&true), known.contains(&false)) {
         (true, false) => Some(true),
         (true, true) => None,
+        // Lines may be joined on the way.
+        (false, _) if lines.len() > 1 && (meets(&lines.join(",")) || meets(&lines.join(", "))) => None,
         (false, _) => Some(false),
     }
 }
