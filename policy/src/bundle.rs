@@ -104,7 +104,7 @@ impl fmt::Display for AuthorityError {
 
 impl std::error::Error for AuthorityError {}
 
-/// A JWT key of the bundle, kept as it came for the JWT profile.
+/// A JWT key of the bundle. JWT-SVIDs are not verified yet; that it is there is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtKey {
     /// The key id, which the JWT profile demands (JWT-SVID 6.1).

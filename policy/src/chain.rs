@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Most signatures checked for one leaf. Our decision: eight authorities of one name, below each two certificates. Those
-/// that are dear count as more than one, so that a peer with a forged leaf costs a worker 20 ms at worst.
+/// that are dear count as more than one, so that a peer with a forged leaf costs a worker 20 to 30 ms at worst (`make abuse`).
 pub const MAX_SIGNATURE_CHECKS: u32 = 24;
 
 /// Most different signing certificates with one subject name beside a leaf, those of the relationship counted. Two names
@@ -122,24 +122,46 @@ fn bounded<'a>(intermediates: &'a [CertificateDer<'a>]) -> Result<Vec<Certificat
     if too_large || intermediates.len() > MAX_INTERMEDIATES.saturating_mul(2) {
         return Err(ChainError::TooLong);
     }
-    let mut kept: Vec<(TrustAnchor<'a>, &'a CertificateDer<'a>)> = Vec::new();
-    for certificate in intermediates {
-        // Not a certificate: it cannot be part of a path, and need not spoil a good one.
-        let Ok(parsed) = webpki::anchor_from_trusted_cert(certificate) else {
-            continue;
-        };
-        if kept.iter().any(|(_, known)| *known == certificate) {
-            continue;
-        }
-        if kept.iter().filter(|(known, _)| known.subject == parsed.subject).count() >= MAX_SAME_SUBJECT {
-            return Err(ChainError::TooLong);
-        }
-        kept.push((parsed, certificate));
+    let kept = different(intermediates);
+    if is_one_subject_too_often(&kept) {
+        return Err(ChainError::SameSubject);
     }
     Ok(kept
         .into_iter()
         .map(|(_, certificate)| CertificateDer::from(certificate.as_ref()))
         .collect())
+}
+
+/// Whether certificates would be refused beside every leaf, because more than [`MAX_SAME_SUBJECT`] have one subject.
+pub(crate) fn have_too_many_of_one_subject(certificates: &[CertificateDer<'_>]) -> bool {
+    is_one_subject_too_often(&different(certificates))
+}
+
+type Parsed<'a> = (TrustAnchor<'a>, &'a CertificateDer<'a>);
+
+/// Each certificate once. What is not one cannot be part of a path, and need not spoil a good one.
+fn different<'a>(certificates: &'a [CertificateDer<'a>]) -> Vec<Parsed<'a>> {
+    let mut different: Vec<Parsed<'a>> = Vec::new();
+    for certificate in certificates {
+        if let Ok(parsed) = webpki::anchor_from_trusted_cert(certificate)
+            && !different.iter().any(|(_, known)| *known == certificate)
+        {
+            different.push((parsed, certificate));
+        }
+    }
+    different
+}
+
+fn is_one_subject_too_often(certificates: &[Parsed<'_>]) -> bool {
+    let of_subject = |subject: &[u8]| {
+        certificates
+            .iter()
+            .filter(|(known, _)| *known.subject == *subject)
+            .count()
+    };
+    certificates
+        .iter()
+        .any(|(parsed, _)| of_subject(&parsed.subject) > MAX_SAME_SUBJECT)
 }
 
 fn borrow<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
@@ -321,6 +343,8 @@ pub enum ChainError {
     ExtendedKeyUsage,
     /// More or larger certificates than the bounds allow.
     TooLong,
+    /// More than [`MAX_SAME_SUBJECT`] signing certificates with one subject.
+    SameSubject,
     /// More than [`MAX_SIGNATURE_CHECKS`].
     TooMuchWork,
     /// A certificate cannot be read.
@@ -340,7 +364,7 @@ impl ChainError {
             Self::CriticalExtension => Reason::SvidCriticalExtension,
             Self::UnsupportedAlgorithm => Reason::SvidUnsupportedAlgorithm,
             Self::ExtendedKeyUsage => Reason::SvidKeyUsage,
-            Self::TooLong | Self::TooMuchWork => Reason::SvidChainTooLong,
+            Self::TooLong | Self::SameSubject | Self::TooMuchWork => Reason::SvidChainTooLong,
             Self::Unreadable => Reason::ConnectionCertificateUnreadable,
         }
     }
@@ -400,6 +424,10 @@ impl fmt::Display for ChainError {
             Self::TooLong => write!(
                 f,
                 "the chain has more than {MAX_INTERMEDIATES} certificates beside the leaf, or too large ones"
+            ),
+            Self::SameSubject => write!(
+                f,
+                "more than {MAX_SAME_SUBJECT} signing certificates beside the leaf (the relationship's counted) have one subject"
             ),
             Self::TooMuchWork => write!(
                 f,

@@ -10,7 +10,8 @@ use rustls_pki_types::CertificateDer;
 
 use crate::{
     bundle::Bundle,
-    certificate::{MAX_INTERMEDIATES, read_pem},
+    certificate::{Fields, MAX_INTERMEDIATES, read_pem},
+    chain,
     federation::{MAX_STALENESS, Relationship},
     id::{IdPattern, TrustDomain},
     json::{Json, Parts},
@@ -491,7 +492,12 @@ fn read_relationship(
     let trust_domain = trust_domain?;
     let scope = object.optional("scope").and_then(|json| {
         let place = at.member("scope");
-        reader.check_length(&place, json.as_array().map_or(0, <[_]>::len), MAX_COMPARED_PATTERNS);
+        let patterns = json.as_array().map_or(0, <[_]>::len);
+        reader.check_length(&place, patterns, MAX_COMPARED_PATTERNS);
+        // Every rule would be held against all of them.
+        if patterns > MAX_COMPARED_PATTERNS {
+            return None;
+        }
         reader.list(json, &place, |reader, json, place| {
             let parse = |text: &str| IdPattern::parse_scope(text, &trust_domain).map_err(Mistake::Pattern);
             reader.parsed(json, place, parse)
@@ -519,13 +525,33 @@ fn read_intermediates(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -
     };
     let place = at.member("intermediates");
     let texts = reader.list(json, &place, |reader, json, place| {
-        reader.parsed(json, place, |pem| {
-            read_pem(pem.as_bytes()).map_err(Mistake::Certificate)
-        })
+        reader.parsed(json, place, parse_intermediates)
     });
     let certificates: Vec<_> = texts.unwrap_or_default().into_iter().flatten().collect();
     reader.check_length(&place, certificates.len(), MAX_INTERMEDIATES);
+    // Every chain of the trust domain would be refused for them.
+    if chain::have_too_many_of_one_subject(&certificates) {
+        reader.note(
+            &place,
+            Mistake::Expected("at most 3 certificates with the same subject"),
+        );
+    }
     certificates
+}
+
+fn parse_intermediates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Mistake> {
+    let certificates = read_pem(pem.as_bytes()).map_err(Mistake::Certificate)?;
+    for certificate in &certificates {
+        let fields = Fields::read(certificate).map_err(Mistake::Certificate)?;
+        let can_sign = fields.key_usage.is_some_and(|usage| usage.key_cert_sign());
+        // One that cannot be part of a path would be passed over without a word.
+        if !fields.is_ca || !can_sign {
+            return Err(Mistake::Expected(
+                "signing certificates (basic constraints with cA, key usage with keyCertSign)",
+            ));
+        }
+    }
+    Ok(certificates)
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::cell::Cell;
 /// Steps of one decision. Our decision: a step takes 5 to 20 ns, in the VM too, so this is about a millisecond at most.
 pub(crate) const DECISION_STEPS: u32 = 50_000;
 /// Steps of finding the rules of one identity, which is done once for each certificate. Our decision: a few milliseconds
-/// at most; about 14,000 different `from` that one identity matches.
+/// at most; about 14,000 different `from` that one identity matches. A request of one with more than about 7,000 is refused,
+/// for it looks into the paths of each.
 pub(crate) const SPECIALISATION_STEPS: u32 = 220_000;
 
 /// The steps that are left.

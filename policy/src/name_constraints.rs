@@ -84,6 +84,11 @@ fn split_subtrees(subtrees: Option<GeneralSubtrees>) -> Result<(Vec<String>, Opt
                 if minimum != 0 || maximum.is_some() {
                     return Err(Unsupported);
                 }
+                // It is a host, whole or with a dot in front (RFC 5280 4.2.1.10). One that is not would exclude nobody.
+                let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+                if !uri.as_str().bytes().all(is_host) {
+                    return Err(Unsupported);
+                }
                 uris.push(uri.as_str().to_owned());
             }
             base @ (GeneralName::OtherName(_)

@@ -61,6 +61,26 @@ fn id_must_lie_outside_what_its_authority_is_forbidden() {
 }
 
 #[test]
+fn constraint_that_is_no_host_lets_nobody_pass() {
+    for base in [
+        "spiffe://prod.example",
+        "prod.example/",
+        "*.prod.example",
+        "prod.example:443",
+        "prod.ex\u{e4}mple",
+    ] {
+        for (permitted, excluded) in [(vec![], vec![uri(base)]), (vec![uri(base), uri(OURS)], vec![])] {
+            let authority = constrained(&permitted, &excluded);
+            assert_eq!(
+                Verifier::trusting(&authority).refuses(&authority.issue(leaf())),
+                Reason::FederationBundleEmpty,
+                "{base}"
+            );
+        }
+    }
+}
+
+#[test]
 fn excluded_beats_permitted() {
     refused(&constrained(&[uri(OURS)], &[uri(OURS)]), leaf());
     refused(&constrained(&[uri(".example")], &[uri(OURS)]), leaf());

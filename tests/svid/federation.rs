@@ -2,11 +2,11 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
-use support::ca::{Authority, ExtendedKeyUsage, FIXED_NOW, Identity, Leaf, bundle_json};
-use svidgate_policy::Reason;
+use support::ca::{Authority, ExtendedKeyUsage, FIXED_NOW, Identity, Leaf, Profile, bundle_json};
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::federation::Relationship;
 use svidgate_policy::id::IdPattern;
+use svidgate_policy::{Configuration, Format, Reason};
 
 use crate::verifier::{ID, OURS, THEIR_ID, THEIRS, Verifier, authority, leaf, name, reason, relationship};
 
@@ -371,4 +371,43 @@ fn entry_whose_certificate_is_not_plainly_written_is_counted_and_the_others_stay
         .exact_bundle(OURS, bundle)
         .relationship(relationship(OURS));
     assert!(verifier.verify(&good.issue(leaf())).is_ok());
+}
+
+#[test]
+fn intermediates_of_a_relationship_are_checked_when_the_document_is_read() {
+    let root = authority();
+    let middle = |name: &str| {
+        root.issue_authority(Profile {
+            common_name: Some(name.to_owned()),
+            ..Profile::authority(OURS, FIXED_NOW)
+        })
+    };
+    let mistakes = |intermediates: Vec<String>| {
+        let document = json!({
+            "trust_domain": OURS, "chain": "proxy", "rules": [],
+            "federation": [{ "trust_domain": "partner.example", "intermediates": intermediates }],
+        });
+        match Configuration::compile(document.to_string().as_bytes(), Format::Json) {
+            Ok(_) => Vec::new(),
+            Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
+        }
+    };
+    let same: Vec<String> = (0..4).map(|_| middle("one name").pem()).collect();
+    assert_eq!(mistakes(same[..3].to_vec()), [""; 0]);
+    assert_eq!(
+        mistakes(vec![same[0].clone(); 8]),
+        [""; 0],
+        "one certificate, eight times"
+    );
+    assert_eq!(
+        mistakes(same),
+        ["federation[0].intermediates: expected at most 3 certificates with the same subject"]
+    );
+    assert_eq!(
+        mistakes(vec![middle("a").pem(), root.issue(leaf()).leaf_pem()]),
+        [
+            "federation[0].intermediates[1]: expected signing certificates (basic constraints with cA, key usage with \
+          keyCertSign)"
+        ]
+    );
 }
