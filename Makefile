@@ -179,7 +179,7 @@ conformance-host: ## The same on the host alone.
 	cargo run --locked --quiet --package svidgate-conformance --bin conformance -- $(VECTORS)
 
 .PHONY: fuzz
-fuzz: ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some; SEED=1 for the same again).
+fuzz: ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some; SEED=1 for the same choices).
 	@VECTORS=$(wildcard $(VECTORS)) fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
 
 .PHONY: operate-check
@@ -192,8 +192,8 @@ harness-image: compose-tools ## The substitute image of the compose harness, fro
 
 .PHONY: compose-tools
 compose-tools:
-	@missing=; for tool in docker docker-compose; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	[ -z "$$missing" ] || { echo "missing:$$missing (Debian: apt-get install docker.io docker-compose)" >&2; exit 1; }
+	@missing=; for tool in docker docker-compose cc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] || { echo "missing:$$missing (Debian: apt-get install docker.io docker-compose gcc)" >&2; exit 1; }
 
 .PHONY: compose-test
 compose-test: compose-tools wasm ## Two trust domains, each host a container (needs a Docker engine; ENVOY_IMAGE=envoyproxy/envoy:v1.40-latest).

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs fuzz targets, each for some seconds: fuzz/run.sh SECONDS [TARGET...]. Ends with an error when one crashed. With
-# SEED=1 or another number, the fuzzer makes the same choices each time; else it goes where it has not been.
+# SEED=1 or another number, the fuzzer draws the same numbers each time; how far it comes is still a matter of time.
 #
 # The fuzzer is LLVM's, through cargo-fuzz, on the stable toolchain. No sanitizer: it would need a nightly one, and there
 # is no `unsafe` in what is fuzzed.

@@ -34,7 +34,7 @@ build() {
     chmod 1777 "$root/tmp"
     install -m 755 "$envoy" "$root/usr/local/bin/envoy"
     # The last two are libc's when it looks up names, and of programs in Rust.
-    { ldd "$envoy"; ldconfig -p | grep -E 'lib(resolv\.so\.2|gcc_s\.so\.1) .*x86-64'; } |
+    { ldd "$envoy"; PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -E 'lib(resolv\.so\.2|gcc_s\.so\.1) .*x86-64'; } |
         grep -oE '/[^ ]+' | sort -u | while read -r library; do
         cp --parents --dereference "$library" "$root"
     done

@@ -494,5 +494,9 @@ async fn roll_back_to_an_old_document_cuts_what_only_the_newer_one_allowed() {
     for answer in [&mut kept, &mut older] {
         assert!(matches!(answer.next().await, Chunk::Data(_)));
     }
+    // What the two had not read yet would hide that they were cut, too.
+    let log = envoy.request_log("web");
+    let cut: Vec<&Value> = log.iter().filter(|entry| record(entry)["cut"] == true).collect();
+    assert_eq!(cut.len(), 1, "{cut:?}");
     assert_alive(&envoy).await;
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use support::{
     ca::Identity,
-    client::{Client, Http, Outcome, Request},
+    client::{Answer, Chunk, Client, Http, Outcome, Request},
     envoy::{Cluster, Envoy, FailurePolicy, Scenario, Wasm},
     trapping_module_path,
-    upstream::HttpUpstream,
+    upstream::{Behaviour, HttpUpstream},
     world::World,
 };
 
@@ -25,6 +25,17 @@ async fn ask(envoy: &Envoy, identity: &Identity, path: &str) -> Option<u16> {
         Outcome::Response(response) => Some(response.status),
         Outcome::Refused(_) => None,
     }
+}
+
+/// Whether more comes than what had come before.
+async fn flows_on(stream: &mut Answer) -> bool {
+    let end = Instant::now() + Duration::from_millis(500);
+    while matches!(stream.next().await, Chunk::Data(_)) {
+        if Instant::now() > end {
+            return true;
+        }
+    }
+    false
 }
 
 /// Two workers. One VM is made to trap; its streams end and what comes is denied until the VM is back. The other worker
@@ -53,6 +64,16 @@ async fn vm_that_traps_denies_until_it_is_back_and_harms_no_other_worker() {
         assert_eq!(http.get("/before").await.status(), Some(200));
         connections.push(http);
     }
+    upstream.behave(Behaviour::Stream {
+        every: Duration::from_millis(100),
+        count: 1000,
+    });
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        let mut http = fresh(&envoy, &api).await.unwrap();
+        streams.push((http.open(Request::get("/stream")).await.unwrap(), http));
+    }
+    upstream.behave(Behaviour::Answer(200, b"ok".to_vec()));
     let reached = upstream.requests().len();
     let mut trapped = connections.pop().unwrap();
     let outcome = trapped.send(Request::get("/trap").header("x-svidgate-trap", "1")).await;
@@ -64,6 +85,10 @@ async fn vm_that_traps_denies_until_it_is_back_and_harms_no_other_worker() {
     let served = answers.iter().filter(|status| **status == Some(200)).count();
     assert!(served > 0, "nobody else is harmed: {answers:?}");
     assert!(
+        served < answers.len(),
+        "some are of the worker that trapped: {answers:?}"
+    );
+    assert!(
         answers
             .iter()
             .all(|status| [Some(200), Some(503), Some(500), None].contains(status)),
@@ -71,6 +96,12 @@ async fn vm_that_traps_denies_until_it_is_back_and_harms_no_other_worker() {
     );
     // What was denied did not reach the upstream.
     assert_eq!(upstream.requests().len() - reached, served);
+    let mut flowing = 0;
+    for (stream, _connection) in &mut streams {
+        flowing += usize::from(flows_on(stream).await);
+    }
+    assert!(flowing > 0, "what the other worker carries goes on");
+    assert!(flowing < streams.len(), "what the worker carried ends with its VM");
     let start = Instant::now();
     let mut good = 0;
     while good < 32 {

@@ -1,6 +1,6 @@
 //! What is under way when its grounds fall: cut within a tick, with the reason; what still may go on is left alone.
 
-use std::{rc::Rc, time::Instant};
+use std::rc::Rc;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -365,7 +365,7 @@ fn what_is_gone_is_never_called() {
 }
 
 #[test]
-fn sweep_over_ten_thousand_live_connections_makes_no_call_and_takes_milliseconds_at_most() {
+fn sweep_over_ten_thousand_live_connections_makes_no_call() {
     let gateway = Gateway::start(json!({}));
     let api = gateway.world.own_identity("/api");
     let _connections: Vec<_> = (0..10_000).map(|number| gateway.connect(100 + number, &api)).collect();
@@ -374,15 +374,7 @@ fn sweep_over_ten_thousand_live_connections_makes_no_call_and_takes_milliseconds
     gateway.pass(1);
     let calls = gateway.proxy.take_calls();
     assert!(calls.len() < 20, "{}", calls.len());
-    let start = Instant::now();
-    for number in 0..100 {
-        gateway.worker.live().sweep(
-            gateway.world.now + SignedDuration::from_secs(3 + number),
-            gateway.world.now,
-        );
-    }
-    // Not a limit: what the record says is measured on a running proxy.
-    eprintln!("one sweep over 10,000 connections: {:?}", start.elapsed() / 100);
+    // How long it takes is measured on a running proxy (`make measure-sweep`).
 }
 
 #[test]

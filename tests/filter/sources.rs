@@ -328,10 +328,7 @@ fn clock_that_was_a_day_ahead_neither_stops_the_asking_nor_hides_staleness() {
     for _ in 0..70 {
         workers.roots[0].on_answer(workers.last_token(), 0, 0);
         asked = workers.asked().len();
-        while workers.asked().len() == asked {
-            workers.pass(1);
-            workers.tick();
-        }
+        workers.wait_until_asked(asked);
     }
     assert_eq!(workers.reason(0, &api), "federation.bundle_stale");
 }
@@ -455,12 +452,7 @@ fn endpoint_is_asked_as_often_as_the_hint_says_within_bounds() {
             document["spiffe_refresh_hint"] = json!(hint);
         }
         workers.answer(0, "200", &document.to_string());
-        let mut pause = 0;
-        while workers.asked().len() == 1 {
-            workers.pass(1);
-            pause += 1;
-            workers.tick();
-        }
+        let pause = workers.wait_until_asked(1);
         assert!((shortest..=longest).contains(&pause), "{hint:?}: {pause} s");
     }
 }

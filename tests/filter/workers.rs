@@ -64,6 +64,18 @@ impl Workers {
         self.proxy.look(|state| state.asked.clone())
     }
 
+    /// Lets time pass until more is asked than `before`; gives the seconds.
+    pub(crate) fn wait_until_asked(&self, before: usize) -> i64 {
+        let mut seconds = 0;
+        while self.asked().len() == before {
+            assert!(seconds < 4_000, "no source is asked any more");
+            self.pass(1);
+            seconds += 1;
+            self.tick();
+        }
+        seconds
+    }
+
     pub(crate) fn last_token(&self) -> u32 {
         u32::try_from(self.asked().len()).unwrap()
     }

@@ -162,11 +162,7 @@ fn message_with_anything_unreadable_changes_nothing_and_the_open_stream_does_not
     ];
     // A Workload API sends only what is new, so what could not be used is asked for again.
     let reopened = || {
-        let asked = workers.asked().len();
-        while workers.asked().len() == asked {
-            workers.pass(1);
-            workers.tick();
-        }
+        workers.wait_until_asked(workers.asked().len());
     };
     for (number, message) in (1..).zip(&bad) {
         workers.message(0, message.clone());
@@ -228,13 +224,7 @@ fn stream_that_ends_is_opened_again_with_growing_pauses() {
     for _ in 0..8 {
         let asked = workers.asked().len();
         workers.roots[0].on_stream_close(workers.last_token(), 14);
-        let mut pause = 0;
-        while workers.asked().len() == asked {
-            workers.pass(1);
-            pause += 1;
-            workers.tick();
-        }
-        pauses.push(pause);
+        pauses.push(workers.wait_until_asked(asked));
     }
     assert_eq!(pauses[..4], [1, 2, 4, 8]);
     assert!((15..=16).contains(&pauses[4]), "{pauses:?}");

@@ -61,7 +61,7 @@ pub fn circumstances() -> Value {
             "{}, {cores} cores, {}; Linux {}",
             first("/proc/cpuinfo", "model name"),
             first("/proc/meminfo", "MemTotal"),
-            fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
+            kernel_version(),
         ),
         "load_average": fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').take(3).collect::<Vec<_>>().join(" "),
         "envoy": std::env::var("ENVOY_VERSION").unwrap_or_else(|_| "1.40.0".to_owned()),
@@ -70,6 +70,13 @@ pub fn circumstances() -> Value {
         "module_bytes": size(module_path()),
         "idle_module_bytes": size(idle_module()),
     })
+}
+
+/// Without what a distribution or a machine adds to it.
+fn kernel_version() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let version = release.trim().split('-').next();
+    version.unwrap_or_default().to_owned()
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {

@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::{Connection, Outcome, Refusal, Response, closed_io, patient, tcp};
 
@@ -67,11 +65,6 @@ impl Connection {
         bytes
     }
 
-    /// Whether nothing arrives and the connection stays open for that long.
-    pub async fn stays_silent_for(&mut self, span: Duration) -> bool {
-        timeout(span, self.stream.read_u8()).await.is_err()
-    }
-
     /// Sends `request` as it is and reads the response to it, to its end or until the connection closes.
     pub async fn raw_http1(mut self, request: &[u8]) -> Outcome {
         // A server may answer and close before it has read everything.
@@ -89,12 +82,13 @@ impl Connection {
 
 /// What an HTTP/2 connection begins with: the preface, and settings that change nothing (RFC 9113, section 3.4).
 const HTTP2_START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// Types of frames, and the flag of the last one of a stream (RFC 9113, section 6).
+/// Types of frames (RFC 9113, section 6).
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
 const CONTINUATION: u8 = 9;
+/// Their flags: the last frame of a stream, and the last of its head.
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// What a server takes in one frame, where it has not said that it takes more (RFC 9113, section 4.2).
 const MAX_FRAME_BYTES: usize = 16_384;

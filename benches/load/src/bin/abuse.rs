@@ -149,15 +149,23 @@ impl Domains {
             good("fresh SVIDs, P-521", &self.p521),
             forged("bad signature, P-256", &self.p256, count),
             forged("bad signature, Ed25519", &self.ed25519, count),
-            forged("24 bad signatures, P-521", &self.crowded_p521, few),
-            forged("24 bad signatures, RSA-4096 PKCS#1", &self.crowded_rsa, few),
             forged(
-                "24 bad signatures, RSA-4096 PSS (checked in the module)",
+                "forged, 64 authorities of its name, P-521 (12 are checked)",
+                &self.crowded_p521,
+                few,
+            ),
+            forged(
+                "forged, 64 authorities of its name, RSA-4096 PKCS#1 (24)",
+                &self.crowded_rsa,
+                few,
+            ),
+            forged(
+                "forged, 64 authorities of its name, RSA-4096 PSS, in the module (6)",
                 &self.crowded_pss,
                 few,
             ),
             Flood::new(
-                "24 bad signatures, RSA-4096 PSS, by certificates beside the leaf",
+                "forged, RSA-4096 PSS, by certificates beside the leaf (6)",
                 At::Request,
                 Some(403),
                 layered,

@@ -4,7 +4,7 @@
 //! Own clients keep their connections throughout. Every second some SVIDs come that were not seen before, and every five
 //! seconds a new document, by discovery from a file. Every thirty seconds the federated trust domain rotates: its bundle
 //! endpoint names the authority of this period and of the next, and its clients come back with leaves of this one.
-//! `SOAK_SECONDS` (600) is how long all of it lasts. Anything that is refused, and any error in Envoy's log, ends it.
+//! `SOAK_SECONDS` (600) is how long all of it lasts. Where anything was refused, or Envoy's log has an error, it has failed.
 
 use std::env;
 use std::time::{Duration, Instant};
