@@ -6,6 +6,8 @@
 #![expect(unsafe_code, reason = "calls into the host; each block says why it is sound")]
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     ptr::{null, null_mut},
 };
@@ -131,10 +133,19 @@ fn buffer(buffer: u32, max: usize) -> Result<Vec<u8>, HostError> {
     bytes(|data, size| unsafe { proxy_get_buffer_bytes(buffer, 0, max, data, size) })
 }
 
+thread_local! {
+    /// The proxy gives a metric another number each time that it is named, and keeps all of them.
+    static METRICS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 fn metric(kind: u32, name: &str) -> Result<u32, HostError> {
+    if let Some(id) = METRICS.with_borrow(|metrics| metrics.get(name).copied()) {
+        return Ok(id);
+    }
     let mut id = 0u32;
     // SAFETY: as above.
     checked(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
+    METRICS.with_borrow_mut(|metrics| metrics.insert(name.to_owned(), id));
     Ok(id)
 }
 

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Bundle, Revocations, Source, TrustDomain, certificate::sha256};
 
 use crate::{
-    fetch::Poll,
+    fetch::{Poll, Unwanted},
     host::{Host, Level},
     shared::{Claim, Content, Index, Kind, SourceKey},
     workload_api::World,
@@ -143,6 +143,7 @@ pub struct Feed {
     pub(crate) is_ahead: bool,
     pub(crate) fetched: Option<Fetched>,
     pub(crate) poll: Poll,
+    pub(crate) unwanted: Vec<Unwanted>,
 }
 
 impl Feed {
@@ -179,11 +180,13 @@ impl Feed {
 pub struct Authorities {
     pub(crate) feeds: BTreeMap<SourceKey, Feed>,
     pub(crate) index: Index,
+    /// Of sources that nobody names any more.
+    pub(crate) unwanted: Vec<Unwanted>,
 }
 
 impl Authorities {
     /// Follows these sources from now on, and no others.
-    pub fn follow<H: Host>(&mut self, host: &H, wants: impl Iterator<Item = Want>, now: Timestamp) {
+    pub fn follow(&mut self, wants: impl Iterator<Item = Want>, now: Timestamp) {
         let mut wanted: BTreeMap<SourceKey, Want> = BTreeMap::new();
         for want in wants {
             let key = want.key();
@@ -196,7 +199,8 @@ impl Authorities {
         self.feeds.retain(|key, feed| {
             let is_wanted = wanted.contains_key(key);
             if !is_wanted {
-                feed.let_go(host, now);
+                feed.let_go(now);
+                self.unwanted.append(&mut feed.unwanted);
             }
             is_wanted
         });
@@ -213,6 +217,7 @@ impl Authorities {
                         is_ahead: false,
                         fetched: None,
                         poll: Poll::due(now),
+                        unwanted: Vec::new(),
                     };
                     self.feeds.insert(key, feed);
                 }

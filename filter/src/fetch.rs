@@ -54,6 +54,14 @@ struct Pending {
     heard: Heard,
 }
 
+/// A stream that is not wanted any more. It is ended on the next tick and in the context that opened it: a proxy that ends
+/// one within a message of it goes on with what it has just freed, and from another context it does not find it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unwanted {
+    token: u32,
+    context: u32,
+}
+
 /// What has been heard since a question was asked.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
@@ -121,33 +129,58 @@ impl Authorities {
     /// Asks every source that is due and leased to this worker, and lets go of the others. `context` is the root context
     /// that the answers come to.
     pub fn fetch<H: Host>(&mut self, host: &H, context: u32, leased: &BTreeSet<SourceKey>, now: Timestamp) {
-        let mut may_ask = MOST_ASKED;
+        let mut due: Vec<(Timestamp, SourceKey)> = Vec::new();
         for (key, feed) in &mut self.feeds {
             if !leased.contains(key) {
-                feed.let_go(host, now);
-            } else if feed.attend(host, *key, now) && may_ask > 0 {
-                may_ask = may_ask.saturating_sub(1);
-                if !feed.ask(host, context, now) {
-                    // Not one more in this call of the VM: the proxy puts what became of it off to the end of the call, and
-                    // two that are put off can wait for each other for ever (Envoy 1.40.0, clusters without endpoints).
-                    may_ask = 0;
-                }
+                feed.let_go(now);
+            } else if feed.attend(host, *key, now) {
+                due.push((feed.poll.next, *key));
             }
+        }
+        // Whoever has waited longest comes first, so that one that always fails keeps nobody from being asked.
+        due.sort_unstable();
+        for (_, key) in due.into_iter().take(MOST_ASKED) {
+            let asked = self.feeds.get_mut(&key).map(|feed| feed.ask(host, context, now));
+            if asked == Some(false) {
+                // Not one more in this call of the VM: the proxy puts what became of it off to the end of the call, and two
+                // that are put off can wait for each other for ever (Envoy 1.40.0, clusters without endpoints).
+                break;
+            }
+        }
+        self.end_unwanted(host, context);
+    }
+
+    fn end_unwanted<H: Host>(&mut self, host: &H, context: u32) {
+        let of_feeds = self.feeds.values_mut().flat_map(|feed| feed.unwanted.drain(..));
+        let unwanted: Vec<Unwanted> = self.unwanted.drain(..).chain(of_feeds).collect();
+        for stream in &unwanted {
+            if host.set_effective_context(stream.context).is_ok() {
+                host.cancel_stream(stream.token);
+            }
+        }
+        if !unwanted.is_empty() && host.set_effective_context(context).is_err() {
+            host.log(
+                Level::Error,
+                "svidgate: the proxy does not let a tick go back to its root",
+            );
         }
     }
 
     /// Forgets what was asked of sources that other workers have leased since.
-    pub fn let_go_of_unleased<H: Host>(&mut self, host: &H, worker: u64, now: Timestamp) {
+    pub fn let_go_of_unleased(&mut self, worker: u64, now: Timestamp) {
         for (key, feed) in &mut self.feeds {
             if feed.poll.pending.is_some() && !shared::is_leased(&self.index, *key, worker, now) {
-                feed.let_go(host, now);
+                feed.let_go(now);
             }
         }
     }
 
     /// A root context is gone, and with it all that it has asked.
     pub fn context_gone(&mut self, context: u32, now: Timestamp) {
+        let stays = |stream: &Unwanted| stream.context != context;
+        self.unwanted.retain(stays);
         for feed in self.feeds.values_mut() {
+            feed.unwanted.retain(stays);
             if feed.poll.pending.is_some_and(|pending| pending.context == context) {
                 feed.poll = Poll::due(now);
             }
@@ -179,6 +212,14 @@ impl Authorities {
 
     /// A Workload API has closed its stream.
     pub fn on_close<H: Host>(&mut self, host: &H, token: u32, status: u32, now: Timestamp) {
+        // The proxy keeps a stream that only the other side has closed, and ends it once more when its context goes: by a
+        // pointer to what is gone by then (Envoy 1.36 to 1.40). Here, and nowhere later, it still is what it was.
+        host.cancel_stream(token);
+        let is_another = |stream: &Unwanted| stream.token != token;
+        self.unwanted.retain(is_another);
+        for feed in self.feeds.values_mut() {
+            feed.unwanted.retain(is_another);
+        }
         let Some((_, feed)) = self.asked(token) else { return };
         feed.poll.pending = None;
         feed.fail(
@@ -236,7 +277,6 @@ impl Feed {
                 heard: Heard::Nothing(deadline),
                 ..
             }) if now > deadline || deadline > later(now, PATIENCE.checked_mul(2).unwrap_or(PATIENCE)) => {
-                self.give_up(host);
                 self.fail(host, Event::Failed, "no answer in time", now);
             }
             // An open stream speaks by being open: what it said last is how things are.
@@ -284,23 +324,23 @@ impl Feed {
     }
 
     /// Another worker asks this source.
-    pub(crate) fn let_go<H: Host>(&mut self, host: &H, now: Timestamp) {
-        if self.poll.pending.is_some() {
-            self.give_up(host);
-        }
+    pub(crate) fn let_go(&mut self, now: Timestamp) {
+        self.give_up();
         self.poll = Poll::due(now);
     }
 
-    fn give_up<H: Host>(&mut self, host: &H) {
-        if let Some(pending) = self.poll.pending.take()
+    fn give_up(&mut self) {
+        if let Some(Pending { token, context, .. }) = self.poll.pending.take()
             && matches!(self.want.source, Source::WorkloadApi { .. })
         {
-            host.cancel_stream(pending.token);
+            self.unwanted.push(Unwanted { token, context });
         }
     }
 
     fn take_answer<H: Host>(&mut self, host: &H, key: SourceKey, bytes: Vec<u8>, now: Timestamp) {
-        if self.digest == Some(sha256(&bytes)) {
+        let held = self.fetched.as_ref().and_then(Fetched::sequence);
+        let is_below_pin = held.is_some_and(|held| self.want.pinned_sequence.is_some_and(|pinned| held < pinned));
+        if self.digest == Some(sha256(&bytes)) && !is_below_pin {
             shared::note(host, key, now);
             self.succeed(host, Event::Unchanged, now);
             return;
@@ -310,7 +350,6 @@ impl Feed {
             Ok(fetched) => fetched,
             Err(error) => return self.fail(host, Event::Unreadable, &error, now),
         };
-        let held = self.fetched.as_ref().and_then(Fetched::sequence);
         let held = held.max(self.want.pinned_sequence);
         if let (Some(held), Some(sequence)) = (held, fetched.sequence())
             && sequence < held
@@ -392,7 +431,7 @@ impl Feed {
     /// Workload API sends only what is new, so what could not be used would never come again.
     fn fail<H: Host>(&mut self, host: &H, event: Event, error: &str, now: Timestamp) {
         count(host, event, 1);
-        self.give_up(host);
+        self.give_up();
         self.poll.failures = self.poll.failures.saturating_add(1);
         let pause = back_off(self.poll.failures).min(self.refresh());
         self.poll.next = later(now, jittered(pause, host.random()));

@@ -131,12 +131,17 @@ impl<H: Host> RequestFilter<H> {
         if !decision.is_allowed() && gate.enforces() {
             return self.refuse(&entry, circumstances);
         }
-        self.root.record(&entry, gate.shows(&decision), circumstances);
-        match self.forward(gate, head, identity) {
-            Ok(()) => Action::Continue,
-            // A header of the client could not be removed, and the upstream would believe it.
-            Err(_) => self.respond(Reason::RequestMalformed),
+        if self.forward(gate, head, identity).is_err() {
+            // A header of the client could not be removed, and the upstream would believe it: a dry run denies it, too.
+            let entry = Entry {
+                decision: Decision::refused(Reason::RequestMalformed),
+                enforced: true,
+                ..entry
+            };
+            return self.refuse(&entry, circumstances);
         }
+        self.root.record(&entry, gate.shows(&decision), circumstances);
+        Action::Continue
     }
 
     fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {

@@ -75,6 +75,12 @@ impl<H: Host> Root<H> {
     ///
     /// Gives whether it was taken. The proxy refuses the update where not, and what ran before goes on.
     pub fn configure(&self) -> bool {
+        let is_taken = self.take_document();
+        self.worker.count_document(&self.host, is_taken);
+        is_taken
+    }
+
+    fn take_document(&self) -> bool {
         self.worker.read_time(&self.host);
         let Ok(document) = self.host.configuration().and_then(non_empty) else {
             self.host.log(
@@ -161,6 +167,8 @@ impl<H: Host> Root<H> {
         self.worker.fetch(&self.host, self.context);
         self.worker.follow_documents(&self.host);
         let is_cutting = self.worker.sweep();
+        // What was looked at may belong to another root, and went back to that.
+        self.come_back();
         self.worker.watch(&self.host);
         self.flush();
         self.set_period(is_cutting);
@@ -219,13 +227,17 @@ impl<H: Host> Root<H> {
             return None;
         }
         let done = act();
+        self.come_back();
+        Some(done)
+    }
+
+    fn come_back(&self) {
         if self.host.set_effective_context(self.context).is_err() {
             self.host.log(
                 Level::Error,
                 "svidgate: the proxy does not let a tick go back to its root",
             );
         }
-        Some(done)
     }
 
     /// Whether connections may have been held before they come to this plugin.

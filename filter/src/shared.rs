@@ -243,10 +243,18 @@ pub fn lease<H: Host>(host: &H, index: &Index, claims: &[Claim], worker: u64, no
     let written = if wanting.is_empty() {
         None
     } else {
-        change_index(host, |index| {
+        let mut dropped = Vec::new();
+        let written = change_index(host, |index| {
             take(index, &wanting, worker, now);
-            drop_unleased(host, index, now);
-        })
+            dropped = drop_unleased(index, now);
+        });
+        if written.is_some() {
+            for key in dropped {
+                // The map has no way to remove a key; an empty value is what remains of it.
+                let _ = host.set_shared_data(&format!("{CONTENT}{key}"), &[], None);
+            }
+        }
+        written
     };
     let entries = written.as_ref().map_or(&index.entries, |written| &written.entries);
     let is_ours = |entry: &&Entry| entry.holder == worker && entry.left(now) > 0;
@@ -277,19 +285,14 @@ fn take(index: &mut Index, wanting: &[Claim], worker: u64, now: Timestamp) {
     }
 }
 
-/// Drops what nobody has leased for long: nobody wants it.
-fn drop_unleased<H: Host>(host: &H, index: &mut Index, now: Timestamp) {
+/// Drops what nobody has leased for long: nobody wants it. Gives what had content.
+fn drop_unleased(index: &mut Index, now: Timestamp) -> Vec<SourceKey> {
     let oldest = now.as_second().saturating_sub(KEEP_UNWANTED.as_secs());
-    for key in index
-        .entries
-        .iter()
-        .filter(|entry| entry.until < oldest)
-        .filter_map(Entry::key)
-    {
-        // The map has no way to remove a key; an empty value is what remains of it.
-        let _ = host.set_shared_data(&format!("{CONTENT}{key}"), &[], None);
-    }
-    index.entries.retain(|entry| entry.until >= oldest);
+    let is_old = |entry: &Entry| entry.until < oldest;
+    let with_content = index.entries.iter().filter(|entry| is_old(entry) && entry.content > 0);
+    let dropped = with_content.filter_map(Entry::key).collect();
+    index.entries.retain(|entry| !is_old(entry));
+    dropped
 }
 
 /// Lets other workers take what this one has.

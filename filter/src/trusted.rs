@@ -155,7 +155,12 @@ impl Trusted {
             return Change::None;
         }
         let number = |seen: &Option<(u64, Timestamp)>| seen.map(|(number, _)| number);
-        let changed = !seen.iter().map(number).eq(self.seen.iter().map(number));
+        // After a clock was set back, what was good until then may be so no longer.
+        let set_back = seen.iter().zip(&self.seen).any(|(seen, before)| {
+            let as_of = |seen: &Option<(u64, Timestamp)>| seen.map(|(_, as_of)| as_of);
+            as_of(seen) < as_of(before)
+        });
+        let changed = set_back || !seen.iter().map(number).eq(self.seen.iter().map(number));
         self.make(configuration, authorities);
         self.seen = seen;
         if changed { Change::Content } else { Change::Age }
@@ -210,7 +215,10 @@ impl Trusted {
         match (endpoint, workload_api) {
             (Some(Some(feed)), _) => {
                 let bundle = match feed.fetched() {
-                    Some(Fetched::Bundle(bundle)) => Some(bundle),
+                    // One that was raised above what is held says that it is not to be used any more.
+                    Some(Fetched::Bundle(bundle)) => {
+                        Some(pin.filter(|pin| pin.sequence() > bundle.sequence()).unwrap_or(bundle))
+                    }
                     Some(Fetched::Revocations(_) | Fetched::World { .. }) | None => pin,
                 };
                 if let Some(bundle) = bundle {

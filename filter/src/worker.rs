@@ -41,7 +41,7 @@ pub struct Worker {
     exact: Cell<Timestamp>,
     lineages: Lineages,
     authorities: RefCell<Authorities>,
-    /// How many documents there were when their sources were last gathered; one more or less is a change.
+    /// The documents whose sources were gathered last; one more or less is a change.
     gathered: RefCell<Vec<Digest>>,
     /// The root contexts of our plugins.
     roots: RefCell<BTreeSet<u32>>,
@@ -119,7 +119,7 @@ impl Worker {
         let known: Vec<Digest> = gates.iter().map(|(digest, _)| *digest).collect();
         if *self.gathered.borrow() != known {
             let wants = gates.iter().flat_map(|(_, gate)| trusted::wants(&gate.configuration));
-            authorities.follow(host, wants, self.now());
+            authorities.follow(wants, self.now());
             self.gathered.replace(known);
         }
         authorities.read(host, self.now());
@@ -150,9 +150,7 @@ impl Worker {
         self.read_time(host);
         self.look_at_sources(host);
         let now = self.now();
-        self.authorities
-            .borrow_mut()
-            .let_go_of_unleased(host, self.id.get(), now);
+        self.authorities.borrow_mut().let_go_of_unleased(self.id.get(), now);
     }
 
     /// An endpoint has answered.
@@ -265,6 +263,13 @@ impl Worker {
         }
     }
 
+    /// Counts a document where it was refused. The counter is there, at 0, before the first is.
+    pub fn count_document<H: Host>(&self, host: &H, is_taken: bool) {
+        let counter = host.define_counter(REFUSED);
+        // A proxy that cannot count has the log.
+        let _ = counter.and_then(|counter| host.add_to_counter(counter, u64::from(!is_taken)));
+    }
+
     /// Every document that is in use.
     fn gates(&self) -> Vec<(Digest, Rc<Gate>)> {
         let mut gates = self.gates.borrow_mut();
@@ -290,8 +295,6 @@ impl Worker {
         match Configuration::compile(&configuration::document(document), Format::Json) {
             Ok(compiled) => {
                 announce(host, &compiled);
-                // So that it is there, at 0, before the first is refused.
-                let _ = host.define_counter(REFUSED);
                 let gate = Rc::new(Gate::new(compiled, proxy));
                 gates.push((digest, Rc::downgrade(&gate)));
                 Some((digest, gate))
@@ -305,9 +308,6 @@ impl Worker {
                 for mistake in mistakes {
                     host.log(Level::Error, &format!("svidgate: configuration: {mistake}"));
                 }
-                let counter = host.define_counter(REFUSED);
-                // A proxy that cannot count has the log.
-                let _ = counter.and_then(|counter| host.add_to_counter(counter, 1));
                 None
             }
         }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use support::{
     ca::{Authority, Identity, Leaf},
     client::Request,
-    envoy::{Cluster, Envoy, Scenario},
+    envoy::{Cluster, Configuration, Delivery, Envoy, Scenario, Wasm},
+    module_path,
     upstream::{Behaviour, HttpUpstream},
     workload_api::{Bundles, WorkloadApi},
     world::{OWN, PARTNER, World, with},
@@ -174,6 +175,67 @@ async fn socket_that_goes_and_streams_that_break_leave_the_last_good_bundles() {
     agent.api.set(Bundles::default().with(OWN, &[&next]));
     agent.api.start_again();
     own.wait("svid.bad_signature").await;
+    assert_alive(&envoy).await;
+}
+
+/// Streams that an agent ended were once kept in the proxy until their plugin went, and ended again then: by a pointer to what
+/// was no longer there.
+#[tokio::test]
+async fn plugin_whose_streams_broke_goes_without_harm() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let agent = Agent::start(both(&world));
+    let version = |version: &str| document(&world, json!({ "version": version }));
+    let discovered = Wasm {
+        delivery: Delivery::Ecds,
+        ..Wasm::new(&module_path(), version("0"))
+    };
+    let listener = http_listener(&world, "web", Filters::RequestOnly, &version("0")).request_filter(discovered);
+    let envoy = Envoy::start(Scenario::of(
+        listener,
+        [Cluster::new("app", upstream.addr()), agent.cluster()],
+    ))
+    .await;
+    let mut own = Asking::start(&envoy, "web", &world.own_identity("/api")).await;
+    own.wait("rule.allowed").await;
+    for round in 1..=4 {
+        for _ in 0..3 {
+            let opened = agent.api.opened();
+            agent.api.reset_streams();
+            agent.wait_opened(opened + 1).await;
+        }
+        envoy.replace_ecds("svidgate.request", Configuration::Json(version(&round.to_string())));
+        own.keeps("rule.allowed", Duration::from_secs(3)).await;
+    }
+    assert_alive(&envoy).await;
+}
+
+/// The proxy reads messages that come together in one turn, and goes on with the second after the first was answered by
+/// ending the stream.
+#[tokio::test]
+async fn unreadable_messages_that_come_together_do_no_harm() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let agent = Agent::start(both(&world));
+    let envoy = serve(
+        &world,
+        Filters::RequestOnly,
+        &document(&world, json!({})),
+        &upstream,
+        &agent,
+        1,
+    )
+    .await;
+    let mut own = Asking::start(&envoy, "web", &world.own_identity("/api")).await;
+    own.wait("rule.allowed").await;
+    for _ in 0..4 {
+        let opened = agent.api.opened();
+        for _ in 0..20 {
+            agent.api.set_raw(b"\xff\xff no message");
+        }
+        agent.wait_opened(opened + 1).await;
+        own.keeps("rule.allowed", Duration::from_secs(1)).await;
+        agent.api.set(both(&world));
+        own.keeps("rule.allowed", Duration::from_secs(2)).await;
+    }
     assert_alive(&envoy).await;
 }
 

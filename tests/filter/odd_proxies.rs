@@ -198,16 +198,15 @@ fn calls_that_fail_end_in_a_refusal() {
     root.tick();
     proxy.change(|state| state.failing.clear());
     root.tick();
-    let counted = proxy.look(|state| {
-        state
-            .counters
-            .get("svidgate.decisions_total.request.allow.rule.allowed")
-            .copied()
-    });
+    let counted = |what: &str| {
+        let name = format!("svidgate.decisions_total.request.{what}");
+        proxy.look(|state| state.counters.get(&name).copied())
+    };
+    assert_eq!(counted("allow.rule.allowed"), Some(1), "kept until the proxy took it");
     assert_eq!(
-        counted,
+        counted("deny.request.malformed"),
         Some(2),
-        "two allowed, one of which could not be forwarded; kept until the proxy took them"
+        "the headers, and the one that could not be removed"
     );
 }
 

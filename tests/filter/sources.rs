@@ -9,10 +9,10 @@ use support::{
     ca::{Authority, Leaf, bundle_json},
     world::{OWN, World, with},
 };
-use svidgate::{connection::Action, host::HeaderMap};
+use svidgate::{connection::Action, host::HeaderMap, root::Root};
 
 use crate::{
-    double::request,
+    double::{Proxy, request},
     workers::{ENDPOINT, Workers, bundle, endpoint, own_endpoint},
 };
 
@@ -152,6 +152,47 @@ fn lower_sequence_than_the_pin_is_ignored() {
     workers.answer(0, "200", &bundle(&[&workers.world.own], Some(4)));
     assert_eq!(workers.counted("svidgate.source_events_total.rollback"), 1);
     assert_eq!(workers.reason(0, &of_pin), "rule.allowed");
+}
+
+#[test]
+fn pin_that_is_raised_above_what_is_held_takes_its_place() {
+    let (workers, worker) = (Workers::start(0, json!({})), Rc::default());
+    let next = Authority::of(OWN, workers.world.now);
+    let of_next = next.issue(Leaf::svid("spiffe://prod.example/api", workers.world.now));
+    let (of_old, endpoint) = (
+        workers.world.own_identity("/api"),
+        with(endpoint(), json!({ "refresh": "1s" })),
+    );
+    let held = bundle(&[&workers.world.own], Some(9));
+    let first = workers.plugin(&worker, json!({ "bundle": { "inline": null, "endpoint": endpoint } }));
+    let reason = |root, identity| {
+        workers.proxy.connect(identity);
+        workers.proxy.ask("GET", "/", &[]);
+        let _ = request(root);
+        workers.proxy.reason()
+    };
+    let answer = |root: &Rc<Root<Proxy>>| {
+        workers.proxy.change(|state| {
+            state.answer = (
+                Some(HeaderMap::from_pairs(&[(b":status", b"200")])),
+                held.clone().into_bytes(),
+            );
+        });
+        root.on_answer(workers.last_token(), 1, held.len());
+    };
+    first.tick();
+    answer(&first);
+    assert_eq!(reason(&first, &of_old), "rule.allowed");
+    let pin: Value = serde_json::from_str(&bundle(&[&next], Some(10))).unwrap();
+    let raised = workers.plugin(&worker, json!({ "bundle": { "inline": pin, "endpoint": endpoint } }));
+    for _ in 0..3 {
+        assert_eq!(reason(&raised, &of_old), "svid.bad_signature", "withdrawn by the pin");
+        assert_eq!(reason(&raised, &of_next), "rule.allowed");
+        workers.pass(60);
+        raised.tick();
+        answer(&raised);
+    }
+    assert!(workers.counted("svidgate.source_events_total.rollback") > 0);
 }
 
 #[test]
@@ -318,6 +359,7 @@ fn clock_that_was_a_day_ahead_neither_stops_the_asking_nor_hides_staleness() {
     workers.pass(86_400);
     workers.tick();
     workers.answer(0, "200", &bundle(&[&workers.world.own], None));
+    assert_eq!(workers.reason(0, &api), "rule.allowed", "and remembered");
     workers.pass(-86_400);
     workers.tick();
     assert_eq!(workers.reason(0, &api), "rule.allowed");

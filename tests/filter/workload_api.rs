@@ -233,6 +233,33 @@ fn stream_that_ends_is_opened_again_with_growing_pauses() {
 }
 
 #[test]
+fn stream_is_ended_on_the_tick_or_in_its_own_close_and_never_within_a_message() {
+    let workers = workload_workers(1, json!({}));
+    let cancelled = || workers.proxy.look(|state| state.cancelled.clone());
+    let own: (&str, &[&Authority]) = ("spiffe://prod.example", &[&workers.world.own]);
+    workers.tick();
+    workers.message(0, b"\xff\xff\xff".to_vec());
+    assert_eq!(cancelled(), [0; 0], "the proxy would go on with what it has freed");
+    // What comes on it until then is for nobody.
+    workers.message(0, workload_message(&[own], &[]));
+    assert_eq!(
+        workers.reason(0, &workers.world.own_identity("/api")),
+        "federation.bundle_missing"
+    );
+    workers.tick();
+    assert_eq!(cancelled(), [1]);
+    workers.wait_until_asked(1);
+    workers.roots[0].on_stream_close(2, 14);
+    assert_eq!(
+        cancelled(),
+        [1, 2],
+        "or the proxy would end it once more when the plugin goes"
+    );
+    workers.wait_until_asked(2);
+    assert_eq!(cancelled(), [1, 2]);
+}
+
+#[test]
 fn stream_that_says_nothing_is_given_up() {
     let workers = workload_workers(1, json!({}));
     workers.tick();
