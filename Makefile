@@ -171,8 +171,8 @@ image-test: image-tools wasm envoy ## The images in a real registry, read by sko
 	cargo test $(IMAGE_CARGO)
 
 .PHONY: conformance
-conformance: wasm-target wasm-bindgen ## Outside vectors, on the host and on both wasm targets (VECTORS=../shared/vectors; needs Node).
-	tests/conformance/run.sh $(VECTORS)
+conformance: wasm wasm-bindgen ## Outside vectors, on the host, on both wasm targets and past the module (VECTORS=../shared/vectors; needs Node).
+	tests/conformance/run.sh $(VECTORS) $(MODULE)
 
 .PHONY: conformance-host
 conformance-host: ## The same on the host alone.

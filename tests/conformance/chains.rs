@@ -2,20 +2,19 @@
 //! which there is a relationship without limits. `strict_expected`, where it is set, beats `expected`, because key usage
 //! of leaves is enforced here; `EITHER` must only come back.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use svidgate_policy::TrustDomain;
-use svidgate_policy::bundle::{Bundle, BundleSet};
-use svidgate_policy::federation::{Relationship, Relationships};
-use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::svid::{self, ChainCheck};
 
+use crate::identity::Question;
 use crate::results::{Answer, Results};
 use crate::vectors::{Unusable, Vectors, rows, strings, text, time};
 
 const KIND: &str = "chains.json";
 
-/// Runs `chains.json`.
-pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
+/// Runs `chains.json` past whoever answers.
+pub(crate) fn run(vectors: &Vectors, results: &mut Results, ask: &mut dyn FnMut(&Question) -> Result<Answer, String>) {
     let document = match vectors.json(KIND) {
         Some(Ok(document)) => document,
         Some(Err(error)) => return results.unreadable(KIND, KIND, error),
@@ -28,9 +27,9 @@ pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
         };
         let row = (KIND, KIND, text(case, "id"));
         match expected {
-            "ACCEPT" => results.check(row, Answer::accept(), || verify(vectors, case)),
-            "REJECT" => results.check(row, Answer::refuse(), || verify(vectors, case)),
-            "EITHER" => results.check_returns(row, || verify(vectors, case)),
+            "ACCEPT" => results.check(row, Answer::accept(), || answer(vectors, case, ask)),
+            "REJECT" => results.check(row, Answer::refuse(), || answer(vectors, case, ask)),
+            "EITHER" => results.check_returns(row, || answer(vectors, case, ask)),
             other => results.check(row, Answer::of(other), || {
                 Err(format!("expected `{other}` is not known"))
             }),
@@ -38,20 +37,24 @@ pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
     }
 }
 
-fn verify(vectors: &Vectors, case: &Value) -> Result<Answer, String> {
+fn answer(
+    vectors: &Vectors,
+    case: &Value,
+    ask: &mut dyn FnMut(&Question) -> Result<Answer, String>,
+) -> Result<Answer, String> {
+    match question(vectors, case) {
+        Ok(question) => ask(&question),
+        Err(Unusable::Missing(error)) => Err(error),
+        Err(Unusable::NotCertificates(error)) => Ok(Answer::refuse().because(error)),
+    }
+}
+
+fn question(vectors: &Vectors, case: &Value) -> Result<Question, Unusable> {
     let mut chain = Vec::new();
     for reference in strings(case, "chain") {
-        match vectors.certificates(reference) {
-            Ok(certificates) => chain.extend(certificates),
-            Err(Unusable::Missing(error)) => return Err(error),
-            Err(Unusable::NotCertificates(error)) => return Ok(Answer::refuse().because(error)),
-        }
+        chain.extend(vectors.certificates(reference)?);
     }
-    let Some((leaf, intermediates)) = chain.split_first() else {
-        return Ok(Answer::refuse().because("no certificate"));
-    };
-    let mut bundles = BundleSet::default();
-    let mut relationships = Relationships::default();
+    let mut bundles = BTreeMap::new();
     for (name, references) in case.get("bundles").and_then(Value::as_object).into_iter().flatten() {
         // A name that no trust domain can have gets no bundle, as in a bundle map.
         let Ok(trust_domain) = TrustDomain::parse(name) else {
@@ -61,22 +64,12 @@ fn verify(vectors: &Vectors, case: &Value) -> Result<Answer, String> {
         for reference in references.as_array().into_iter().flatten().filter_map(Value::as_str) {
             match vectors.certificates(reference) {
                 Ok(certificates) => authorities.extend(certificates),
-                Err(Unusable::Missing(error)) => return Err(error),
                 Err(Unusable::NotCertificates(_)) => {}
+                Err(missing @ Unusable::Missing(_)) => return Err(missing),
             }
         }
-        bundles.insert(trust_domain.clone(), Bundle::from_certificates(authorities));
-        relationships.insert(Relationship::unlimited(trust_domain));
+        bundles.insert(trust_domain, authorities);
     }
-    let check = ChainCheck::Verify {
-        bundles: &bundles,
-        intermediates,
-        algorithms: ALGORITHMS,
-    };
-    Ok(
-        match svid::verify(leaf, check, &relationships, time(case, "validation_time")?) {
-            Ok(_) => Answer::accept(),
-            Err(error) => Answer::refuse().because(format!("{}: {error}", error.reason())),
-        },
-    )
+    let at = time(case, "validation_time").map_err(Unusable::Missing)?;
+    Ok(Question { chain, bundles, at })
 }

@@ -8,15 +8,16 @@ use svidgate_policy::{SpiffeId, TrustDomain};
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, strings, text};
 
+const UNION: &str = "spiffe_ids.json";
+const GO: &str = "go-spiffe/spiffeid.json";
+
 /// Runs `spiffe_ids.json` and `go-spiffe/spiffeid.json`.
 pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
-    const UNION: &str = "spiffe_ids.json";
     match vectors.json(UNION) {
         Some(Ok(document)) => ids("spiffe_ids.json", UNION, rows(&document, "cases"), "leaf_ok", results),
         Some(Err(error)) => results.unreadable("spiffe_ids.json", UNION, error),
         None => {}
     }
-    const GO: &str = "go-spiffe/spiffeid.json";
     match vectors.json(GO) {
         Some(Ok(document)) => {
             ids("go-spiffe ids", GO, rows(&document, "ids"), "valid_as_leaf_id", results);
@@ -38,16 +39,44 @@ fn ids(kind: &'static str, file: &str, cases: &[Value], leaf_member: &str, resul
             continue;
         };
         let leaf = case.get(leaf_member).and_then(Value::as_bool);
-        let valid = match case.get("spec").and_then(Value::as_str) {
-            Some(spec) => spec == "valid",
-            None => is_true(case, "valid"),
-        };
+        let valid = is_valid(case);
         let name = shown(input);
         results.check((kind, file, &name), expected(valid, leaf), || {
             let id = SpiffeId::parse(input);
             let leaf = leaf.map(|_| id.as_ref().is_ok_and(|id| !id.path().is_empty()));
             Ok(expected(id.is_ok(), leaf).because(id.map_or_else(|error| error.to_string(), |_| String::new())))
         });
+    }
+}
+
+fn is_valid(case: &Value) -> bool {
+    match case.get("spec").and_then(Value::as_str) {
+        Some(spec) => spec == "valid",
+        None => is_true(case, "valid"),
+    }
+}
+
+/// The ids of both files in certificates: whether one is an identity.
+pub(crate) fn run_as_questions(
+    vectors: &Vectors,
+    results: &mut Results,
+    ask: &mut dyn FnMut(&str) -> Result<Answer, String>,
+) {
+    for (file, member, leaf_member) in [(UNION, "cases", "leaf_ok"), (GO, "ids", "valid_as_leaf_id")] {
+        let document = match vectors.json(file) {
+            Some(Ok(document)) => document,
+            Some(Err(error)) => {
+                results.unreadable("ids in certificates", file, error);
+                continue;
+            }
+            None => continue,
+        };
+        for case in rows(&document, member) {
+            let input = text(case, "input");
+            let leaf = case.get(leaf_member).and_then(Value::as_bool).unwrap_or(true);
+            let expected = Answer::accept_if(is_valid(case) && leaf);
+            results.check(("ids in certificates", file, &shown(input)), expected, || ask(input));
+        }
     }
 }
 

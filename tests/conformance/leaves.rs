@@ -1,9 +1,14 @@
 //! One fault a file: the certificate and intermediates of an SVID, without any bundle. The first must keep to the leaf
 //! profile, the others must be able to sign. (Rows of `verify` are rules without files: `tests/svid_*.rs` has them.)
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::certificate::{Leaf, read_pem};
 
+use crate::identity::Question;
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, text};
 
@@ -12,6 +17,42 @@ const FOLDER: &str = "go-spiffe/x509svid";
 
 /// Runs `go-spiffe/x509svid/expectations.json`.
 pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
+    each(vectors, results, |results, file, case| {
+        let name = text(case, "file");
+        let expected = match case.get("id").and_then(Value::as_str) {
+            Some(id) if is_true(case, "ok") => Answer::of(id),
+            _ => Answer::accept_if(is_true(case, "ok")),
+        };
+        results.check((KIND, file, name), expected, || {
+            let text = vectors.bytes(&format!("{FOLDER}/{name}"))?;
+            Ok(read(&text).unwrap_or_else(|error| Answer::refuse().because(error)))
+        });
+    });
+}
+
+/// The same files as chains that nobody has a bundle for: none may pass, good or bad.
+pub(crate) fn run_as_questions(
+    vectors: &Vectors,
+    results: &mut Results,
+    ask: &mut dyn FnMut(&Question) -> Result<Answer, String>,
+) {
+    each(vectors, results, |results, file, case| {
+        let name = text(case, "file");
+        results.check((KIND, file, name), Answer::refuse(), || {
+            let text = vectors.bytes(&format!("{FOLDER}/{name}"))?;
+            match read_pem(&text) {
+                Ok(chain) => ask(&Question {
+                    chain,
+                    bundles: BTreeMap::new(),
+                    at: Timestamp::now(),
+                }),
+                Err(error) => Ok(Answer::refuse().because(error)),
+            }
+        });
+    });
+}
+
+fn each(vectors: &Vectors, results: &mut Results, mut run: impl FnMut(&mut Results, &str, &Value)) {
     let file = format!("{FOLDER}/expectations.json");
     let document = match vectors.json(&file) {
         Some(Ok(document)) => document,
@@ -20,15 +61,7 @@ pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
     };
     let Some(parse) = document.get("parse") else { return };
     for case in rows(parse, "cases") {
-        let name = text(case, "file");
-        let expected = match case.get("id").and_then(serde_json::Value::as_str) {
-            Some(id) if is_true(case, "ok") => Answer::of(id),
-            _ => Answer::accept_if(is_true(case, "ok")),
-        };
-        results.check((KIND, &file, name), expected, || {
-            let text = vectors.bytes(&format!("{FOLDER}/{name}"))?;
-            Ok(read(&text).unwrap_or_else(|error| Answer::refuse().because(error)))
-        });
+        run(results, &file, case);
     }
 }
 

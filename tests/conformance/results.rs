@@ -48,6 +48,11 @@ impl Answer {
         }
     }
 
+    /// What more there is to see.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What is compared.
     pub(crate) fn verdict(&self) -> &str {
         &self.verdict

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Outside vectors on three targets: tests/conformance/run.sh DIR. Ends with an error where a row fails on one of them, or
-# where not all give the same answers. `make conformance` sees to what is needed.
+# Outside vectors on three targets, and past the module: tests/conformance/run.sh DIR MODULE. Ends with an error where a row
+# fails on one of them, or where not all targets give the same answers. `make conformance` sees to what is needed.
 #
 # wasm32-wasip1 is what ships: the program is built with the profile of the module, and Node is its operating system.
 # wasm32-unknown-unknown has no operating system: there the program is a test, unoptimised, which Node runs too.
 set -euo pipefail
 vectors=$(realpath -- "$1")
+module=$(realpath -- "$2")
 cd "$(dirname "$0")/../.."
 
 OUT=target/conformance
@@ -31,6 +32,8 @@ cargo build --locked --quiet --release --package "$PACKAGE" --bin conformance --
 run wasm32-wasip1 node --no-warnings tests/conformance/wasip1.mjs target/wasm32-wasip1/release/conformance.wasm "$vectors"
 VECTORS=$vectors run wasm32-unknown-unknown \
     cargo test --locked --package "$PACKAGE" --test node --target wasm32-unknown-unknown -- --nocapture
+# The module itself, in the rows that a proxy could ask it in.
+run module target/debug/conformance "$vectors" "$module"
 
 for target in wasm32-wasip1 wasm32-unknown-unknown; do
     cmp --quiet "$OUT/$host.report" "$OUT/$target.report" || failures+=("$target gives other answers than $host")
@@ -39,4 +42,4 @@ if [ ${#failures[@]} -gt 0 ]; then
     printf 'FAILED %s\n' "${failures[@]}" >&2
     exit 1
 fi
-echo "== $host, wasm32-wasip1 and wasm32-unknown-unknown give the same answer in every row"
+echo "== $host, wasm32-wasip1 and wasm32-unknown-unknown give the same answer in every row, and the module in its own"

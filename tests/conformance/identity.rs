@@ -1,0 +1,51 @@
+//! The question that a gate is there for: whose identity is this chain, at this time, with these bundles? The library
+//! answers it here; the module that ships is asked the same by [`crate::module`].
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use svidgate_policy::bundle::{Bundle, BundleSet};
+use svidgate_policy::federation::{Relationship, Relationships};
+use svidgate_policy::signature::ALGORITHMS;
+use svidgate_policy::svid::{self, ChainCheck};
+use svidgate_policy::{Reason, TrustDomain};
+
+use crate::results::Answer;
+
+/// What is asked.
+pub(crate) struct Question {
+    /// As the peer presented it, leaf first.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    /// The authorities of each trust domain that there is a relationship with. None of them has limits.
+    pub(crate) bundles: BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>,
+    /// When.
+    pub(crate) at: Timestamp,
+}
+
+impl Question {
+    /// What the library answers.
+    pub(crate) fn answer(&self) -> Answer {
+        let Some((leaf, intermediates)) = self.chain.split_first() else {
+            return Answer::refuse().because("no certificate");
+        };
+        let mut bundles = BundleSet::default();
+        let mut relationships = Relationships::default();
+        for (trust_domain, authorities) in &self.bundles {
+            bundles.insert(
+                trust_domain.clone(),
+                Bundle::from_certificates(authorities.iter().cloned()),
+            );
+            relationships.insert(Relationship::unlimited(trust_domain.clone()));
+        }
+        let check = ChainCheck::Verify {
+            bundles: &bundles,
+            intermediates,
+            algorithms: ALGORITHMS,
+        };
+        match svid::verify(leaf, check, &relationships, self.at) {
+            Ok(_) => Answer::accept().because(Reason::RuleAllowed),
+            Err(error) => Answer::refuse().because(error.reason()),
+        }
+    }
+}
