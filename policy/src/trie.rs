@@ -182,3 +182,22 @@ impl<V> Tries<V> {
         self.nodes.get_mut(usize::try_from(id.0).ok()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// Were it not so, every answer would stay right, and each would look at every edge.
+    #[test]
+    fn edges_are_told_apart_by_their_hash() {
+        let hashes: std::collections::BTreeSet<u64> = (0..100)
+            .flat_map(|node| {
+                (0..100).map(move |segment| hash(NodeId(node), segment.to_string().into_bytes().into_iter()))
+            })
+            .collect();
+        assert_eq!(hashes.len(), 10_000);
+    }
+}

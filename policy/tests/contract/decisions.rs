@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use svidgate_policy::{
-    Configuration, Decision, Format, Headers, HttpRequest, Needs, Request, RuleSet, Svid, Timestamp,
+    Configuration, Decision, Effect, Format, Headers, HttpRequest, Needs, Request, RuleSet, Svid, Timestamp,
 };
 
 use crate::{
@@ -101,6 +102,7 @@ pub(crate) fn rules(document: &BTreeMap<String, Value>, rules: &[Value]) -> Rule
 
 /// The answer in words.
 pub(crate) fn shown(decision: &Decision<'_>) -> (String, Option<String>) {
+    assert_eq!(decision.is_allowed(), decision.effect == Effect::Allow);
     let rule = decision.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
     let dry_run = decision
         .dry_run
@@ -171,6 +173,60 @@ fn every_request_gets_its_decision() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a stream that is let through is cut by: as long as its grants say that nothing changes, nothing may.
+#[test]
+fn answers_hold_until_the_next_change_and_not_for_longer() {
+    let from = ["spiffe://prod.example/**"];
+    let rules = rules(
+        &BTreeMap::new(),
+        &[
+            json!({ "name": "ends", "effect": "allow", "from": from, "to": [{ "paths": ["/ends"] }],
+                    "expires": "2026-11-23T13:00:00Z" }),
+            json!({ "name": "office", "effect": "allow", "from": from, "to": [{ "paths": ["/office"] }],
+                    "when": { "time": [{ "days": ["mon"], "from": "08:00", "until": "18:00" }] } }),
+            json!({ "name": "night", "effect": "deny", "from": from, "to": [{ "paths": ["/night"] }],
+                    "when": { "not_time": [{ "days": ["mon"], "from": "06:00", "until": "22:00" }] } }),
+            json!({ "name": "all", "effect": "allow", "from": from, "to": [{ "paths": ["/night"] }] }),
+            json!({ "name": "others", "effect": "allow", "from": ["spiffe://partner.example/**"],
+                    "expires": "2026-11-23T12:30:00Z" }),
+        ],
+    );
+    let svid = svid(&default_id());
+    let grants = rules.specialise(&svid);
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let all_at = |now: Timestamp| {
+        ["/ends", "/office", "/night"].map(|path| {
+            let asked = Asked {
+                path: path.to_owned(),
+                at: Some(now.to_string()),
+                ..toml::from_str("decision = ''").unwrap()
+            };
+            asked.decide(&rules, &svid).0
+        })
+    };
+    let mut now = NOW;
+    for (change, path) in [
+        ("2026-11-23T13:00:00Z", 0),
+        ("2026-11-23T18:00:00Z", 1),
+        ("2026-11-23T22:00:00Z", 2),
+    ] {
+        assert_eq!(grants.next_change(now), Some(at(change)), "after {now}");
+        let before = at(change) - SignedDuration::from_nanos(1);
+        assert_eq!(all_at(before), all_at(now), "from {now} until {change}");
+        let changed = all_at(at(change));
+        for (place, (was, is)) in all_at(before).iter().zip(&changed).enumerate() {
+            assert_eq!(was != is, place == path, "{was}, at {change} {is}");
+        }
+        now = at(change);
+    }
+    // An end that is over is no change, and who has no rule with an end never changes.
+    let nobody = rules.specialise(&crate::identity::svid("spiffe://other.example/x"));
+    assert_eq!(nobody.next_change(NOW), None);
+    let partner = rules.specialise(&crate::identity::svid("spiffe://partner.example/x"));
+    assert_eq!(partner.next_change(NOW), Some(at("2026-11-23T12:30:00Z")));
+    assert_eq!(partner.next_change(at("2026-11-23T12:30:00Z")), None);
 }
 
 #[test]
