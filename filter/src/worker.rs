@@ -7,7 +7,7 @@ use std::{
     rc::{Rc, Weak},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Chain, Configuration, Format, Listener, Mode, certificate::sha256};
 
 use crate::{
@@ -292,9 +292,11 @@ impl Worker {
         {
             return Some((digest, gate));
         }
+        let began = host.now();
         match Configuration::compile(&configuration::document(document), Format::Json) {
             Ok(compiled) => {
-                announce(host, &compiled);
+                let took = began.and_then(|began| Ok(host.now()?.duration_since(began)));
+                announce(host, &compiled, took.ok());
                 let gate = Rc::new(Gate::new(compiled, proxy));
                 gates.push((digest, Rc::downgrade(&gate)));
                 Some((digest, gate))
@@ -319,19 +321,21 @@ pub(crate) fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-fn announce<H: Host>(host: &H, configuration: &Configuration) {
+/// `took` is what a worker could do nothing else for.
+fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<SignedDuration>) {
     let listener = match configuration.listener {
         Listener::Http => "http",
         Listener::Tcp => "tcp",
         Listener::TcpServerFirst => "tcp_server_first",
     };
     let line = format!(
-        "svidgate {} configured: version=\"{}\" trust_domain={} listener={listener} relationships={} rules={}{}",
+        "svidgate {} configured: version=\"{}\" trust_domain={} listener={listener} relationships={} rules={}{}{}",
         env!("CARGO_PKG_VERSION"),
         configuration.version,
         configuration.trust_domain,
         configuration.relationships.iter().count().saturating_sub(1),
         configuration.rules.len(),
+        took.map_or_else(String::new, |took| format!(" compiled_ms={}", took.as_millis())),
         if configuration.rules.is_empty() {
             " (no rule: everything is denied)"
         } else {

@@ -59,6 +59,8 @@ pub struct Make {
     pub clusters: Vec<Cluster>,
     /// What becomes of `x-forwarded-client-cert`.
     pub xfcc: Xfcc,
+    /// From which level on the module's lines are in the log.
+    pub wasm_log_level: &'static str,
 }
 
 impl Make {
@@ -71,6 +73,7 @@ impl Make {
             workers: 1,
             clusters: vec![Cluster::new("nowhere", ([127, 0, 0, 1], 1).into())],
             xfcc: Xfcc::default(),
+            wasm_log_level: QUIET,
         }
     }
 
@@ -93,7 +96,12 @@ impl Make {
                 listener = placed(listener, *place, wasm);
             }
         }
-        start(listener, self.clusters, self.workers, self.access_log, world).await
+        let running = Running {
+            workers: self.workers,
+            access_log: self.access_log,
+            wasm_log_level: self.wasm_log_level,
+        };
+        start(listener, self.clusters, running, world).await
     }
 }
 
@@ -105,16 +113,31 @@ pub async fn start_tcp(filter: Filter, upstream: SocketAddr, world: &World) -> E
         Filter::Idle(_) => listener.connection_filter(idle()),
         Filter::Svidgate(_, document) => listener.connection_filter(Wasm::new(&module_path(), document)),
     };
-    start(listener, vec![Cluster::new("sink", upstream)], 1, false, world).await
+    let running = Running {
+        workers: 1,
+        access_log: false,
+        wasm_log_level: QUIET,
+    };
+    start(listener, vec![Cluster::new("sink", upstream)], running, world).await
 }
 
-async fn start(listener: Listener, clusters: Vec<Cluster>, workers: u32, access_log: bool, world: &World) -> Envoy {
+/// Only what an operator should look at.
+const QUIET: &str = "warning";
+
+/// What is no matter of the listener.
+struct Running {
+    workers: u32,
+    access_log: bool,
+    wasm_log_level: &'static str,
+}
+
+async fn start(listener: Listener, clusters: Vec<Cluster>, running: Running, world: &World) -> Envoy {
     let listener = listener.tls(&world.server, ClientCertificate::AcceptUntrusted);
     let envoy = Envoy::start(Scenario {
-        concurrency: workers,
-        log_level: "warning".to_owned(),
-        wasm_log_level: "warning".to_owned(),
-        amend: Some(if access_log {
+        concurrency: running.workers,
+        log_level: QUIET.to_owned(),
+        wasm_log_level: running.wasm_log_level.to_owned(),
+        amend: Some(if running.access_log {
             without_connection_log
         } else {
             without_logs
