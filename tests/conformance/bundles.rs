@@ -8,7 +8,7 @@ use svidgate_policy::bundle::{Bundle, BundleSet};
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, rows, text};
 
-const KIND: &str = "bundles.json";
+pub(crate) const KIND: &str = "bundles.json";
 
 /// Runs `bundles.json`.
 pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
@@ -38,29 +38,8 @@ pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
     }
 }
 
-/// The bundles in a document: whether it is taken with them.
-pub(crate) fn run_as_documents(
-    vectors: &Vectors,
-    results: &mut Results,
-    takes: &mut dyn FnMut(&[u8]) -> Result<Answer, String>,
-) {
-    let document = match vectors.json(KIND) {
-        Some(Ok(document)) => document,
-        Some(Err(error)) => return results.unreadable(KIND, KIND, error),
-        None => return,
-    };
-    for case in rows(&document, "cases")
-        .iter()
-        .filter(|case| text(case, "form") == "bundle")
-    {
-        let (file, spec) = (text(case, "file"), case.get("spec").unwrap_or(&Value::Null));
-        results.check((KIND, KIND, file), Answer::accept_if(is_good(spec)), || {
-            takes(&vectors.bytes(file)?)
-        });
-    }
-}
-
-fn is_good(spec: &Value) -> bool {
+/// Whether the row says that it is a bundle, or a map.
+pub(crate) fn is_good(spec: &Value) -> bool {
     text(spec, "parse") == "ok"
 }
 

@@ -8,8 +8,8 @@ use svidgate_policy::{SpiffeId, TrustDomain};
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, strings, text};
 
-const UNION: &str = "spiffe_ids.json";
-const GO: &str = "go-spiffe/spiffeid.json";
+pub(crate) const UNION: &str = "spiffe_ids.json";
+pub(crate) const GO: &str = "go-spiffe/spiffeid.json";
 
 /// Runs `spiffe_ids.json` and `go-spiffe/spiffeid.json`.
 pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
@@ -49,39 +49,16 @@ fn ids(kind: &'static str, file: &str, cases: &[Value], leaf_member: &str, resul
     }
 }
 
-fn is_valid(case: &Value) -> bool {
+/// Whether the row says that its input is an id.
+pub(crate) fn is_valid(case: &Value) -> bool {
     match case.get("spec").and_then(Value::as_str) {
         Some(spec) => spec == "valid",
         None => is_true(case, "valid"),
     }
 }
 
-/// The ids of both files in certificates: whether one is an identity.
-pub(crate) fn run_as_questions(
-    vectors: &Vectors,
-    results: &mut Results,
-    ask: &mut dyn FnMut(&str) -> Result<Answer, String>,
-) {
-    for (file, member, leaf_member) in [(UNION, "cases", "leaf_ok"), (GO, "ids", "valid_as_leaf_id")] {
-        let document = match vectors.json(file) {
-            Some(Ok(document)) => document,
-            Some(Err(error)) => {
-                results.unreadable("ids in certificates", file, error);
-                continue;
-            }
-            None => continue,
-        };
-        for case in rows(&document, member) {
-            let input = text(case, "input");
-            let leaf = case.get(leaf_member).and_then(Value::as_bool).unwrap_or(true);
-            let expected = Answer::accept_if(is_valid(case) && leaf);
-            results.check(("ids in certificates", file, &shown(input)), expected, || ask(input));
-        }
-    }
-}
-
 /// A long input by its beginning and its length, any input in one line.
-fn shown(input: &str) -> String {
+pub(crate) fn shown(input: &str) -> String {
     match input.get(..60) {
         Some(start) if input.len() > 80 => format!("{start:?}... ({} bytes)", input.len()),
         _ => format!("{input:?}"),

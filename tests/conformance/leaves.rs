@@ -1,19 +1,15 @@
 //! One fault a file: the certificate and intermediates of an SVID, without any bundle. The first must keep to the leaf
 //! profile, the others must be able to sign. (Rows of `verify` are rules without files: `tests/svid_*.rs` has them.)
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 use serde_json::Value;
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::certificate::{Leaf, read_pem};
 
-use crate::identity::Question;
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, text};
 
-const KIND: &str = "go-spiffe x509svid";
-const FOLDER: &str = "go-spiffe/x509svid";
+pub(crate) const KIND: &str = "go-spiffe x509svid";
+pub(crate) const FOLDER: &str = "go-spiffe/x509svid";
 
 /// Runs `go-spiffe/x509svid/expectations.json`.
 pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
@@ -30,29 +26,8 @@ pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
     });
 }
 
-/// The same files as chains that nobody has a bundle for: none may pass, good or bad.
-pub(crate) fn run_as_questions(
-    vectors: &Vectors,
-    results: &mut Results,
-    ask: &mut dyn FnMut(&Question) -> Result<Answer, String>,
-) {
-    each(vectors, results, |results, file, case| {
-        let name = text(case, "file");
-        results.check((KIND, file, name), Answer::refuse(), || {
-            let text = vectors.bytes(&format!("{FOLDER}/{name}"))?;
-            match read_pem(&text) {
-                Ok(chain) => ask(&Question {
-                    chain,
-                    bundles: BTreeMap::new(),
-                    at: Timestamp::now(),
-                }),
-                Err(error) => Ok(Answer::refuse().because(error)),
-            }
-        });
-    });
-}
-
-fn each(vectors: &Vectors, results: &mut Results, mut run: impl FnMut(&mut Results, &str, &Value)) {
+/// Every row.
+pub(crate) fn each(vectors: &Vectors, results: &mut Results, mut run: impl FnMut(&mut Results, &str, &Value)) {
     let file = format!("{FOLDER}/expectations.json");
     let document = match vectors.json(&file) {
         Some(Ok(document)) => document,

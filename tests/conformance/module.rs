@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use svidgate_policy::certificate::read_pem;
 use svidgate_policy::{Reason, SpiffeId, TrustDomain};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
@@ -16,7 +17,7 @@ use ca::{Authority, Profile};
 
 use crate::identity::Question;
 use crate::results::{Answer, Results};
-use crate::vectors::Vectors;
+use crate::vectors::{Vectors, rows, text};
 use crate::vm::{Outcome, Scene, Vm};
 use crate::{bundles, chains, ids, leaves};
 
@@ -24,10 +25,72 @@ use crate::{bundles, chains, ids, leaves};
 pub(crate) fn run(vectors: &Vectors, vm: &Vm, results: &mut Results) {
     let mut ask = |question: &Question| agreed(vm, question);
     chains::run(vectors, results, &mut ask);
-    leaves::run_as_questions(vectors, results, &mut ask);
+    run_leaves(vectors, results, &mut ask);
+    run_ids(vectors, results, &mut ask);
+    run_bundles(vectors, results, vm);
+}
+
+type Ask<'a> = dyn FnMut(&Question) -> Result<Answer, String> + 'a;
+
+/// Certificates of one fault each, that nobody has a bundle for: none may pass, good or bad.
+fn run_leaves(vectors: &Vectors, results: &mut Results, ask: &mut Ask<'_>) {
+    leaves::each(vectors, results, |results, file, case| {
+        let name = text(case, "file");
+        results.check((leaves::KIND, file, name), Answer::refuse(), || {
+            let text = vectors.bytes(&format!("{}/{name}", leaves::FOLDER))?;
+            match read_pem(&text) {
+                Ok(chain) => ask(&Question {
+                    chain,
+                    bundles: BTreeMap::new(),
+                    at: Timestamp::now(),
+                }),
+                Err(error) => Ok(Answer::refuse().because(error)),
+            }
+        });
+    });
+}
+
+/// Ids in certificates that are good otherwise: whether each is an identity.
+fn run_ids(vectors: &Vectors, results: &mut Results, ask: &mut Ask<'_>) {
+    const KIND: &str = "ids in certificates";
     let issuer = Issuer::new();
-    ids::run_as_questions(vectors, results, &mut |id| agreed(vm, &issuer.question(id)));
-    bundles::run_as_documents(vectors, results, &mut |bundle| takes(vm, bundle));
+    for (file, member, leaf_member) in [(ids::UNION, "cases", "leaf_ok"), (ids::GO, "ids", "valid_as_leaf_id")] {
+        let document = match vectors.json(file) {
+            Some(Ok(document)) => document,
+            Some(Err(error)) => {
+                results.unreadable(KIND, file, error);
+                continue;
+            }
+            None => continue,
+        };
+        for case in rows(&document, member) {
+            let input = text(case, "input");
+            let leaf = case.get(leaf_member).and_then(Value::as_bool).unwrap_or(true);
+            let expected = Answer::accept_if(ids::is_valid(case) && leaf);
+            results.check((KIND, file, &ids::shown(input)), expected, || {
+                ask(&issuer.question(input))
+            });
+        }
+    }
+}
+
+/// Bundles in a document: whether it is taken with them.
+fn run_bundles(vectors: &Vectors, results: &mut Results, vm: &Vm) {
+    let document = match vectors.json(bundles::KIND) {
+        Some(Ok(document)) => document,
+        Some(Err(error)) => return results.unreadable(bundles::KIND, bundles::KIND, error),
+        None => return,
+    };
+    for case in rows(&document, "cases")
+        .iter()
+        .filter(|case| text(case, "form") == "bundle")
+    {
+        let (file, spec) = (text(case, "file"), case.get("spec").unwrap_or(&Value::Null));
+        let expected = Answer::accept_if(bundles::is_good(spec));
+        results.check((bundles::KIND, bundles::KIND, file), expected, || {
+            takes(vm, &vectors.bytes(file)?)
+        });
+    }
 }
 
 /// What the module answers, where the library agrees.

@@ -49,6 +49,7 @@ impl Answer {
     }
 
     /// What more there is to see.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }

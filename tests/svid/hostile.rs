@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use support::ca::{Authority, Extension, FIXED_NOW, Key, KeyKind, Profile, der};
 use svidgate_policy::Reason;
+use svidgate_policy::bundle::Bundle;
+use svidgate_policy::certificate::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
+use svidgate_policy::chain::{self, ChainError, Purpose};
 use svidgate_policy::federation::Relationship;
+use svidgate_policy::signature::ALGORITHMS;
 
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 
@@ -149,6 +153,23 @@ fn intermediate_of_more_than_16_kib_is_refused() {
     };
     assert!(through(15 * 1024).is_ok());
     assert_eq!(reason(through(16 * 1024)), Reason::SvidChainTooLong);
+}
+
+#[test]
+fn bounds_on_what_stands_beside_a_leaf_are_exact() {
+    let root = authority();
+    let bundle = Bundle::from_certificates([root.certificate.clone().into()]);
+    let leaf = root.issue(leaf()).leaf;
+    // No certificates, so nothing is made of them; only their number and length count.
+    let beside = |count: usize, bytes: usize| {
+        let more: Vec<_> = (0..count).map(|_| vec![0; bytes].into()).collect();
+        chain::verify(&leaf, &more, &bundle, ALGORITHMS, Purpose::ClientAuth, FIXED_NOW).map(|_| ())
+    };
+    assert_eq!(beside(1, MAX_CERTIFICATE_BYTES), Ok(()));
+    assert_eq!(beside(1, MAX_CERTIFICATE_BYTES + 1), Err(ChainError::TooLong));
+    // Those of the peer and those of the relationship.
+    assert_eq!(beside(2 * MAX_INTERMEDIATES, 1), Ok(()));
+    assert_eq!(beside(2 * MAX_INTERMEDIATES + 1, 1), Err(ChainError::TooLong));
 }
 
 #[test]
