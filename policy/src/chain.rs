@@ -80,13 +80,13 @@ pub fn verify(
         return Err(ChainError::SigningCertificate);
     }
     let leaf_der = CertificateDer::from(leaf);
-    let leaf = EndEntityCert::try_from(&leaf_der).map_err(ChainError::from)?;
-
     // RFC 5280 leaves the validity of an anchor open; here an expired authority signs nothing (PV-5).
     let (valid, outside): (Vec<_>, Vec<_>) = bundle
         .authorities
         .iter()
         .partition(|authority| authority.is_valid_at(now));
+    let refused = |error| ChainError::of(error, outside.len());
+    let leaf = EndEntityCert::try_from(&leaf_der).map_err(refused)?;
     let anchors: Vec<TrustAnchor<'_>> = valid.iter().map(|authority| borrow(&authority.anchor)).collect();
     let budget = AtomicU32::new(MAX_SIGNATURE_CHECKS);
     let counted: Vec<_> = algorithms
@@ -104,10 +104,7 @@ pub fn verify(
     match verified {
         Ok(path) => summary(&path, leaf_fields, &valid, &anchors),
         Err(_) if budget.load(Ordering::Relaxed) == 0 => Err(ChainError::TooMuchWork),
-        Err(webpki::Error::UnknownIssuer) => Err(ChainError::UnknownAuthority {
-            outside_validity: outside.len(),
-        }),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(refused(error)),
     }
 }
 
@@ -370,15 +367,16 @@ impl ChainError {
     }
 }
 
-impl From<webpki::Error> for ChainError {
+impl ChainError {
+    /// What an error of webpki means, where so many authorities were not looked at.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the enum is open; whatever is new refuses as unreadable"
     )]
-    fn from(error: webpki::Error) -> Self {
+    fn of(error: webpki::Error, outside_validity: usize) -> Self {
         use webpki::Error as E;
         match error {
-            E::UnknownIssuer => Self::UnknownAuthority { outside_validity: 0 },
+            E::UnknownIssuer => Self::UnknownAuthority { outside_validity },
             E::InvalidSignatureForPublicKey => Self::BadSignature,
             E::CertExpired { .. } | E::InvalidCertValidity => Self::Expired,
             E::CertNotValidYet { .. } => Self::NotYetValid,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use support::ca::{Authority, Extension, FIXED_NOW, Key, KeyKind, Profile, der};
+use support::ca::{Authority, Extension, FIXED_NOW, Key, KeyKind, Profile, SignatureAlgorithm, der};
 use svidgate_policy::Reason;
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::certificate::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
@@ -96,21 +96,36 @@ fn four_rings_of_two_that_lead_nowhere_are_refused_soon() {
 
 #[test]
 fn dear_signatures_count_as_more_than_one() {
-    let refused = |kind: KeyKind, count: usize| {
-        let authority = || {
+    let keys = |kind| [Key::generate(kind), Key::generate(kind)];
+    // One key for all authorities of a case: that it is the same each time is not noticed.
+    let refused = |[theirs, strange]: &[Key; 2], algorithm: Option<SignatureAlgorithm>, count: usize| {
+        let authority = |key: &Key| {
             Authority::root(Profile {
-                key: Key::generate(kind),
+                key: key.clone(),
                 ..Profile::authority(OURS, FIXED_NOW)
             })
         };
-        let authorities: Vec<Authority> = (0..count).map(|_| authority()).collect();
+        let authorities: Vec<Authority> = (0..count).map(|_| authority(theirs)).collect();
         let bundle: Vec<&Authority> = authorities.iter().collect();
         let verifier = Verifier::trusting(&authorities[0]).bundle(OURS, &bundle);
-        verifier.refuses(&authority().issue(leaf()))
+        verifier.refuses(&authority(strange).issue(Profile {
+            signature_algorithm: algorithm,
+            ..leaf()
+        }))
     };
-    assert_eq!(refused(KeyKind::P256, 13), Reason::SvidBadSignature);
-    assert_eq!(refused(KeyKind::P521, 11), Reason::SvidBadSignature);
-    assert_eq!(refused(KeyKind::P521, 13), Reason::SvidChainTooLong);
+    assert_eq!(refused(&keys(KeyKind::P256), None, 13), Reason::SvidBadSignature);
+    let p521 = keys(KeyKind::P521);
+    assert_eq!(refused(&p521, None, 11), Reason::SvidBadSignature);
+    assert_eq!(refused(&p521, None, 13), Reason::SvidChainTooLong);
+    let rsa = keys(KeyKind::Rsa2048);
+    for pss in [
+        SignatureAlgorithm::RsaPssSha256,
+        SignatureAlgorithm::RsaPssSha384,
+        SignatureAlgorithm::RsaPssSha512,
+    ] {
+        assert_eq!(refused(&rsa, Some(pss), 5), Reason::SvidBadSignature);
+        assert_eq!(refused(&rsa, Some(pss), 7), Reason::SvidChainTooLong);
+    }
 }
 
 #[test]
