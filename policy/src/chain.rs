@@ -391,6 +391,7 @@ impl ChainError {
             | E::SignatureAlgorithmMismatch => Self::UnsupportedAlgorithm,
             E::EmptyEkuExtension | E::RequiredEkuNotFoundContext(_) => Self::ExtendedKeyUsage,
             E::MaximumPathDepthExceeded | E::MaximumPathBuildCallsExceeded => Self::TooLong,
+            // Not met: our own bound is lower.
             E::MaximumSignatureChecksExceeded => Self::TooMuchWork,
             _ => Self::Unreadable,
         }

@@ -145,6 +145,12 @@ async fn both_filters_of_a_worker_compile_the_same_document_once() {
         .wait_stat("wasmcustom.svidgate.decisions_total.request.allow.rule.allowed", 1)
         .await;
     assert_eq!(compilations(&envoy), [1, 1]);
+    // What an operator sees of how long that took.
+    let log = envoy.log();
+    let took = log
+        .split_once(" compiled_ms=")
+        .and_then(|(_, rest)| rest.split_whitespace().next());
+    assert!(took.is_some_and(|took| took.parse::<u64>().is_ok()), "{took:?}");
 }
 
 #[tokio::test]

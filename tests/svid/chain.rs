@@ -1,9 +1,11 @@
 //! From the leaf to an authority: X509-SVID 3.2, 4 and 5.1, RFC 5280 section 6.
 
+use std::collections::BTreeSet;
+
 use support::ca::{Authority, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf, Profile};
 use svidgate_policy::Reason;
 use svidgate_policy::bundle::Bundle;
-use svidgate_policy::chain::{self, Purpose};
+use svidgate_policy::chain::{self, ChainError, Purpose};
 use svidgate_policy::federation::Relationship;
 use svidgate_policy::signature::ALGORITHMS;
 
@@ -249,4 +251,27 @@ fn path_alone_refuses_a_leaf_that_may_sign_or_constrain() {
     ] {
         assert_eq!(verify(leaf).unwrap_err().reason(), Reason::SvidSigningCertificate);
     }
+}
+
+#[test]
+fn every_refusal_says_something_of_its_own() {
+    let all = [
+        ChainError::UnknownAuthority { outside_validity: 0 },
+        ChainError::UnknownAuthority { outside_validity: 2 },
+        ChainError::BadSignature,
+        ChainError::Expired,
+        ChainError::NotYetValid,
+        ChainError::SigningCertificate,
+        ChainError::NameConstraint,
+        ChainError::CriticalExtension,
+        ChainError::UnsupportedAlgorithm,
+        ChainError::ExtendedKeyUsage,
+        ChainError::TooLong,
+        ChainError::SameSubject,
+        ChainError::TooMuchWork,
+        ChainError::Unreadable,
+    ];
+    let said: BTreeSet<String> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), all.len());
+    assert!(said.iter().all(|text| text.len() > 20), "{said:?}");
 }

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use support::ca::{Authority, FIXED_NOW, Identity, Key, KeyKind, Leaf, Profile, der};
+use svidgate_policy::certificate::sha256;
 use svidgate_policy::{
     Bundle, BundleSet, Reason, Revocations, Svid, Trust,
     federation::{Relationship, Relationships},
@@ -91,6 +92,15 @@ fn identity_stands_as_long_as_its_authority_is_in_the_bundle() {
     let mut gone = Held::against(&[&root]);
     gone.bundles.remove(&name(OURS));
     assert_eq!(gone.reason(&svid), Some(Reason::FederationBundleMissing));
+}
+
+#[test]
+fn path_has_what_was_verified_and_nothing_else() {
+    let (root, middle, identity, svid) = verified();
+    for certificate in [&root.certificate, &middle.certificate, &identity.leaf] {
+        assert!(svid.has_in_path(&sha256(certificate)));
+    }
+    assert!(!svid.has_in_path(&sha256(&authority().certificate)));
 }
 
 #[test]
@@ -188,8 +198,8 @@ fn relationship_is_looked_at_again() {
 #[test]
 fn every_kind_of_revocation_refuses_what_it_names_and_nothing_else() {
     let (root, middle, identity, svid) = verified();
-    let key = |public_key_info: Vec<u8>| hex(&svidgate_policy::certificate::sha256(&public_key_info));
-    let certificate = |der: &[u8]| hex(&svidgate_policy::certificate::sha256(der));
+    let key = |public_key_info: Vec<u8>| hex(&sha256(&public_key_info));
+    let certificate = |der: &[u8]| hex(&sha256(der));
     let refusing = [
         json!({ "id": ID }),
         json!({ "id": "spiffe://prod.example/ns/shop/**" }),
@@ -312,7 +322,7 @@ fn certificate_that_is_revoked_by_its_digest_does_not_come_back_with_another_sig
         };
         for (revoked, other) in [(&shown.leaf, other_leaf), (&middle.certificate, other_middle)] {
             let svid = Verifier::trusting(&root).verify(&other).unwrap();
-            let entry = json!({ "sha256": hex(&svidgate_policy::certificate::sha256(revoked)) });
+            let entry = json!({ "sha256": hex(&sha256(revoked)) });
             assert!(!other.chain().contains(revoked), "{kind:?}: it is another");
             assert_eq!(
                 Held::against(&[&root]).revoking(entry).reason(&svid),
