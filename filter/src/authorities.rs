@@ -15,6 +15,7 @@ use svidgate_policy::{Bundle, Revocations, Source, TrustDomain, certificate::sha
 use crate::{
     fetch::{Poll, Unwanted},
     host::{Host, Level},
+    secret::Board,
     shared::{Claim, Content, Index, Kind, SourceKey},
     workload_api::World,
 };
@@ -226,19 +227,19 @@ impl Authorities {
     }
 
     /// Takes in what has been published since the last look.
-    pub fn read<H: Host>(&mut self, host: &H, now: Timestamp) {
-        self.index = Index::read(host);
+    pub fn read<H: Host>(&mut self, board: &Board<'_, H>, now: Timestamp) {
+        self.index = Index::read(board);
         for entry in &self.index.entries {
             let Some(key) = entry.key() else { continue };
             let Some(feed) = self.feeds.get_mut(&key) else { continue };
             // What was noted by a clock that has been set back since counts from now on, and is noted anew.
             (feed.as_of, feed.is_ahead) = (entry.as_of().min(now), entry.as_of() > now);
             feed.published = entry.content;
-            if entry.content == feed.number || entry.content == 0 {
+            if entry.content <= feed.number {
                 continue;
             }
             let newest = |content: &Content| content.number == entry.content;
-            let Some(content) = Content::read(host, key).filter(newest) else {
+            let Some(content) = Content::read(board, key).filter(newest) else {
                 continue;
             };
             if let Err(error) = feed.take(&content) {
@@ -247,8 +248,16 @@ impl Authorities {
                     "svidgate: what was published of {} cannot be read: {error}",
                     feed.want.source
                 );
-                host.log(Level::Error, &line);
+                board.host.log(Level::Error, &line);
             }
+        }
+    }
+
+    /// What was shared under one secret is not there under another: what each source says next is shared anew.
+    pub fn share_anew(&mut self, now: Timestamp) {
+        for feed in self.feeds.values_mut() {
+            feed.digest = None;
+            feed.let_go(now);
         }
     }
 

@@ -14,10 +14,12 @@ use jiff::Timestamp;
 use svidgate_policy::{Decision, Listener, Reason, Request};
 
 use crate::{
+    cut::Ending,
     gate::Gate,
+    grounds::{Grounds, Judges, Words},
     host::Host,
     identities::{Identity, Refusal},
-    live::{Grounds, Thing},
+    live::Thing,
     peer,
     record::{Circumstances, Entry, Stage},
     root::Root,
@@ -59,7 +61,7 @@ impl<H: Host> ConnectionFilter<H> {
     /// Before the handshake.
     pub fn on_new_connection(self: &Rc<Self>) -> Action {
         let Some(gate) = self.root.gate() else {
-            return self.refuse_unconfigured();
+            return self.refuse_unjudged();
         };
         let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
         self.root.begin(self.context, thing);
@@ -126,20 +128,18 @@ impl<H: Host> ConnectionFilter<H> {
     }
 
     fn decide(&self, server_spoke: bool) -> Action {
-        let Some(gate) = self.root.gate() else {
-            return self.refuse_unconfigured();
+        let Some(judges) = self.root.judges() else {
+            return self.refuse_unjudged();
         };
         self.held_until.set(None);
-        let gate = match self.root.successor() {
-            Some(successor) if self.is_refused(&successor) => successor,
-            Some(_) | None => gate,
-        };
+        let refusing = judges.others().find(|gate| self.is_refused(gate)).map(Rc::clone);
+        let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
         let identity = gate.identify(self.root.host(), self.root.now(), None);
         let (decision, circumstances) = match &identity {
             Ok(identity) => (self.decide_identity(&gate, identity), Circumstances::default()),
             Err(refusal) => refused(refusal, server_spoke),
         };
-        let action = self.enforce(&gate, identity.as_ref().ok(), decision, circumstances);
+        let action = self.enforce(&gate, judges, identity.as_ref().ok(), decision, circumstances);
         self.decided.set(Some(action));
         action
     }
@@ -172,7 +172,8 @@ impl<H: Host> ConnectionFilter<H> {
 
     fn enforce(
         &self,
-        gate: &Rc<Gate>,
+        gate: &Gate,
+        judges: Judges,
         identity: Option<&Rc<Identity>>,
         decision: Decision<'_>,
         circumstances: Circumstances,
@@ -197,7 +198,9 @@ impl<H: Host> ConnectionFilter<H> {
             return self.close();
         }
         let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-        let grounds = Grounds::new(gate, identity.cloned(), would_refuse, self.root.now());
+        let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None).ok();
+        let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
+        let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, self.root.now());
         self.grounds.replace(Some(grounds));
         if has_requests {
             peer::note_address(self.root.host());
@@ -205,8 +208,9 @@ impl<H: Host> ConnectionFilter<H> {
         Action::Continue
     }
 
-    fn refuse_unconfigured(&self) -> Action {
-        let decision = Decision::refused(Reason::ConfigurationNone);
+    /// There is no document, or another thread has a newer one.
+    fn refuse_unjudged(&self) -> Action {
+        let decision = Decision::refused(self.root.no_judges());
         let entry = Entry {
             stage: Stage::Connection,
             id: None,
@@ -223,6 +227,7 @@ impl<H: Host> ConnectionFilter<H> {
     /// Paused bytes go nowhere, whether or not the proxy carries the close out.
     fn close(&self) -> Action {
         self.root.end(self.context);
+        #[expect(clippy::disallowed_methods, reason = "this connection is being served")]
         let _ = self.root.host().close_downstream();
         Action::Pause
     }
@@ -237,58 +242,70 @@ impl<H: Host> ConnectionFilter<H> {
         }
     }
 
-    fn close_silent(&self) {
+    fn end_silent(&self) -> Ending {
         let gate = self.root.gate();
-        let entry = Entry {
-            stage: Stage::Connection,
-            id: None,
-            decision: Decision::refused(Reason::ConnectionSilent),
-            enforced: true,
-            live: false,
-            version: gate.as_ref().map_or("", |gate| gate.version()),
-        };
         let circumstances = Circumstances {
             detail: Some(SILENT.to_owned()),
             ..Circumstances::default()
         };
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        self.end_for(Reason::ConnectionSilent, version, circumstances)
+    }
+
+    /// Ends it for a reason that has nothing to do with who it is.
+    fn end_for(&self, reason: Reason, version: &str, circumstances: Circumstances) -> Ending {
+        let entry = Entry {
+            stage: Stage::Connection,
+            id: None,
+            decision: Decision::refused(reason),
+            enforced: true,
+            live: self.grounds.borrow().is_some(),
+            version,
+        };
         self.root.record(&entry, true, || self.completed(circumstances));
         self.decided.set(Some(Action::Pause));
-        self.close();
+        Ending::Close
     }
 
     /// Decides again on what was let through.
-    fn decide_again(&self, grounds: &Grounds, now: Timestamp) {
-        let Some(gate) = self.root.newest_gate() else { return };
-        let identity = match &grounds.identity {
+    fn decide_again(&self, grounds: &Grounds, now: Timestamp) -> Option<Ending> {
+        let Some(judges) = self.root.judges_again(grounds) else {
+            return Some(self.end_for(self.root.no_judges(), "", Circumstances::default()));
+        };
+        let identify = |gate: &Rc<Gate>| match &grounds.identity {
             Some(identity) => gate.identify_again(identity, now),
             None => gate.identify(self.root.host(), now, None),
         };
-        let (decision, circumstances) = match &identity {
-            Ok(identity) => (self.decide_identity(&gate, identity), Circumstances::default()),
-            Err(refusal) => refused(refusal, false),
-        };
-        let (id, enforced) = (identity.as_ref().ok(), gate.enforces());
-        let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-        // What a dry run would cut is told once, not on every tick.
-        if !decision.is_allowed() && (enforced || would_refuse != grounds.would_refuse) {
-            let known = grounds.identity.as_ref();
-            let entry = Entry {
-                stage: Stage::Connection,
-                id: id.or(known).map(|identity| identity.svid.id()),
-                decision,
-                enforced,
-                live: true,
-                version: gate.version(),
-            };
-            self.root.record(&entry, true, || self.completed(circumstances));
+        let words = Words::ask(&judges, identify, |gate, identity| {
+            let decision = self.decide_identity(gate, identity);
+            (!decision.is_allowed()).then_some(decision.reason)
+        });
+        if let Some(word) = words.refusal() {
+            let enforced = word.gate.enforces();
+            // What a dry run would cut is told once, not on every tick.
+            if enforced || word.refused != grounds.would_refuse {
+                let (decision, circumstances) = match &word.identity {
+                    Ok(identity) => (self.decide_identity(&word.gate, identity), Circumstances::default()),
+                    Err(refusal) => refused(refusal, false),
+                };
+                let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
+                let entry = Entry {
+                    stage: Stage::Connection,
+                    id: known.map(|identity| identity.svid.id()),
+                    decision,
+                    enforced,
+                    live: true,
+                    version: word.gate.version(),
+                };
+                self.root.record(&entry, true, || self.completed(circumstances));
+            }
+            if enforced {
+                self.decided.set(Some(Action::Pause));
+                return Some(Ending::Close);
+            }
         }
-        if decision.is_allowed() || !enforced {
-            let grounds = Grounds::new(&gate, identity.ok(), would_refuse, now);
-            self.grounds.replace(Some(grounds));
-        } else {
-            self.decided.set(Some(Action::Pause));
-            self.close();
-        }
+        self.grounds.replace(Some(words.grounds(judges, now)));
+        None
     }
 }
 
@@ -301,20 +318,17 @@ impl<H: Host> Thing for ConnectionFilter<H> {
         if let Some(until) = self.held_until.get() {
             return now >= until;
         }
-        match (&*self.grounds.borrow(), self.root.newest_gate()) {
-            (Some(grounds), Some(gate)) => grounds.have_moved(&gate, now),
-            (None, _) | (_, None) => false,
-        }
+        let grounds = self.grounds.borrow();
+        grounds
+            .as_ref()
+            .is_some_and(|grounds| self.root.have_moved(grounds, now))
     }
 
-    fn look_again(&self, now: Timestamp) {
+    fn judge(&self, now: Timestamp) -> Option<Ending> {
         let grounds = self.grounds.borrow().clone();
-        let looked = self.root.within(self.context, || match &grounds {
+        match &grounds {
             Some(grounds) => self.decide_again(grounds, now),
-            None => self.close_silent(),
-        });
-        if looked.is_none() {
-            self.root.end(self.context);
+            None => Some(self.end_silent()),
         }
     }
 }

@@ -14,8 +14,10 @@ use svidgate_policy::{
 
 use crate::{
     authorities::{Authorities, Feed, Fetched},
+    cut,
     host::{Host, Level},
-    shared::{self, Content, Kind, SourceKey},
+    secret::Board,
+    shared::{self, Content, Kind, Published, SourceKey},
     workload_api::{FETCH_X509_BUNDLES, MAX_MESSAGE_BYTES},
 };
 
@@ -128,42 +130,32 @@ pub fn count<H: Host>(host: &H, event: Event, amount: u64) {
 impl Authorities {
     /// Asks every source that is due and leased to this worker, and lets go of the others. `context` is the root context
     /// that the answers come to.
-    pub fn fetch<H: Host>(&mut self, host: &H, context: u32, leased: &BTreeSet<SourceKey>, now: Timestamp) {
+    pub fn fetch<H: Host>(&mut self, board: &Board<'_, H>, context: u32, leased: &BTreeSet<SourceKey>, now: Timestamp) {
         let mut due: Vec<(Timestamp, SourceKey)> = Vec::new();
         for (key, feed) in &mut self.feeds {
             if !leased.contains(key) {
                 feed.let_go(now);
-            } else if feed.attend(host, *key, now) {
+            } else if feed.attend(board, *key, now) {
                 due.push((feed.poll.next, *key));
             }
         }
         // Whoever has waited longest comes first, so that one that always fails keeps nobody from being asked.
         due.sort_unstable();
         for (_, key) in due.into_iter().take(MOST_ASKED) {
-            let asked = self.feeds.get_mut(&key).map(|feed| feed.ask(host, context, now));
+            let asked = self.feeds.get_mut(&key).map(|feed| feed.ask(board.host, context, now));
             if asked == Some(false) {
                 // Not one more in this call of the VM: the proxy puts what became of it off to the end of the call, and two
                 // that are put off can wait for each other for ever (Envoy 1.40.0, clusters without endpoints).
                 break;
             }
         }
-        self.end_unwanted(host, context);
+        self.end_unwanted(board.host, context);
     }
 
     fn end_unwanted<H: Host>(&mut self, host: &H, context: u32) {
         let of_feeds = self.feeds.values_mut().flat_map(|feed| feed.unwanted.drain(..));
-        let unwanted: Vec<Unwanted> = self.unwanted.drain(..).chain(of_feeds).collect();
-        for stream in &unwanted {
-            if host.set_effective_context(stream.context).is_ok() {
-                host.cancel_stream(stream.token);
-            }
-        }
-        if !unwanted.is_empty() && host.set_effective_context(context).is_err() {
-            host.log(
-                Level::Error,
-                "svidgate: the proxy does not let a tick go back to its root",
-            );
-        }
+        let unwanted = self.unwanted.drain(..).chain(of_feeds);
+        cut::cancel_streams(host, context, unwanted.map(|stream| (stream.context, stream.token)));
     }
 
     /// Forgets what was asked of sources that other workers have leased since.
@@ -188,25 +180,32 @@ impl Authorities {
     }
 
     /// An endpoint has answered; `headers` is 0 where it has not.
-    pub fn on_answer<H: Host>(&mut self, host: &H, token: u32, headers: usize, bytes: usize, now: Timestamp) {
+    pub fn on_answer<H: Host>(
+        &mut self,
+        board: &Board<'_, H>,
+        token: u32,
+        headers: usize,
+        bytes: usize,
+        now: Timestamp,
+    ) {
         let Some((key, feed)) = self.asked(token) else { return };
         feed.poll.pending = None;
-        match answer(host, feed, headers, bytes) {
-            Ok(body) => feed.take_answer(host, key, body, now),
-            Err(error) => feed.fail(host, Event::Failed, &error, now),
+        match answer(board.host, feed, headers, bytes) {
+            Ok(body) => feed.take_answer(board, key, body, now),
+            Err(error) => feed.fail(board.host, Event::Failed, &error, now),
         }
     }
 
     /// A Workload API has sent a message.
-    pub fn on_message<H: Host>(&mut self, host: &H, token: u32, bytes: usize, now: Timestamp) {
+    pub fn on_message<H: Host>(&mut self, board: &Board<'_, H>, token: u32, bytes: usize, now: Timestamp) {
         let Some((key, feed)) = self.asked(token) else { return };
         if bytes > MAX_MESSAGE_BYTES {
             let error = format!("message has {bytes} bytes (at most {MAX_MESSAGE_BYTES})");
-            return feed.fail(host, Event::Unreadable, &error, now);
+            return feed.fail(board.host, Event::Unreadable, &error, now);
         }
-        match host.stream_message(bytes) {
-            Ok(message) => feed.take_answer(host, key, message, now),
-            Err(error) => feed.fail(host, Event::Failed, &error.to_string(), now),
+        match board.host.stream_message(bytes) {
+            Ok(message) => feed.take_answer(board, key, message, now),
+            Err(error) => feed.fail(board.host, Event::Failed, &error.to_string(), now),
         }
     }
 
@@ -266,24 +265,24 @@ fn answer<H: Host>(host: &H, feed: &Feed, headers: usize, bytes: usize) -> Resul
 
 impl Feed {
     /// Gives up on what is overdue, and says whether the source is to be asked.
-    fn attend<H: Host>(&mut self, host: &H, key: SourceKey, now: Timestamp) -> bool {
+    fn attend<H: Host>(&mut self, board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> bool {
         // After a clock was set back, what it was to be asked at may be days ahead.
         self.poll.next = self.poll.next.min(later(now, self.refresh()));
         if self.is_ahead {
-            self.is_ahead = !shared::note(host, key, now);
+            self.is_ahead = !shared::note(board, key, now);
         }
         match self.poll.pending {
             Some(Pending {
                 heard: Heard::Nothing(deadline),
                 ..
             }) if now > deadline || deadline > later(now, PATIENCE.checked_mul(2).unwrap_or(PATIENCE)) => {
-                self.fail(host, Event::Failed, "no answer in time", now);
+                self.fail(board.host, Event::Failed, "no answer in time", now);
             }
             // An open stream speaks by being open: what it said last is how things are.
             Some(Pending {
                 heard: Heard::Current, ..
             }) if now.duration_since(self.as_of) >= self.stream_note() => {
-                if shared::note(host, key, now) {
+                if shared::note(board, key, now) {
                     self.as_of = now;
                 }
             }
@@ -337,11 +336,12 @@ impl Feed {
         }
     }
 
-    fn take_answer<H: Host>(&mut self, host: &H, key: SourceKey, bytes: Vec<u8>, now: Timestamp) {
+    fn take_answer<H: Host>(&mut self, board: &Board<'_, H>, key: SourceKey, bytes: Vec<u8>, now: Timestamp) {
+        let host = board.host;
         let held = self.fetched.as_ref().and_then(Fetched::sequence);
         let is_below_pin = held.is_some_and(|held| self.want.pinned_sequence.is_some_and(|pinned| held < pinned));
         if self.digest == Some(sha256(&bytes)) && !is_below_pin {
-            shared::note(host, key, now);
+            shared::note(board, key, now);
             self.succeed(host, Event::Unchanged, now);
             return;
         }
@@ -363,13 +363,13 @@ impl Feed {
             listed: fetched.listed(),
             bytes,
         };
-        if !content.publish(host, key, now) {
-            return self.fail(
-                host,
-                Event::Failed,
-                "it could not be shared with the other workers",
-                now,
-            );
+        match content.publish(board, key, now) {
+            // What cannot be shared, because another module writes over it, is taken for this worker alone.
+            Published::Shared | Published::Unshared => {}
+            Published::Overtaken => {
+                let error = "another worker has published something newer";
+                return self.fail(host, Event::Failed, error, now);
+            }
         }
         if is_same_sequence {
             count(host, Event::SameSequence, 1);

@@ -1,8 +1,12 @@
 //! Connections and streams that are under way, and the sweep that looks at them again.
 //!
 //! A permission that ends while something uses it ends that, too. On the tick each live thing is asked whether anything
-//! has moved under it (two numbers are compared); only then is it decided on again, and cut where it would not be let in
+//! has moved under it (numbers are compared); only then is it decided on again, and ended where it would not be let in
 //! now. The set must be exact: a call for a context that is gone would act on the root instead.
+//!
+//! What is due waits in a queue of its connection, because a call ends one thing of a connection at most ([`crate::cut`]).
+//! The pace: the sweep runs every millisecond while anything waits, so a connection loses some hundred streams in half a
+//! second, each with an answer. After [`ANSWERING`] a connection that must go itself is closed with all that is left on it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,9 +15,12 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::Reason;
 
-use crate::{gate::Gate, identities::Identity, record::Stage};
+use crate::{
+    cut::{Arrival, ConnectionId, Cuts, Ending},
+    host::Host,
+    record::Stage,
+};
 
 /// A connection or a stream.
 pub trait Thing {
@@ -21,31 +28,55 @@ pub trait Thing {
     fn stage(&self) -> Stage;
     /// Whether it must be looked at.
     fn is_due(&self, now: Timestamp) -> bool;
-    /// Looks at it, and ends it where it must end.
-    fn look_again(&self, now: Timestamp);
+    /// Decides on it again, while calls of the proxy are about it. Gives how it ends, where it must.
+    fn judge(&self, now: Timestamp) -> Option<Ending>;
 }
 
 /// Everything that is under way on one worker, by context.
 #[derive(Default)]
 pub struct Live {
     things: RefCell<BTreeMap<u32, Rc<dyn Thing>>>,
-    due_streams: RefCell<VecDeque<u32>>,
-    due_connections: RefCell<VecDeque<u32>>,
-    /// When they were found.
+    due: RefCell<Due>,
+    /// When it was last found out what is due.
     found: Cell<Option<Timestamp>>,
+}
+
+/// What is due and was not looked at yet.
+#[derive(Debug, Default)]
+struct Due {
+    /// Of connections not known yet: streams first.
+    unsorted: VecDeque<u32>,
+    by_connection: BTreeMap<ConnectionId, Waiting>,
+    since: Timestamp,
+}
+
+/// What is due of one connection.
+#[derive(Debug, Default)]
+struct Waiting {
+    streams: VecDeque<u32>,
+    connections: VecDeque<u32>,
 }
 
 /// How often it is found out what is due: once a tick, less what a tick may come early.
 const PERIOD: SignedDuration = SignedDuration::from_millis(900);
-/// Most things that one call cuts.
-pub const MOST_CUT: usize = 32;
 /// Most things that one call looks at: where an authority has gone, each may cost a signature.
 const MOST_LOOKED_AT: usize = 256;
+/// For this long the streams of a connection that must go get answers, one a call; then it is closed. Our decision: with the
+/// tick that finds it, within two seconds of the event.
+pub const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
 
-fn is_over(span: SignedDuration, before: Timestamp, now: Timestamp) -> bool {
+/// Whether a span is over. A clock that was set back is no reason to wait.
+pub(crate) fn is_over(span: SignedDuration, before: Timestamp, now: Timestamp) -> bool {
     let since = now.duration_since(before);
-    // A clock that was set back is no reason to stop looking.
     since.is_negative() || since >= span
+}
+
+/// What came of looking at one thing.
+enum Looked {
+    /// It goes on, was ended, or is no more.
+    Done,
+    /// Its connection must wait for the next call.
+    Later(ConnectionId),
 }
 
 impl Live {
@@ -61,61 +92,115 @@ impl Live {
         drop(ended);
     }
 
-    /// Looks at what is due, and says how much of that is left for the next call.
-    ///
-    /// What is due is found once a tick. A call looks at streams or at connections, never at both where it has
-    /// cut a stream: the proxy carries out what a call asks for when the call has ended, and an answer to a stream may end
-    /// its connection; closing that connection next would act on what is gone (Envoy 1.40.0 dies of it). And a call cuts
-    /// few: the proxy carries out each from within the one before (a thousand exhaust the VM's stack there).
-    pub fn sweep(&self, exact: Timestamp, now: Timestamp) -> usize {
-        let found = self.found.get();
-        if self.left() == 0 && found.is_none_or(|found| is_over(PERIOD, found, exact)) {
+    /// Looks at what is due, and says whether there is more of it for the next call. `exact` is the clock, `now` the second
+    /// that it is in.
+    pub fn sweep<H: Host>(&self, host: &H, root: u32, exact: Timestamp, now: Timestamp) -> bool {
+        if !self.is_waiting() && self.found.get().is_none_or(|found| is_over(PERIOD, found, exact)) {
             self.found.set(Some(exact));
-            self.find(now);
+            self.find(exact, now);
         }
-        let cut = self.look_at(&self.due_streams, now);
-        if cut == 0 && self.due_streams.borrow().is_empty() {
-            self.look_at(&self.due_connections, now);
+        if self.is_waiting() {
+            let cuts = &mut Cuts::new(host, root);
+            let left = self.look_at_known(cuts, exact, now);
+            self.look_at_unsorted(cuts, left, now);
         }
-        self.left()
+        self.is_waiting()
     }
 
-    fn left(&self) -> usize {
-        let streams = self.due_streams.borrow().len();
-        streams.saturating_add(self.due_connections.borrow().len())
+    /// Whether anything that is due was not looked at yet.
+    pub fn is_waiting(&self) -> bool {
+        let due = self.due.borrow();
+        !due.unsorted.is_empty() || !due.by_connection.is_empty()
     }
 
-    fn find(&self, now: Timestamp) {
-        let (mut streams, mut connections) = (self.due_streams.borrow_mut(), self.due_connections.borrow_mut());
+    /// What is due is found at the next sweep, however soon that is.
+    pub fn look_soon(&self) {
+        self.found.set(None);
+    }
+
+    fn find(&self, exact: Timestamp, now: Timestamp) {
+        let (mut streams, mut connections) = (VecDeque::new(), VecDeque::new());
         for (context, thing) in self.things.borrow().iter().filter(|(_, thing)| thing.is_due(now)) {
             match thing.stage() {
                 Stage::Request => streams.push_back(*context),
                 Stage::Connection => connections.push_back(*context),
             }
         }
+        streams.append(&mut connections);
+        let mut due = self.due.borrow_mut();
+        (due.unsorted, due.since) = (streams, exact);
     }
 
-    /// Looks at some of the things that were found to be due; gives how many it cut.
-    fn look_at(&self, due: &RefCell<VecDeque<u32>>, now: Timestamp) -> usize {
-        let mut cut = 0usize;
-        for _ in 0..MOST_LOOKED_AT {
-            if cut >= MOST_CUT {
-                break;
+    /// One ending of each connection whose number is known. Gives how much may still be looked at in this call.
+    fn look_at_known<H: Host>(&self, cuts: &mut Cuts<'_, H>, exact: Timestamp, now: Timestamp) -> usize {
+        let (known, is_late) = {
+            let mut due = self.due.borrow_mut();
+            let is_late = is_over(ANSWERING, due.since, exact);
+            (std::mem::take(&mut due.by_connection), is_late)
+        };
+        let mut left = MOST_LOOKED_AT;
+        let mut kept: BTreeMap<ConnectionId, Waiting> = BTreeMap::new();
+        for (connection, mut waiting) in known {
+            while !cuts.is_full() && left > 0 && !cuts.has_touched(connection) {
+                let Some(context) = waiting.next(is_late) else { break };
+                left = left.saturating_sub(1);
+                if let Looked::Later(_) = self.look_at(cuts, context, now) {
+                    waiting.streams.push_back(context);
+                    break;
+                }
             }
-            let Some(context) = due.borrow_mut().pop_front() else {
-                break;
-            };
-            // It may have ended, or have been decided on, since it was found.
-            let thing = self.things.borrow().get(&context).map(Rc::clone);
-            let Some(thing) = thing.filter(|thing| thing.is_due(now)) else {
-                continue;
-            };
-            thing.look_again(now);
-            if !self.things.borrow().contains_key(&context) {
-                cut = cut.saturating_add(1);
+            if !waiting.is_empty() {
+                kept.insert(connection, waiting);
             }
         }
-        cut
+        // What was ended may have ended others, but nothing has come to wait.
+        self.due.borrow_mut().by_connection = kept;
+        left
+    }
+
+    fn look_at_unsorted<H: Host>(&self, cuts: &mut Cuts<'_, H>, left: usize, now: Timestamp) {
+        for _ in 0..left {
+            if cuts.is_full() {
+                break;
+            }
+            let Some(context) = self.due.borrow_mut().unsorted.pop_front() else {
+                break;
+            };
+            let stage = self.things.borrow().get(&context).map(|thing| thing.stage());
+            if let Looked::Later(connection) = self.look_at(cuts, context, now) {
+                let mut due = self.due.borrow_mut();
+                let waiting = due.by_connection.entry(connection).or_default();
+                match stage {
+                    Some(Stage::Connection) => waiting.connections.push_back(context),
+                    Some(Stage::Request) | None => waiting.streams.push_back(context),
+                }
+            }
+        }
+    }
+
+    fn look_at<H: Host>(&self, cuts: &mut Cuts<'_, H>, context: u32, now: Timestamp) -> Looked {
+        // It may have ended, or have been decided on, since it was found.
+        let thing = self.things.borrow().get(&context).map(Rc::clone);
+        let Some(thing) = thing.filter(|thing| thing.is_due(now)) else {
+            return Looked::Done;
+        };
+        let connection = match cuts.go_to(context) {
+            Arrival::There(connection) => connection,
+            Arrival::NotInThisCall(connection) => return Looked::Later(connection),
+            Arrival::Gone => {
+                self.end(context);
+                return Looked::Done;
+            }
+        };
+        // A connection goes after its streams, and so not while some of them wait.
+        if thing.stage() == Stage::Connection && self.due.borrow().by_connection.contains_key(&connection) {
+            return Looked::Later(connection);
+        }
+        if let Some(ending) = thing.judge(now) {
+            self.end(context);
+            cuts.end(connection, ending);
+        }
+        Looked::Done
     }
 
     /// How much is under way.
@@ -129,48 +214,23 @@ impl Live {
     }
 }
 
+impl Waiting {
+    /// Streams first; where it is late, the connection.
+    fn next(&mut self, is_late: bool) -> Option<u32> {
+        let connection = |waiting: &mut Self| waiting.connections.pop_front();
+        if is_late && let Some(context) = connection(self) {
+            return Some(context);
+        }
+        self.streams.pop_front().or_else(|| connection(self))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.connections.is_empty()
+    }
+}
+
 impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Live").field(&self.len()).finish()
-    }
-}
-
-/// On what grounds something was let through.
-#[derive(Clone, Debug)]
-pub struct Grounds {
-    gate: Rc<Gate>,
-    generation: u64,
-    due: Timestamp,
-    /// Who it is; nobody where a dry run let it through.
-    pub identity: Option<Rc<Identity>>,
-    /// What a dry run would have refused it for.
-    pub would_refuse: Option<Reason>,
-}
-
-impl Grounds {
-    /// Something is let through now.
-    pub fn new(gate: &Rc<Gate>, identity: Option<Rc<Identity>>, would_refuse: Option<Reason>, now: Timestamp) -> Self {
-        let due = match &identity {
-            Some(identity) => {
-                let (_, until) = identity.good.get();
-                let over = until
-                    .checked_add(SignedDuration::from_secs(1))
-                    .unwrap_or(Timestamp::MAX);
-                over.min(identity.next_change(now))
-            }
-            None => Timestamp::MAX,
-        };
-        Self {
-            gate: Rc::clone(gate),
-            generation: gate.generation(),
-            due,
-            identity,
-            would_refuse,
-        }
-    }
-
-    /// Whether anything has moved: the document, what identities are held against, or time beyond an end.
-    pub fn have_moved(&self, gate: &Rc<Gate>, now: Timestamp) -> bool {
-        !Rc::ptr_eq(&self.gate, gate) || self.generation != gate.generation() || now >= self.due
     }
 }

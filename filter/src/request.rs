@@ -10,18 +10,17 @@ use svidgate_policy::{Decision, Needs, Reason, Request, Xfcc};
 
 use crate::{
     connection::Action,
+    cut::{self, Ending},
     gate::Gate,
+    grounds::{Grounds, Words},
     head::{Head, ID_HEADER, XFCC_HEADER},
     host::Host,
     identities::{Identity, Refusal},
-    live::{Grounds, Thing},
+    live::Thing,
     peer,
     record::{Circumstances, Entry, Stage},
     root::Root,
 };
-
-const FORBIDDEN: u32 = 403;
-const PERMISSION_DENIED: i32 = 7;
 
 /// One HTTP stream.
 #[derive(Debug)]
@@ -50,8 +49,8 @@ impl<H: Host> RequestFilter<H> {
 
     /// The whole request head is there.
     pub fn on_request_headers(self: &Rc<Self>) -> Action {
-        let Some(gate) = self.root.gate() else {
-            return self.refuse_unread(Reason::ConfigurationNone);
+        let Some(judges) = self.root.judges() else {
+            return self.refuse_unread(self.root.no_judges());
         };
         // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
         let Ok(head) = self.root.host().request_headers().map(Head::new) else {
@@ -61,10 +60,8 @@ impl<H: Host> RequestFilter<H> {
         svidgate_policy::Headers::each_value(head.request().headers, "x-svidgate-trap", &mut |_| {
             std::process::abort()
         });
-        let gate = match self.root.successor() {
-            Some(successor) if self.is_refused(&successor, &head) => successor,
-            Some(_) | None => gate,
-        };
+        let refusing = judges.others().find(|gate| self.is_refused(gate, &head)).map(Rc::clone);
+        let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
         let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, &head));
         let (decision, refusal) = match &identity {
             Ok(identity) => (self.decide(identity, &head), None),
@@ -73,7 +70,13 @@ impl<H: Host> RequestFilter<H> {
         let action = self.enforce(&gate, &head, identity.as_deref().ok(), decision, refusal);
         if action == Action::Continue {
             let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-            let grounds = Grounds::new(&gate, identity.as_ref().ok().cloned(), would_refuse, self.root.now());
+            let identify = |gate: &Rc<Gate>| {
+                let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, &head));
+                identity.ok()
+            };
+            let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
+            let identity = identity.as_ref().ok().cloned();
+            let grounds = Grounds::new(judges, identity, &others, would_refuse, self.root.now());
             self.passed.replace(Some((grounds, Rc::new(head))));
             let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
             self.root.begin(self.context, thing);
@@ -169,15 +172,8 @@ impl<H: Host> RequestFilter<H> {
 
     fn refuse(&self, entry: &Entry<'_>, circumstances: impl FnOnce() -> Circumstances) -> Action {
         self.root.record(entry, true, circumstances);
-        self.respond(entry.decision.reason)
-    }
-
-    /// The peer sees a bare 403, or to gRPC `PERMISSION_DENIED`; the reason is for the proxy's own log.
-    fn respond(&self, reason: Reason) -> Action {
-        let _ = self
-            .root
-            .host()
-            .respond(FORBIDDEN, &format!("svidgate_{reason}"), PERMISSION_DENIED);
+        // What is paused goes nowhere, whether or not the proxy answers it.
+        let _ = cut::answer(self.root.host(), entry.decision.reason);
         Action::Pause
     }
 
@@ -202,40 +198,56 @@ impl<H: Host> RequestFilter<H> {
 
 impl<H: Host> RequestFilter<H> {
     /// Decides again on what was let through. A stream without an answer gets the 403; one in mid-answer is reset.
-    fn decide_again(&self, grounds: &Grounds, head: &Head, now: Timestamp) {
-        let Some(gate) = self.root.newest_gate() else { return };
-        let identity = match &grounds.identity {
-            Some(identity) => gate.identify_again(identity, now),
-            None => gate.identify(self.root.host(), now, xfcc(&gate, head)),
-        };
-        let (decision, refusal) = match &identity {
-            Ok(identity) => (self.decide(identity, head), None),
-            Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
-        };
-        let enforced = gate.enforces();
-        let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-        // What a dry run would cut is told once, not on every tick.
-        if !decision.is_allowed() && (enforced || would_refuse != grounds.would_refuse) {
-            let known = identity.as_ref().ok().or(grounds.identity.as_ref());
+    fn decide_again(&self, grounds: &Grounds, head: &Head, now: Timestamp) -> Option<Ending> {
+        let Some(judges) = self.root.judges_again(grounds) else {
+            let reason = self.root.no_judges();
             let entry = Entry {
                 stage: Stage::Request,
-                id: known.map(|identity| identity.svid.id()),
-                decision,
-                enforced,
+                id: grounds.identity.as_ref().map(|identity| identity.svid.id()),
+                decision: Decision::refused(reason),
+                enforced: true,
                 live: true,
-                version: gate.version(),
+                version: "",
             };
-            self.root.record(&entry, true, || self.circumstances(refusal));
-        }
-        if decision.is_allowed() || !enforced {
-            let grounds = Grounds::new(&gate, identity.as_ref().ok().cloned(), would_refuse, now);
-            if let Some((known, _)) = &mut *self.passed.borrow_mut() {
-                *known = grounds;
+            self.root.record(&entry, true, || self.circumstances(None));
+            return Some(Ending::Answer(reason));
+        };
+        let identify = |gate: &Rc<Gate>| match &grounds.identity {
+            Some(identity) => gate.identify_again(identity, now),
+            None => gate.identify(self.root.host(), now, xfcc(gate, head)),
+        };
+        let words = Words::ask(&judges, identify, |_, identity| {
+            let decision = self.decide(identity, head);
+            (!decision.is_allowed()).then_some(decision.reason)
+        });
+        if let Some(word) = words.refusal() {
+            let enforced = word.gate.enforces();
+            // What a dry run would cut is told once, not on every tick.
+            if enforced || word.refused != grounds.would_refuse {
+                let (decision, refusal) = match &word.identity {
+                    Ok(identity) => (self.decide(identity, head), None),
+                    Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
+                };
+                let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
+                let entry = Entry {
+                    stage: Stage::Request,
+                    id: known.map(|identity| identity.svid.id()),
+                    decision,
+                    enforced,
+                    live: true,
+                    version: word.gate.version(),
+                };
+                self.root.record(&entry, true, || self.circumstances(refusal));
             }
-        } else {
-            self.root.end(self.context);
-            self.respond(decision.reason);
+            if let (true, Some(reason)) = (enforced, word.refused) {
+                return Some(Ending::Answer(reason));
+            }
         }
+        let grounds = words.grounds(judges, now);
+        if let Some((known, _)) = &mut *self.passed.borrow_mut() {
+            *known = grounds;
+        }
+        None
     }
 }
 
@@ -245,22 +257,15 @@ impl<H: Host> Thing for RequestFilter<H> {
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
-        match (&*self.passed.borrow(), self.root.newest_gate()) {
-            (Some((grounds, _)), Some(gate)) => grounds.have_moved(&gate, now),
-            (None, _) | (_, None) => false,
-        }
+        let passed = self.passed.borrow();
+        passed
+            .as_ref()
+            .is_some_and(|(grounds, _)| self.root.have_moved(grounds, now))
     }
 
-    fn look_again(&self, now: Timestamp) {
-        let Some((grounds, head)) = self.passed.borrow().clone() else {
-            return;
-        };
-        let looked = self
-            .root
-            .within(self.context, || self.decide_again(&grounds, &head, now));
-        if looked.is_none() {
-            self.root.end(self.context);
-        }
+    fn judge(&self, now: Timestamp) -> Option<Ending> {
+        let (grounds, head) = self.passed.borrow().clone()?;
+        self.decide_again(&grounds, &head, now)
     }
 }
 

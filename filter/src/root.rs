@@ -6,19 +6,19 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::Listener;
+use svidgate_policy::{Listener, Reason};
 
 use crate::{
     gate::Gate,
+    grounds::{Grounds, Judges},
     hold,
     host::{Host, Level},
-    lineage::{Lineage, Place, PluginName},
     live::Thing,
     peer::{self, Digest},
     proxy_signature::Call,
     proxy_version,
     record::{Circumstances, Entry, Stage},
-    shared,
+    succession::{Newest, PluginName, Succession},
     worker::Worker,
 };
 
@@ -27,8 +27,8 @@ use crate::{
 pub const TICK_MILLISECONDS: u32 = 1000;
 /// The same while a source has not said anything yet, for the first ten seconds.
 pub const STARTING_TICK_MILLISECONDS: u32 = 100;
-/// The same while there is more to cut than one call may.
-pub const CUTTING_TICK_MILLISECONDS: u32 = 10;
+/// The same while there is more to cut than one call may: one stream of a connection, see [`crate::cut`].
+pub const CUTTING_TICK_MILLISECONDS: u32 = 1;
 /// How long a start is.
 const STARTING: SignedDuration = SignedDuration::from_secs(10);
 
@@ -43,7 +43,9 @@ pub struct Root<H> {
     proxy: Option<Call>,
     worker: Rc<Worker>,
     gate: RefCell<Option<Rc<Gate>>>,
-    lineage: RefCell<Option<Rc<Lineage>>>,
+    succession: RefCell<Option<Rc<Succession>>>,
+    /// Whether it was told that something begins here although another document is newer.
+    has_warned: Cell<bool>,
     configured: Cell<Timestamp>,
     period: Cell<u32>,
 }
@@ -59,7 +61,8 @@ impl<H: Host> Root<H> {
             proxy,
             worker,
             gate: RefCell::default(),
-            lineage: RefCell::default(),
+            succession: RefCell::default(),
+            has_warned: Cell::default(),
             configured: Cell::default(),
             period: Cell::default(),
         }
@@ -106,9 +109,11 @@ impl<H: Host> Root<H> {
             hold::note(&self.host);
             self.worker.add_hold();
         }
-        self.take_place(listener, &digest, &gate);
+        self.take_place(listener, digest, &gate);
         self.gate.replace(Some(gate));
         self.worker.enter(self.context);
+        self.worker.share(&self.host);
+        self.worker.settle(&self.host);
         // What has been fetched for the document before this one is there for this one at once.
         self.worker.look_at_sources(&self.host);
         self.configured.set(self.now());
@@ -123,22 +128,16 @@ impl<H: Host> Root<H> {
         }
     }
 
-    fn take_place(&self, listener: Listener, digest: &Digest, gate: &Rc<Gate>) {
+    fn take_place(&self, listener: Listener, digest: Digest, gate: &Rc<Gate>) {
         let name = PluginName {
             stage: self.stage,
             name: self.host.property(&["plugin_name"]).unwrap_or_default(),
             listener,
             holds: self.holds,
         };
-        shared::note_document(&self.host, &name, digest);
-        let lineage = match self.worker.lineages().place(name, gate, self.now()) {
-            Place::Known(lineage) => lineage,
-            Place::Ambiguous(lineage) => {
-                self.host.log(Level::Warn, SAME_NAME);
-                lineage
-            }
-        };
-        self.lineage.replace(Some(lineage));
+        let successions = self.worker.successions();
+        let succession = successions.configure(name, self.context, digest, gate);
+        self.succession.replace(Some(succession));
     }
 
     fn set_period(&self, is_cutting: bool) -> bool {
@@ -161,16 +160,20 @@ impl<H: Host> Root<H> {
         set.is_ok()
     }
 
-    /// Looks after time, sources, what is under way, and counters.
+    /// Looks after time, sources, what is under way, and counters: once a worker, however many plugins tick.
     pub fn tick(&self) {
         self.worker.read_time(&self.host);
-        self.worker.fetch(&self.host, self.context);
-        self.worker.follow_documents(&self.host);
-        let is_cutting = self.worker.sweep();
-        // What was looked at may belong to another root, and went back to that.
-        self.come_back();
-        self.worker.watch(&self.host);
-        self.flush();
+        let takes_it = self.worker.takes_tick();
+        if takes_it {
+            self.worker.share(&self.host);
+            self.worker.fetch(&self.host, self.context);
+            self.worker.settle(&self.host);
+        }
+        let is_cutting = self.worker.sweep(&self.host, self.context);
+        if takes_it {
+            self.worker.watch(&self.host);
+            self.flush();
+        }
         self.set_period(is_cutting);
     }
 
@@ -182,7 +185,8 @@ impl<H: Host> Root<H> {
     /// The plugin goes.
     pub fn leave(&self) {
         self.flush();
-        self.worker.leave(&self.host, self.context);
+        let succession = self.succession();
+        self.worker.leave(&self.host, self.context, succession.as_deref());
     }
 
     /// An endpoint has answered the worker; `headers` is 0 where it has not.
@@ -202,16 +206,11 @@ impl<H: Host> Root<H> {
 
     /// Something begins under this plugin's document. Until it ends, it is looked at on the tick.
     pub fn begin(&self, context: u32, thing: Rc<dyn Thing>) {
-        if let (Some(gate), Some(lineage)) = (self.gate(), self.lineage()) {
-            if !Rc::ptr_eq(&gate, &lineage.current()) {
-                self.worker.follow_documents(&self.host);
-            }
-            let parted = lineage.serve(&gate, thing.stage(), self.now());
-            if let Some(own) = parted {
-                self.host.log(Level::Warn, SAME_NAME);
-                self.worker.lineages().add(&own);
-                self.lineage.replace(Some(own));
-            }
+        let is_old = self
+            .succession()
+            .is_some_and(|succession| succession.serve(self.context));
+        if is_old && thing.stage() == Stage::Connection && !self.holds && !self.has_warned.replace(true) {
+            self.host.log(Level::Warn, OLD_DOCUMENT);
         }
         self.worker.live().begin(context, thing);
     }
@@ -219,25 +218,6 @@ impl<H: Host> Root<H> {
     /// It has ended.
     pub fn end(&self, context: u32) {
         self.worker.live().end(context);
-    }
-
-    /// Does something about a connection or stream that is not being served. Gives nothing where it is gone.
-    pub fn within<T>(&self, context: u32, act: impl FnOnce() -> T) -> Option<T> {
-        if self.host.set_effective_context(context).is_err() {
-            return None;
-        }
-        let done = act();
-        self.come_back();
-        Some(done)
-    }
-
-    fn come_back(&self) {
-        if self.host.set_effective_context(self.context).is_err() {
-            self.host.log(
-                Level::Error,
-                "svidgate: the proxy does not let a tick go back to its root",
-            );
-        }
     }
 
     /// Whether connections may have been held before they come to this plugin.
@@ -275,27 +255,41 @@ impl<H: Host> Root<H> {
         self.gate.borrow().clone()
     }
 
-    /// The document that judges what is under way: this plugin's, or the one that has replaced it.
-    pub fn newest_gate(&self) -> Option<Rc<Gate>> {
-        let newest = self.lineage().map(|lineage| lineage.current());
-        newest.or_else(|| self.gate())
+    /// The documents that judge what begins now. None where there is none, or where another thread has a newer one.
+    pub fn judges(&self) -> Option<Judges> {
+        self.succession()?.judges(&self.gate()?)
     }
 
-    /// The document that has replaced this plugin's, where one has. Something that begins here all the same, on a listener
-    /// that drains or while the proxy changes over, must please both.
-    pub fn successor(&self) -> Option<Rc<Gate>> {
-        let gate = self.gate()?;
-        self.newest_gate().filter(|newest| !Rc::ptr_eq(newest, &gate))
+    /// The documents that judge what has begun on these grounds.
+    pub fn judges_again(&self, grounds: &Grounds) -> Option<Judges> {
+        self.succession()?.judges_again(grounds)
     }
 
-    fn lineage(&self) -> Option<Rc<Lineage>> {
-        self.lineage.borrow().clone()
+    /// Whether anything has moved under what has begun on these grounds.
+    pub fn have_moved(&self, grounds: &Grounds, now: Timestamp) -> bool {
+        match self.succession().map(|succession| succession.newest()) {
+            Some(Newest::Here(newest)) => grounds.have_moved(&newest, now),
+            Some(Newest::Elsewhere) => true,
+            None => false,
+        }
+    }
+
+    /// Why there are no judges.
+    pub fn no_judges(&self) -> Reason {
+        match self.gate() {
+            Some(_) => Reason::ConfigurationBehind,
+            None => Reason::ConfigurationNone,
+        }
+    }
+
+    fn succession(&self) -> Option<Rc<Succession>> {
+        self.succession.borrow().clone()
     }
 }
 
-const SAME_NAME: &str = "svidgate: several plugins have one `name` and different documents, so a new document cannot be \
-                         told whose it replaces: what is under way stays under the document that it began with (give the \
-                         plugins of each listener a `name` of their own)";
+const OLD_DOCUMENT: &str = "svidgate: a connection begins under a document although a newer one is configured under the same \
+                            plugin `name`: it must please both. A listener that drains does that; where two listeners have \
+                            plugins of one `name`, give each its own; where an old text came back, change its `version`";
 
 fn non_empty(document: Vec<u8>) -> Result<Vec<u8>, crate::host::HostError> {
     if document.is_empty() {

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 use svidgate_policy::{Source, certificate::sha256};
 
-use crate::{host::Host, lineage::PluginName};
+use crate::{host::Host, secret::Board};
 
 /// How long a lease lasts. Our decision: a few ticks, so that a busy worker keeps it and a dead one is soon followed.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(5);
@@ -27,10 +27,9 @@ const KEEP_UNWANTED: SignedDuration = SignedDuration::from_secs(600);
 /// Tries to write the index when another worker has written in between.
 const MAX_TRIES: u32 = 8;
 
-/// Keys carry the version of the format: two builds of the module may share a map while one replaces the other.
-const INDEX: &str = "svidgate.1.index";
-const CONTENT: &str = "svidgate.1.content.";
-const CURRENT: &str = "svidgate.1.current.";
+/// Labels of what is shared ([`Board`]).
+const INDEX: &str = "index";
+const CONTENT: &str = "content.";
 
 /// What a source gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,15 +143,14 @@ impl Entry {
 
 impl Index {
     /// Reads the index. One that cannot be read is as none: it is written anew.
-    pub fn read<H: Host>(host: &H) -> Self {
-        Self::read_version(host).0
+    pub fn read<H: Host>(board: &Board<'_, H>) -> Self {
+        Self::read_version(board).0
     }
 
-    fn read_version<H: Host>(host: &H) -> (Self, Option<u32>) {
-        match host.shared_data(INDEX) {
-            Some((bytes, version)) => (Self::decode(bytes.as_slice()).unwrap_or_default(), Some(version)),
-            None => (Self::default(), None),
-        }
+    fn read_version<H: Host>(board: &Board<'_, H>) -> (Self, Option<u32>) {
+        let (bytes, version) = board.read(INDEX);
+        let index = bytes.and_then(|bytes| Self::decode(bytes.as_slice()).ok());
+        (index.unwrap_or_default(), version)
     }
 }
 
@@ -172,31 +170,48 @@ pub struct Content {
 
 impl Content {
     /// Reads the newest content of a source.
-    pub fn read<H: Host>(host: &H, key: SourceKey) -> Option<Self> {
-        let (bytes, _) = host.shared_data(&format!("{CONTENT}{key}"))?;
-        Self::decode(bytes.as_slice()).ok().filter(|content| content.number > 0)
+    pub fn read<H: Host>(board: &Board<'_, H>, key: SourceKey) -> Option<Self> {
+        let (bytes, _) = board.read(&format!("{CONTENT}{key}"));
+        Self::decode(bytes?.as_slice())
+            .ok()
+            .filter(|content| content.number > 0)
     }
 
     /// Publishes this content, as of now. Its number must be the next one: where another worker has published in between,
     /// what this one has was judged against what is no longer there, and nothing is published.
-    pub fn publish<H: Host>(&self, host: &H, key: SourceKey, now: Timestamp) -> bool {
-        let mut is_next = false;
-        let changed = change_index(host, |index| {
-            is_next = false;
-            if let Some(entry) = index.entries.iter_mut().find(|entry| entry.key == key.0)
-                && entry.content.checked_add(1) == Some(self.number)
-            {
-                (entry.content, entry.seconds) = (self.number, now.as_second());
-                is_next = true;
-            }
+    pub fn publish<H: Host>(&self, board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> Published {
+        let mut published = Published::Unshared;
+        let changed = change_index(board, |index| {
+            published = match index.entries.iter_mut().find(|entry| entry.key == key.0) {
+                Some(entry) if entry.content.checked_add(1) == Some(self.number) => {
+                    (entry.content, entry.seconds) = (self.number, now.as_second());
+                    Published::Shared
+                }
+                Some(_) => Published::Overtaken,
+                None => Published::Unshared,
+            };
         });
+        if changed.is_none() {
+            return Published::Unshared;
+        }
         // Behind the index: a reader that does not find this number here looks again on its next tick.
-        changed.is_some()
-            && is_next
-            && host
-                .set_shared_data(&format!("{CONTENT}{key}"), &self.encode_to_vec(), None)
-                .is_ok()
+        let label = format!("{CONTENT}{key}");
+        if published == Published::Shared && board.write(&label, &self.encode_to_vec(), None).is_err() {
+            return Published::Unshared;
+        }
+        published
     }
+}
+
+/// What came of publishing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// All workers have it.
+    Shared,
+    /// Another worker has published something newer.
+    Overtaken,
+    /// It cannot be shared: it is this worker's own.
+    Unshared,
 }
 
 /// Whether a worker has the lease of a source, as the index says now.
@@ -206,8 +221,8 @@ pub fn is_leased(index: &Index, key: SourceKey, worker: u64, now: Timestamp) -> 
 }
 
 /// Notes that a source has spoken now, and has said nothing new.
-pub fn note<H: Host>(host: &H, key: SourceKey, now: Timestamp) -> bool {
-    let noted = change_index(host, |index| {
+pub fn note<H: Host>(board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> bool {
+    let noted = change_index(board, |index| {
         if let Some(entry) = index.entries.iter_mut().find(|entry| entry.key == key.0) {
             entry.seconds = now.as_second();
         }
@@ -228,7 +243,13 @@ pub struct Claim {
 
 /// Leases what is free of `claims`, and renews what `worker` has. Gives all that it has now. `index` is what was read on
 /// this tick.
-pub fn lease<H: Host>(host: &H, index: &Index, claims: &[Claim], worker: u64, now: Timestamp) -> BTreeSet<SourceKey> {
+pub fn lease<H: Host>(
+    board: &Board<'_, H>,
+    index: &Index,
+    claims: &[Claim],
+    worker: u64,
+    now: Timestamp,
+) -> BTreeSet<SourceKey> {
     let known: BTreeMap<SourceKey, &Entry> = index
         .entries
         .iter()
@@ -244,14 +265,14 @@ pub fn lease<H: Host>(host: &H, index: &Index, claims: &[Claim], worker: u64, no
         None
     } else {
         let mut dropped = Vec::new();
-        let written = change_index(host, |index| {
+        let written = change_index(board, |index| {
             take(index, &wanting, worker, now);
             dropped = drop_unleased(index, now);
         });
         if written.is_some() {
             for key in dropped {
                 // The map has no way to remove a key; an empty value is what remains of it.
-                let _ = host.set_shared_data(&format!("{CONTENT}{key}"), &[], None);
+                let _ = board.write(&format!("{CONTENT}{key}"), &[], None);
             }
         }
         written
@@ -296,42 +317,25 @@ fn drop_unleased(index: &mut Index, now: Timestamp) -> Vec<SourceKey> {
 }
 
 /// Lets other workers take what this one has.
-pub fn release<H: Host>(host: &H, worker: u64) {
-    change_index(host, |index| {
+pub fn release<H: Host>(board: &Board<'_, H>, worker: u64) {
+    change_index(board, |index| {
         for entry in index.entries.iter_mut().filter(|entry| entry.holder == worker) {
             entry.holder = 0;
         }
     });
 }
 
-/// Notes which document a plugin has now.
-pub fn note_document<H: Host>(host: &H, plugin: &PluginName, digest: &[u8; 32]) {
-    // Where it cannot be noted, a document that comes back is found by what begins under it.
-    let _ = host.set_shared_data(&document_key(plugin), digest, None);
-}
-
-/// Which document a plugin was given last, on whichever thread.
-pub fn noted_document<H: Host>(host: &H, plugin: &PluginName) -> Option<[u8; 32]> {
-    let (digest, _) = host.shared_data(&document_key(plugin))?;
-    digest.as_slice().try_into().ok()
-}
-
-fn document_key(plugin: &PluginName) -> String {
-    let name = SourceKey::of(&format!("{plugin:?}"));
-    format!("{CURRENT}{name}")
-}
-
-fn change_index<H: Host>(host: &H, mut change: impl FnMut(&mut Index)) -> Option<Index> {
+fn change_index<H: Host>(board: &Board<'_, H>, mut change: impl FnMut(&mut Index)) -> Option<Index> {
     for _ in 0..MAX_TRIES {
-        let (mut index, version) = Index::read_version(host);
+        let (mut index, version) = Index::read_version(board);
         if version.is_none() {
             // The host has no way to write only where nothing is: so something is put there first, and what another worker
             // may have written since is lost at most once, at the very start.
-            let _ = host.set_shared_data(INDEX, &Index::default().encode_to_vec(), None);
+            let _ = board.write(INDEX, &Index::default().encode_to_vec(), None);
             continue;
         }
         change(&mut index);
-        if host.set_shared_data(INDEX, &index.encode_to_vec(), version).is_ok() {
+        if board.write(INDEX, &index.encode_to_vec(), version).is_ok() {
             return Some(index);
         }
     }

@@ -16,12 +16,14 @@ use crate::{
     fetch::{Event, count},
     gate::Gate,
     host::{Host, Level},
-    lineage::{Lineages, PluginName},
-    live::Live,
+    live::{Live, is_over},
+    note,
     peer::Digest,
     proxy_signature::Call,
     record::{Circumstances, Entry, Records},
+    secret::{Board, DocumentKey, Secret},
     shared::{self, Claim, SourceKey},
+    succession::{Succession, Successions},
     trusted,
     version::Versions,
     watch::Watch,
@@ -30,16 +32,36 @@ use crate::{
 /// Counts the documents that were refused.
 const REFUSED: &str = "svidgate.documents_refused_total";
 
+/// How often all is looked after, less what a tick may come early. Any number of plugins tick; whichever comes first does it,
+/// so that one that goes is followed by another.
+const PERIOD: SignedDuration = SignedDuration::from_millis(900);
+/// The same while a source has not said anything yet.
+const STARTING_PERIOD: SignedDuration = SignedDuration::from_millis(90);
+
+/// A document in use.
+#[derive(Debug)]
+struct Document {
+    digest: Digest,
+    key: DocumentKey,
+    gate: Weak<Gate>,
+}
+
 /// What all plugins of a VM share.
 #[derive(Debug, Default)]
 pub struct Worker {
     now: Cell<Timestamp>,
-    gates: RefCell<Vec<(Digest, Weak<Gate>)>>,
+    gates: RefCell<Vec<Document>>,
     records: RefCell<Records>,
     live: Live,
     /// The clock as it was read, where whole seconds will not do.
     exact: Cell<Timestamp>,
-    lineages: Lineages,
+    successions: Successions,
+    /// What all that is shared is bound to; none before it was found or made.
+    secret: Cell<Option<Secret>>,
+    /// Whether this VM has ever ticked: one that has is no trial.
+    has_ticked: Cell<bool>,
+    /// When all was last looked after.
+    ticked: Cell<Option<Timestamp>>,
     authorities: RefCell<Authorities>,
     /// The documents whose sources were gathered last; one more or less is a change.
     gathered: RefCell<Vec<Digest>>,
@@ -87,23 +109,94 @@ impl Worker {
         &self.live
     }
 
-    /// Which document replaces which.
-    pub fn lineages(&self) -> &Lineages {
-        &self.lineages
+    /// Which document is the newest of each name.
+    pub fn successions(&self) -> &Successions {
+        &self.successions
     }
 
     /// A plugin has been configured.
     pub fn enter(&self, root: u32) {
         self.roots.borrow_mut().insert(root);
+        self.look_soon();
     }
 
     /// A plugin goes. What it has asked goes with it; with the last one, this worker no longer fetches.
-    pub fn leave<H: Host>(&self, host: &H, root: u32) {
+    pub fn leave<H: Host>(&self, host: &H, root: u32, succession: Option<&Succession>) {
         self.authorities.borrow_mut().context_gone(root, self.now());
+        let last = succession.and_then(Succession::newest_digest);
+        if let Some(succession) = succession {
+            succession.leave(root);
+        }
+        let board = self.secret.get().map(|secret| Board::new(host, secret));
+        if let (Some(succession), Some(last), Some(board)) = (succession, last, &board)
+            && succession.is_empty()
+            && self.has_ticked.get()
+        {
+            note::end(board, succession, &last);
+        }
+        self.look_soon();
         let mut roots = self.roots.borrow_mut();
         roots.remove(&root);
-        if roots.is_empty() && !self.leased.take().is_empty() {
-            shared::release(host, self.id.get());
+        if roots.is_empty()
+            && !self.leased.take().is_empty()
+            && let Some(board) = &board
+        {
+            shared::release(board, self.id.get());
+        }
+    }
+
+    /// The next tick looks after all.
+    fn look_soon(&self) {
+        self.ticked.set(None);
+        self.live.look_soon();
+    }
+
+    /// Whether it is time to look after all; whoever asks does it.
+    pub fn takes_tick(&self) -> bool {
+        let period = if self.is_waiting() { STARTING_PERIOD } else { PERIOD };
+        let exact = self.exact.get();
+        if self.ticked.get().is_some_and(|ticked| !is_over(period, ticked, exact)) {
+            return false;
+        }
+        self.ticked.set(Some(exact));
+        self.has_ticked.set(true);
+        true
+    }
+
+    /// Finds the secret that the workers share under one of the documents here, or makes one where none is there and this VM
+    /// is no trial. Where two have made one, the lesser counts, and all come to that.
+    pub fn share<H: Host>(&self, host: &H) {
+        let keys: Vec<DocumentKey> = self.documents().map(|(_, key, _)| key).collect();
+        let known: Vec<(DocumentKey, Option<Secret>)> = keys.into_iter().map(|key| (key, key.read(host))).collect();
+        let least = known
+            .iter()
+            .filter_map(|(_, secret)| *secret)
+            .chain(self.secret.get())
+            .min();
+        let Some(secret) = least.or_else(|| self.has_ticked.get().then(|| Secret::random(host))) else {
+            return;
+        };
+        if self.has_ticked.get() {
+            for (key, _) in known.iter().filter(|(_, known)| *known != Some(secret)) {
+                key.write(host, &secret);
+            }
+        }
+        if self.secret.replace(Some(secret)).is_some_and(|before| before != secret) {
+            self.authorities.borrow_mut().share_anew(self.now());
+        }
+    }
+
+    fn board<'h, H: Host>(&self, host: &'h H) -> Option<Board<'h, H>> {
+        Some(Board::new(host, self.secret.get()?))
+    }
+
+    /// Brings the newest documents here and what all threads have noted together.
+    pub fn settle<H: Host>(&self, host: &H) {
+        let Some(board) = self.board(host) else { return };
+        for succession in self.successions.all() {
+            if !succession.name().holds && !succession.is_empty() {
+                note::settle(&board, &succession, self.has_ticked.get(), self.now());
+            }
         }
     }
 
@@ -122,7 +215,9 @@ impl Worker {
             authorities.follow(wants, self.now());
             self.gathered.replace(known);
         }
-        authorities.read(host, self.now());
+        if let Some(board) = self.board(host) {
+            authorities.read(&board, self.now());
+        }
         self.update(host, &gates, &authorities);
     }
 
@@ -132,6 +227,7 @@ impl Worker {
         if self.id.get() == 0 {
             self.id.set(host.random().max(1));
         }
+        let Some(board) = self.board(host) else { return };
         let mut authorities = self.authorities.borrow_mut();
         let documents = self.gates().into_iter().map(|(digest, _)| Claim {
             key: SourceKey::of_document(&digest),
@@ -139,8 +235,8 @@ impl Worker {
             as_of: self.now(),
         });
         let claims: Vec<Claim> = authorities.claims().chain(documents).collect();
-        let leased = shared::lease(host, &authorities.index, &claims, self.id.get(), self.now());
-        authorities.fetch(host, root, &leased, self.now());
+        let leased = shared::lease(&board, &authorities.index, &claims, self.id.get(), self.now());
+        authorities.fetch(&board, root, &leased, self.now());
         self.leased.replace(leased);
     }
 
@@ -157,9 +253,10 @@ impl Worker {
     pub fn on_answer<H: Host>(&self, host: &H, token: u32, headers: usize, bytes: usize) {
         self.read_time(host);
         let now = self.now();
+        let Some(board) = self.board(host) else { return };
         self.authorities
             .borrow_mut()
-            .on_answer(host, token, headers, bytes, now);
+            .on_answer(&board, token, headers, bytes, now);
         self.update(host, &self.gates(), &self.authorities.borrow());
     }
 
@@ -167,7 +264,8 @@ impl Worker {
     pub fn on_message<H: Host>(&self, host: &H, token: u32, bytes: usize) {
         self.look_again(host);
         let now = self.now();
-        self.authorities.borrow_mut().on_message(host, token, bytes, now);
+        let Some(board) = self.board(host) else { return };
+        self.authorities.borrow_mut().on_message(&board, token, bytes, now);
         self.update(host, &self.gates(), &self.authorities.borrow());
     }
 
@@ -195,21 +293,8 @@ impl Worker {
     }
 
     /// Looks at what is under way; says whether there is more to look at than one call may.
-    pub fn sweep(&self) -> bool {
-        self.live.sweep(self.exact.get(), self.now()) > 0
-    }
-
-    /// Finds documents that have come back without a word to this worker.
-    pub fn follow_documents<H: Host>(&self, host: &H) {
-        let gate = |digest: &Digest| {
-            let gates = self.gates();
-            gates
-                .into_iter()
-                .find(|(known, _)| known == digest)
-                .map(|(_, gate)| gate)
-        };
-        let noted = |plugin: &PluginName| shared::noted_document(host, plugin);
-        self.lineages.follow(noted, gate, self.now());
+    pub fn sweep<H: Host>(&self, host: &H, root: u32) -> bool {
+        self.live.sweep(host, root, self.exact.get(), self.now())
     }
 
     /// Whether this worker tells what there is to tell of a document, and no other does.
@@ -219,7 +304,7 @@ impl Worker {
 
     /// Shows which versions of documents are at work.
     fn show_versions<H: Host>(&self, host: &H) {
-        let at_work = self.lineages.at_work();
+        let at_work = self.successions.at_work();
         let versions = at_work.iter().map(|gate| gate.version());
         self.versions.borrow_mut().look(host, versions);
     }
@@ -272,25 +357,21 @@ impl Worker {
 
     /// Every document that is in use.
     fn gates(&self) -> Vec<(Digest, Rc<Gate>)> {
-        let mut gates = self.gates.borrow_mut();
-        gates.retain(|(_, gate)| gate.strong_count() > 0);
-        gates
-            .iter()
-            .filter_map(|(digest, gate)| Some((*digest, gate.upgrade()?)))
-            .collect()
+        self.documents().map(|(digest, _, gate)| (digest, gate)).collect()
+    }
+
+    fn documents(&self) -> impl Iterator<Item = (Digest, DocumentKey, Rc<Gate>)> {
+        let mut documents = self.gates.borrow_mut();
+        documents.retain(|document| document.gate.strong_count() > 0);
+        let alive = |document: &Document| Some((document.digest, document.key, document.gate.upgrade()?));
+        documents.iter().filter_map(alive).collect::<Vec<_>>().into_iter()
     }
 
     /// The gate for a document: the one that another plugin has for the same bytes, or a new one.
     pub fn gate<H: Host>(&self, host: &H, document: &[u8], proxy: Option<Call>) -> Option<(Digest, Rc<Gate>)> {
         let digest = sha256(document);
-        let mut gates = self.gates.borrow_mut();
-        gates.retain(|(_, gate)| gate.strong_count() > 0);
-        if let Some(gate) = gates
-            .iter()
-            .find(|(known, _)| *known == digest)
-            .and_then(|(_, gate)| gate.upgrade())
-        {
-            return Some((digest, gate));
+        if let Some(known) = self.gates().into_iter().find(|(known, _)| *known == digest) {
+            return Some(known);
         }
         let began = host.now();
         match Configuration::compile(&configuration::document(document), Format::Json) {
@@ -298,7 +379,11 @@ impl Worker {
                 let took = began.and_then(|began| Ok(host.now()?.duration_since(began)));
                 announce(host, &compiled, took.ok());
                 let gate = Rc::new(Gate::new(compiled, proxy));
-                gates.push((digest, Rc::downgrade(&gate)));
+                self.gates.borrow_mut().push(Document {
+                    digest,
+                    key: DocumentKey::new(document),
+                    gate: Rc::downgrade(&gate),
+                });
                 Some((digest, gate))
             }
             Err(mistakes) => {

@@ -8,6 +8,8 @@
 pub enum Reason {
     /// No good configuration has been loaded yet.
     ConfigurationNone,
+    /// Another thread of the proxy has a newer document, which this worker does not have yet.
+    ConfigurationBehind,
     /// The peer spoke plain text where TLS was expected.
     ConnectionPlaintext,
     /// The TLS peer presented no certificate.
@@ -88,8 +90,9 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::ConfigurationNone,
+        Self::ConfigurationBehind,
         Self::ConnectionPlaintext,
         Self::ConnectionNoCertificate,
         Self::ConnectionCertificateUnreadable,
@@ -134,6 +137,7 @@ impl Reason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::ConfigurationNone => "configuration.none",
+            Self::ConfigurationBehind => "configuration.behind",
             Self::ConnectionPlaintext => "connection.plaintext",
             Self::ConnectionNoCertificate => "connection.no_certificate",
             Self::ConnectionCertificateUnreadable => "connection.certificate_unreadable",

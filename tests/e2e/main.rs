@@ -12,6 +12,7 @@ mod hostile_certificates;
 mod hostile_handshakes;
 mod hostile_headers;
 mod identity_header;
+mod many_streams;
 mod metrics;
 mod path_confusion;
 mod paths;

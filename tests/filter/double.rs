@@ -42,6 +42,12 @@ pub(crate) struct State {
     pub(crate) failing: Vec<&'static str>,
     /// Contexts that are gone.
     pub(crate) gone: Vec<u32>,
+    /// The connections that contexts belong to.
+    pub(crate) connections: BTreeMap<u32, u64>,
+    /// Connections of which something was ended in this call. Envoy does not bear a second one.
+    touched: Vec<Option<Vec<u8>>>,
+    /// How many plugins there have been; their contexts are counted up from 1.
+    plugins: u32,
     /// What the workers share, with the version of each value.
     pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
     /// What was asked of endpoints and streams, in order; the token is the place in it, from 1.
@@ -106,7 +112,11 @@ impl Proxy {
     }
 
     pub(crate) fn unconfigured(&self, stage: Stage, worker: &Rc<Worker>) -> Rc<Root<Self>> {
-        Rc::new(Root::new(self.clone(), stage, 1, None, Rc::clone(worker)))
+        let context = self.change(|state| {
+            state.plugins += 1;
+            state.plugins
+        });
+        Rc::new(Root::new(self.clone(), stage, context, None, Rc::clone(worker)))
     }
 
     /// The calls since the last look.
@@ -130,6 +140,20 @@ impl Proxy {
         })
     }
 
+    /// Something of another context than the one that is called is ended.
+    fn touch(&self) {
+        let connection = self.look(|state| {
+            let id = state.connections.get(&state.effective);
+            id.map(|id| id.to_le_bytes().to_vec())
+        });
+        self.change(|state| {
+            if state.effective > state.plugins {
+                assert!(!state.touched.contains(&connection), "a second end of one connection");
+                state.touched.push(connection);
+            }
+        });
+    }
+
     fn call(&self, name: &str) -> Result<(), HostError> {
         let mut state = self.0.borrow_mut();
         state.calls.push(name.to_owned());
@@ -151,7 +175,14 @@ impl Host for Proxy {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
         let name = path.join(".");
         self.call(&format!("property {name}")).ok()?;
-        self.look(|state| state.properties.get(&name).cloned())
+        self.look(|state| {
+            let connection = state
+                .connections
+                .get(&state.effective)
+                .filter(|_| name == "connection.id");
+            let id = connection.map(|id| id.to_le_bytes().to_vec());
+            id.or_else(|| state.properties.get(&name).cloned())
+        })
     }
 
     fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
@@ -183,12 +214,14 @@ impl Host for Proxy {
 
     fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), HostError> {
         self.call("respond")?;
+        self.touch();
         self.change(|state| state.responses.push((status, details.to_owned(), grpc_status)));
         Ok(())
     }
 
     fn close_downstream(&self) -> Result<(), HostError> {
         self.call("close_downstream")?;
+        self.touch();
         self.change(|state| state.closed.push(state.effective));
         Ok(())
     }
@@ -200,6 +233,8 @@ impl Host for Proxy {
 
     fn now(&self) -> Result<Timestamp, HostError> {
         self.call("now")?;
+        // A tick begins with it.
+        self.change(|state| state.touched.clear());
         Ok(self.look(|state| state.now))
     }
 

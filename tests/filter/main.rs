@@ -2,6 +2,7 @@
 
 mod cuts;
 mod double;
+mod many_streams;
 mod memory;
 mod odd_proxies;
 mod policy_version;

@@ -196,7 +196,10 @@ fn calls_that_fail_end_in_a_refusal() {
     proxy.change(|state| state.failing = vec!["set_filter_state", "define_counter", "add_to_counter"]);
     assert_eq!(request(&root), Action::Continue);
     root.tick();
-    proxy.change(|state| state.failing.clear());
+    proxy.change(|state| {
+        state.failing.clear();
+        state.now += jiff::SignedDuration::from_secs(1);
+    });
     root.tick();
     let counted = |what: &str| {
         let name = format!("svidgate.decisions_total.request.{what}");

@@ -45,10 +45,10 @@ fn version_at_work_is_one_and_the_one_before_is_zero() {
     let proxy = Proxy::at(&world);
     let old = replace(&proxy, &world, &worker, "1.0");
     assert_eq!(gauges(&proxy), expected([("1.0", 1)]));
-    drop(old);
+    old.leave();
     let new = replace(&proxy, &world, &worker, "2.0");
     assert_eq!(gauges(&proxy), expected([("1.0", 0), ("2.0", 1)]));
-    drop(new);
+    new.leave();
     let _unnamed = replace(&proxy, &world, &worker, "");
     assert_eq!(gauges(&proxy), expected([("1.0", 0), ("2.0", 0), (NONE, 1)]));
 }
@@ -69,7 +69,10 @@ fn however_many_versions_there_have_been_few_have_a_gauge() {
     let (world, worker) = (World::new(), Rc::default());
     let proxy = Proxy::at(&world);
     for number in 0..2 * MOST_VERSIONS {
-        let _root = replace(&proxy, &world, &worker, &format!("v{number}"));
+        let root = replace(&proxy, &world, &worker, &format!("v{number}"));
+        if number + 1 < 2 * MOST_VERSIONS {
+            root.leave();
+        }
     }
     let gauges = gauges(&proxy);
     assert_eq!(gauges.len(), MOST_VERSIONS + 1);

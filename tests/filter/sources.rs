@@ -102,6 +102,7 @@ fn last_plugin_that_goes_hands_the_lease_over_at_once() {
     let workers = Workers::start(2, own_endpoint());
     workers.tick();
     workers.roots[0].leave();
+    workers.pass(1);
     workers.roots[1].tick();
     assert_eq!(workers.asked().len(), 2, "what the first had asked went with it");
 }
@@ -303,15 +304,16 @@ fn new_document_begins_with_what_was_fetched_and_not_with_the_pin() {
     assert_eq!(workers.reason(0, &of_pin), "rule.allowed");
     workers.answer(0, "200", &bundle(&[&workers.world.own], None));
     assert_eq!(workers.reason(0, &of_pin), "svid.bad_signature");
-    // Another document, on a new worker too: neither waits for a tick.
+    // Another document, and then a new worker with it: neither waits for a tick of its own.
     let changed = with(pinned, json!({ "version": "next" }));
-    for worker in [Rc::default(), Rc::default()] {
+    for worker in [Rc::clone(&workers.workers[0]), Rc::default()] {
         let root = workers.plugin(&worker, changed.clone());
         workers.proxy.connect(&of_pin);
         assert_eq!(request(&root), Action::Pause);
         assert_eq!(workers.proxy.reason(), "svid.bad_signature");
         workers.proxy.connect(&workers.world.own_identity("/api"));
         assert_eq!(request(&root), Action::Continue);
+        workers.roots[0].tick();
     }
 }
 

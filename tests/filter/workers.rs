@@ -19,6 +19,7 @@ pub(crate) struct Workers {
     pub(crate) world: World,
     pub(crate) proxy: Proxy,
     pub(crate) roots: Vec<Rc<Root<Proxy>>>,
+    pub(crate) workers: Vec<Rc<Worker>>,
 }
 
 pub(crate) fn everyone() -> Value {
@@ -33,10 +34,13 @@ impl Workers {
             world,
             proxy,
             roots: Vec::new(),
+            workers: Vec::new(),
         };
         for _ in 0..count {
-            let root = workers.plugin(&Rc::default(), changes.clone());
+            let worker = Rc::default();
+            let root = workers.plugin(&worker, changes.clone());
             workers.roots.push(root);
+            workers.workers.push(worker);
         }
         workers
     }

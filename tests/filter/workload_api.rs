@@ -8,6 +8,7 @@ use support::{
     ca::{Authority, Leaf, bundle_json},
     world::{World, with},
 };
+use svidgate::worker::Worker;
 use svidgate::{connection::Action, record::Stage};
 
 use crate::{
@@ -55,10 +56,17 @@ fn workload_workers(count: usize, changes: Value) -> Workers {
     if no_bundle {
         document.as_object_mut().unwrap().remove("bundle");
     }
-    let roots = (0..count)
-        .map(|_| proxy.plugin(Stage::Request, &document, &Rc::default()))
+    let workers: Vec<Rc<Worker>> = (0..count).map(|_| Rc::default()).collect();
+    let roots = workers
+        .iter()
+        .map(|worker| proxy.plugin(Stage::Request, &document, worker))
         .collect();
-    Workers { world, proxy, roots }
+    Workers {
+        world,
+        proxy,
+        roots,
+        workers,
+    }
 }
 
 #[test]
@@ -139,10 +147,13 @@ fn pin_of_a_trust_domain_that_the_workload_api_listed_once_is_not_used_again() {
     let next = with(workload_api(), json!({ "federation": pinned, "version": "next" }));
     let mut document = with(workers.world.document(everyone()), next);
     document.as_object_mut().unwrap().remove("bundle");
-    let root = workers.proxy.plugin(Stage::Request, &document, &Rc::default());
-    workers.proxy.connect(&partner);
-    assert_eq!(request(&root), Action::Pause);
-    assert_eq!(workers.proxy.reason(), "federation.bundle_missing");
+    for worker in [Rc::clone(&workers.workers[0]), Rc::default()] {
+        let root = workers.proxy.plugin(Stage::Request, &document, &worker);
+        workers.proxy.connect(&partner);
+        assert_eq!(request(&root), Action::Pause);
+        assert_eq!(workers.proxy.reason(), "federation.bundle_missing");
+        workers.roots[0].tick();
+    }
 }
 
 #[test]
@@ -246,6 +257,7 @@ fn stream_is_ended_on_the_tick_or_in_its_own_close_and_never_within_a_message() 
         workers.reason(0, &workers.world.own_identity("/api")),
         "federation.bundle_missing"
     );
+    workers.pass(1);
     workers.tick();
     assert_eq!(cancelled(), [1]);
     workers.wait_until_asked(1);

@@ -1,13 +1,17 @@
 //! HTTP/1.1 and HTTP/2 on a connection.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::{StreamExt, stream};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
 
 use super::{Connection, Refusal, closed, patient};
+
+type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
 /// A request. Header values are bytes.
 #[derive(Clone, Debug)]
@@ -20,8 +24,10 @@ pub struct Request {
     pub host: String,
     /// Sent in this order, repetitions too.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Sent whole.
+    /// Sent whole, or as far as it goes.
     pub body: Vec<u8>,
+    /// Whether the end of the body never comes.
+    pub is_endless: bool,
 }
 
 impl Request {
@@ -33,6 +39,16 @@ impl Request {
             host: "localhost".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            is_endless: false,
+        }
+    }
+
+    /// A POST with a body that begins and does not end.
+    pub fn endless(path: &str) -> Self {
+        Request {
+            body: b"half".to_vec(),
+            is_endless: true,
+            ..Request::new("POST", path)
         }
     }
 
@@ -128,6 +144,20 @@ pub enum Chunk {
 }
 
 impl Answer {
+    fn of(response: hyper::Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        let headers = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect();
+        Answer {
+            status: head.status.as_u16(),
+            headers,
+            body,
+        }
+    }
+
     /// Waits for the next part of the body.
     pub async fn next(&mut self) -> Chunk {
         loop {
@@ -173,8 +203,8 @@ pub struct Http {
 
 #[derive(Debug)]
 enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
 }
 
 impl Connection {
@@ -243,22 +273,32 @@ impl Http {
                 patient(sender.send_request(message(&request, &request.path, true))).await?
             }
             Sender::Http2(sender) => {
-                patient(sender.ready()).await?.map_err(|error| closed(&error))?;
                 let uri = format!("https://{}{}", request.host, request.path);
-                patient(sender.send_request(message(&request, &uri, false))).await?
+                return open_stream(sender, message(&request, &uri, false)).await;
             }
         };
-        let (head, body) = response.map_err(|error| closed(&error))?.into_parts();
-        let headers = head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-            .collect();
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers,
-            body,
-        })
+        response.map(Answer::of).map_err(|error| closed(&error))
+    }
+
+    /// Sends these requests side by side over HTTP/2, without waiting for any, and collects each whole response.
+    ///
+    /// # Panics
+    /// When this is not HTTP/2.
+    pub fn send_all(&self, requests: impl IntoIterator<Item = Request>) -> Vec<JoinHandle<Outcome>> {
+        let Sender::Http2(sender) = &self.sender else {
+            panic!("only HTTP/2 has streams")
+        };
+        let send = |request: Request| {
+            let mut sender = sender.clone();
+            tokio::spawn(async move {
+                let uri = format!("https://{}{}", request.host, request.path);
+                match open_stream(&mut sender, message(&request, &uri, false)).await {
+                    Ok(answer) => Outcome::Response(answer.collect().await),
+                    Err(refusal) => Outcome::Refused(refusal),
+                }
+            })
+        };
+        requests.into_iter().map(send).collect()
     }
 
     /// Whether the other side has closed the connection.
@@ -279,13 +319,19 @@ impl Http {
     }
 }
 
+async fn open_stream(sender: &mut http2::SendRequest<Body>, request: hyper::Request<Body>) -> Result<Answer, Refusal> {
+    patient(sender.ready()).await?.map_err(|error| closed(&error))?;
+    let response = patient(sender.send_request(request)).await?;
+    response.map(Answer::of).map_err(|error| closed(&error))
+}
+
 impl Drop for Http {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-fn message(request: &Request, uri: &str, host_header: bool) -> hyper::Request<Full<Bytes>> {
+fn message(request: &Request, uri: &str, host_header: bool) -> hyper::Request<Body> {
     let mut builder = hyper::Request::builder().method(request.method.as_str()).uri(uri);
     if host_header {
         builder = builder.header("host", &request.host);
@@ -293,7 +339,13 @@ fn message(request: &Request, uri: &str, host_header: bool) -> hyper::Request<Fu
     for (name, value) in &request.headers {
         builder = builder.header(name, value.as_slice());
     }
-    builder
-        .body(Full::from(request.body.clone()))
-        .expect("a request that HTTP can say")
+    builder.body(body(request)).expect("a request that HTTP can say")
+}
+
+fn body(request: &Request) -> Body {
+    if !request.is_endless {
+        return Full::from(request.body.clone()).boxed_unsync();
+    }
+    let begun = stream::iter([Ok(Frame::data(Bytes::from(request.body.clone())))]);
+    StreamBody::new(begun.chain(stream::pending())).boxed_unsync()
 }
