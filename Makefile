@@ -45,17 +45,28 @@ demo: wasm envoy ## Twenty cases, then a rotation, a revocation and a lost bundl
 	@echo "== building the demo" >&2
 	cargo run --locked --quiet --package svidgate-tests --bin demo -- $(if $(KEEP),--keep)
 
+# What is built for the host. One selection for every step, because another one switches on other features of libraries, and
+# then all is built again. Without the engines that benches compare with: they switch on features that we ship without.
+HOST := --locked --workspace --exclude svidgate-benches --features svidgate-policy/yaml
+# The same for wasm32-unknown-unknown.
+UNKNOWN := --locked --package svidgate-policy --package svidgate-conformance --target wasm32-unknown-unknown
+
 .PHONY: test
 test: wasm wasm-that-traps envoy ## Everything: unit, vectors, properties, and end to end on a real Envoy.
-	@# The engines that benches compare with switch on features of libraries that we ship without.
-	cargo test --locked --workspace --exclude svidgate-benches --features svidgate-policy/yaml
+	cargo test $(HOST)
+
+# The programs of the tests, below target/debug: Cargo builds them with a test of their package, with the features of tests.
+.PHONY: programs
+programs:
+	@echo "== building the programs of the tests" >&2
+	cargo test $(HOST) --quiet --no-run --test readme --test node
 
 .PHONY: test-wasm
 test-wasm: wasm-bindgen ## The tests of `policy` on wasm32-unknown-unknown, where a machine word has 32 bits (needs Node).
-	cargo test --locked --package svidgate-policy --target wasm32-unknown-unknown --lib --test contract
+	cargo test $(UNKNOWN) --lib --test contract
 
-# What runs tests on wasm32-unknown-unknown. It must have the version of the library. Not `--locked`: its own lock file
-# names releases so new that not every mirror has them.
+# What runs tests on wasm32-unknown-unknown. It must have the version of the library. Unoptimised, because building it takes
+# longer than running it. Not `--locked`: its own lock file names releases so new that not every mirror has them.
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/.*"\(.*\)"/\1/p;}' Cargo.lock)
 test-wasm conformance: export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := $(CURDIR)/target/tools/bin/wasm-bindgen-test-runner
 
@@ -68,7 +79,8 @@ wasm-bindgen: wasm-unknown-target
 	@command -v node >/dev/null || { echo "wasm is run by Node, 20 or later: apt-get install nodejs" >&2; exit 1; }
 	@target/tools/bin/wasm-bindgen-test-runner --version 2>/dev/null | grep -qwF $(WASM_BINDGEN) || { \
 	    echo "== building wasm-bindgen-cli $(WASM_BINDGEN)" >&2; \
-	    cargo install --quiet --root target/tools --version $(WASM_BINDGEN) wasm-bindgen-cli; }
+	    cargo install --quiet --debug --root target/tools --version $(WASM_BINDGEN) \
+	        --bin wasm-bindgen-test-runner wasm-bindgen-cli; }
 
 .PHONY: bench
 bench: ## The engine alone and beside other engines (ROUNDS=10 for a short one); writes benches/record/engine-latest.*.
@@ -100,7 +112,7 @@ mutants: ## Changes of the verifier and of decisions that no test notices (FILES
 
 .PHONY: e2e
 e2e: wasm wasm-that-traps envoy ## The end-to-end tests alone (ENVOY=1.36.4 and later).
-	cargo test --locked --package svidgate-tests --test e2e
+	cargo test $(HOST) --test e2e
 
 .PHONY: e2e-all
 e2e-all: ## The end-to-end tests on every Envoy from 1.36, and a table of what each can do.
@@ -170,15 +182,15 @@ image-test: image-tools wasm envoy ## The images in a real registry, read by sko
 	cargo test $(IMAGE_CARGO)
 
 .PHONY: conformance
-conformance: wasm wasm-bindgen ## Outside vectors, on the host, on both wasm targets and past the module (VECTORS=../shared/vectors; needs Node).
+conformance: wasm wasm-bindgen programs ## Outside vectors, on the host, on both wasm targets and past the module (VECTORS=../shared/vectors; needs Node).
 	tests/conformance/run.sh $(VECTORS) $(MODULE)
 
 .PHONY: conformance-host
-conformance-host: ## The same on the host alone.
-	cargo run --locked --quiet --package svidgate-conformance --bin conformance -- $(VECTORS)
+conformance-host: programs ## The same on the host alone.
+	target/debug/conformance $(VECTORS)
 
 .PHONY: fuzz
-fuzz: ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some; SEED=1 for the same choices).
+fuzz: programs ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some; SEED=1 for the same choices).
 	@VECTORS=$(wildcard $(VECTORS)) fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
 
 .PHONY: operate-check
@@ -195,8 +207,7 @@ compose-tools:
 	[ -z "$$missing" ] || { echo "missing:$$missing (Debian: apt-get install docker.io docker-compose gcc)" >&2; exit 1; }
 
 .PHONY: compose-test
-compose-test: compose-tools wasm ## Two trust domains, each host a container (needs a Docker engine; ENVOY_IMAGE=envoyproxy/envoy:v1.40-latest).
-	cargo build --locked --package svidgate-tests --bin compose-host --bin compose-test
+compose-test: compose-tools wasm programs ## Two trust domains, each host a container (needs a Docker engine; ENVOY_IMAGE=envoyproxy/envoy:v1.40-latest).
 	cc -shared -fPIC -O2 -Wall -Wextra -Werror -o target/debug/compose-clock.so envoy/compose/clock.c
 	image=$$(envoy/compose/image.sh) && ENVOY_IMAGE=$$image target/debug/compose-test
 
@@ -213,6 +224,6 @@ lint: wasm-target wasm-unknown-target ## Formatting, clippy on host and wasm, do
 	cargo clippy --locked --workspace --all-targets --features svidgate-policy/yaml -- --deny warnings
 	cargo clippy --locked --package svidgate-filter --package svidgate-conformance --target $(WASM_TARGET) -- --deny warnings
 	@# There clippy does not know tests for what they are, and they may calculate.
-	cargo clippy --locked --package svidgate-policy --package svidgate-conformance --tests --target wasm32-unknown-unknown -- \
+	cargo clippy $(UNKNOWN) --tests -- \
 	    --deny warnings --allow clippy::arithmetic_side_effects
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --features svidgate-policy/yaml

@@ -26,12 +26,11 @@ run() {
 
 failures=()
 host=$(rustc -vV | sed -n 's/^host: //p')
-cargo build --locked --quiet --package "$PACKAGE" --bin conformance
 run "$host" target/debug/conformance "$vectors"
 cargo build --locked --quiet --release --package "$PACKAGE" --bin conformance --target wasm32-wasip1
 run wasm32-wasip1 node --no-warnings tests/conformance/wasip1.mjs target/wasm32-wasip1/release/conformance.wasm "$vectors"
 VECTORS=$vectors run wasm32-unknown-unknown \
-    cargo test --locked --package "$PACKAGE" --test node --target wasm32-unknown-unknown -- --nocapture
+    cargo test --locked --package "$PACKAGE" --package svidgate-policy --test node --target wasm32-unknown-unknown -- --nocapture
 # The module itself, in the rows that a proxy could ask it in.
 run module target/debug/conformance "$vectors" "$module"
 
