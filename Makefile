@@ -197,19 +197,17 @@ fuzz: programs ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" f
 operate-check: wasm envoy ## The shipped alerts and dashboard, with promtool and on real data (needs the package prometheus).
 	cargo run --locked --quiet --package svidgate-tests --bin operate-check
 
-.PHONY: harness-image
-harness-image: compose-tools ## The substitute image of the compose harness, from the Envoy of PyPI and this machine's libraries.
-	envoy/compose/image.sh build
+# Runs what follows with a Docker engine: the one that answers, or one of its own.
+WITH_ENGINE := envoy/compose/engine.sh
 
-.PHONY: compose-tools
-compose-tools:
-	@missing=; for tool in docker docker-compose cc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
-	[ -z "$$missing" ] || { echo "missing:$$missing (Debian: apt-get install docker.io docker-compose gcc)" >&2; exit 1; }
+.PHONY: harness-image
+harness-image: ## The substitute image of the compose harness, from the Envoy of PyPI and this machine's libraries.
+	$(WITH_ENGINE) envoy/compose/image.sh build
 
 .PHONY: compose-test
-compose-test: compose-tools wasm programs ## Two trust domains, each host a container (needs a Docker engine; ENVOY_IMAGE=envoyproxy/envoy:v1.40-latest).
+compose-test: wasm programs ## Two trust domains, each host a container (with a Docker engine; ENVOY_IMAGE=envoyproxy/envoy:v1.40-latest).
 	cc -shared -fPIC -O2 -Wall -Wextra -Werror -o target/debug/compose-clock.so envoy/compose/clock.c
-	image=$$(envoy/compose/image.sh) && ENVOY_IMAGE=$$image target/debug/compose-test
+	@$(WITH_ENGINE) bash -ec 'image=$$(envoy/compose/image.sh); ENVOY_IMAGE=$$image exec target/debug/compose-test'
 
 .PHONY: deny
 deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny and its database).

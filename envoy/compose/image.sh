@@ -17,7 +17,7 @@ say() {
     echo "image: $*" >&2
 }
 
-command -v docker >/dev/null || { say "docker is missing (Debian: apt-get install docker.io docker-compose)"; exit 1; }
+command -v docker >/dev/null || { say "docker is missing; envoy/compose/engine.sh says how to get one"; exit 1; }
 timeout 20 docker version --format '{{.Server.Version}}' >/dev/null || { say "no Docker engine answers"; exit 1; }
 
 is_there() {

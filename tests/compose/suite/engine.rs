@@ -1,4 +1,4 @@
-//! `docker` and `docker-compose`: every call ends within a time. After Ctrl-C each call and each wait fails, but for the one
+//! `docker` and Compose: every call ends within a time. After Ctrl-C each call and each wait fails, but for the one
 //! that takes everything down.
 
 use std::{
@@ -16,6 +16,9 @@ use tokio::{
 /// Envoys start, bundles arrive, a restarted host is found again.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long Compose may take to say its version.
+const LOOK_SECONDS: u32 = 20;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -52,6 +55,15 @@ pub(crate) fn run(seconds: u32, command: &[&str], environment: &[(&str, &str)]) 
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}: {errors}", output.status);
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Compose 2, which is a command of `docker`; where that is not there, Compose 1.
+pub(crate) fn compose() -> &'static [&'static str] {
+    let two: &[&str] = &["docker", "compose"];
+    let is_there = attempt(LOOK_SECONDS, &[two, &["version"]].concat(), &[])
+        .status
+        .success();
+    if is_there { two } else { &["docker-compose"] }
 }
 
 /// What came of a command. `timeout` gives it a process group of its own, where a Ctrl-C at the terminal does not reach it.

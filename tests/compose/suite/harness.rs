@@ -21,7 +21,7 @@ use support::{
     module_path, repository,
 };
 
-use crate::engine::{attempt, interrupted, run, wait};
+use crate::engine::{attempt, compose, interrupted, run, wait};
 
 /// How long bringing everything up may take, taking it down, and any other call.
 const UP_SECONDS: u32 = 120;
@@ -100,6 +100,7 @@ pub(crate) struct Harness {
     home: PathBuf,
     image: String,
     project: String,
+    compose: &'static [&'static str],
     /// One run at a time in this clone.
     _lock: File,
 }
@@ -125,6 +126,7 @@ impl Harness {
             home,
             image,
             project: format!("svidgate-{:08x}", clone.finish() >> 32),
+            compose: compose(),
             _lock: lock,
         };
         // Of a run that was killed.
@@ -345,12 +347,13 @@ impl Harness {
         reached.lines().map(str::to_owned).collect()
     }
 
+    /// As `docker-compose.yaml` names it: the two Composes would call it by different names.
     fn container(&self, host: &str) -> String {
-        format!("{}_{host}_1", self.project)
+        format!("{}-{host}", self.project)
     }
 
     fn compose(&self, seconds: u32, arguments: &[&str]) -> String {
-        let command = [&["docker-compose"], arguments].concat();
+        let command = [self.compose, arguments].concat();
         self.with_environment(|environment| run(seconds, &command, environment))
     }
 
@@ -378,7 +381,7 @@ impl Drop for Harness {
                 eprintln!("{}", lines[lines.len().saturating_sub(8)..].join("\n"));
             }
         }
-        let down = ["docker-compose", "down", "--timeout", "0", "--volumes"];
+        let down = [self.compose, &["down", "--timeout", "0", "--volumes"]].concat();
         let output = self.with_environment(|environment| attempt(DOWN_SECONDS, &down, environment));
         if !output.status.success() {
             let why = format!("the harness could not be taken down: {output:?}");
