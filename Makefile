@@ -193,6 +193,13 @@ conformance-host: programs ## The same on the host alone.
 fuzz: programs ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some; SEED=1 for the same choices).
 	@VECTORS=$(wildcard $(VECTORS)) fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
 
+.PHONY: fuzz-events
+fuzz-events: wasm wasm-that-traps envoy ## Random orders of events on a real Envoy (SECONDS=600; SEED=1, NO_SEEDS=1, FIRST=1; SCRIPT=file plays one).
+	@echo "== building fuzz-events" >&2
+	cargo build --locked --quiet --package svidgate-tests --bin fuzz-events
+	@EVENTS_SECONDS=$(FUZZ_SECONDS) SEED=$(SEED) SCRIPT=$(SCRIPT) NO_SEEDS=$(NO_SEEDS) FIRST=$(FIRST) LANES=$(LANES) \
+	    target/debug/fuzz-events
+
 .PHONY: operate-check
 operate-check: wasm envoy ## The shipped alerts and dashboard, with promtool and on real data (needs the package prometheus).
 	cargo run --locked --quiet --package svidgate-tests --bin operate-check

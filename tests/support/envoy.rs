@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ use tokio::time::sleep;
 
 use self::listener::{connection_log_path, request_log_path};
 use self::process::Process;
+use self::scenario::{lds_path, lds_response};
 use self::wasm::{Place, ecds_path};
 use crate::client::{Connection, Outcome, PATIENCE};
 use crate::scrape::Scrape;
@@ -58,7 +60,8 @@ pub struct Envoy {
     admin: SocketAddr,
     listeners: HashMap<String, SocketAddr>,
     discovered: Vec<(Place, Wasm)>,
-    ecds_version: AtomicU64,
+    /// The version of the next file of discovery.
+    version: AtomicU64,
     home: TempDir,
 }
 
@@ -95,6 +98,9 @@ impl Envoy {
         for (place, wasm) in &discovered {
             write_ecds(home.path(), *place, wasm, 0);
         }
+        if scenario.lds {
+            write_lds(home.path(), &scenario.listeners, 0);
+        }
         let (name, text) = match &scenario.text {
             Some(yaml) => (
                 "bootstrap.yaml",
@@ -108,13 +114,15 @@ impl Envoy {
         let Some(admin) = wait_until_live(&mut process, home.path()).await else {
             return Err(read_log(home.path()));
         };
-        let listeners = listener_addresses(admin).await;
+        let listeners = listener_addresses(admin)
+            .await
+            .expect("the admin interface lists listeners");
         Ok(Envoy {
             process,
             admin,
             listeners,
             discovered,
-            ecds_version: AtomicU64::new(1),
+            version: AtomicU64::new(1),
             home,
         })
     }
@@ -128,6 +136,12 @@ impl Envoy {
             .listeners
             .get(name)
             .unwrap_or_else(|| panic!("no listener `{name}`: {:?}", self.listeners))
+    }
+
+    /// Where the listeners listen now, by name: one that came after the start, or went and came again, is not in
+    /// [`Envoy::listener_addr`]. `None` when Envoy does not answer.
+    pub async fn listeners_now(&self) -> Option<HashMap<String, SocketAddr>> {
+        listener_addresses(self.admin).await
     }
 
     /// Where its admin interface listens.
@@ -169,6 +183,11 @@ impl Envoy {
     /// What Prometheus reads of svidgate.
     pub async fn scrape(&self) -> Scrape {
         Scrape::parse(&self.admin("/stats/prometheus").await)
+    }
+
+    /// The same, where Envoy may have ended: `None` when it does not answer.
+    pub async fn try_admin(&self, path: &str) -> Option<String> {
+        get_admin(self.admin, path).await
     }
 
     /// What the admin interface answers to a GET.
@@ -274,8 +293,19 @@ impl Envoy {
             self.home.path(),
             *place,
             &wasm,
-            self.ecds_version.fetch_add(1, Ordering::SeqCst),
+            self.version.fetch_add(1, Ordering::SeqCst),
         );
+    }
+
+    /// Replaces all listeners of a scenario with [`Scenario::lds`], and returns before Envoy has read it: wait for a
+    /// counter under `listener_manager.lds`. One that is not there any more is removed.
+    pub fn replace_listeners(&self, listeners: &[Listener]) {
+        write_lds(self.home.path(), listeners, self.version.fetch_add(1, Ordering::SeqCst));
+    }
+
+    /// How its process ended, where it has.
+    pub fn exit(&mut self) -> Option<ExitStatus> {
+        self.process.exit()
     }
 
     /// Its process.
@@ -323,13 +353,11 @@ async fn get_admin(admin: SocketAddr, path: &str) -> Option<String> {
     }
 }
 
-async fn listener_addresses(admin: SocketAddr) -> HashMap<String, SocketAddr> {
-    let text = get_admin(admin, "/listeners?format=json")
-        .await
-        .expect("the admin interface lists listeners");
+async fn listener_addresses(admin: SocketAddr) -> Option<HashMap<String, SocketAddr>> {
+    let text = get_admin(admin, "/listeners?format=json").await?;
     let listeners: Value = serde_json::from_str(&text).expect("the list of listeners is JSON");
     let statuses = listeners["listener_statuses"].as_array().cloned().unwrap_or_default();
-    statuses
+    let addresses = statuses
         .iter()
         .map(|status| {
             let address = &status["local_address"]["socket_address"];
@@ -337,14 +365,23 @@ async fn listener_addresses(admin: SocketAddr) -> HashMap<String, SocketAddr> {
             let addr = format!("{ip}:{port}").parse().expect("a listener has an address");
             (status["name"].as_str().unwrap_or_default().to_owned(), addr)
         })
-        .collect()
+        .collect();
+    Some(addresses)
 }
 
 /// Writes beside and renames: Envoy reads a file of discovery when it is moved into place.
 fn write_ecds(home: &Path, place: Place, wasm: &Wasm, version: u64) {
     let path = ecds_path(home, place.filter_name());
+    move_into_place(&path, &wasm.discovery_response(place, version));
+}
+
+fn write_lds(home: &Path, listeners: &[Listener], version: u64) {
+    move_into_place(&lds_path(home), &lds_response(listeners, home, version));
+}
+
+fn move_into_place(path: &Path, discovered: &Value) {
     let fresh = path.with_extension("new");
-    fs::write(&fresh, wasm.discovery_response(place, version).to_string()).expect("the discovery file is written");
+    fs::write(&fresh, discovered.to_string()).expect("the discovery file is written");
     fs::rename(fresh, path).expect("the discovery file is moved into place");
 }
 

@@ -81,6 +81,22 @@ pub enum Behaviour {
     },
     /// With the head of the response after that time.
     Late(Duration),
+    /// As the last segment of the path says: `late` after ten minutes, `stream` with a chunk every 200 ms for as long,
+    /// anything else at once.
+    AsAsked,
+}
+
+impl Behaviour {
+    fn asked_by(path: &str) -> Self {
+        match path.rsplit('/').next() {
+            Some("late") => Behaviour::Late(Duration::from_secs(600)),
+            Some("stream") => Behaviour::Stream {
+                every: Duration::from_millis(200),
+                count: 3000,
+            },
+            Some(_) | None => Behaviour::Answer(200, b"ok".to_vec()),
+        }
+    }
 }
 
 /// The chunk that [`Behaviour::Stream`] repeats.
@@ -148,8 +164,12 @@ async fn answer(
     let recorded = Recorded::read(request).await?;
     let behaviour = {
         let mut state = lock(&state);
+        let behaviour = match &state.behaviour {
+            Behaviour::AsAsked => Behaviour::asked_by(&recorded.path),
+            other => other.clone(),
+        };
         state.requests.push(recorded);
-        state.behaviour.clone()
+        behaviour
     };
     let (status, body) = match behaviour {
         Behaviour::Answer(status, body) => (status, Full::from(body).boxed_unsync()),
@@ -158,6 +178,8 @@ async fn answer(
             tokio::time::sleep(pause).await;
             (200, Full::from(&b"late"[..]).boxed_unsync())
         }
+        // `asked_by` gives one of the others.
+        Behaviour::AsAsked => (500, Full::default().boxed_unsync()),
     };
     let mut response = hyper::Response::new(body);
     *response.status_mut() = hyper::StatusCode::from_u16(status).expect("a status");

@@ -1,5 +1,6 @@
 //! TLS clients with any identity, or with none.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme, SupportedProtocolVersion, version};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::{Connection, Refusal, patient, tcp};
@@ -112,7 +114,17 @@ impl Client {
     /// # Errors
     /// When nobody listens or the handshake fails.
     pub async fn connect(&self, addr: SocketAddr) -> Result<Connection, Refusal> {
-        let stream = tcp(addr).await?;
+        self.handshake(tcp(addr).await?).await
+    }
+
+    /// Shakes hands on a stream that is there already.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn handshake<S>(&self, stream: S) -> Result<Connection, Refusal>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug + 'static,
+    {
         let stream = patient(self.connector.connect(self.server_name.clone(), stream))
             .await?
             .map_err(|error| Refusal::Handshake(error.to_string()))?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::scenario::{ephemeral, socket_address};
 use super::wasm::{Place, Wasm};
@@ -21,6 +21,8 @@ pub struct Listener {
     pub wasm: Option<Wasm>,
     /// What stands behind the network filters.
     pub kind: Kind,
+    /// Members of the listener that have no field here, as Envoy's configuration has them.
+    pub also: Map<String, Value>,
 }
 
 /// How `set_filter_state` keeps the peer certificate, for an Envoy that does not show it.
@@ -80,6 +82,8 @@ pub struct Http {
     pub xfcc: Xfcc,
     /// Filters before the module, as Envoy's configuration has them.
     pub filters_before: Vec<Value>,
+    /// Filters between the module and the router, as Envoy's configuration has them.
+    pub filters_after: Vec<Value>,
 }
 
 /// What an HTTP connection manager does with `x-forwarded-client-cert`.
@@ -197,6 +201,7 @@ impl Listener {
             keeps_certificate: Keeping::No,
             wasm: None,
             kind: Kind::Http(http),
+            also: Map::new(),
         }
     }
 
@@ -212,6 +217,7 @@ impl Listener {
             keeps_certificate: Keeping::No,
             wasm: None,
             kind,
+            also: Map::new(),
         }
     }
 
@@ -290,13 +296,17 @@ impl Listener {
         if let Some(tls) = &self.tls {
             chain["transport_socket"] = tls.json(matches!(self.kind, Kind::Http(_)));
         }
-        json!({
+        let mut listener = json!({
             "name": self.name,
             "stat_prefix": self.name,
             "address": socket_address(ephemeral()),
             "filter_chains": [chain],
             "access_log": [access_log(&connection_log_path(home, &self.name))],
-        })
+        });
+        if let Some(members) = listener.as_object_mut() {
+            members.extend(self.also.clone());
+        }
+        listener
     }
 }
 
@@ -365,6 +375,7 @@ impl Http {
             .cloned()
             .chain((keeping == Keeping::AtRequest).then(set_filter_state_at_request))
             .chain(wasm)
+            .chain(self.filters_after.iter().cloned())
             .chain([router])
             .collect();
         let manager =

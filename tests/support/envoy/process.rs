@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
@@ -44,7 +44,12 @@ impl Process {
     }
 
     pub(super) fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        self.exit().is_none()
+    }
+
+    /// How it ended, where it has. `setpriv` has become Envoy, so this is Envoy's own.
+    pub(super) fn exit(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 }
 
@@ -79,6 +84,12 @@ fn command(scenario: &Scenario, bootstrap: &Path, home: &Path) -> Command {
         .arg("--disable-hot-restart")
         // An access log entry is there at once.
         .args(["--file-flush-interval-msec", "20"])
+        .args(
+            scenario
+                .drain_time
+                .iter()
+                .flat_map(|time| ["--drain-time-s".to_owned(), time.as_secs().to_string()]),
+        )
         .current_dir(home)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

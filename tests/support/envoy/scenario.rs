@@ -1,7 +1,8 @@
 //! What an Envoy is to do: listeners, clusters, and how they become a bootstrap document.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -26,6 +27,11 @@ pub struct Scenario {
     /// A whole configuration as people write it, in YAML, in place of listeners and clusters. `${HOME}` is where the
     /// access logs go.
     pub text: Option<String>,
+    /// Whether the listeners come from a file that Envoy watches, so that [`super::Envoy::replace_listeners`] can change
+    /// them (LDS). [`Scenario::amend`] does not see them then.
+    pub lds: bool,
+    /// How long what is replaced may go on. `None`: Envoy's default, ten minutes.
+    pub drain_time: Option<Duration>,
     /// The last word on the bootstrap document, for what has no field here.
     pub amend: Option<fn(&mut Value)>,
 }
@@ -39,6 +45,8 @@ impl Default for Scenario {
             log_level: "info".to_owned(),
             wasm_log_level: "debug".to_owned(),
             text: None,
+            lds: false,
+            drain_time: None,
             amend: None,
         }
     }
@@ -174,20 +182,46 @@ impl Scenario {
         let mut bootstrap = json!({
             "node": { "id": "svidgate-test", "cluster": "svidgate-test" },
             "admin": { "address": socket_address(ephemeral()) },
-            "static_resources": { "listeners": listeners, "clusters": clusters },
+            "static_resources": { "clusters": clusters },
         });
+        if self.lds {
+            bootstrap["dynamic_resources"] = json!({ "lds_config": {
+                "resource_api_version": "V3",
+                "path_config_source": { "path": lds_path(home) },
+            } });
+        } else {
+            bootstrap["static_resources"]["listeners"] = json!(listeners);
+        }
         if self.clusters.iter().any(|cluster| cluster.name == CONTROL_PLANE) {
-            bootstrap["dynamic_resources"] = json!({ "ads_config": {
+            bootstrap["dynamic_resources"]["ads_config"] = json!({
                 "api_type": "GRPC",
                 "transport_api_version": "V3",
                 "grpc_services": [{ "envoy_grpc": { "cluster_name": CONTROL_PLANE } }],
-            } });
+            });
         }
         if let Some(amend) = self.amend {
             amend(&mut bootstrap);
         }
         bootstrap
     }
+}
+
+/// The file that Envoy watches for its listeners.
+pub(super) fn lds_path(home: &Path) -> PathBuf {
+    home.join("listeners.json")
+}
+
+/// What Envoy reads there.
+pub(super) fn lds_response(listeners: &[Listener], home: &Path, version: u64) -> Value {
+    let resources: Vec<Value> = listeners
+        .iter()
+        .map(|listener| {
+            let mut resource = listener.json(home);
+            resource["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+            resource
+        })
+        .collect();
+    json!({ "version_info": version.to_string(), "resources": resources })
 }
 
 fn upstream_tls(validation_context: Value) -> Value {
