@@ -83,7 +83,14 @@ pub(crate) struct Outcome {
     /// Streams that were answered 200, and otherwise.
     pub(crate) passed: usize,
     pub(crate) refused: usize,
+    /// What came of each stream, one a line.
+    pub(crate) streams: Vec<String>,
+    /// What the log said last, where something was found.
+    pub(crate) log: String,
 }
+
+/// How many lines of the log are kept.
+const LINES: usize = 30;
 
 struct Play {
     stage: Stage,
@@ -93,6 +100,7 @@ struct Play {
     /// What happened last that may change a verdict.
     after: &'static str,
     at_start: u64,
+    told: Vec<String>,
     passed: usize,
     refused: usize,
 }
@@ -124,16 +132,20 @@ pub(crate) async fn play(script: &Script) -> Result<Outcome, String> {
         identities: BTreeMap::new(),
         after: "the start",
         at_start,
+        told: Vec::new(),
         passed: 0,
         refused: 0,
     };
     let mut outcome = Outcome::default();
     outcome.finding = play.run(script, &mut outcome.events).await.err();
-    for peer in play.peers.values() {
-        let (passed, refused) = tally(peer);
-        play.passed += passed;
-        play.refused += refused;
+    if outcome.finding.is_some() {
+        let log = play.stage.envoy.log();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("][main]")).collect();
+        outcome.log = lines[lines.len().saturating_sub(LINES)..].join("\n");
     }
+    let numbers: Vec<u64> = play.peers.keys().copied().collect();
+    numbers.into_iter().for_each(|number| play.close(number));
+    outcome.streams = play.told;
     (outcome.passed, outcome.refused) = (play.passed, play.refused);
     Ok(outcome)
 }
@@ -243,9 +255,7 @@ impl Play {
 
     fn close(&mut self, number: u64) {
         if let Some(peer) = self.peers.remove(&number) {
-            let (passed, refused) = tally(&peer);
-            self.passed += passed;
-            self.refused += refused;
+            self.tell(number, &peer);
         }
     }
 
@@ -382,6 +392,37 @@ impl Play {
         Ok(())
     }
 
+    /// Tells what came of the streams of a connection, and counts them.
+    fn tell(&mut self, number: u64, peer: &Peer) {
+        let time = |moment: Instant| moment.saturating_duration_since(self.timeline.epoch).as_secs_f32();
+        let (mut passed, mut refused) = (0, 0);
+        peer.each(|stream| {
+            let seen = stream.seen();
+            match seen.status {
+                Some(200) => passed += 1,
+                Some(_) => refused += 1,
+                None => {}
+            }
+            let path = stream.path.map_or("bytes".to_owned(), |path| format!("/{path}"));
+            let status = seen.status.map_or("no answer".to_owned(), |status| status.to_string());
+            let last = seen
+                .last
+                .map_or(String::new(), |last| format!(", last heard at {:.1} s", time(last)));
+            let end = match (seen.is_given_up, seen.has_ended) {
+                (true, _) => "given up",
+                (false, true) => "ended",
+                (false, false) => "open",
+            };
+            let asked = time(seen.asked);
+            let who = peer.who.name();
+            self.told.push(format!(
+                "connection {number}, {who} {path}, asked at {asked:.1} s: {status}{last}, {end}"
+            ));
+        });
+        self.passed += passed;
+        self.refused += refused;
+    }
+
     fn finding(&self, what: What, detail: String) -> Finding {
         let after = self.after;
         Finding { what, after, detail }
@@ -453,15 +494,4 @@ fn deed(peer: &Peer, stream: &Stream) -> Deed {
         path: stream.path,
         until: peer.until,
     }
-}
-
-/// How many streams were answered 200, and how many otherwise.
-fn tally(peer: &Peer) -> (usize, usize) {
-    let (mut passed, mut refused) = (0, 0);
-    peer.each(|stream| match stream.seen().status {
-        Some(200) => passed += 1,
-        Some(_) => refused += 1,
-        None => {}
-    });
-    (passed, refused)
 }

@@ -13,7 +13,7 @@ use crate::shrink::{Shrunk, shrink};
 use crate::stream::lock;
 
 /// How long one finding may be made shorter.
-const SHRINKING: Duration = Duration::from_secs(150);
+const SHRINKING: Duration = Duration::from_secs(240);
 
 /// What was asked for.
 #[derive(Clone, Debug)]
@@ -70,10 +70,15 @@ pub(crate) async fn one(path: &str) -> bool {
                     events,
                     passed,
                     refused,
+                    streams,
+                    log,
                 } = outcome;
+                for stream in streams {
+                    println!("{stream}");
+                }
                 println!("fuzz-events: {events} events, {passed} streams answered 200 and {refused} otherwise");
                 if let Some(finding) = &finding {
-                    println!("fuzz-events: FINDING: {finding}");
+                    println!("fuzz-events: FINDING: {finding}\n{log}");
                 }
                 finding.is_none()
             }
@@ -109,13 +114,14 @@ async fn lane(run: Arc<Run>) {
                 lock(&run.tally).not_played += 1;
             }
             Ok(outcome) => {
+                let played = outcome.events;
                 if let Some(finding) = run.note(&name, outcome) {
                     let end = Instant::now() + SHRINKING;
                     println!(
                         "fuzz-events: {name}, after {:.0?}: FINDING: {finding}; it is made shorter",
                         run.start.elapsed()
                     );
-                    report(&name, &finding, &shrink(script, &finding, end).await);
+                    report(&name, &finding, &shrink(script, played, &finding, end).await);
                 }
             }
         }

@@ -145,6 +145,29 @@ pub(crate) enum Event {
     Workload(Answers),
 }
 
+impl Event {
+    /// The connection that it is about.
+    pub(crate) fn connection(&self) -> Option<u64> {
+        match self {
+            Event::Open { connection, .. } | Event::Ask { connection, .. } => Some(*connection),
+            Event::Rest(connection)
+            | Event::Data(connection)
+            | Event::Trailers(connection)
+            | Event::Finish(connection)
+            | Event::Reset(connection)
+            | Event::Deaf(connection)
+            | Event::Hear(connection)
+            | Event::Close(connection) => Some(*connection),
+            Event::Update { .. }
+            | Event::Remove(_)
+            | Event::Wait(_)
+            | Event::Trap(_)
+            | Event::Endpoint(_)
+            | Event::Workload(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\ndocument {}", self.scene, self.document)?;

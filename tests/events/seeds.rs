@@ -7,8 +7,8 @@ pub(crate) const SEEDS: &[(&str, &str)] = &[
     ("seed forbidden", include_str!("seeds/forbidden.txt")),
     ("seed unused-connection", include_str!("seeds/unused_connection.txt")),
     (
-        "seed unused-connection-ecds",
-        include_str!("seeds/unused_connection_ecds.txt"),
+        "seed unused-connection-both",
+        include_str!("seeds/unused_connection_both.txt"),
     ),
     ("seed half-hello", include_str!("seeds/half_hello.txt")),
     ("seed reloaded", include_str!("seeds/reloaded.txt")),

@@ -9,7 +9,7 @@ use crate::play::{Finding, play};
 use crate::script::{Event, Script};
 
 /// Most tries.
-const TRIES: usize = 40;
+const TRIES: usize = 60;
 
 /// What has come of shrinking.
 pub(crate) struct Shrunk {
@@ -19,8 +19,9 @@ pub(crate) struct Shrunk {
     pub(crate) tries: usize,
 }
 
-/// Shortens a script, until `end` at the latest.
-pub(crate) async fn shrink(script: Script, wanted: &Finding, end: Instant) -> Shrunk {
+/// Shortens a script, until `end` at the latest. `played` is how many of its events had been played to their end.
+pub(crate) async fn shrink(mut script: Script, played: usize, wanted: &Finding, end: Instant) -> Shrunk {
+    script.events.truncate(played + 1);
     let mut shrunk = Shrunk {
         script,
         finding: None,
@@ -36,6 +37,7 @@ pub(crate) async fn shrink(script: Script, wanted: &Finding, end: Instant) -> Sh
     if shrunk.finding.is_none() {
         return shrunk;
     }
+    shrunk.without_connections(wanted, end).await;
     let mut size = shrunk.script.events.len() / 2;
     while size > 0 {
         // From the end, where most is of no account any more.
@@ -63,9 +65,30 @@ pub(crate) async fn shrink(script: Script, wanted: &Finding, end: Instant) -> Sh
 }
 
 impl Shrunk {
+    /// Tries with one connection alone, then without each, the last ones first.
+    async fn without_connections(&mut self, wanted: &Finding, end: Instant) {
+        let mut all: Vec<u64> = self.script.events.iter().filter_map(Event::connection).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.reverse();
+        for alone in &all {
+            let before = self.script.events.len();
+            self.attempt(only(&self.script, |connection| connection == *alone), wanted, end)
+                .await;
+            if self.script.events.len() < before {
+                return;
+            }
+        }
+        for without in &all {
+            self.attempt(only(&self.script, |connection| connection != *without), wanted, end)
+                .await;
+        }
+    }
+
     /// Takes a script if it finds the same.
     async fn attempt(&mut self, script: Script, wanted: &Finding, end: Instant) {
-        if self.tries >= TRIES || Instant::now() > end {
+        let is_known = self.finding.is_some() && script == self.script;
+        if is_known || self.tries >= TRIES || Instant::now() > end {
             return;
         }
         self.tries += 1;
@@ -77,4 +100,11 @@ impl Shrunk {
             self.finding = Some(finding);
         }
     }
+}
+
+/// A script with the events of some connections only, and those of none.
+fn only(script: &Script, which: impl Fn(u64) -> bool) -> Script {
+    let mut script = script.clone();
+    script.events.retain(|event| event.connection().is_none_or(&which));
+    script
 }

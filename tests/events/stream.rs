@@ -21,6 +21,9 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// Bytes of an upload that are sent at a time.
 const PART: &[u8] = &[b'x'; 512];
 
+/// The status that a refused gRPC call is noted with.
+const REFUSED: u16 = 403;
+
 /// What has come of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
@@ -166,7 +169,9 @@ impl Stream {
 pub(crate) async fn follow(answer: impl Future<Output = Result<Response<Incoming>, hyper::Error>>, notes: Notes) {
     if let Ok(answer) = answer.await {
         let (head, mut body) = answer.into_parts();
-        let status = head.status.as_u16();
+        // A gRPC call is refused with 200, and says so in a header where nothing else follows.
+        let is_refused_call = head.headers.get("grpc-status").is_some_and(|status| status != "0");
+        let status = if is_refused_call { REFUSED } else { head.status.as_u16() };
         notes.bytes(status);
         while let Some(Ok(_)) = body.frame().await {
             notes.bytes(status);
