@@ -163,6 +163,7 @@ impl Growing {
         let protocol = match listener {
             Name::Db => Protocol::Tcp,
             Name::Web | Name::Web2 if self.random.percent(75) => Protocol::Http2,
+            Name::Web | Name::Web2 if self.random.percent(30) => Protocol::Pipelined,
             Name::Web | Name::Web2 => Protocol::Http1,
         };
         let lives = self.random.percent(25).then(|| self.random.between(2, 5));
@@ -209,7 +210,7 @@ impl Growing {
         let path = *self.random.one_of(&PATHS).unwrap_or(&'a');
         let most = if self.random.percent(15) { 50 } else { 8 };
         let count = match protocol {
-            Protocol::Http2 => self.random.between(1, most),
+            Protocol::Http2 | Protocol::Pipelined => self.random.between(1, most),
             Protocol::Http1 | Protocol::Tcp => 1,
         };
         self.events.push(Event::Ask {

@@ -57,6 +57,12 @@ impl Timeline {
         since
     }
 
+    /// Whether it is forbidden by a document of another listener alone.
+    pub(crate) fn is_by_another(&self, deed: Deed, at: Instant) -> bool {
+        let is_over = deed.until.is_some_and(|until| at >= until);
+        !is_over && !self.own_forbids(deed, at) && self.newest_forbids(deed, at)
+    }
+
     /// Whether a deed is surely forbidden at a moment.
     fn forbids(&self, deed: Deed, at: Instant) -> bool {
         let is_over = deed.until.is_some_and(|until| at >= until);

@@ -58,7 +58,7 @@ impl Peer {
         let shared = Arc::<Shared>::default();
         let options = match protocol {
             Protocol::Http2 => ClientOptions::http2(),
-            Protocol::Http1 | Protocol::Tcp => ClientOptions::default(),
+            Protocol::Http1 | Protocol::Pipelined | Protocol::Tcp => ClientOptions::default(),
         };
         let client = Client::with(Some(identity), options);
         let (behind, noted) = (valve.clone(), shared.clone());
@@ -68,6 +68,7 @@ impl Peer {
             {
                 match protocol {
                     Protocol::Http1 => speak_http1(connection, asked, &noted).await,
+                    Protocol::Pipelined => speak_pipelined(connection, asked, &noted).await,
                     Protocol::Http2 => speak_http2(connection, asked, &noted).await,
                     Protocol::Tcp => speak_tcp(connection, asked, &noted).await,
                 }
@@ -105,6 +106,11 @@ impl Peer {
         self.valve.set_deaf(is_deaf);
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.shared.closed).is_some()
+    }
+
     /// Does something with every stream.
     pub(crate) fn each(&self, act: impl FnMut(&Arc<Stream>)) {
         lock(&self.shared.streams).iter().for_each(act);
@@ -119,6 +125,12 @@ impl Drop for Peer {
 }
 
 impl Shared {
+    fn at(&self, place: usize, act: impl FnOnce(&Stream)) {
+        if let Some(stream) = lock(&self.streams).get(place) {
+            act(stream);
+        }
+    }
+
     fn begin(&self, path: Option<char>, kind: Option<Kind>) -> Arc<Stream> {
         let stream = Arc::new(Stream::new(path, kind));
         lock(&self.streams).push(stream.clone());
@@ -155,20 +167,76 @@ async fn speak_http1(connection: Connection, mut asked: UnboundedReceiver<(char,
         return;
     };
     tokio::pin!(driver);
+    let mut waiting = None;
     loop {
         tokio::select! {
             _ = &mut driver => return,
-            // One at a time: what comes while another is under way is not asked.
-            Some((path, kind)) = asked.recv() => {
-                if !sender.is_ready() {
-                    continue;
+            // One at a time, and one waits: what comes while it does takes its place.
+            next = asked.recv() => match next {
+                Some(next) => waiting = Some(next),
+                None => return,
+            },
+            ready = sender.ready(), if waiting.is_some() => {
+                if ready.is_err() {
+                    return;
                 }
-                let stream = shared.begin(Some(path), Some(kind));
-                let answer = sender.send_request(stream.request(false));
-                stream.carried_by(tokio::spawn(follow(answer, stream.notes())).abort_handle());
+                if let Some((path, kind)) = waiting.take() {
+                    let stream = shared.begin(Some(path), Some(kind));
+                    let answer = sender.send_request(stream.request(false));
+                    stream.carried_by(tokio::spawn(follow(answer, stream.notes())).abort_handle());
+                }
             }
         }
     }
+}
+
+/// Sends requests without waiting for answers. Which answer is whose, their order tells.
+async fn speak_pipelined(connection: Connection, mut asked: UnboundedReceiver<(char, Kind)>, shared: &Shared) {
+    let (mut reading, mut writing) = tokio::io::split(connection.into_stream());
+    let listen = async {
+        let (mut heard, mut bytes) = (Vec::new(), [0; 4096]);
+        // Before the first answer there is none.
+        let (mut current, mut status) = (usize::MAX, 0);
+        while let Ok(count @ 1..) = reading.read(&mut bytes).await {
+            heard.extend_from_slice(&bytes[..count]);
+            while let Some((next, rest)) = next_status(&heard) {
+                heard.drain(..rest);
+                shared.at(current, |stream| stream.notes().end());
+                (current, status) = (current.wrapping_add(1), next);
+                shared.at(current, |stream| {
+                    stream.notes().bytes(status);
+                    // Its few bytes come with its head.
+                    if stream.kind == Some(Kind::Answer) {
+                        stream.notes().end();
+                    }
+                });
+            }
+            shared.at(current, |stream| stream.notes().bytes(status));
+        }
+    };
+    let speak = async {
+        while let Some((path, kind)) = asked.recv().await {
+            let line = shared.begin(Some(path), Some(kind)).line();
+            if writing.write_all(line.as_bytes()).await.is_err() || writing.flush().await.is_err() {
+                return;
+            }
+        }
+        // Nothing more is asked, but more may be heard.
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = listen => {}
+        () = speak => {}
+    }
+}
+
+/// The next status line that has come whole, and where what follows it begins.
+fn next_status(heard: &[u8]) -> Option<(u16, usize)> {
+    const BEGIN: &[u8] = b"HTTP/1.1 ";
+    let begin = heard.windows(BEGIN.len()).position(|window| window == BEGIN)? + BEGIN.len();
+    let digits = heard.get(begin..begin + 3)?;
+    let status = String::from_utf8_lossy(digits).parse().ok()?;
+    Some((status, begin + 3))
 }
 
 /// Says something again and again, and hears it back, from the first time that something is asked.

@@ -99,6 +99,7 @@ struct Play {
     identities: BTreeMap<&'static str, Identity>,
     /// What happened last that may change a verdict.
     after: &'static str,
+    has_trapped: bool,
     at_start: u64,
     told: Vec<String>,
     passed: usize,
@@ -131,6 +132,7 @@ pub(crate) async fn play(script: &Script) -> Result<Outcome, String> {
         peers: BTreeMap::new(),
         identities: BTreeMap::new(),
         after: "the start",
+        has_trapped: false,
         at_start,
         told: Vec::new(),
         passed: 0,
@@ -319,6 +321,7 @@ impl Play {
     async fn trap(&mut self, listener: Name) -> Result<(), Finding> {
         let (identity, _) = self.identity(Who::Api, None);
         self.after = "a trap";
+        self.has_trapped = true;
         if let Some(addr) = self.stage.addr(listener).await
             && let Ok(connection) = support::client::Client::new(Some(&identity)).connect(addr).await
         {
@@ -441,8 +444,38 @@ impl Play {
                 }
             });
             found.map_or(Ok(()), Err)?;
+            self.look_at_connection(*number, peer)?;
         }
         Ok(())
+    }
+
+    /// A connection that let something through must be closed when its peer may do nothing any more.
+    fn look_at_connection(&self, number: u64, peer: &Peer) -> Result<(), Finding> {
+        let is_gated = self.stage.scene.both_filters || peer.listener == Name::Db;
+        // A VM that is gone closes nothing.
+        if !is_gated || self.has_trapped || peer.was_deaf || peer.is_closed() {
+            return Ok(());
+        }
+        let mut passed = None;
+        peer.each(|stream| {
+            let seen = stream.seen();
+            passed = passed.max((seen.status == Some(200)).then_some(seen.asked));
+        });
+        let now = Instant::now();
+        let deed = Deed {
+            listener: peer.listener,
+            who: peer.who,
+            path: None,
+            until: peer.until,
+        };
+        match passed.and_then(|passed| self.timeline.forbidden_since(deed, passed, now)) {
+            Some(since) if now - since > PROMISE => {
+                let late = now - since;
+                let detail = format!("connection {number} of {} is open after {late:.1?}", peer.who.name());
+                Err(self.finding(What::NoEnd, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn look_at(&self, number: u64, peer: &Peer, stream: &Stream) -> Option<Finding> {
@@ -470,7 +503,11 @@ impl Play {
             && let Some(since) = self.timeline.forbidden_since(deed, from.max(last - far), last)
         {
             if seen.asked >= since + GRACE {
-                return Some(self.finding(What::Allow, about(since, last)));
+                let mut finding = self.finding(What::Allow, about(since, last));
+                if self.timeline.is_by_another(deed, last) {
+                    finding.after = "an update of another listener";
+                }
+                return Some(finding);
             }
             if last - since > PROMISE {
                 return Some(self.finding(What::GoesOn, about(since, last)));

@@ -50,6 +50,8 @@ pub(crate) enum Name {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
+    /// HTTP/1.1, where requests do not wait for answers.
+    Pipelined,
     Http2,
     Tcp,
 }

@@ -104,15 +104,25 @@ impl Stream {
         *lock(&self.task) = Some(task);
     }
 
-    /// The request. An upload has half of its body in it.
-    pub(crate) fn request(&self, is_http2: bool) -> Request<Body> {
-        let kind = self.kind.unwrap_or(Kind::Answer);
-        let last = match kind {
+    /// Where it leads to.
+    fn target(&self) -> String {
+        let last = match self.kind.unwrap_or(Kind::Answer) {
             Kind::Answer | Kind::Upload | Kind::Grpc => "answer",
             Kind::Late => "late",
             Kind::Stream => "stream",
         };
-        let path = format!("/{}/{last}", self.path.unwrap_or('a'));
+        format!("/{}/{last}", self.path.unwrap_or('a'))
+    }
+
+    /// The request as HTTP/1.1 writes it, without a body.
+    pub(crate) fn line(&self) -> String {
+        format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", self.target())
+    }
+
+    /// The request. An upload has half of its body in it.
+    pub(crate) fn request(&self, is_http2: bool) -> Request<Body> {
+        let kind = self.kind.unwrap_or(Kind::Answer);
+        let path = self.target();
         let is_upload = matches!(kind, Kind::Upload | Kind::Grpc);
         let mut builder = Request::builder().method(if is_upload { "POST" } else { "GET" });
         builder = if is_http2 {

@@ -27,6 +27,7 @@ impl Words for Name {
 impl Words for Protocol {
     const ALL: &'static [(Self, &'static str)] = &[
         (Protocol::Http1, "http1"),
+        (Protocol::Pipelined, "pipelined"),
         (Protocol::Http2, "http2"),
         (Protocol::Tcp, "tcp"),
     ];
