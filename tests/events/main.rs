@@ -20,6 +20,7 @@ mod shrink;
 mod stage;
 mod stream;
 mod valve;
+mod watch;
 mod words;
 
 use std::env;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::document::{Document, Who};
+use crate::document::{Document, Source, Who};
 use crate::script::Name;
 
 /// How long a worker may take to have what Envoy has accepted.
@@ -32,6 +32,8 @@ pub(crate) struct Timeline {
     /// The time that documents count from.
     pub(crate) epoch: Instant,
     pub(crate) changes: Vec<Change>,
+    /// When the Workload API said something, and whether that surely takes the partner's authority away.
+    pub(crate) messages: Vec<(Instant, bool)>,
 }
 
 /// Who does what.
@@ -90,7 +92,10 @@ impl Timeline {
         let since = at.saturating_duration_since(self.epoch);
         let denies = |change: &Change| {
             let document = change.document.as_ref();
-            document.is_some_and(|document| document.denies(deed.who, deed.path, since))
+            document.is_some_and(|document| {
+                let is_withdrawn = document.partner_from == Source::Workload && self.is_partner_withdrawn(at);
+                document.denies(deed.who, deed.path, since) || (deed.who == Who::Partner && is_withdrawn)
+            })
         };
         let known = |change: &&Change| which(change) && change.written <= at;
         let is_settled = |change: &Change| change.settled.is_some_and(|(when, _)| when <= at);
@@ -101,9 +106,107 @@ impl Timeline {
     }
 }
 
+impl Timeline {
+    fn is_partner_withdrawn(&self, at: Instant) -> bool {
+        let heard = self.messages.iter().rfind(|(when, _)| *when <= at);
+        heard.is_some_and(|(_, is_withdrawn)| *is_withdrawn)
+    }
+}
+
 fn is_http(listener: Name) -> bool {
     match listener {
         Name::Web | Name::Web2 => true,
         Name::Db => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(listener: Name, api: &str, written: Instant, settled: Option<(Instant, bool)>) -> Change {
+        let mut document = Document::open();
+        *document.may_mut(Who::Api) = api.to_owned();
+        Change {
+            listener,
+            document: Some(document),
+            written,
+            settled,
+        }
+    }
+
+    fn deed(listener: Name, path: char) -> Deed {
+        Deed {
+            listener,
+            who: Who::Api,
+            path: Some(path),
+            until: None,
+        }
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn what_an_accepted_document_does_not_allow_is_forbidden_from_then_on() {
+        let epoch = Instant::now();
+        let (written, accepted) = (epoch + seconds(10), epoch + seconds(11));
+        let timeline = Timeline {
+            epoch,
+            changes: vec![
+                change(Name::Web, "ab", epoch, Some((epoch, true))),
+                change(Name::Web, "b", written, Some((accepted, true))),
+                change(Name::Web, "", epoch + seconds(12), Some((epoch + seconds(13), false))),
+            ],
+            messages: Vec::new(),
+        };
+        let at = epoch + seconds(20);
+        let since = timeline.forbidden_since(deed(Name::Web, 'a'), epoch, at);
+        let since = since.expect("the newest document has no rule for it");
+        assert!(
+            since >= accepted && since < accepted + seconds(1),
+            "{:?}",
+            since - epoch
+        );
+        let refused = timeline.forbidden_since(deed(Name::Web, 'b'), epoch, at);
+        assert_eq!(refused, None, "what Envoy has refused forbids nothing");
+    }
+
+    #[test]
+    fn looser_document_that_is_under_way_counts_as_allowing() {
+        let epoch = Instant::now();
+        let timeline = Timeline {
+            epoch,
+            changes: vec![
+                change(Name::Web, "b", epoch, Some((epoch, true))),
+                change(Name::Web, "ab", epoch + seconds(5), None),
+            ],
+            messages: Vec::new(),
+        };
+        let forbidden = |at| timeline.forbidden_since(deed(Name::Web, 'a'), epoch, epoch + seconds(at));
+        assert!(forbidden(4).is_some());
+        assert_eq!(forbidden(6), None);
+    }
+
+    #[test]
+    fn newer_document_of_another_listener_with_the_same_name_forbids_too() {
+        let epoch = Instant::now();
+        let newer = epoch + seconds(5);
+        let mut timeline = Timeline {
+            epoch,
+            changes: vec![
+                change(Name::Web, "a", epoch, Some((epoch, true))),
+                change(Name::Web2, "b", newer, Some((newer, true))),
+            ],
+            messages: Vec::new(),
+        };
+        let (deed, at) = (deed(Name::Web, 'a'), epoch + seconds(8));
+        assert!(timeline.forbidden_since(deed, epoch, at).is_some() && timeline.is_by_another(deed, at));
+        timeline.changes.push(Change {
+            document: None,
+            ..change(Name::Web2, "", epoch + seconds(7), None)
+        });
+        assert_eq!(timeline.forbidden_since(deed, epoch, at), None, "that listener goes");
     }
 }

@@ -1,7 +1,6 @@
-//! Plays a script on an Envoy, and looks all the while for what must not be.
+//! Plays a script on an Envoy, with an eye on it all the while.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
@@ -10,11 +9,12 @@ use support::process::resident;
 use tokio::time::sleep;
 
 use crate::document::{Document, Who};
-use crate::oracle::{Change, Deed, GRACE, PROMISE, Timeline};
+use crate::oracle::{Change, PROMISE, Timeline};
 use crate::peer::Peer;
-use crate::script::{Event, How, Kind, Name, Protocol, Script};
+use crate::script::{Event, How, Name, Protocol, Script};
 use crate::stage::{POLL, Stage};
 use crate::stream::Stream;
+use crate::watch::{Finding, What, deed};
 
 /// How often it is looked for findings.
 const LOOK: Duration = Duration::from_millis(100);
@@ -24,56 +24,6 @@ const UPDATE: Duration = Duration::from_secs(4);
 const CLOSING: Duration = Duration::from_secs(5);
 /// So much more memory than at the start is not explained by what is kept for later.
 const MEMORY: u64 = 192 * 1024 * 1024;
-
-/// What must not be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum What {
-    /// The process has ended.
-    Exit,
-    /// Something that began when it was forbidden was let through.
-    Allow,
-    /// Bytes go on although they are forbidden.
-    GoesOn,
-    /// A stream without an end.
-    NoEnd,
-    /// A connection or a request that stays when everything is closed.
-    Stays,
-    /// Memory that does not come back.
-    Memory,
-    /// The admin interface does not answer.
-    Hangs,
-}
-
-/// A finding.
-#[derive(Clone, Debug)]
-pub(crate) struct Finding {
-    pub(crate) what: What,
-    /// What brought it about, as far as can be told.
-    pub(crate) after: &'static str,
-    pub(crate) detail: String,
-}
-
-impl Finding {
-    /// Whether two are of one kind.
-    pub(crate) fn is_like(&self, other: &Finding) -> bool {
-        self.what == other.what && (self.what != What::Allow || self.after == other.after)
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what {
-            What::Exit => "the process ended",
-            What::Allow => "wrong allow",
-            What::GoesOn => "bytes go on that are forbidden",
-            What::NoEnd => "no end",
-            What::Stays => "something stays",
-            What::Memory => "memory does not come back",
-            What::Hangs => "the proxy hangs",
-        };
-        write!(f, "{what}, after {}: {}", self.after, self.detail)
-    }
-}
 
 /// What an episode came to.
 #[derive(Debug, Default)]
@@ -92,14 +42,15 @@ pub(crate) struct Outcome {
 /// How many lines of the log are kept.
 const LINES: usize = 30;
 
-struct Play {
-    stage: Stage,
-    timeline: Timeline,
-    peers: BTreeMap<u64, Peer>,
+/// An episode under way.
+pub(crate) struct Play {
+    pub(crate) stage: Stage,
+    pub(crate) timeline: Timeline,
+    pub(crate) peers: BTreeMap<u64, Peer>,
     identities: BTreeMap<&'static str, Identity>,
     /// What happened last that may change a verdict.
-    after: &'static str,
-    has_trapped: bool,
+    pub(crate) after: &'static str,
+    pub(crate) has_trapped: bool,
     at_start: u64,
     told: Vec<String>,
     passed: usize,
@@ -124,6 +75,7 @@ pub(crate) async fn play(script: &Script) -> Result<Outcome, String> {
     let timeline = Timeline {
         epoch: start.checked_sub(since).unwrap_or(start),
         changes: script.scene.listeners.iter().map(change).collect(),
+        messages: Vec::new(),
     };
     let at_start = resident(stage.envoy.pid());
     let mut play = Play {
@@ -204,7 +156,10 @@ impl Play {
             Event::Wait(milliseconds) => self.pause(Duration::from_millis(*milliseconds)).await?,
             Event::Trap(listener) => self.trap(*listener).await?,
             Event::Endpoint(answers) => self.stage.endpoint(*answers),
-            Event::Workload(answers) => self.stage.workload(*answers),
+            Event::Workload(answers) => {
+                let is_withdrawn = self.stage.workload(*answers);
+                self.timeline.messages.push((Instant::now(), is_withdrawn));
+            }
         }
         Ok(())
     }
@@ -424,111 +379,5 @@ impl Play {
         });
         self.passed += passed;
         self.refused += refused;
-    }
-
-    fn finding(&self, what: What, detail: String) -> Finding {
-        let after = self.after;
-        Finding { what, after, detail }
-    }
-
-    /// Looks for what must not be.
-    fn look(&mut self) -> Result<(), Finding> {
-        if let Some(status) = self.stage.envoy.exit() {
-            return Err(self.finding(What::Exit, status.to_string()));
-        }
-        for (number, peer) in &self.peers {
-            let mut found = None;
-            peer.each(|stream| {
-                if found.is_none() {
-                    found = self.look_at(*number, peer, stream);
-                }
-            });
-            found.map_or(Ok(()), Err)?;
-            self.look_at_connection(*number, peer)?;
-        }
-        Ok(())
-    }
-
-    /// A connection that let something through must be closed when its peer may do nothing any more.
-    fn look_at_connection(&self, number: u64, peer: &Peer) -> Result<(), Finding> {
-        let is_gated = self.stage.scene.both_filters || peer.listener == Name::Db;
-        // A VM that is gone closes nothing.
-        if !is_gated || self.has_trapped || peer.was_deaf || peer.is_closed() {
-            return Ok(());
-        }
-        let mut passed = None;
-        peer.each(|stream| {
-            let seen = stream.seen();
-            passed = passed.max((seen.status == Some(200)).then_some(seen.asked));
-        });
-        let now = Instant::now();
-        let deed = Deed {
-            listener: peer.listener,
-            who: peer.who,
-            path: None,
-            until: peer.until,
-        };
-        match passed.and_then(|passed| self.timeline.forbidden_since(deed, passed, now)) {
-            Some(since) if now - since > PROMISE => {
-                let late = now - since;
-                let detail = format!("connection {number} of {} is open after {late:.1?}", peer.who.name());
-                Err(self.finding(What::NoEnd, detail))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn look_at(&self, number: u64, peer: &Peer, stream: &Stream) -> Option<Finding> {
-        let (seen, now) = (stream.seen(), Instant::now());
-        // When something reached one that does not listen cannot be known.
-        if peer.was_deaf {
-            return None;
-        }
-        let (deed, far) = (deed(peer, stream), Duration::from_secs(6));
-        let from = seen.asked.checked_sub(far)?;
-        let path = stream.path.map_or("bytes".to_owned(), |path| format!("/{path}"));
-        let kind = stream.kind.map_or("", |kind: Kind| crate::words::Words::word(kind));
-        let about = |since: Instant, at: Instant| {
-            let asked = match seen.asked.checked_duration_since(since) {
-                Some(after) => format!("asked {after:.1?} after it was forbidden"),
-                None => format!("asked {:.1?} before it was forbidden", since - seen.asked),
-            };
-            let late = at - since;
-            format!(
-                "connection {number}, {} {path} {kind}, {asked}, seen after {late:.1?}",
-                peer.who.name()
-            )
-        };
-        if let (Some(200), Some(last)) = (seen.status, seen.last)
-            && let Some(since) = self.timeline.forbidden_since(deed, from.max(last - far), last)
-        {
-            if seen.asked >= since + GRACE {
-                let mut finding = self.finding(What::Allow, about(since, last));
-                if self.timeline.is_by_another(deed, last) {
-                    finding.after = "an update of another listener";
-                }
-                return Some(finding);
-            }
-            if last - since > PROMISE {
-                return Some(self.finding(What::GoesOn, about(since, last)));
-            }
-        }
-        let is_open = !seen.has_ended && !seen.is_given_up && seen.status.is_none_or(|status| status == 200);
-        if is_open
-            && let Some(since) = self.timeline.forbidden_since(deed, from.max(now - far), now)
-            && now - since.max(seen.asked) > PROMISE
-        {
-            return Some(self.finding(What::NoEnd, about(since, now)));
-        }
-        None
-    }
-}
-
-fn deed(peer: &Peer, stream: &Stream) -> Deed {
-    Deed {
-        listener: peer.listener,
-        who: peer.who,
-        path: stream.path,
-        until: peer.until,
     }
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::generate;
-use crate::play::{Finding, Outcome, play};
+use crate::play::{Outcome, play};
 use crate::script::Script;
 use crate::seeds::SEEDS;
 use crate::shrink::{Shrunk, shrink};
 use crate::stream::lock;
+use crate::watch::Finding;
 
 /// How long one finding may be made shorter.
 const SHRINKING: Duration = Duration::from_secs(240);

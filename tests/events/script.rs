@@ -345,3 +345,26 @@ impl FromStr for Event {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::generate::script;
+    use crate::script::Script;
+    use crate::seeds::SEEDS;
+
+    #[test]
+    fn script_that_is_written_down_is_read_as_it_was() {
+        for episode in 0..500 {
+            let script = script(7, episode);
+            assert_eq!(script.to_string().parse(), Ok(script));
+        }
+    }
+
+    #[test]
+    fn every_seed_is_a_script() {
+        for (name, text) in SEEDS {
+            let script = text.parse::<Script>();
+            assert!(script.is_ok_and(|script| script.events.len() > 1), "{name}");
+        }
+    }
+}

@@ -5,8 +5,9 @@
 
 use std::time::Instant;
 
-use crate::play::{Finding, play};
+use crate::play::play;
 use crate::script::{Event, Script};
+use crate::watch::Finding;
 
 /// Most tries.
 const TRIES: usize = 60;

@@ -120,6 +120,13 @@ impl Stage {
 
     /// Writes an update; false where it would change nothing.
     pub(crate) fn update(&mut self, listener: Name, how: How, document: &Document) -> bool {
+        // Behind a TCP listener's module there is nothing that could be mistaken.
+        let is_tcp = listener == Name::Db;
+        let how = if is_tcp && how == How::Refused {
+            How::Drained
+        } else {
+            how
+        };
         let is_same = self
             .listeners
             .get(&listener)
@@ -227,8 +234,9 @@ impl Stage {
         self.endpoint.serve("/partner.json", served);
     }
 
-    /// What the Workload API says from now on.
-    pub(crate) fn workload(&self, answers: Answers) {
+    /// What the Workload API says from now on. True where it says to a listening proxy that the partner has another
+    /// authority.
+    pub(crate) fn workload(&self, answers: Answers) -> bool {
         let bundles = |partner: &Authority| {
             Bundles::default()
                 .with(OWN, &[&self.world.own])
@@ -242,6 +250,7 @@ impl Stage {
             Answers::Fails => self.agent.reset_streams(),
             Answers::Half => self.agent.abort_mid_message(),
         }
+        answers == Answers::Other && self.agent.streams() > 0
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request, or what goes over a TCP connection: what has come of it, and when.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -46,6 +47,7 @@ pub(crate) struct Stream {
     pub(crate) path: Option<char>,
     pub(crate) kind: Option<Kind>,
     seen: Arc<Mutex<Seen>>,
+    is_judged: AtomicBool,
     upload: Mutex<Option<UnboundedSender<Frame<Bytes>>>>,
     task: Mutex<Option<AbortHandle>>,
 }
@@ -86,6 +88,7 @@ impl Stream {
                 has_ended: false,
                 is_given_up: false,
             })),
+            is_judged: AtomicBool::new(false),
             upload: Mutex::default(),
             task: Mutex::default(),
         }
@@ -97,6 +100,16 @@ impl Stream {
 
     pub(crate) fn notes(&self) -> Notes {
         Notes(self.seen.clone())
+    }
+
+    /// Whether its end has been looked at.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.is_judged.load(Ordering::Relaxed)
+    }
+
+    /// Its end is looked at.
+    pub(crate) fn judge(&self) {
+        self.is_judged.store(true, Ordering::Relaxed);
     }
 
     /// What carries it; [`Stream::reset`] ends that.
