@@ -16,6 +16,8 @@ struct Growing {
     documents: Vec<Document>,
     /// Seconds of the episode so far, about.
     seconds: u64,
+    /// Whether nothing is asked yet.
+    is_quiet: bool,
 }
 
 /// The script of an episode.
@@ -44,9 +46,17 @@ pub(crate) fn script(seed: u64, episode: u64) -> Script {
         next: 1,
         documents: vec![document.clone()],
         seconds: 0,
+        is_quiet: false,
     };
+    // Sometimes nothing is asked before the first document is replaced.
+    growing.is_quiet = growing.random.percent(35);
     for _ in 0..growing.random.between(1, 3) {
         growing.open();
+    }
+    if growing.is_quiet {
+        growing.is_quiet = false;
+        growing.update(100);
+        growing.ask();
     }
     for _ in 0..growing.random.between(8, 24) {
         growing.step();
@@ -88,7 +98,7 @@ impl Growing {
         match self.random.between(0, 99) {
             0..20 => self.open(),
             20..46 => self.ask(),
-            46..60 => self.update(),
+            46..60 => self.update(60),
             60..76 => {
                 let milliseconds = self.random.between(1, 30) * 100;
                 self.wait(milliseconds);
@@ -182,7 +192,7 @@ impl Growing {
             self.half.push(connection);
         }
         // Some connections are there for a while before they are used.
-        if !is_half && self.random.percent(50) {
+        if !is_half && !self.is_quiet && self.random.percent(50) {
             self.ask_on(connection, protocol);
         }
     }
@@ -240,7 +250,8 @@ impl Growing {
         });
     }
 
-    fn update(&mut self) {
+    /// A new document; `patience` is how likely its coming into force is waited for.
+    fn update(&mut self, patience: u64) {
         let document = if self.random.percent(20) {
             self.random
                 .one_of(&self.documents)
@@ -261,12 +272,12 @@ impl Growing {
             how,
             document,
         });
-        if self.random.percent(60) {
-            let milliseconds = self.random.between(20, 40) * 100;
+        if self.random.percent(patience) {
+            let milliseconds = self.random.between(26, 45) * 100;
             self.wait(milliseconds);
         }
         // What a new document forbids is best asked for at once.
-        if self.random.percent(50) {
+        if self.random.percent(patience) {
             self.ask();
         }
     }
