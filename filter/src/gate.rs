@@ -12,15 +12,17 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    AccessLog, Chain, ChainCheck, Configuration, Decision, Mode, SvidError, Trust,
+    AccessLog, Chain, ChainCheck, Configuration, Decision, Mode, Reason, SvidError, Trust,
     certificate::{Leaf, sha256},
     svid,
 };
 
 use crate::{
     authorities::Authorities,
+    head::HeaderNames,
     host::Host,
     identities::{Identities, Identity, Refusal},
+    ledger::Ledger,
     peer::{self, Digest, Presented, Unreadable},
     proxy_signature::{Call, ProxyAlgorithms},
     trusted::{Change, Trusted},
@@ -42,11 +44,14 @@ pub struct Gate {
     ending_rules: Vec<(Timestamp, Box<str>)>,
     version: Box<str>,
     verifications: Verifications,
+    header_names: HeaderNames,
+    ledger: Ledger,
 }
 
 impl Gate {
     /// Puts a document to work, verifying signatures by `proxy` where it can.
-    pub fn new(configuration: Configuration, proxy: Option<Call>) -> Self {
+    /// What peers make it keep stands in `ledger`.
+    pub fn new(configuration: Configuration, proxy: Option<Call>, ledger: Ledger) -> Self {
         let mut ending_rules: Vec<(Timestamp, Box<str>)> = configuration
             .rules
             .expiries()
@@ -59,6 +64,8 @@ impl Gate {
             ending_rules,
             version: version::shown(&configuration.version),
             verifications: Verifications::default(),
+            header_names: configuration.rules.header_names().into_iter().map(Box::from).collect(),
+            ledger,
             trusted: RefCell::new(Trusted::of(&configuration)),
             configuration,
             algorithms: ProxyAlgorithms::new(proxy),
@@ -70,6 +77,11 @@ impl Gate {
     /// The version of the document, as records show it; empty where it has none.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The names of all headers that its rules look at.
+    pub fn header_names(&self) -> HeaderNames {
+        Rc::clone(&self.header_names)
     }
 
     /// Whether refusals are carried out.
@@ -154,7 +166,7 @@ impl Gate {
         }
         let grace = self.configuration.expiry_grace;
         if let Ok(until) = self.stands(identity, grace, now) {
-            let identity = Rc::new(self.specialised(identity.svid.clone(), identity.presented.clone()));
+            let identity = Rc::new(self.specialised(identity.svid.clone(), identity.presented.clone())?);
             identity.good.set((self.generation(), until));
             return Ok(identity);
         }
@@ -228,7 +240,10 @@ impl Gate {
             }
             Err(refusal) => {
                 let refusal = Rc::new(refusal);
-                identities.keep_refusal(leaf, chain, Rc::clone(&refusal), now);
+                // It says nothing about the certificate, and is over when something is given back.
+                if refusal.reason != Reason::WorkerFull {
+                    identities.keep_refusal(leaf, chain, Rc::clone(&refusal), now);
+                }
                 Err(refusal)
             }
         }
@@ -255,15 +270,23 @@ impl Gate {
         presented
             .intermediates
             .retain(|certificate| svid.has_in_path(&sha256(certificate)));
-        let identity = self.specialised(svid, presented);
+        let identity = self.specialised(svid, presented).map_err(Rc::unwrap_or_clone)?;
         let until = self.stands(&identity, SignedDuration::ZERO, now)?;
         identity.good.set((self.generation(), until));
         Ok(identity)
     }
 
-    fn specialised(&self, svid: svidgate_policy::Svid, presented: Presented) -> Identity {
+    fn specialised(&self, svid: svidgate_policy::Svid, presented: Presented) -> Result<Identity, Rc<Refusal>> {
         let grants = self.configuration.rules.specialise(&svid);
-        Identity::new(svid, grants, presented)
+        let identity = Identity::new(svid, grants, presented);
+        let id = identity.svid.id().clone();
+        identity.held_by(&self.ledger).map_err(|reason| {
+            Rc::new(Refusal {
+                reason,
+                detail: "what is known of identities and open streams fills the worker".to_owned(),
+                claimed: Some(id),
+            })
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The head of a request, found in one pass over the headers as the proxy hands them over.
 
-use std::ops::Range;
+use std::{ops::Range, rc::Rc};
 
-use svidgate_policy::HttpRequest;
+use svidgate_policy::{Headers, HttpRequest};
 
 use crate::host::HeaderMap;
 
@@ -97,6 +97,70 @@ impl Head {
     }
 }
 
+/// The names of headers that a document looks at: lower case, in order.
+pub type HeaderNames = Rc<[Box<str>]>;
+
+/// What is kept of a head while its stream is open: all that the documents which judged it can ask again. What a later one
+/// asks beside is not known any more, and is never taken for absent.
+#[derive(Debug)]
+pub struct KeptHead {
+    head: Head,
+    known: [Option<HeaderNames>; 2],
+}
+
+impl KeptHead {
+    /// Keeps what documents with these names look at, and the XFCC header where it is asked for.
+    pub fn new(head: &Head, mut names: impl Iterator<Item = HeaderNames>, with_xfcc: bool) -> Self {
+        let known = [names.next(), names.next()];
+        let is_asked_for = |name: &[u8]| {
+            let is_pseudo = matches!(name, b":method" | b":authority" | b":path");
+            is_pseudo || (with_xfcc && name == XFCC_HEADER.as_bytes()) || is_among(&known, name)
+        };
+        let kept: Vec<(&[u8], &[u8])> = head.headers.pairs().filter(|(name, _)| is_asked_for(name)).collect();
+        Self {
+            head: Head::new(HeaderMap::from_pairs(&kept)),
+            known,
+        }
+    }
+
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.head.headers.as_bytes().len().saturating_add(size_of::<Self>())
+    }
+
+    /// The value of the one XFCC header, where it was kept.
+    pub fn xfcc(&self) -> Option<&[u8]> {
+        self.head.xfcc()
+    }
+
+    /// What rules look at.
+    pub fn request(&self) -> HttpRequest<'_> {
+        HttpRequest {
+            headers: self,
+            ..self.head.request()
+        }
+    }
+}
+
+impl Headers for KeptHead {
+    fn count(&self) -> usize {
+        self.head.headers.count()
+    }
+
+    fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
+        self.head.headers.each_value(name, show);
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        is_among(&self.known, name.as_bytes())
+    }
+}
+
+fn is_among(known: &[Option<HeaderNames>], name: &[u8]) -> bool {
+    let has = |names: &HeaderNames| names.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok();
+    known.iter().flatten().any(has)
+}
+
 fn first(known: &mut Option<Range<usize>>, value: Range<usize>) {
     known.get_or_insert(value);
 }
@@ -110,7 +174,7 @@ fn reads_as_id_header(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Head;
+    use super::{Head, HeaderNames, KeptHead};
     use crate::host::HeaderMap;
 
     #[test]
@@ -133,6 +197,29 @@ mod tests {
         assert_eq!((none.xfcc(), none.has_xfcc()), (None, false));
         assert_eq!((one.xfcc(), one.has_xfcc()), (Some(&b"Hash=00"[..]), true));
         assert_eq!((two.xfcc(), two.has_xfcc()), (None, true));
+    }
+
+    #[test]
+    fn of_a_head_is_kept_what_was_asked_for_and_what_else_it_had_is_unknown() {
+        let large = vec![b'x'; 50_000];
+        let head = Head::new(HeaderMap::from_pairs(&[
+            (b":method", b"GET"),
+            (b":path", b"/a"),
+            (b":authority", b"shop.example"),
+            (b"x-tenant", b"7"),
+            (b"cookie", &large),
+        ]));
+        let names: HeaderNames = ["accept", "x-tenant"].map(Box::from).into();
+        let kept = KeptHead::new(&head, [names].into_iter(), false);
+        assert!(kept.bytes() < 400, "{}", kept.bytes());
+        let request = kept.request();
+        assert_eq!((request.method, request.path), (&b"GET"[..], Some(&b"/a"[..])));
+        let mut values = Vec::new();
+        request.headers.each_value("x-tenant", &mut |value| values.push(value));
+        assert_eq!(values, [b"7"]);
+        assert!(request.headers.is_known("accept"), "it was not there");
+        assert!(!request.headers.is_known("cookie"), "it was, and nobody knows");
+        assert!(!request.headers.is_known("x-other"));
     }
 
     #[test]

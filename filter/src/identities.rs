@@ -6,12 +6,18 @@ use std::{cell::Cell, num::NonZeroUsize, rc::Rc};
 
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
-use svidgate_policy::{Grants, Reason, SpiffeId, Svid};
+use svidgate_policy::{Grants, Reason, SpiffeId, Svid, certificate::sha256};
 
-use crate::peer::{Digest, Presented};
+use crate::{
+    ledger::{Account, Held, Ledger},
+    peer::{Digest, Presented},
+};
 
-/// Most identities kept for one document on one worker. Our decision: about 2 KiB each.
+/// Most identities kept for one document on one worker. An ordinary one takes about 2 KiB, one with long certificates and
+/// thousands of rules about 90 KiB.
 pub const MAX_IDENTITIES: usize = 4096;
+/// Most bytes of them. Our decision: all that are ordinary have room four times over.
+pub const MAX_IDENTITY_BYTES: usize = 32 * 1024 * 1024;
 /// Most refusals kept.
 pub const MAX_REFUSALS: usize = 1024;
 /// How long a refusal stands before the certificate is looked at again. Clocks differ; a certificate that is not yet
@@ -31,18 +37,53 @@ pub struct Identity {
     pub good: Cell<(u64, Timestamp)>,
     /// Between which two moments time changes nothing about the grants. There may be thousands of rules with times.
     steady: Cell<Option<(Timestamp, Timestamp)>>,
+    /// Under which what its peer holds is counted.
+    account: Account,
+    _held: Option<Held>,
 }
 
 impl Identity {
     /// An identity that was not yet held against anything.
     pub fn new(svid: Svid, grants: Grants, presented: Presented) -> Self {
+        let digest = sha256(svid.id().as_str().as_bytes());
+        let account = digest.first_chunk().copied().map(u64::from_le_bytes);
         Self {
+            account: account.unwrap_or_default(),
             svid,
             grants,
             presented,
             good: Cell::default(),
             steady: Cell::default(),
+            _held: None,
         }
+    }
+
+    /// The same, its bytes counted until it is dropped.
+    ///
+    /// # Errors
+    /// The bound that this would break.
+    pub fn held_by(self, ledger: &Ledger) -> Result<Self, Reason> {
+        let held = ledger.hold(self.account, self.bytes(), || None)?;
+        Ok(Self {
+            _held: Some(held),
+            ..self
+        })
+    }
+
+    /// Under which what its peer holds is counted.
+    pub fn account(&self) -> Account {
+        self.account
+    }
+
+    /// About how many bytes it takes: its certificates, as they came and as the verifier keeps of them, and its grants.
+    pub fn bytes(&self) -> usize {
+        let intermediates = self.presented.intermediates.iter().map(|certificate| certificate.len());
+        let certificates = intermediates.fold(self.presented.leaf.len(), usize::saturating_add);
+        let fixed = size_of::<Self>().saturating_add(self.svid.id().as_str().len());
+        certificates
+            .saturating_mul(2)
+            .saturating_add(self.grants.bytes())
+            .saturating_add(fixed)
     }
 
     /// The first moment after `now` at which time alone may change what it may do.
@@ -82,6 +123,8 @@ struct Refused {
 #[derive(Debug)]
 pub struct Identities {
     known: LruCache<Digest, Rc<Identity>>,
+    /// Of all that are known.
+    bytes: usize,
     refused: LruCache<Digest, Refused>,
 }
 
@@ -90,6 +133,7 @@ impl Default for Identities {
         let bound = |entries| NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN);
         Self {
             known: LruCache::new(bound(MAX_IDENTITIES)),
+            bytes: 0,
             refused: LruCache::new(bound(MAX_REFUSALS)),
         }
     }
@@ -113,13 +157,23 @@ impl Identities {
 
     /// Forgets an identity.
     pub fn forget(&mut self, leaf: &Digest) {
-        self.known.pop(leaf);
+        if let Some(gone) = self.known.pop(leaf) {
+            self.bytes = self.bytes.saturating_sub(gone.bytes());
+        }
     }
 
     /// Keeps an identity.
     pub fn keep(&mut self, leaf: Digest, identity: Rc<Identity>) {
         self.refused.pop(&leaf);
-        self.known.put(leaf, identity);
+        self.forget(&leaf);
+        self.bytes = self.bytes.saturating_add(identity.bytes());
+        if let Some((_, gone)) = self.known.push(leaf, identity) {
+            self.bytes = self.bytes.saturating_sub(gone.bytes());
+        }
+        while self.bytes > MAX_IDENTITY_BYTES {
+            let Some((_, gone)) = self.known.pop_lru() else { break };
+            self.bytes = self.bytes.saturating_sub(gone.bytes());
+        }
     }
 
     /// Forgets all refusals: what they were refused for may have changed.
@@ -149,7 +203,7 @@ impl Identities {
     /// Keeps a refusal for a while.
     pub fn keep_refusal(&mut self, leaf: Digest, chain: Option<Digest>, refusal: Rc<Refusal>, now: Timestamp) {
         let until = now.checked_add(REFUSAL_LIFETIME).unwrap_or(now);
-        self.known.pop(&leaf);
+        self.forget(&leaf);
         self.refused.put(leaf, Refused { refusal, chain, until });
     }
 }

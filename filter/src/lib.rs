@@ -19,6 +19,7 @@ pub mod head;
 pub mod hold;
 pub mod host;
 pub mod identities;
+pub mod ledger;
 pub mod live;
 pub mod note;
 pub mod peer;

@@ -6,16 +6,17 @@
 use std::{cell::RefCell, rc::Rc};
 
 use jiff::Timestamp;
-use svidgate_policy::{Decision, Needs, Reason, Request, Xfcc};
+use svidgate_policy::{Decision, HttpRequest, Needs, Reason, Request, Xfcc};
 
 use crate::{
     connection::Action,
     cut::{self, Ending},
     gate::Gate,
-    grounds::{Grounds, Words},
-    head::{Head, ID_HEADER, XFCC_HEADER},
+    grounds::{Grounds, Judges, Words},
+    head::{Head, ID_HEADER, KeptHead, XFCC_HEADER},
     host::Host,
     identities::{Identity, Refusal},
+    ledger::{Held, MAX_STREAM_BYTES},
     live::Thing,
     peer,
     record::{Circumstances, Entry, Stage},
@@ -27,9 +28,17 @@ use crate::{
 pub struct RequestFilter<H> {
     root: Rc<Root<H>>,
     context: u32,
-    /// What was let through, and why. The headers as they came: what the proxy has of them later may have been rewritten
-    /// for the upstream.
-    passed: RefCell<Option<(Grounds, Rc<Head>)>>,
+    /// What was let through, and why.
+    passed: RefCell<Option<Passed>>,
+}
+
+/// A request that was let through.
+#[derive(Clone, Debug)]
+struct Passed {
+    grounds: Grounds,
+    /// What rules may ask again, as it came: what the proxy has of it later may have been rewritten for the upstream.
+    head: Rc<KeptHead>,
+    _held: Rc<Held>,
 }
 
 impl<H: Host> RequestFilter<H> {
@@ -62,34 +71,57 @@ impl<H: Host> RequestFilter<H> {
         });
         let refusing = judges.others().find(|gate| self.is_refused(gate, &head)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
-        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, &head));
+        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, head.xfcc()));
         let (decision, refusal) = match &identity {
-            Ok(identity) => (self.decide(identity, &head), None),
+            Ok(identity) => (self.decide(identity, head.request()), None),
             Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
         };
+        let passes = decision.is_allowed() || !gate.enforces();
+        let kept = passes.then(|| self.keep(&judges, &head, identity.as_deref().ok()));
+        let decision = match &kept {
+            Some(Err(reason)) if gate.enforces() => Decision::refused(*reason),
+            Some(_) | None => decision,
+        };
         let action = self.enforce(&gate, &head, identity.as_deref().ok(), decision, refusal);
-        if action == Action::Continue {
+        // What a dry run has no room for passes, and is not looked at again.
+        if let (Action::Continue, Some(Ok((kept, held)))) = (action, kept) {
             let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
             let identify = |gate: &Rc<Gate>| {
-                let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, &head));
+                let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head.xfcc()));
                 identity.ok()
             };
             let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
             let identity = identity.as_ref().ok().cloned();
-            let grounds = Grounds::new(judges, identity, &others, would_refuse, self.root.now());
-            self.passed.replace(Some((grounds, Rc::new(head))));
+            self.passed.replace(Some(Passed {
+                grounds: Grounds::new(judges, identity, &others, would_refuse, self.root.now()),
+                head: Rc::new(kept),
+                _held: Rc::new(held),
+            }));
             let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
             self.root.begin(self.context, thing);
         }
         action
     }
 
-    fn is_refused(&self, gate: &Gate, head: &Head) -> bool {
-        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head));
-        gate.enforces() && !identity.is_ok_and(|identity| self.decide(&identity, head).is_allowed())
+    /// Keeps of a head what its judges can ask again.
+    fn keep(&self, judges: &Judges, head: &Head, identity: Option<&Identity>) -> Result<(KeptHead, Held), Reason> {
+        let names = judges.all().map(|gate| gate.header_names());
+        let kept = KeptHead::new(head, names, identity.is_none());
+        if kept.bytes() > MAX_STREAM_BYTES {
+            return Err(Reason::RequestHeadTooLarge);
+        }
+        let account = identity.map_or(0, Identity::account);
+        let connection = || peer::connection_id(self.root.host());
+        let held = self.root.ledger().hold(account, kept.bytes(), connection)?;
+        Ok((kept, held))
     }
 
-    fn decide<'i>(&self, identity: &'i Identity, head: &Head) -> Decision<'i> {
+    fn is_refused(&self, gate: &Gate, head: &Head) -> bool {
+        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head.xfcc()));
+        gate.enforces() && !identity.is_ok_and(|identity| self.decide(&identity, head.request()).is_allowed())
+    }
+
+    fn decide<'i>(&self, identity: &'i Identity, http: HttpRequest<'_>) -> Decision<'i> {
         let host = self.root.host();
         let Needs {
             route,
@@ -100,7 +132,7 @@ impl<H: Host> RequestFilter<H> {
         let route = if route { peer::route(host) } else { None };
         let sni = if sni { peer::sni(host) } else { None };
         let request = Request {
-            http: Some(head.request()),
+            http: Some(http),
             route: route.as_deref(),
             port: if port { peer::local_port(host) } else { None },
             sni: sni.as_deref(),
@@ -198,7 +230,7 @@ impl<H: Host> RequestFilter<H> {
 
 impl<H: Host> RequestFilter<H> {
     /// Decides again on what was let through. A stream without an answer gets the 403; one in mid-answer is reset.
-    fn decide_again(&self, grounds: &Grounds, head: &Head, now: Timestamp) -> Option<Ending> {
+    fn decide_again(&self, grounds: &Grounds, head: &KeptHead, now: Timestamp) -> Option<Ending> {
         let Some(judges) = self.root.judges_again(grounds) else {
             let reason = self.root.no_judges();
             let entry = Entry {
@@ -214,10 +246,10 @@ impl<H: Host> RequestFilter<H> {
         };
         let identify = |gate: &Rc<Gate>| match &grounds.identity {
             Some(identity) => gate.identify_again(identity, now),
-            None => gate.identify(self.root.host(), now, xfcc(gate, head)),
+            None => gate.identify(self.root.host(), now, xfcc(gate, head.xfcc())),
         };
         let words = Words::ask(&judges, identify, |_, identity| {
-            let decision = self.decide(identity, head);
+            let decision = self.decide(identity, head.request());
             (!decision.is_allowed()).then_some(decision.reason)
         });
         if let Some(word) = words.refusal() {
@@ -225,7 +257,7 @@ impl<H: Host> RequestFilter<H> {
             // What a dry run would cut is told once, not on every tick.
             if enforced || word.refused != grounds.would_refuse {
                 let (decision, refusal) = match &word.identity {
-                    Ok(identity) => (self.decide(identity, head), None),
+                    Ok(identity) => (self.decide(identity, head.request()), None),
                     Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
                 };
                 let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
@@ -244,8 +276,8 @@ impl<H: Host> RequestFilter<H> {
             }
         }
         let grounds = words.grounds(judges, now);
-        if let Some((known, _)) = &mut *self.passed.borrow_mut() {
-            *known = grounds;
+        if let Some(passed) = &mut *self.passed.borrow_mut() {
+            passed.grounds = grounds;
         }
         None
     }
@@ -260,19 +292,19 @@ impl<H: Host> Thing for RequestFilter<H> {
         let passed = self.passed.borrow();
         passed
             .as_ref()
-            .is_some_and(|(grounds, _)| self.root.have_moved(grounds, now))
+            .is_some_and(|passed| self.root.have_moved(&passed.grounds, now))
     }
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {
-        let (grounds, head) = self.passed.borrow().clone()?;
+        let Passed { grounds, head, .. } = self.passed.borrow().clone()?;
         self.decide_again(&grounds, &head, now)
     }
 }
 
 /// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not found.
-fn xfcc<'h>(gate: &Gate, head: &'h Head) -> Option<&'h [u8]> {
+fn xfcc<'h>(gate: &Gate, header: Option<&'h [u8]>) -> Option<&'h [u8]> {
     match gate.configuration.xfcc {
-        Xfcc::Own => head.xfcc(),
+        Xfcc::Own => header,
         Xfcc::Ignore => None,
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     grounds::{Grounds, Judges},
     hold,
     host::{Host, Level},
+    ledger::Ledger,
     live::Thing,
     peer::{self, Digest},
     proxy_signature::Call,
@@ -42,7 +43,6 @@ pub struct Root<H> {
     context: u32,
     proxy: Option<Call>,
     worker: Rc<Worker>,
-    gate: RefCell<Option<Rc<Gate>>>,
     succession: RefCell<Option<Rc<Succession>>>,
     /// Whether it was told that something begins here although another document is newer.
     has_warned: Cell<bool>,
@@ -60,7 +60,6 @@ impl<H: Host> Root<H> {
             context,
             proxy,
             worker,
-            gate: RefCell::default(),
             succession: RefCell::default(),
             has_warned: Cell::default(),
             configured: Cell::default(),
@@ -110,7 +109,6 @@ impl<H: Host> Root<H> {
             self.worker.add_hold();
         }
         self.take_place(listener, digest, &gate);
-        self.gate.replace(Some(gate));
         self.worker.enter(self.context);
         self.worker.share(&self.host);
         self.worker.settle(&self.host);
@@ -245,6 +243,11 @@ impl<H: Host> Root<H> {
         self.worker.now()
     }
 
+    /// What peers hold of the worker.
+    pub fn ledger(&self) -> &Ledger {
+        self.worker.ledger()
+    }
+
     /// The proxy.
     pub fn host(&self) -> &H {
         &self.host
@@ -252,7 +255,7 @@ impl<H: Host> Root<H> {
 
     /// The document at work, once there is one.
     pub fn gate(&self) -> Option<Rc<Gate>> {
-        self.gate.borrow().clone()
+        self.succession()?.gate(self.context)
     }
 
     /// The documents that judge what begins now. None where there is none, or where another thread has a newer one.
@@ -262,11 +265,15 @@ impl<H: Host> Root<H> {
 
     /// The documents that judge what has begun on these grounds.
     pub fn judges_again(&self, grounds: &Grounds) -> Option<Judges> {
+        self.gate()?;
         self.succession()?.judges_again(grounds)
     }
 
     /// Whether anything has moved under what has begun on these grounds.
     pub fn have_moved(&self, grounds: &Grounds, now: Timestamp) -> bool {
+        if self.gate().is_none() {
+            return true;
+        }
         match self.succession().map(|succession| succession.newest()) {
             Some(Newest::Here(newest)) => grounds.have_moved(&newest, now),
             Some(Newest::Elsewhere) => true,
@@ -276,9 +283,10 @@ impl<H: Host> Root<H> {
 
     /// Why there are no judges.
     pub fn no_judges(&self) -> Reason {
-        match self.gate() {
-            Some(_) => Reason::ConfigurationBehind,
-            None => Reason::ConfigurationNone,
+        match (self.succession(), self.gate()) {
+            (None, _) => Reason::ConfigurationNone,
+            (Some(_), None) => Reason::ConfigurationSuperseded,
+            (Some(_), Some(_)) => Reason::ConfigurationBehind,
         }
     }
 

@@ -88,8 +88,17 @@ pub(crate) struct Standing {
 struct Plugin {
     root: u32,
     digest: Digest,
-    gate: Rc<Gate>,
+    /// None where it was given up.
+    gate: Option<Rc<Gate>>,
     has_served: bool,
+    /// Grows with each that is configured on the worker.
+    order: u64,
+}
+
+impl Plugin {
+    fn has(&self, gate: &Rc<Gate>) -> bool {
+        self.gate.as_ref().is_some_and(|own| Rc::ptr_eq(own, gate))
+    }
 }
 
 impl Succession {
@@ -121,7 +130,7 @@ impl Succession {
             return None;
         };
         let plugins = self.plugins.borrow();
-        let of_newest = plugins.iter().rev().find(|plugin| Rc::ptr_eq(&plugin.gate, &newest));
+        let of_newest = plugins.iter().rev().find(|plugin| plugin.has(&newest));
         of_newest.map(|plugin| plugin.digest)
     }
 
@@ -135,20 +144,27 @@ impl Succession {
         self.back.borrow().contains(digest)
     }
 
+    /// Whether a plugin still has a document.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        let has = |plugin: &Plugin| plugin.digest == *digest && plugin.gate.is_some();
+        self.plugins.borrow().iter().any(has)
+    }
+
     /// Whether any plugin has this name now.
     pub fn is_empty(&self) -> bool {
         self.plugins.borrow().is_empty()
     }
 
     /// A plugin is configured: its document is the newest.
-    fn configure(&self, root: u32, digest: Digest, gate: &Rc<Gate>) {
+    fn configure(&self, root: u32, digest: Digest, gate: &Rc<Gate>, order: u64) {
         let mut plugins = self.plugins.borrow_mut();
         plugins.retain(|plugin| plugin.root != root);
         plugins.push(Plugin {
             root,
             digest,
-            gate: Rc::clone(gate),
+            gate: Some(Rc::clone(gate)),
             has_served: false,
+            order,
         });
         let mut known = self.known.borrow_mut();
         if known.contains(&digest) {
@@ -180,17 +196,18 @@ impl Succession {
             return;
         };
         let gone = plugins.remove(place);
-        let is_newest = matches!(&*self.newest.borrow(), Newest::Here(newest) if Rc::ptr_eq(newest, &gone.gate));
-        let is_elsewhere = plugins.iter().any(|plugin| Rc::ptr_eq(&plugin.gate, &gone.gate));
+        let Some(gate) = gone.gate else { return };
+        let is_newest = matches!(&*self.newest.borrow(), Newest::Here(newest) if Rc::ptr_eq(newest, &gate));
+        let is_elsewhere = plugins.iter().any(|plugin| plugin.has(&gate));
         if !is_newest || is_elsewhere {
             return;
         }
-        if let Some(last) = plugins.last() {
+        if let Some((last, newest)) = last_of(&plugins) {
             if gone.has_served {
-                self.left.borrow_mut().push(Rc::downgrade(&gone.gate));
+                self.left.borrow_mut().push(Rc::downgrade(&gate));
             }
-            self.back.borrow_mut().insert(last.digest);
-            self.change(Newest::Here(Rc::clone(&last.gate)));
+            self.back.borrow_mut().insert(last);
+            self.change(Newest::Here(newest));
         }
     }
 
@@ -204,7 +221,7 @@ impl Succession {
             return false;
         };
         plugin.has_served = true;
-        !Rc::ptr_eq(&plugin.gate, &newest)
+        !plugin.has(&newest)
     }
 
     /// Another thread has a newer document, which is not known here.
@@ -214,25 +231,53 @@ impl Succession {
 
     /// No thread has a newer document than what was configured last of what is here.
     pub(crate) fn fall_back(&self) {
-        if let Some(last) = self.plugins.borrow().last() {
-            self.change(Newest::Here(Rc::clone(&last.gate)));
+        let last = last_of(&self.plugins.borrow());
+        if let Some((_, newest)) = last {
+            self.change(Newest::Here(newest));
         }
     }
 
     /// Another thread's note counts: this is the newest, wherever it came from.
     pub(crate) fn adopt(&self, digest: &Digest) {
         let plugins = &mut *self.plugins.borrow_mut();
-        let newest = match plugins.iter().rposition(|plugin| plugin.digest == *digest) {
-            Some(place) => {
-                // As if it had been configured now.
-                let plugin = plugins.remove(place);
-                let gate = Rc::clone(&plugin.gate);
-                plugins.push(plugin);
-                Newest::Here(gate)
-            }
-            None => Newest::Elsewhere,
-        };
+        let is_it = |plugin: &Plugin| plugin.digest == *digest && plugin.gate.is_some();
+        let place = plugins.iter().rposition(is_it);
+        let newest = place.and_then(|place| {
+            // As if it had been configured now.
+            let plugin = plugins.remove(place);
+            let gate = plugin.gate.clone();
+            plugins.push(plugin);
+            gate
+        });
+        let newest = newest.map_or(Newest::Elsewhere, Newest::Here);
         self.newest.replace(newest);
+    }
+
+    /// The document of a plugin, where it was not given up.
+    pub fn gate(&self, root: u32) -> Option<Rc<Gate>> {
+        let plugins = self.plugins.borrow();
+        let plugin = plugins.iter().find(|plugin| plugin.root == root)?;
+        plugin.gate.clone()
+    }
+
+    /// The oldest plugin whose document is not the newest, and when it was configured.
+    fn oldest_superseded(&self) -> Option<(u64, u32)> {
+        let Newest::Here(newest) = self.newest() else {
+            return None;
+        };
+        let plugins = self.plugins.borrow();
+        let superseded = plugins
+            .iter()
+            .filter(|plugin| plugin.gate.is_some() && !plugin.has(&newest));
+        superseded.map(|plugin| (plugin.order, plugin.root)).min()
+    }
+
+    /// Gives up the document of a plugin: what is under way under it ends, and nothing new begins.
+    fn give_up(&self, root: u32) {
+        let mut plugins = self.plugins.borrow_mut();
+        if let Some(plugin) = plugins.iter_mut().find(|plugin| plugin.root == root) {
+            plugin.gate = None;
+        }
     }
 
     /// Who judges what begins now under a plugin's document. None where it cannot be known.
@@ -252,9 +297,20 @@ impl Succession {
     }
 }
 
+/// What was configured last of what remains.
+fn last_of(plugins: &[Plugin]) -> Option<(Digest, Rc<Gate>)> {
+    plugins
+        .iter()
+        .rev()
+        .find_map(|plugin| Some((plugin.digest, plugin.gate.clone()?)))
+}
+
 /// All names of one worker.
 #[derive(Debug, Default)]
-pub struct Successions(RefCell<Vec<Weak<Succession>>>);
+pub struct Successions {
+    all: RefCell<Vec<Weak<Succession>>>,
+    configured: Cell<u64>,
+}
 
 impl Successions {
     /// A plugin is configured.
@@ -262,19 +318,34 @@ impl Successions {
         let known = self.all().into_iter().find(|known| *known.name() == name);
         let succession = known.unwrap_or_else(|| {
             let new = Succession::new(name, gate);
-            self.0.borrow_mut().push(Rc::downgrade(&new));
+            self.all.borrow_mut().push(Rc::downgrade(&new));
             new
         });
-        succession.configure(root, digest, gate);
+        let order = self.configured.get().saturating_add(1);
+        self.configured.set(order);
+        succession.configure(root, digest, gate, order);
         succession
     }
 
     /// Those that have plugins.
     pub fn all(&self) -> Vec<Rc<Succession>> {
-        let mut all = self.0.borrow_mut();
+        let mut all = self.all.borrow_mut();
         all.retain(|succession| succession.strong_count() > 0);
         let alive = all.iter().filter_map(Weak::upgrade);
         alive.collect()
+    }
+
+    /// Gives up the oldest document that is nowhere the newest. Gives whether there was one.
+    pub fn give_up_oldest(&self) -> bool {
+        let all = self.all();
+        let oldest = all.iter().filter_map(|one| Some((one.oldest_superseded()?, one)));
+        match oldest.min_by_key(|(oldest, _)| *oldest) {
+            Some(((_, root), succession)) => {
+                succession.give_up(root);
+                true
+            }
+            None => false,
+        }
     }
 
     /// The documents at work: the newest of each name that decides.

@@ -16,6 +16,7 @@ use crate::{
     fetch::{Event, count},
     gate::Gate,
     host::{Host, Level},
+    ledger::Ledger,
     live::{Live, is_over},
     note,
     peer::Digest,
@@ -38,10 +39,18 @@ const PERIOD: SignedDuration = SignedDuration::from_millis(900);
 /// The same while a source has not said anything yet.
 const STARTING_PERIOD: SignedDuration = SignedDuration::from_millis(90);
 
+/// Most bytes that the documents of one worker may take, as they are estimated. Our decision: what a VM bears is twice that
+/// and more, and a new document is compiled while the old ones are still there.
+pub const MAX_DOCUMENTS_BYTES: usize = 512 * 1024 * 1024;
+/// What a compiled document takes for each byte of its text (measured: 100,000 rules of 12 MiB take 58 MiB a worker).
+const COMPILED_FOR_TEXT: usize = 5;
+
 /// A document in use.
 #[derive(Debug)]
 struct Document {
     digest: Digest,
+    /// As estimated.
+    bytes: usize,
     key: DocumentKey,
     gate: Weak<Gate>,
 }
@@ -53,6 +62,7 @@ pub struct Worker {
     gates: RefCell<Vec<Document>>,
     records: RefCell<Records>,
     live: Live,
+    ledger: Ledger,
     /// The clock as it was read, where whole seconds will not do.
     exact: Cell<Timestamp>,
     successions: Successions,
@@ -107,6 +117,11 @@ impl Worker {
     /// What is under way.
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What peers hold.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Which document is the newest of each name.
@@ -367,20 +382,60 @@ impl Worker {
         documents.iter().filter_map(alive).collect::<Vec<_>>().into_iter()
     }
 
+    /// Gives up documents that have been replaced, the oldest first, until a new one has room. What peers hold open under
+    /// them ends; it never keeps a new document out.
+    fn make_room<H: Host>(&self, host: &H, bytes: usize) -> bool {
+        if bytes > MAX_DOCUMENTS_BYTES {
+            let line = format!(
+                "svidgate: the document would take about {bytes} bytes in each worker (at most {MAX_DOCUMENTS_BYTES}); what ran \
+                 before goes on"
+            );
+            host.log(Level::Error, &line);
+            return false;
+        }
+        let mut given_up = 0_u32;
+        while self.documents_bytes().saturating_add(bytes) > MAX_DOCUMENTS_BYTES && self.successions.give_up_oldest() {
+            given_up = given_up.saturating_add(1);
+        }
+        if given_up > 0 {
+            let line = format!(
+                "svidgate: {given_up} plugins with documents that have been replaced are given up, because a new one has no room \
+                 beside them: what is still under way under them ends (configuration.superseded)"
+            );
+            host.log(Level::Warn, &line);
+            self.live.look_soon();
+        }
+        true
+    }
+
+    /// Of all documents that a plugin still has.
+    fn documents_bytes(&self) -> usize {
+        let all = self.successions.all();
+        let has = |digest: &Digest| all.iter().any(|succession| succession.has(digest));
+        let documents = self.gates.borrow();
+        let held = documents.iter().filter(|document| has(&document.digest));
+        held.map(|document| document.bytes).fold(0, usize::saturating_add)
+    }
+
     /// The gate for a document: the one that another plugin has for the same bytes, or a new one.
     pub fn gate<H: Host>(&self, host: &H, document: &[u8], proxy: Option<Call>) -> Option<(Digest, Rc<Gate>)> {
         let digest = sha256(document);
         if let Some(known) = self.gates().into_iter().find(|(known, _)| *known == digest) {
             return Some(known);
         }
+        let bytes = document.len().saturating_mul(COMPILED_FOR_TEXT);
+        if !self.make_room(host, bytes) {
+            return None;
+        }
         let began = host.now();
         match Configuration::compile(&configuration::document(document), Format::Json) {
             Ok(compiled) => {
                 let took = began.and_then(|began| Ok(host.now()?.duration_since(began)));
                 announce(host, &compiled, took.ok());
-                let gate = Rc::new(Gate::new(compiled, proxy));
+                let gate = Rc::new(Gate::new(compiled, proxy, self.ledger.clone()));
                 self.gates.borrow_mut().push(Document {
                     digest,
+                    bytes,
                     key: DocumentKey::new(document),
                     gate: Rc::downgrade(&gate),
                 });

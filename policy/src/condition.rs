@@ -69,6 +69,10 @@ pub trait Headers {
     fn count(&self) -> usize;
     /// Shows each value of a header; names are lower case.
     fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8]));
+    /// Whether it can be said which values a header has. One that cannot is unknown, not absent.
+    fn is_known(&self, _name: &str) -> bool {
+        true
+    }
 }
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Headers for &[(N, V)] {
@@ -260,7 +264,7 @@ pub(crate) enum HeaderTest {
 impl HeaderCondition {
     /// A header with several values meets a demand when all of them do, and fails it when none does.
     fn verdict(&self, facts: &Facts<'_>) -> Verdict {
-        let Some(headers) = facts.headers else {
+        let Some(headers) = facts.headers.filter(|headers| headers.is_known(&self.name)) else {
             return Verdict::Unknown;
         };
         if !facts.effort.spend(headers.count().div_ceil(NAMES_A_STEP)) {

@@ -119,6 +119,17 @@ impl Grants {
         timed.filter_map(|rule| rule.next_change(now)).min()
     }
 
+    /// About how many bytes they take.
+    pub fn bytes(&self) -> usize {
+        let captured = self.granted.iter().flat_map(|granted| &granted.captures);
+        let texts = captured.fold(0_usize, |sum, text| {
+            sum.saturating_add(text.len()).saturating_add(size_of::<Box<str>>())
+        });
+        let granted = self.granted.len().saturating_mul(size_of::<Granted>());
+        let timed = self.timed.len().saturating_mul(size_of::<u32>());
+        texts.saturating_add(granted).saturating_add(timed)
+    }
+
     /// What must be read from the connection or the stream before [`Grants::decide`] can answer.
     pub fn needs(&self) -> Needs {
         self.needs

@@ -10,6 +10,8 @@ pub enum Reason {
     ConfigurationNone,
     /// Another thread of the proxy has a newer document, which this worker does not have yet.
     ConfigurationBehind,
+    /// Its document was replaced by newer ones, and was given up because they had no room beside it.
+    ConfigurationSuperseded,
     /// The peer spoke plain text where TLS was expected.
     ConnectionPlaintext,
     /// The TLS peer presented no certificate.
@@ -22,6 +24,8 @@ pub enum Reason {
     ConnectionSilent,
     /// The upstream spoke before there was an identity to decide on.
     ConnectionUndecidable,
+    /// The heads of its open streams have more bytes than a connection may make a worker keep.
+    ConnectionHoldsTooMuch,
     /// The leaf has no URI SAN.
     SvidNoUriSan,
     /// The leaf has more than one URI SAN.
@@ -76,6 +80,8 @@ pub enum Reason {
     RequestAmbiguousPath,
     /// A pseudo-header is missing or is not what HTTP allows.
     RequestMalformed,
+    /// What must be kept of its head has more bytes than a stream may make a worker keep.
+    RequestHeadTooLarge,
     /// A rule allows it.
     RuleAllowed,
     /// A deny rule matches.
@@ -86,19 +92,23 @@ pub enum Reason {
     RuleExpired,
     /// To find out what the rules say about the identity or the request costs more than the bounds allow.
     RuleTooCostly,
+    /// Open streams and identities fill what the worker may keep, and nobody holds more of it than this peer.
+    WorkerFull,
 }
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 44] = [
         Self::ConfigurationNone,
         Self::ConfigurationBehind,
+        Self::ConfigurationSuperseded,
         Self::ConnectionPlaintext,
         Self::ConnectionNoCertificate,
         Self::ConnectionCertificateUnreadable,
         Self::ConnectionCertificateMismatch,
         Self::ConnectionSilent,
         Self::ConnectionUndecidable,
+        Self::ConnectionHoldsTooMuch,
         Self::SvidNoUriSan,
         Self::SvidMultipleUriSans,
         Self::SvidInvalidId,
@@ -126,11 +136,13 @@ impl Reason {
         Self::RevocationsStale,
         Self::RequestAmbiguousPath,
         Self::RequestMalformed,
+        Self::RequestHeadTooLarge,
         Self::RuleAllowed,
         Self::RuleDenied,
         Self::RuleNoneMatched,
         Self::RuleExpired,
         Self::RuleTooCostly,
+        Self::WorkerFull,
     ];
 
     /// The stable code: `stage.what`, lower case.
@@ -138,12 +150,14 @@ impl Reason {
         match self {
             Self::ConfigurationNone => "configuration.none",
             Self::ConfigurationBehind => "configuration.behind",
+            Self::ConfigurationSuperseded => "configuration.superseded",
             Self::ConnectionPlaintext => "connection.plaintext",
             Self::ConnectionNoCertificate => "connection.no_certificate",
             Self::ConnectionCertificateUnreadable => "connection.certificate_unreadable",
             Self::ConnectionCertificateMismatch => "connection.certificate_mismatch",
             Self::ConnectionSilent => "connection.silent",
             Self::ConnectionUndecidable => "connection.undecidable",
+            Self::ConnectionHoldsTooMuch => "connection.holds_too_much",
             Self::SvidNoUriSan => "svid.no_uri_san",
             Self::SvidMultipleUriSans => "svid.multiple_uri_sans",
             Self::SvidInvalidId => "svid.invalid_id",
@@ -171,11 +185,13 @@ impl Reason {
             Self::RevocationsStale => "revocations.stale",
             Self::RequestAmbiguousPath => "request.ambiguous_path",
             Self::RequestMalformed => "request.malformed",
+            Self::RequestHeadTooLarge => "request.head_too_large",
             Self::RuleAllowed => "rule.allowed",
             Self::RuleDenied => "rule.denied",
             Self::RuleNoneMatched => "rule.none_matched",
             Self::RuleExpired => "rule.expired",
             Self::RuleTooCostly => "rule.too_costly",
+            Self::WorkerFull => "worker.full",
         }
     }
 }

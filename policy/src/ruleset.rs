@@ -4,7 +4,7 @@
 //! routers: a hash table for ids written out, a trie for patterns. Both cost what matches, not what is configured. The
 //! obvious way, a list of rules that is walked for each request, costs every caller for everybody else's rules.
 
-use std::{hash::BuildHasher as _, sync::Arc};
+use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use jiff::Timestamp;
@@ -33,6 +33,13 @@ impl RuleSet {
     pub fn expiries(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let rules = self.0.rules.iter();
         rules.filter_map(|rule| Some((rule.name.as_ref(), rule.expires?)))
+    }
+
+    /// The names of all headers that any rule looks at, in lower case and in order.
+    pub fn header_names(&self) -> BTreeSet<&str> {
+        let whens = self.0.rules.iter().filter_map(|rule| rule.when.as_deref());
+        let conditions = whens.flat_map(|when| when.headers.iter().chain(&when.not_headers));
+        conditions.map(|condition| condition.name.as_ref()).collect()
     }
 
     /// Whether there is none, which denies everything.

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod double;
+mod holdings;
 mod many_streams;
 mod memory;
 mod odd_proxies;
