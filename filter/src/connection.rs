@@ -20,7 +20,7 @@ use crate::{
     host::Host,
     identities::{Identity, Refusal},
     live::Thing,
-    peer,
+    peer::{self, Digest},
     record::{Circumstances, Entry, Stage},
     root::Root,
 };
@@ -44,6 +44,8 @@ pub struct ConnectionFilter<H> {
     held_until: Cell<Option<Timestamp>>,
     /// Why it was let through.
     grounds: RefCell<Option<Grounds>>,
+    /// Whether its peer has sent anything since it was last asked whether it drains.
+    is_active: Cell<bool>,
 }
 
 impl<H: Host> ConnectionFilter<H> {
@@ -55,6 +57,7 @@ impl<H: Host> ConnectionFilter<H> {
             decided: Cell::default(),
             held_until: Cell::default(),
             grounds: RefCell::default(),
+            is_active: Cell::default(),
         })
     }
 
@@ -63,6 +66,9 @@ impl<H: Host> ConnectionFilter<H> {
         let Some(gate) = self.root.gate() else {
             return self.refuse_unjudged();
         };
+        if gate.enforces() && peer::is_http3(self.root.host()) {
+            return self.refuse_at_once(Reason::ConnectionUndecidable, gate.version(), HTTP3);
+        }
         let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
         self.root.begin(self.context, thing);
         match gate.configuration.listener {
@@ -85,6 +91,7 @@ impl<H: Host> ConnectionFilter<H> {
 
     /// Bytes of the client, decrypted; none at the end of its stream.
     pub fn on_downstream_data(&self, bytes: usize) -> Action {
+        self.is_active.set(true);
         self.on_first_bytes(bytes, || self.decide(false))
     }
 
@@ -210,16 +217,24 @@ impl<H: Host> ConnectionFilter<H> {
 
     /// There is no document, or another thread has a newer one.
     fn refuse_unjudged(&self) -> Action {
-        let decision = Decision::refused(self.root.no_judges());
+        self.refuse_at_once(self.root.no_judges(), "", "")
+    }
+
+    /// Refuses before anybody was asked who it is.
+    fn refuse_at_once(&self, reason: Reason, version: &str, detail: &str) -> Action {
         let entry = Entry {
             stage: Stage::Connection,
             id: None,
-            decision,
+            decision: Decision::refused(reason),
             enforced: true,
             live: false,
-            version: "",
+            version,
         };
-        self.root.record(&entry, true, || self.root.connection_circumstances());
+        let circumstances = || Circumstances {
+            detail: (!detail.is_empty()).then(|| detail.to_owned()),
+            ..self.root.connection_circumstances()
+        };
+        self.root.record(&entry, true, circumstances);
         self.decided.set(Some(Action::Pause));
         self.close()
     }
@@ -324,6 +339,28 @@ impl<H: Host> Thing for ConnectionFilter<H> {
             .is_some_and(|grounds| self.root.have_moved(grounds, now))
     }
 
+    fn leaf(&self) -> Option<Digest> {
+        leaf(self.grounds.borrow().as_ref())
+    }
+
+    /// In front of HTTP, before and after the end of its certificates. Not while its peer is sending, before the last second:
+    /// what is on its way would be lost.
+    fn drains(&self, now: Timestamp) -> bool {
+        let grounds = self.grounds.borrow();
+        let Some(identity) = grounds.as_ref().and_then(|grounds| grounds.identity.as_ref()) else {
+            return false;
+        };
+        if now < identity.drains_from() {
+            return false;
+        }
+        let is_ours_to_close = |gate: Rc<Gate>| gate.configuration.listener.has_requests() && gate.enforces();
+        if !self.root.gate().is_some_and(is_ours_to_close) {
+            return false;
+        }
+        let was_active = self.is_active.replace(false);
+        !was_active || now >= identity.svid.path_until()
+    }
+
     fn judge(&self, now: Timestamp) -> Option<Ending> {
         let grounds = self.grounds.borrow().clone();
         match &grounds {
@@ -331,6 +368,11 @@ impl<H: Host> Thing for ConnectionFilter<H> {
             None => Some(self.end_silent()),
         }
     }
+}
+
+/// Whose something is that was let through on these grounds.
+pub(crate) fn leaf(grounds: Option<&Grounds>) -> Option<Digest> {
+    Some(*grounds?.identity.as_ref()?.svid.sha256())
 }
 
 fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circumstances) {
@@ -351,6 +393,9 @@ fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circums
 
 const SILENT: &str = "no byte came after the handshake (in front of tcp_proxy this is also what a missing \
                       `upstream_connect_mode: ON_DOWNSTREAM_DATA` looks like)";
+
+const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter alone, which \
+                     decides on each request";
 
 const NO_CERTIFICATE_YET: &str = "the server spoke and there is no client certificate: none was presented, or the \
                                   handshake was not done (tcp_proxy needs `upstream_connect_mode: \

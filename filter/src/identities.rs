@@ -24,6 +24,11 @@ pub const MAX_REFUSALS: usize = 1024;
 /// valid here soon is.
 pub const REFUSAL_LIFETIME: SignedDuration = SignedDuration::from_secs(5);
 
+/// How long before the end of its certificates a peer's connections are drained. Our decision: a few ticks.
+pub const DRAINED_BEFORE: SignedDuration = SignedDuration::from_secs(5);
+/// And no longer than this share of their life.
+const DRAINED_SHARE: i32 = 8;
+
 /// A verified identity and all that it may do.
 #[derive(Debug)]
 pub struct Identity {
@@ -84,6 +89,15 @@ impl Identity {
             .saturating_mul(2)
             .saturating_add(self.grants.bytes())
             .saturating_add(fixed)
+    }
+
+    /// From when on its connections are drained: some seconds before its certificates end, so that a client which holds the next
+    /// ones comes with them before a request of its is refused.
+    pub fn drains_from(&self) -> Timestamp {
+        let end = self.svid.path_until();
+        let life = end.duration_since(self.svid.not_before());
+        let lead = life.checked_div(DRAINED_SHARE).unwrap_or_default().min(DRAINED_BEFORE);
+        end.checked_sub(lead).unwrap_or(end)
     }
 
     /// The first moment after `now` at which time alone may change what it may do.

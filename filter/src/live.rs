@@ -10,7 +10,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
 };
 
@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     cut::{Arrival, ConnectionId, Cuts, Ending},
     host::Host,
+    peer::Digest,
     record::Stage,
 };
 
@@ -28,6 +29,10 @@ pub trait Thing {
     fn stage(&self) -> Stage;
     /// Whether it must be looked at.
     fn is_due(&self, now: Timestamp) -> bool;
+    /// Whose it is: the digest of the leaf.
+    fn leaf(&self) -> Option<Digest>;
+    /// Of a connection: whether it is to be closed as soon as nothing is under way on it.
+    fn drains(&self, now: Timestamp) -> bool;
     /// Decides on it again, while calls of the proxy are about it. Gives how it ends, where it must.
     fn judge(&self, now: Timestamp) -> Option<Ending>;
 }
@@ -99,12 +104,57 @@ impl Live {
             self.found.set(Some(exact));
             self.find(exact, now);
         }
+        let cuts = &mut Cuts::new(host, root);
         if self.is_waiting() {
-            let cuts = &mut Cuts::new(host, root);
             let left = self.look_at_known(cuts, exact, now);
             self.look_at_unsorted(cuts, left, now);
+        } else if self.found.get() == Some(exact) {
+            self.drain(cuts, now);
         }
         self.is_waiting()
+    }
+
+    /// Closes connections that are to go and have nothing under way.
+    fn drain<H: Host>(&self, cuts: &mut Cuts<'_, H>, now: Timestamp) {
+        let (mut draining, mut leaves) = (Vec::new(), BTreeSet::new());
+        for (context, thing) in self.things.borrow().iter() {
+            if thing.stage() == Stage::Connection && draining.len() < MOST_LOOKED_AT && thing.drains(now) {
+                draining.push(*context);
+                leaves.extend(thing.leaf());
+            }
+        }
+        if draining.is_empty() {
+            return;
+        }
+        let is_theirs = |thing: &Rc<dyn Thing>| {
+            let leaf = thing.leaf().filter(|_| thing.stage() == Stage::Request);
+            leaf.is_some_and(|leaf| leaves.contains(&leaf))
+        };
+        let things = self.things.borrow();
+        let streams: Vec<u32> = things
+            .iter()
+            .filter(|(_, thing)| is_theirs(thing))
+            .map(|(context, _)| *context)
+            .collect();
+        drop(things);
+        // So many are not looked through for what would only be a kindness.
+        if streams.len() > MOST_LOOKED_AT {
+            return;
+        }
+        let mut busy: BTreeSet<ConnectionId> = BTreeSet::new();
+        for context in streams {
+            if let Arrival::There(connection) = cuts.go_to(context) {
+                busy.insert(connection);
+            }
+        }
+        for context in draining {
+            if let Arrival::There(connection) = cuts.go_to(context)
+                && !busy.contains(&connection)
+                && cuts.end(connection, Ending::Close)
+            {
+                self.end(context);
+            }
+        }
     }
 
     /// Whether anything that is due was not looked at yet.

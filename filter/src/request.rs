@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use svidgate_policy::{Decision, HttpRequest, Needs, Reason, Request, Xfcc};
 
 use crate::{
-    connection::Action,
+    connection::{self, Action},
     cut::{self, Ending},
     gate::Gate,
     grounds::{Grounds, Judges, Words},
@@ -18,10 +18,14 @@ use crate::{
     identities::{Identity, Refusal},
     ledger::{Held, MAX_STREAM_BYTES},
     live::Thing,
-    peer,
+    peer::{self, Digest},
     record::{Circumstances, Entry, Stage},
     root::Root,
 };
+
+/// The name of the filter state that says that the connection is to be drained: `wasm.svidgate.drain`. The network filter
+/// never sets it, for every stream would see that.
+pub const DRAIN_STATE: &str = "svidgate.drain";
 
 /// One HTTP stream.
 #[derive(Debug)]
@@ -76,6 +80,7 @@ impl<H: Host> RequestFilter<H> {
             Ok(identity) => (self.decide(identity, head.request()), None),
             Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
         };
+        self.mark_end(identity.as_deref().ok(), decision.reason);
         let passes = decision.is_allowed() || !gate.enforces();
         let kept = passes.then(|| self.keep(&judges, &head, identity.as_deref().ok()));
         let decision = match &kept {
@@ -101,6 +106,16 @@ impl<H: Host> RequestFilter<H> {
             self.root.begin(self.context, thing);
         }
         action
+    }
+
+    /// Leaves a mark where the certificates of the peer end soon or have ended, for a filter behind this one that can have the
+    /// proxy drain the connection when the request is through.
+    fn mark_end(&self, identity: Option<&Identity>, reason: Reason) {
+        let ends = identity.is_some_and(|identity| self.root.now() >= identity.drains_from());
+        if ends || reason == Reason::SvidExpired {
+            // Without it the connection is closed by the tick, or cut.
+            let _ = self.root.host().set_filter_state(DRAIN_STATE, b"1");
+        }
     }
 
     /// Keeps of a head what its judges can ask again.
@@ -293,6 +308,14 @@ impl<H: Host> Thing for RequestFilter<H> {
         passed
             .as_ref()
             .is_some_and(|passed| self.root.have_moved(&passed.grounds, now))
+    }
+
+    fn leaf(&self) -> Option<Digest> {
+        connection::leaf(self.passed.borrow().as_ref().map(|passed| &passed.grounds))
+    }
+
+    fn drains(&self, _now: Timestamp) -> bool {
+        false
     }
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {

@@ -62,6 +62,11 @@ impl Svid {
         self.revocable.iter().any(|certificate| certificate.sha256 == *sha256)
     }
 
+    /// The first second of the leaf.
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
     /// The last second of the leaf, its signing certificates and the authority.
     pub fn path_until(&self) -> Timestamp {
         self.path_until
