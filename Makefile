@@ -197,7 +197,7 @@ fuzz: programs ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" f
 fuzz-events: wasm wasm-that-traps envoy ## Random orders of events on a real Envoy (SECONDS=600; SEED=1, NO_SEEDS=1, FIRST=1; SCRIPT=file plays one).
 	@echo "== building fuzz-events" >&2
 	cargo build --locked --quiet --package svidgate-tests --bin fuzz-events
-	@EVENTS_SECONDS=$(FUZZ_SECONDS) SEED=$(SEED) SCRIPT=$(SCRIPT) NO_SEEDS=$(NO_SEEDS) FIRST=$(FIRST) LANES=$(LANES) \
+	@EVENTS_SECONDS=$(FUZZ_SECONDS) SEED=$(SEED) SCRIPT=$(SCRIPT) EPISODE=$(EPISODE) NO_SEEDS=$(NO_SEEDS) FIRST=$(FIRST) LANES=$(LANES) \
 	    target/debug/fuzz-events
 
 .PHONY: operate-check

@@ -54,8 +54,9 @@ pub(crate) fn script(seed: u64, episode: u64) -> Script {
         growing.open();
     }
     if growing.is_quiet {
+        growing.tighten();
         growing.is_quiet = false;
-        growing.update(100);
+        growing.ask();
         growing.ask();
     }
     for _ in 0..growing.random.between(8, 24) {
@@ -69,7 +70,7 @@ pub(crate) fn script(seed: u64, episode: u64) -> Script {
 }
 
 fn scene(random: &mut Random) -> Scene {
-    let ecds = random.percent(45);
+    let ecds = random.percent(35);
     let mut listeners = vec![Name::Web];
     if random.percent(25) {
         listeners.push(Name::Web2);
@@ -248,6 +249,31 @@ impl Growing {
             4 => Event::Deaf(connection),
             _ => Event::Hear(connection),
         });
+    }
+
+    /// The first new document of a quiet script, which allows about half, and time for it to come into force.
+    fn tighten(&mut self) {
+        let mut document = self.documents.last().cloned().unwrap_or_else(Document::open);
+        for who in Who::ALL {
+            *document.may_mut(who) = paths(&mut self.random);
+        }
+        self.documents.push(document.clone());
+        let how = if self.random.percent(50) {
+            How::InPlace
+        } else {
+            How::Drained
+        };
+        let opened = self.events.iter().find_map(|event| match event {
+            Event::Open { listener, .. } => Some(*listener),
+            _ => None,
+        });
+        self.events.push(Event::Update {
+            listener: opened.unwrap_or(Name::Web),
+            how,
+            document,
+        });
+        let milliseconds = self.random.between(30, 45) * 100;
+        self.wait(milliseconds);
     }
 
     /// A new document; `patience` is how likely its coming into force is waited for.

@@ -4,7 +4,8 @@
 //! what was granted. A model that shares nothing with the module knows what is allowed at each moment. What contradicts it,
 //! and a process that ends, is a finding; its script is made shorter, and printed so that it can be played again.
 //!
-//! The variables of the environment: `EVENTS_SECONDS` (60), `SEED`, `SCRIPT` (a file to play, nothing else), `NO_SEEDS=1`
+//! The variables of the environment: `EVENTS_SECONDS` (60), `SEED`, `SCRIPT` (a file to play, nothing else), `EPISODE` (the
+//! same of the seed's own), `NO_SEEDS=1`
 //! (without the fixed scripts that come first), `FIRST=1` (stop at the first finding), `LANES` (3 at a time).
 
 mod document;
@@ -47,7 +48,10 @@ fn main() -> ExitCode {
         .expect("a runtime");
     let is_good = match env::var("SCRIPT") {
         Ok(path) if !path.is_empty() => runtime.block_on(run::one(&path)),
-        _ => runtime.block_on(run::all(options)),
+        _ => match number("EPISODE") {
+            Some(episode) => runtime.block_on(run::alone(&generate::script(options.seed, episode))),
+            None => runtime.block_on(run::all(options)),
+        },
     };
     // What still waits for an Envoy that is gone is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(2));

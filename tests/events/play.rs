@@ -20,8 +20,9 @@ use crate::watch::{Finding, What, deed};
 const LOOK: Duration = Duration::from_millis(100);
 /// How long Envoy may take to accept or refuse an update.
 const UPDATE: Duration = Duration::from_secs(4);
-/// How long what is held may stay when everything is closed.
-const CLOSING: Duration = Duration::from_secs(5);
+/// How long what is held may stay when everything is closed: a peer that has said nothing is held for ten seconds, gone
+/// or not (`first_bytes_timeout`).
+const CLOSING: Duration = Duration::from_secs(13);
 /// So much more memory than at the start is not explained by what is kept for later.
 const MEMORY: u64 = 192 * 1024 * 1024;
 

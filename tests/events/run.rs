@@ -56,34 +56,40 @@ struct Known {
 pub(crate) async fn one(path: &str) -> bool {
     let script = fs::read_to_string(path).map_err(|error| error.to_string());
     match script.and_then(|text| text.parse::<Script>()) {
+        Ok(script) => alone(&script).await,
         Err(error) => {
             eprintln!("{path}: {error}");
             false
         }
-        Ok(script) => match play(&script).await {
-            Err(log) => {
-                eprintln!("{path}: Envoy did not start: {}", end_of(&log));
-                false
+    }
+}
+
+/// Plays one script. True where nothing was found.
+pub(crate) async fn alone(script: &Script) -> bool {
+    print!("{script}");
+    match play(script).await {
+        Err(log) => {
+            eprintln!("Envoy did not start: {}", end_of(&log));
+            false
+        }
+        Ok(outcome) => {
+            let Outcome {
+                finding,
+                events,
+                passed,
+                refused,
+                streams,
+                log,
+            } = outcome;
+            for stream in streams {
+                println!("{stream}");
             }
-            Ok(outcome) => {
-                let Outcome {
-                    finding,
-                    events,
-                    passed,
-                    refused,
-                    streams,
-                    log,
-                } = outcome;
-                for stream in streams {
-                    println!("{stream}");
-                }
-                println!("fuzz-events: {events} events, {passed} streams answered 200 and {refused} otherwise");
-                if let Some(finding) = &finding {
-                    println!("fuzz-events: FINDING: {finding}\n{log}");
-                }
-                finding.is_none()
+            println!("fuzz-events: {events} events, {passed} streams answered 200 and {refused} otherwise");
+            if let Some(finding) = &finding {
+                println!("fuzz-events: FINDING: {finding}\n{log}");
             }
-        },
+            finding.is_none()
+        }
     }
 }
 
