@@ -194,7 +194,7 @@ fuzz: programs ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" f
 	@VECTORS=$(wildcard $(VECTORS)) fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
 
 .PHONY: fuzz-events
-fuzz-events: wasm wasm-that-traps envoy ## Random orders of events on a real Envoy (SECONDS=600; SEED=1, NO_SEEDS=1, FIRST=1; SCRIPT=file plays one).
+fuzz-events: wasm wasm-that-traps envoy ## Random orders of events on a real Envoy (SECONDS=600, SEED=1, NO_SEEDS=1, FIRST=1; SCRIPT=file or EPISODE=7 plays one).
 	@echo "== building fuzz-events" >&2
 	cargo build --locked --quiet --package svidgate-tests --bin fuzz-events
 	@EVENTS_SECONDS=$(FUZZ_SECONDS) SEED=$(SEED) SCRIPT=$(SCRIPT) EPISODE=$(EPISODE) NO_SEEDS=$(NO_SEEDS) FIRST=$(FIRST) LANES=$(LANES) \
