@@ -4,6 +4,7 @@ mod access_log;
 mod algorithms;
 mod configuration;
 mod cuts;
+mod documents;
 mod dry_run;
 mod endpoints;
 mod forwarded_certificate;

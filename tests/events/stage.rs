@@ -285,6 +285,8 @@ fn listener(scene: &Scene, world: &World, successor: &Authority, name: Name, now
             FailurePolicy::Closed
         },
         delivery: if scene.ecds { Delivery::Ecds } else { Delivery::Static },
+        // One name for all listeners: the newest document under it judges on each of them.
+        name: Some("shared".to_owned()),
         ..Wasm::new(&module, now.document.json(world, successor, is_tcp))
     };
     let mut listener = if is_tcp {

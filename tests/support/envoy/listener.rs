@@ -283,11 +283,19 @@ impl Listener {
             Keeping::No | Keeping::AtRequest => {}
             Keeping::OnTlsHandshake => filters.push(set_filter_state("on_downstream_tls_handshake")),
             Keeping::BehindHold => {
-                filters.extend(self.wasm.as_ref().map(|wasm| wasm.held().filter(Place::Hold, home)));
+                filters.extend(
+                    self.wasm
+                        .as_ref()
+                        .map(|wasm| wasm.held().filter(Place::Hold, &self.name, home)),
+                );
                 filters.push(set_filter_state("on_new_connection"));
             }
         }
-        filters.extend(self.wasm.as_ref().map(|wasm| wasm.filter(Place::Network, home)));
+        filters.extend(
+            self.wasm
+                .as_ref()
+                .map(|wasm| wasm.filter(Place::Network, &self.name, home)),
+        );
         filters.push(match &self.kind {
             Kind::Http(http) => http.json(&self.name, self.keeps_certificate, home),
             Kind::Tcp(tcp) => tcp.json(&self.name),
@@ -364,7 +372,7 @@ pub(super) fn spiffe_validator(trust_domains: &[(String, String)]) -> Value {
 impl Http {
     fn json(&self, name: &str, keeping: Keeping, home: &Path) -> Value {
         let routes: Vec<Value> = self.routes.iter().map(Route::json).collect();
-        let wasm = self.wasm.as_ref().map(|wasm| wasm.filter(Place::Http, home));
+        let wasm = self.wasm.as_ref().map(|wasm| wasm.filter(Place::Http, name, home));
         let router = json!({
             "name": "envoy.filters.http.router",
             "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },

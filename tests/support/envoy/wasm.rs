@@ -15,6 +15,9 @@ pub struct Wasm {
     pub failure_policy: FailurePolicy,
     /// How the configuration arrives.
     pub delivery: Delivery,
+    /// What the names of its plugins begin with: documents under one name judge each other's connections. `None`: the name
+    /// of the listener, or nothing where the configuration arrives apart from any.
+    pub name: Option<String>,
 }
 
 /// The plugin's configuration.
@@ -68,6 +71,7 @@ impl Wasm {
             configuration: Configuration::Json(document),
             failure_policy: FailurePolicy::Closed,
             delivery: Delivery::Static,
+            name: None,
         }
     }
 
@@ -80,9 +84,12 @@ impl Wasm {
     }
 
     /// The entry of the filter chain. With [`Delivery::Ecds`] the configuration itself is in [`ecds_path`].
-    pub(super) fn filter(&self, place: Place, home: &Path) -> Value {
+    pub(super) fn filter(&self, place: Place, listener: &str, home: &Path) -> Value {
         match self.delivery {
-            Delivery::Static => json!({ "name": place.filter_name(), "typed_config": self.typed_config(place) }),
+            Delivery::Static => {
+                let name = self.name.as_deref().unwrap_or(listener);
+                json!({ "name": place.filter_name(), "typed_config": self.typed_config(place, Some(name)) })
+            }
             Delivery::Ecds => discovered(
                 place,
                 json!({
@@ -105,14 +112,15 @@ impl Wasm {
             "resources": [{
                 "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
                 "name": place.filter_name(),
-                "typed_config": self.typed_config(place),
+                "typed_config": self.typed_config(place, self.name.as_deref()),
             }],
         })
     }
 
-    fn typed_config(&self, place: Place) -> Value {
+    fn typed_config(&self, place: Place, name: Option<&str>) -> Value {
+        let filter_name = place.filter_name();
         let mut plugin = json!({
-            "name": place.filter_name(),
+            "name": name.map_or_else(|| filter_name.to_owned(), |name| format!("{name}.{filter_name}")),
             "root_id": place.filter_name(),
             "vm_config": {
                 "vm_id": "svidgate",

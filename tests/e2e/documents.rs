@@ -1,0 +1,248 @@
+//! Which document judges, on a real proxy: what began under an old one, in whatever state it is, when a tighter or a looser one
+//! comes, in place or with a listener that drains, is refused by the proxy, or goes with its listener.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use support::{
+    ca::Identity,
+    client::{Answer, Chunk, Client, Connection, Http, Request},
+    envoy::{Cluster, Envoy, Kind, Listener, Scenario},
+    upstream::{Behaviour, HttpUpstream},
+    world::{World, with},
+};
+
+use crate::stage::{API, API_PATH, Filters, assert_alive, http_listener};
+
+/// How an update reaches the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// Only its filter chain is another: the old chain drains.
+    InPlace,
+    /// A new listener; the old one drains.
+    Drained,
+    /// A new listener with a filter behind ours that Envoy refuses.
+    Refused,
+}
+
+struct Setting {
+    world: World,
+    upstream: HttpUpstream,
+    envoy: Envoy,
+    api: Identity,
+}
+
+fn document(world: &World, version: &str, paths: &[&str]) -> Value {
+    let rules = json!([{ "name": "api", "effect": "allow", "from": [API], "to": [{ "paths": paths }] }]);
+    with(world.document(rules), json!({ "version": version }))
+}
+
+fn listener(world: &World, filters: Filters, document: &Value, edition: u64) -> Listener {
+    let mut listener = http_listener(world, "web", filters, document);
+    let limit = json!(1_048_576 + edition);
+    listener.also = Map::from_iter([("per_connection_buffer_limit_bytes".to_owned(), limit)]);
+    listener
+}
+
+impl Setting {
+    async fn start(filters: Filters) -> Self {
+        let (world, upstream) = (World::new(), HttpUpstream::start());
+        let first = listener(&world, filters, &document(&world, "1", &["/a", "/b"]), 1);
+        let envoy = Envoy::start(Scenario {
+            lds: true,
+            drain_time: Some(Duration::from_secs(600)),
+            ..Scenario::of(first, [Cluster::new("app", upstream.addr())])
+        })
+        .await;
+        let api = world.own_identity(API_PATH);
+        Setting {
+            world,
+            upstream,
+            envoy,
+            api,
+        }
+    }
+
+    /// Puts another document in place, and waits until Envoy has taken or refused it.
+    async fn update(&self, filters: Filters, how: How, version: &str, paths: &[&str], edition: u64) -> Instant {
+        let edition = if how == How::InPlace { 1 } else { edition };
+        let mut next = listener(&self.world, filters, &document(&self.world, version, paths), edition);
+        if let (How::Refused, Kind::Http(http)) = (how, &mut next.kind) {
+            http.filters_after = vec![json!({
+                "name": "envoy.filters.http.lua",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua",
+                    "default_source_code": { "inline_string": "this is no script" },
+                },
+            })];
+        }
+        let stat = match how {
+            How::Refused => "listener_manager.lds.update_rejected",
+            How::InPlace | How::Drained => "listener_manager.lds.update_success",
+        };
+        let before = self.envoy.stat(stat).await;
+        self.envoy.replace_listeners(&[next]);
+        self.envoy.wait_stat(stat, before + 1).await;
+        if how != How::Refused {
+            self.envoy.wait_log(&format!("version=\"{version}\"")).await;
+        }
+        // Every worker has it when what it was told has come to it.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        Instant::now()
+    }
+
+    async fn connect(&self) -> Connection {
+        let addr = self.envoy.listeners_now().await.unwrap()["web"];
+        Client::new(Some(&self.api)).connect(addr).await.unwrap()
+    }
+
+    async fn fresh(&self) -> Http {
+        self.connect().await.http1().await.unwrap()
+    }
+
+    /// What a new connection is answered.
+    async fn asks(&self, path: &str) -> Option<u16> {
+        self.fresh().await.get(path).await.status()
+    }
+}
+
+/// What is there when the update comes.
+struct Old {
+    used: Http,
+    unused: Http,
+    half: Connection,
+    download: Answer,
+    _of_download: Http,
+}
+
+impl Old {
+    async fn start(setting: &Setting) -> Self {
+        let mut used = setting.fresh().await;
+        assert_eq!(used.get("/b").await.status(), Some(200));
+        let unused = setting.fresh().await;
+        let mut half = setting.connect().await;
+        half.write(b"GET /b HTTP/1.1\r\nhost: loc").await.unwrap();
+        setting.upstream.behave(Behaviour::Stream {
+            every: Duration::from_millis(100),
+            count: 1000,
+        });
+        let mut of_download = setting.fresh().await;
+        let download = of_download.open(Request::get("/b")).await.unwrap();
+        setting.upstream.behave(Behaviour::Answer(200, b"ok".to_vec()));
+        // The bytes of the half request have come.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Old {
+            used,
+            unused,
+            half,
+            download,
+            _of_download: of_download,
+        }
+    }
+
+    /// What `/b` is answered on each connection: used, unused, in its first bytes.
+    async fn answers(&mut self) -> [Option<u16>; 3] {
+        self.half.write(b"alhost\r\nconnection: close\r\n\r\n").await.unwrap();
+        let half = self.half.read_until_close().await.unwrap();
+        let half = String::from_utf8_lossy(&half)
+            .get(9..12)
+            .and_then(|status| status.parse().ok());
+        [
+            self.used.get("/b").await.status(),
+            self.unused.get("/b").await.status(),
+            half,
+        ]
+    }
+
+    /// Whether the download goes on beyond the promised time.
+    async fn goes_on(&mut self, event: Instant) -> bool {
+        while event.elapsed() < Duration::from_millis(3500) {
+            if !matches!(self.download.next().await, Chunk::Data(_)) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+const DENIED: Option<u16> = Some(403);
+const SERVED: Option<u16> = Some(200);
+
+/// In front of HTTP the network filter admits whoever has any grant, so it is the HTTP filter that is told apart here.
+#[tokio::test]
+async fn tighter_document_judges_all_that_is_old_and_every_later_one_too() {
+    for (filters, how) in [
+        (Filters::Both, How::Drained),
+        (Filters::RequestOnly, How::Drained),
+        (Filters::Both, How::InPlace),
+    ] {
+        let setting = Setting::start(filters).await;
+        let mut old = Old::start(&setting).await;
+        let event = setting.update(filters, how, "2", &["/a"], 2).await;
+        assert_eq!(old.answers().await, [DENIED; 3], "{filters:?} {how:?}");
+        assert_eq!(setting.asks("/b").await, DENIED);
+        assert_eq!(setting.asks("/a").await, SERVED);
+        assert!(!old.goes_on(event).await, "{filters:?} {how:?}: the download ends");
+        let mut second = setting.fresh().await;
+        assert_eq!(second.get("/a").await.status(), SERVED);
+        setting.update(filters, how, "3", &["/b"], 3).await;
+        assert_eq!(
+            second.get("/a").await.status(),
+            DENIED,
+            "{filters:?} {how:?}: 3 judges what began under 2"
+        );
+        assert_eq!(setting.asks("/b").await, SERVED);
+        assert_alive(&setting.envoy).await;
+    }
+}
+
+#[tokio::test]
+async fn looser_document_gives_old_connections_nothing_that_their_own_refuses() {
+    for how in [How::Drained, How::InPlace] {
+        let setting = Setting::start(Filters::Both).await;
+        let mut old = Old::start(&setting).await;
+        let event = setting.update(Filters::Both, how, "2", &["/a", "/b", "/c"], 2).await;
+        assert_eq!(old.answers().await, [SERVED; 3], "{how:?}");
+        assert!(old.goes_on(event).await, "{how:?}: nothing is cut that both allow");
+        let mut kept = setting.fresh().await;
+        assert_eq!(kept.get("/c").await.status(), SERVED);
+        assert_eq!(old.unused.get("/c").await.status(), DENIED, "{how:?}");
+        assert_alive(&setting.envoy).await;
+    }
+}
+
+#[tokio::test]
+async fn update_that_envoy_refuses_for_another_filters_mistake_changes_nothing() {
+    for paths in [&["/a"][..], &["/a", "/b", "/c"]] {
+        let setting = Setting::start(Filters::Both).await;
+        let mut old = Old::start(&setting).await;
+        let event = setting.update(Filters::Both, How::Refused, "2", paths, 2).await;
+        assert_eq!(old.answers().await, [SERVED; 3]);
+        assert_eq!(setting.asks("/b").await, SERVED);
+        assert_eq!(setting.asks("/c").await, DENIED, "only the refused one allows it");
+        assert!(old.goes_on(event).await);
+        // The next good one counts.
+        setting.update(Filters::Both, How::Drained, "3", &["/a"], 3).await;
+        assert_eq!(old.used.get("/b").await.status(), DENIED);
+        assert_alive(&setting.envoy).await;
+    }
+}
+
+#[tokio::test]
+async fn listener_that_is_removed_leaves_old_connections_no_older_document() {
+    let setting = Setting::start(Filters::Both).await;
+    let mut old = Old::start(&setting).await;
+    let event = setting.update(Filters::Both, How::Drained, "2", &["/a"], 2).await;
+    let mut second = setting.fresh().await;
+    assert_eq!(second.get("/a").await.status(), SERVED);
+    let before = setting.envoy.stat("listener_manager.lds.update_success").await;
+    setting.envoy.replace_listeners(&[]);
+    setting
+        .envoy
+        .wait_stat("listener_manager.lds.update_success", before + 1)
+        .await;
+    assert_eq!(old.answers().await, [DENIED; 3]);
+    assert!(!old.goes_on(event).await);
+    assert_eq!(second.get("/b").await.status(), DENIED);
+    assert_alive(&setting.envoy).await;
+}
