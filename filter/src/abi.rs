@@ -182,7 +182,7 @@ impl Host for Envoy {
         header_map(REQUEST_HEADERS)
     }
 
-    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+    fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError> {
         // SAFETY: as above.
         checked(unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) })
     }

@@ -165,10 +165,13 @@ fn first(known: &mut Option<Range<usize>>, value: Range<usize>) {
     known.get_or_insert(value);
 }
 
-/// Many upstreams hand headers on as variables, in which `_` and `-` are one (RFC 3875 4.1.18), so a client's
-/// `x_svidgate_id` would be read as ours.
+/// Many upstreams hand headers on as variables, in which `_` and `-` are one (RFC 3875 4.1.18), and some make one of every
+/// byte that a variable's name cannot have, so a client's `x_svidgate_id` or `x.svidgate.id` would be read as ours.
 fn reads_as_id_header(name: &[u8]) -> bool {
-    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let folded = |byte: &u8| match byte.to_ascii_lowercase() {
+        letter_or_digit @ (b'a'..=b'z' | b'0'..=b'9') => letter_or_digit,
+        _ => b'-',
+    };
     name.len() == ID_HEADER.len() && name.iter().map(folded).eq(ID_HEADER.bytes())
 }
 
@@ -231,5 +234,20 @@ mod tests {
         ]));
         let names: Vec<_> = head.id_headers().collect();
         assert_eq!(names, [&b"x_svidgate_id"[..], b"X-Svidgate_ID"]);
+    }
+
+    #[test]
+    fn every_byte_that_is_no_letter_or_digit_reads_as_a_dash() {
+        let spelled = |byte: u8| [b"x", &[byte][..], b"svidgate-id"].concat();
+        for byte in 0..=u8::MAX {
+            let name = spelled(byte);
+            let head = Head::new(HeaderMap::from_pairs(&[(&name, b"1")]));
+            let found: Vec<_> = head.id_headers().collect();
+            if byte.is_ascii_alphanumeric() {
+                assert_eq!(found, [b""; 0], "{byte}");
+            } else {
+                assert_eq!(found, [&name[..]], "{byte}");
+            }
+        }
     }
 }

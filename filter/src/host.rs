@@ -51,7 +51,7 @@ pub trait Host: Clone + 'static {
     /// All request headers, pseudo-headers among them.
     fn request_headers(&self) -> Result<HeaderMap, HostError>;
     /// Removes every value of a request header.
-    fn remove_request_header(&self, name: &str) -> Result<(), HostError>;
+    fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError>;
     /// Adds a request header.
     fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
     /// Answers the request, with a gRPC status where the request is gRPC.

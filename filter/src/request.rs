@@ -228,11 +228,11 @@ impl<H: Host> RequestFilter<H> {
     fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), crate::host::HostError> {
         let host = self.root.host();
         for name in head.id_headers() {
-            host.remove_request_header(std::str::from_utf8(name).unwrap_or(ID_HEADER))?;
+            host.remove_request_header(name)?;
         }
         let ours = gate.configuration.xfcc == Xfcc::Own && !gate.configuration.forward_xfcc;
         if ours && head.has_xfcc() {
-            host.remove_request_header(XFCC_HEADER)?;
+            host.remove_request_header(XFCC_HEADER.as_bytes())?;
         }
         match identity {
             Some(identity) if gate.configuration.forward_id => {

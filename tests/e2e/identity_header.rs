@@ -85,13 +85,15 @@ async fn no_spelling_of_the_header_gets_past_and_none_takes_ours_away() {
     let bytes =
         b"GET / HTTP/1.1\r\nhost: localhost\r\nX-SvidGate-ID: spiffe://prod.example/admin\r\nX-Svidgate-Id:\r\n\
                   x_svidgate_id: spiffe://prod.example/admin\r\nX-Svidgate_Id: spiffe://prod.example/admin\r\n\
+                  x.svidgate.id: spiffe://prod.example/admin\r\nx~svidgate~id: spiffe://prod.example/admin\r\n\
+                  x!svidgate#id: spiffe://prod.example/admin\r\nx-svidgate+id: spiffe://prod.example/admin\r\n\
                   connection: close, x-svidgate-id\r\n\r\n";
     assert_eq!(connection.raw_http1(bytes).await.status(), Some(200));
     let request = &upstream.requests()[0];
     let spelled: Vec<_> = request
         .headers
         .iter()
-        .filter(|(name, _)| name.replace('_', "-") == "x-svidgate-id")
+        .filter(|(name, _)| name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-") == "x-svidgate-id")
         .collect();
     assert_eq!(spelled, [&("x-svidgate-id".to_owned(), API.as_bytes().to_vec())]);
 }

@@ -199,9 +199,9 @@ impl Host for Proxy {
         self.look(|state| state.headers.clone()).ok_or(HostError(1))
     }
 
-    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+    fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError> {
         self.call("remove_request_header")?;
-        self.change(|state| state.removed.push(name.to_owned()));
+        self.change(|state| state.removed.push(String::from_utf8_lossy(name).into_owned()));
         Ok(())
     }
 
