@@ -40,7 +40,8 @@ pub struct ConnectionFilter<H> {
     root: Rc<Root<H>>,
     context: u32,
     decided: Cell<Option<Action>>,
-    /// When a hold is over. A client that finishes the handshake and stays silent would otherwise be kept for ever.
+    /// When a hold is over, counted from when the connection was accepted. A client that stays silent, before the handshake
+    /// is done or after it, would otherwise be kept for ever.
     held_until: Cell<Option<Timestamp>>,
     /// Why it was let through.
     grounds: RefCell<Option<Grounds>>,
@@ -391,8 +392,9 @@ fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circums
     (Decision::refused(reason), circumstances)
 }
 
-const SILENT: &str = "no byte came after the handshake (in front of tcp_proxy this is also what a missing \
-                      `upstream_connect_mode: ON_DOWNSTREAM_DATA` looks like)";
+const SILENT: &str = "no byte came in time: `first_bytes_timeout` counts from when the connection was accepted, the \
+                      handshake included (in front of tcp_proxy this is also what a missing `upstream_connect_mode: \
+                      ON_DOWNSTREAM_DATA` looks like)";
 
 const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter alone, which \
                      decides on each request";

@@ -46,7 +46,7 @@ pub struct Configuration {
     pub forward_xfcc: bool,
     /// Which decisions get an access-log field.
     pub access_log: AccessLog,
-    /// How long a peer may stay silent after the handshake.
+    /// How long a peer may take from when its connection is accepted to its first bytes, the handshake included.
     pub first_bytes_timeout: SignedDuration,
     /// For how long past its end the SVID of what is under way is good.
     pub expiry_grace: SignedDuration,

@@ -369,7 +369,7 @@ fn read_flag(reader: &mut Reader, object: Object<'_>, name: &str) -> bool {
         .unwrap_or_default()
 }
 
-/// A peer that finishes the handshake and stays silent is held until this is over.
+/// A peer is held for this long from when its connection is accepted, whether it has finished the handshake or not.
 const FIRST_BYTES_TIMEOUT: SignedDuration = SignedDuration::from_secs(10);
 
 fn read_timeout(reader: &mut Reader, object: Object<'_>) -> SignedDuration {
