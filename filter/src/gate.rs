@@ -141,7 +141,7 @@ impl Gate {
         xfcc: Option<&[u8]>,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         let leaf = peer::digest(host).map_err(|unreadable| Rc::new(unreadable.into()))?;
-        let chain = xfcc.map(sha256);
+        let chain = || xfcc.map(sha256);
         if let Some(known) = self.find(&leaf, chain, now) {
             return known;
         }
@@ -161,7 +161,7 @@ impl Gate {
     /// Why it is nobody any more.
     pub fn identify_again(&self, identity: &Rc<Identity>, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
         let leaf = *identity.svid.sha256();
-        if let Some(Ok(known)) = self.find(&leaf, None, now) {
+        if let Some(Ok(known)) = self.find(&leaf, || None, now) {
             return Ok(known);
         }
         let grace = self.configuration.expiry_grace;
@@ -170,11 +170,16 @@ impl Gate {
             identity.good.set((self.generation(), until));
             return Ok(identity);
         }
-        self.meet(leaf, None, identity.presented.clone(), now)
+        self.meet(leaf, || None, identity.presented.clone(), now)
     }
 
     /// What is remembered of a leaf, held against everything again where something has changed.
-    fn find(&self, leaf: &Digest, chain: Option<Digest>, now: Timestamp) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
+    fn find(
+        &self,
+        leaf: &Digest,
+        chain: impl FnOnce() -> Option<Digest>,
+        now: Timestamp,
+    ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
         let known = self.identities.borrow_mut().find(leaf, chain, now)?;
         let identity = match known {
             Err(refusal) => return Some(Err(refusal)),
@@ -226,7 +231,7 @@ impl Gate {
     fn meet(
         &self,
         leaf: Digest,
-        chain: Option<Digest>,
+        chain: impl FnOnce() -> Option<Digest>,
         presented: Presented,
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
@@ -242,7 +247,7 @@ impl Gate {
                 let refusal = Rc::new(refusal);
                 // It says nothing about the certificate, and is over when something is given back.
                 if refusal.reason != Reason::WorkerFull {
-                    identities.keep_refusal(leaf, chain, Rc::clone(&refusal), now);
+                    identities.keep_refusal(leaf, chain(), Rc::clone(&refusal), now);
                 }
                 Err(refusal)
             }

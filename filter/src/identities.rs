@@ -155,18 +155,19 @@ impl Default for Identities {
 
 impl Identities {
     /// What is known about a leaf that came with these certificates. An identity may have come to its end; whoever asks
-    /// looks at what it was held against.
+    /// looks at what it was held against. `chain` is asked for only where the leaf was refused: it costs a digest of all
+    /// that the peer sent, which is more than a decision does.
     pub fn find(
         &mut self,
         leaf: &Digest,
-        chain: Option<Digest>,
+        chain: impl FnOnce() -> Option<Digest>,
         now: Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
         if let Some(identity) = self.known.get(leaf) {
             return Some(Ok(Rc::clone(identity)));
         }
         let refused = self.refused.get(leaf)?;
-        (refused.chain == chain && now < refused.until).then(|| Err(Rc::clone(&refused.refusal)))
+        (now < refused.until && refused.chain == chain()).then(|| Err(Rc::clone(&refused.refusal)))
     }
 
     /// Forgets an identity.

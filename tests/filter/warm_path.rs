@@ -1,10 +1,18 @@
 //! What a request costs in calls to the proxy, each of which costs as much as the decision itself.
 
-use std::rc::Rc;
+use std::{hint::black_box, rc::Rc, time::Instant};
 
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{connection::Action, record::Stage, worker::Worker};
+use svidgate::{
+    connection::Action,
+    gate::Gate,
+    identities::{Identities, Refusal},
+    peer::Digest,
+    record::Stage,
+    worker::Worker,
+};
+use svidgate_policy::{Configuration, Format, Reason, certificate::sha256};
 
 use crate::double::{Proxy, connection, request};
 
@@ -37,6 +45,58 @@ fn allowed_request_of_a_known_peer_costs_three_calls() {
             "property connection.sha256_peer_certificate_digest",
             "set_filter_state"
         ]
+    );
+}
+
+/// The header has all certificates of the peer, and their digest costs more than the decision. Only of a leaf that was
+/// refused is it asked for: with other certificates beside it, it may have a path.
+#[test]
+fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let peer = world.own_identity("/api");
+    proxy.connect(&peer);
+    let document = world.document(rules()).to_string();
+    let gate = Gate::new(
+        Configuration::compile(document.as_bytes(), Format::Json).expect("a document"),
+        None,
+    );
+    let known = gate.identify(&proxy, world.now, None).expect("an identity");
+    let leaf = *known.svid.sha256();
+    let mut identities = Identities::default();
+    let unasked = || -> Option<Digest> { panic!("the certificates were hashed") };
+    assert!(identities.find(&leaf, unasked, world.now).is_none(), "nobody yet");
+    identities.keep(leaf, known);
+    assert!(identities.find(&leaf, unasked, world.now).unwrap().is_ok());
+
+    let refusal = Rc::new(Refusal {
+        reason: Reason::SvidUnknownAuthority,
+        detail: String::new(),
+        claimed: None,
+    });
+    identities.keep_refusal(leaf, Some([1; 32]), refusal, world.now);
+    assert!(identities.find(&leaf, || Some([1; 32]), world.now).unwrap().is_err());
+    assert!(identities.find(&leaf, || Some([2; 32]), world.now).is_none());
+
+    // The gate does not ask before it has to, either.
+    let xfcc = vec![b'x'; 1 << 24];
+    let fastest = |act: &dyn Fn()| {
+        let times = (0..10).map(|_| {
+            let began = Instant::now();
+            act();
+            began.elapsed()
+        });
+        times.min().expect("ten times")
+    };
+    let hashed = fastest(&|| {
+        black_box(sha256(black_box(&xfcc)));
+    });
+    let identified = fastest(&|| {
+        gate.identify(&proxy, world.now, Some(&xfcc)).expect("an identity");
+    });
+    assert!(
+        identified < hashed / 10,
+        "{identified:?}, and a digest alone takes {hashed:?}"
     );
 }
 
