@@ -313,7 +313,9 @@ impl<H: Host> ConnectionFilter<H> {
                     live: true,
                     version: word.gate.version(),
                 };
-                self.root.record(&entry, true, || self.completed(circumstances));
+                // Of a connection that goes on in front of HTTP, the field would be read as the word on each of its streams.
+                let shown = enforced || !word.gate.configuration.listener.has_requests();
+                self.root.record(&entry, shown, || self.completed(circumstances));
             }
             if enforced {
                 self.decided.set(Some(Action::Pause));

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 use support::{
     client::Client,
-    envoy::{Cluster, Dial, Envoy, Kind, Scenario, Tcp},
+    envoy::{Cluster, Configuration, Delivery, Dial, Envoy, Kind, Scenario, Tcp, Wasm},
     upstream::{HttpUpstream, TcpUpstream},
     world::{World, with},
 };
 
 use crate::stage::{
-    API, API_PATH, Filters, allow_api, http_listener, http1, record, serve, tcp_is_refused, tcp_listener,
+    API, API_PATH, Filters, allow_api, http_listener, http1, record, serve, tcp_is_refused, tcp_listener, wasm,
 };
 
 #[tokio::test]
@@ -80,6 +80,56 @@ async fn document_in_a_dry_run_passes_everyone_and_records_what_it_would_refuse(
         .wait_decision(&json!({ "stage": "request", "reason": "connection.no_certificate", "dry_run": true }))
         .await;
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+}
+
+/// All streams of a connection see its filter state. What a dry run would have cut must not be read as what became of a
+/// later request, which is allowed and has no field of its own.
+#[tokio::test]
+async fn connection_that_a_dry_run_would_have_cut_leaves_no_word_on_later_requests() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let document = |version: &str, rules: Value| {
+        let more = json!({ "mode": "dry_run", "access_log": "refusals", "version": version });
+        with(world.document(rules), more)
+    };
+    let discovered = Wasm {
+        delivery: Delivery::Ecds,
+        ..wasm(&document("1", allow_api()))
+    };
+    let listener = http_listener(&world, "web", Filters::Both, &json!({}))
+        .connection_filter(discovered.clone())
+        .request_filter(discovered);
+    let envoy = serve([listener], &upstream).await;
+    let update = |document: &Value| {
+        for filter in ["svidgate.connection", "svidgate.request"] {
+            envoy.replace_ecds(filter, Configuration::Json(document.clone()));
+        }
+    };
+    let at_work = async |version: &str| {
+        envoy
+            .wait_stat(&format!("wasmcustom.svidgate.policy_info.{version}"), 1)
+            .await;
+    };
+    let mut http = http1(&envoy, "web", Some(&world.own_identity(API_PATH))).await;
+    assert_eq!(http.get("/1").await.status(), Some(200));
+    update(&document("2", json!([])));
+    at_work("2").await;
+    envoy
+        .wait_stat(
+            "wasmcustom.svidgate.decisions_total.connection.dry_run.rule.none_matched",
+            1,
+        )
+        .await;
+    update(&document("3", allow_api()));
+    at_work("3").await;
+    assert_eq!(http.get("/3").await.status(), Some(200));
+    drop(http);
+    let entries = envoy.wait_request_log("web", 2).await;
+    let records: Vec<Value> = entries.iter().map(record).collect();
+    assert_eq!(records, [Value::Null, Value::Null], "both were allowed");
+    // The listener's own log has no word on it, either: the connection was not ended.
+    assert_eq!(record(&envoy.wait_connection_log("web", 1).await[0]), Value::Null);
+    let line = json!({ "stage": "connection", "dry_run": true, "reason": "rule.none_matched", "version": "2" });
+    envoy.wait_decision(&line).await;
 }
 
 #[tokio::test]
