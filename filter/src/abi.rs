@@ -93,6 +93,7 @@ unsafe extern "C" {
 }
 
 const REQUEST_HEADERS: u32 = 0;
+const REQUEST_TRAILERS: u32 = 1;
 const HTTP_ANSWER_HEADERS: u32 = 6;
 const HTTP_ANSWER_BODY: u32 = 4;
 const STREAM_MESSAGE: u32 = 5;
@@ -185,6 +186,15 @@ impl Host for Envoy {
     fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError> {
         // SAFETY: as above.
         checked(unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) })
+    }
+
+    fn request_trailers(&self) -> Result<HeaderMap, HostError> {
+        header_map(REQUEST_TRAILERS)
+    }
+
+    fn remove_request_trailer(&self, name: &[u8]) -> Result<(), HostError> {
+        // SAFETY: as above.
+        checked(unsafe { proxy_remove_header_map_value(REQUEST_TRAILERS, name.as_ptr(), name.len()) })
     }
 
     fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {

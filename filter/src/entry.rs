@@ -244,3 +244,12 @@ extern "C" fn proxy_on_request_headers(number: u32, _headers: usize, _is_end: u3
         Some(Context::Plugin(..) | Context::Held(_) | Context::Connection(_)) | None => None,
     })
 }
+
+/// The proxy calls this only where a request has trailers, so it costs nothing to those without.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(number: u32, _trailers: usize) -> u32 {
+    number_of(match context(number) {
+        Some(Context::Stream(filter)) => Some(filter.on_request_trailers()),
+        Some(Context::Plugin(..) | Context::Held(_) | Context::Connection(_)) | None => None,
+    })
+}

@@ -88,8 +88,10 @@ impl Head {
 
     /// The names of all headers that an upstream may read as [`ID_HEADER`].
     pub fn id_headers(&self) -> impl Iterator<Item = &[u8]> {
-        let names = self.has_id_header.then(|| self.headers.pairs().map(|(name, _)| name));
-        names.into_iter().flatten().filter(|name| reads_as_id_header(name))
+        self.has_id_header
+            .then(|| id_headers(&self.headers))
+            .into_iter()
+            .flatten()
     }
 
     fn at(&self, place: Option<&Range<usize>>) -> Option<&[u8]> {
@@ -159,6 +161,13 @@ impl Headers for KeptHead {
 fn is_among(known: &[Option<HeaderNames>], name: &[u8]) -> bool {
     let has = |names: &HeaderNames| names.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok();
     known.iter().flatten().any(has)
+}
+
+/// The names in a map, of headers or of trailers, that an upstream may read as [`ID_HEADER`].
+pub fn id_headers(map: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    map.pairs()
+        .map(|(name, _)| name)
+        .filter(|name| reads_as_id_header(name))
 }
 
 fn first(known: &mut Option<Range<usize>>, value: Range<usize>) {

@@ -52,6 +52,10 @@ pub trait Host: Clone + 'static {
     fn request_headers(&self) -> Result<HeaderMap, HostError>;
     /// Removes every value of a request header.
     fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError>;
+    /// All request trailers.
+    fn request_trailers(&self) -> Result<HeaderMap, HostError>;
+    /// Removes every value of a request trailer.
+    fn remove_request_trailer(&self, name: &[u8]) -> Result<(), HostError>;
     /// Adds a request header.
     fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
     /// Answers the request, with a gRPC status where the request is gRPC.

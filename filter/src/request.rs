@@ -13,8 +13,8 @@ use crate::{
     cut::{self, Ending},
     gate::Gate,
     grounds::{Grounds, Judges, Words},
-    head::{Head, ID_HEADER, KeptHead, XFCC_HEADER},
-    host::Host,
+    head::{self, Head, ID_HEADER, KeptHead, XFCC_HEADER},
+    host::{Host, HostError},
     identities::{Identity, Refusal},
     ledger::{Held, MAX_STREAM_BYTES},
     live::Thing,
@@ -106,6 +106,36 @@ impl<H: Host> RequestFilter<H> {
             self.root.begin(self.context, thing);
         }
         action
+    }
+
+    /// The trailers of a request that was let through are there; the proxy says so only where there are any. An upstream
+    /// may take them for headers (RFC 9110 6.5.1), so none may pass that it would read as ours.
+    pub fn on_request_trailers(&self) -> Action {
+        if self.remove_forged_trailers().is_ok() {
+            return Action::Continue;
+        }
+        let gate = self.root.gate();
+        let identity = {
+            let passed = self.passed.borrow();
+            passed.as_ref().and_then(|passed| passed.grounds.identity.clone())
+        };
+        // As with a header that cannot be removed, a dry run ends it, too.
+        let entry = Entry {
+            stage: Stage::Request,
+            id: identity.as_ref().map(|identity| identity.svid.id()),
+            decision: Decision::refused(Reason::RequestMalformed),
+            enforced: true,
+            live: true,
+            version: gate.as_ref().map_or("", |gate| gate.version()),
+        };
+        self.root.end(self.context);
+        self.refuse(&entry, || self.circumstances(None))
+    }
+
+    fn remove_forged_trailers(&self) -> Result<(), HostError> {
+        let host = self.root.host();
+        let trailers = host.request_trailers()?;
+        head::id_headers(&trailers).try_for_each(|name| host.remove_request_trailer(name))
     }
 
     /// Leaves a mark where the certificates of the peer end soon or have ended, for a filter behind this one that can have the
@@ -225,7 +255,7 @@ impl<H: Host> RequestFilter<H> {
     }
 
     /// What the upstream gets to see of the identity.
-    fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), crate::host::HostError> {
+    fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), HostError> {
         let host = self.root.host();
         for name in head.id_headers() {
             host.remove_request_header(name)?;

@@ -26,6 +26,7 @@ pub(crate) struct Proxy(Rc<RefCell<State>>);
 pub(crate) struct State {
     pub(crate) properties: BTreeMap<String, Vec<u8>>,
     pub(crate) headers: Option<HeaderMap>,
+    pub(crate) trailers: Option<HeaderMap>,
     pub(crate) configuration: Vec<u8>,
     pub(crate) now: Timestamp,
     /// Every call since the last look, by name.
@@ -37,6 +38,7 @@ pub(crate) struct State {
     pub(crate) closed: Vec<u32>,
     pub(crate) effective: u32,
     pub(crate) removed: Vec<String>,
+    pub(crate) removed_trailers: Vec<String>,
     pub(crate) added: Vec<(String, String)>,
     /// Calls that fail, by name.
     pub(crate) failing: Vec<&'static str>,
@@ -202,6 +204,17 @@ impl Host for Proxy {
     fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError> {
         self.call("remove_request_header")?;
         self.change(|state| state.removed.push(String::from_utf8_lossy(name).into_owned()));
+        Ok(())
+    }
+
+    fn request_trailers(&self) -> Result<HeaderMap, HostError> {
+        self.call("request_trailers")?;
+        self.look(|state| state.trailers.clone()).ok_or(HostError(1))
+    }
+
+    fn remove_request_trailer(&self, name: &[u8]) -> Result<(), HostError> {
+        self.call("remove_request_trailer")?;
+        self.change(|state| state.removed_trailers.push(String::from_utf8_lossy(name).into_owned()));
         Ok(())
     }
 

@@ -9,10 +9,12 @@ use support::{
 };
 use svidgate::{
     connection::Action,
+    host::HeaderMap,
     record::{MAX_LINES, Stage},
+    worker::Worker,
 };
 
-use crate::double::{Proxy, connection, request, sweep};
+use crate::double::{Proxy, connection, request, stream, sweep};
 
 fn everyone() -> Value {
     json!([{ "name": "all", "effect": "allow", "from": ["spiffe://prod.example/**"] }])
@@ -235,6 +237,64 @@ fn forged_id_header_is_removed_and_ours_added_only_where_asked_for() {
         // With `_` it is another header to the proxy, and the same variable to many an upstream.
         assert_eq!(removed, ["x-svidgate-id", "x_svidgate-id"]);
         assert_eq!(proxy.look(|state| state.added.clone()), added);
+    }
+}
+
+#[test]
+fn forged_id_in_trailers_is_removed_or_its_stream_is_ended() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    for mode in ["enforce", "dry_run"] {
+        let worker: Rc<Worker> = Rc::default();
+        let root = proxy.plugin(
+            Stage::Request,
+            &with(world.document(everyone()), json!({ "mode": mode })),
+            &worker,
+        );
+        let open = || {
+            proxy.connect(&world.own_identity("/api"));
+            proxy.ask("POST", "/", &[]);
+            let filter = stream(&root, 7);
+            assert_eq!(filter.on_request_headers(), Action::Continue);
+            proxy.change(|state| {
+                let trailers: [(&[u8], &[u8]); 4] = [
+                    (b"grpc-trace", b"1"),
+                    (b"x-svidgate-id", b"a"),
+                    (b"x.svidgate_id", b"b"),
+                    (b"x\xffsvidgate-id", b"c"),
+                ];
+                state.trailers = Some(HeaderMap::from_pairs(&trailers));
+                state.removed_trailers.clear();
+                state.responses.clear();
+                state.failing.clear();
+            });
+            filter
+        };
+        assert_eq!(open().on_request_trailers(), Action::Continue);
+        assert_eq!(
+            proxy.look(|state| state.removed_trailers.clone()),
+            ["x-svidgate-id", "x.svidgate_id", "x\u{fffd}svidgate-id"]
+        );
+        assert_eq!(worker.live().len(), 1, "the stream goes on");
+        for failing in ["request_trailers", "remove_request_trailer"] {
+            let filter = open();
+            proxy.change(|state| state.failing = vec![failing]);
+            assert_eq!(filter.on_request_trailers(), Action::Pause, "{failing}");
+            let expected = [(403, "svidgate_request.malformed".to_owned(), 7)];
+            assert_eq!(proxy.look(|state| state.responses.clone()), expected);
+            let field = proxy.look(|state| state.filter_state["svidgate"].clone());
+            let record: Value = serde_json::from_str(&field).unwrap();
+            assert_eq!(
+                (&record["id"], &record["reason"], &record["cut"]),
+                (
+                    &json!("spiffe://prod.example/api"),
+                    &json!("request.malformed"),
+                    &json!(true)
+                )
+            );
+            assert!(worker.live().is_empty(), "nothing is left to be looked at");
+        }
+        proxy.change(|state| state.failing.clear());
     }
 }
 

@@ -60,6 +60,7 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
     let gate = Gate::new(
         Configuration::compile(document.as_bytes(), Format::Json).expect("a document"),
         None,
+        svidgate::ledger::Ledger::default(),
     );
     let known = gate.identify(&proxy, world.now, None).expect("an identity");
     let leaf = *known.svid.sha256();

@@ -33,6 +33,8 @@ pub struct Recorded {
     pub headers: Vec<(String, Vec<u8>)>,
     /// How many bytes of body came.
     pub body_length: usize,
+    /// What came after the body; names in lower case.
+    pub trailers: Vec<(String, Vec<u8>)>,
 }
 
 impl Recorded {
@@ -53,18 +55,23 @@ impl Recorded {
             .get(HOST)
             .map(|host| String::from_utf8_lossy(host.as_bytes()));
         let authority = head.uri.authority().map(|authority| authority.as_str().into());
+        let body = body.collect().await?;
+        let trailers = body.trailers().map(named).unwrap_or_default();
         Ok(Recorded {
             method: head.method.to_string(),
             path: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
             authority: authority.or(host).unwrap_or_default().into_owned(),
-            headers: head
-                .headers
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-                .collect(),
-            body_length: body.collect().await?.to_bytes().len(),
+            headers: named(&head.headers),
+            body_length: body.to_bytes().len(),
+            trailers,
         })
     }
+}
+
+fn named(map: &hyper::HeaderMap) -> Vec<(String, Vec<u8>)> {
+    map.iter()
+        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+        .collect()
 }
 
 /// How an HTTP upstream answers.

@@ -1,5 +1,7 @@
 //! HTTP/1.1 and HTTP/2 on a connection.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -11,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{Connection, Refusal, closed, patient};
 
-type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A request. Header values are bytes.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Whether the end of the body never comes.
     pub is_endless: bool,
+    /// Sent after the body; over HTTP/1.1 only those that a `trailer` header names.
+    pub trailers: Vec<(String, Vec<u8>)>,
 }
 
 impl Request {
@@ -39,6 +43,7 @@ impl Request {
             host: "localhost".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
+            trailers: Vec::new(),
             is_endless: false,
         }
     }
@@ -60,6 +65,12 @@ impl Request {
     /// With one more header.
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With one more trailer.
+    pub fn trailer(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.trailers.push((name.to_owned(), value.into()));
         self
     }
 }
@@ -343,9 +354,18 @@ fn message(request: &Request, uri: &str, host_header: bool) -> hyper::Request<Bo
 }
 
 fn body(request: &Request) -> Body {
-    if !request.is_endless {
+    if !request.is_endless && request.trailers.is_empty() {
         return Full::from(request.body.clone()).boxed_unsync();
     }
     let begun = stream::iter([Ok(Frame::data(Bytes::from(request.body.clone())))]);
-    StreamBody::new(begun.chain(stream::pending())).boxed_unsync()
+    if request.is_endless {
+        return StreamBody::new(begun.chain(stream::pending())).boxed_unsync();
+    }
+    let mut trailers = hyper::HeaderMap::new();
+    for (name, value) in &request.trailers {
+        let name = hyper::header::HeaderName::from_bytes(name.as_bytes()).expect("a name that HTTP can say");
+        let value = hyper::header::HeaderValue::from_bytes(value).expect("a value that HTTP can say");
+        trailers.append(name, value);
+    }
+    StreamBody::new(begun.chain(stream::iter([Ok(Frame::trailers(trailers))]))).boxed_unsync()
 }
