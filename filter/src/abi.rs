@@ -135,7 +135,9 @@ fn buffer(buffer: u32, max: usize) -> Result<Vec<u8>, HostError> {
 }
 
 thread_local! {
-    /// The proxy gives a metric another number each time that it is named, and keeps all of them.
+    /// The proxy gives a metric another number each time that it is named, and keeps all of them. Whoever names some by
+    /// what a document says bounds how many: [`crate::watch::MOST_GAUGES`], [`crate::version::MOST_VERSIONS`]. The others
+    /// are as many as there are codes.
     static METRICS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
 }
 

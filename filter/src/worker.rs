@@ -327,14 +327,20 @@ impl Worker {
     /// Shows what is at work, and what is about to end.
     pub fn watch<H: Host>(&self, host: &H) {
         self.show_versions(host);
-        let mut gates = self.gates();
-        gates.retain(|(document, _)| self.speaks_for(document));
-        if !gates.is_empty() {
-            let gates = gates.iter().map(|(_, gate)| gate);
-            self.watch
-                .borrow_mut()
-                .look(host, gates, &self.authorities.borrow(), self.now());
+        let at_work = self.lineages.at_work();
+        let is_at_work = |gate: &Rc<Gate>| at_work.iter().any(|newest| Rc::ptr_eq(newest, gate));
+        let (mut told, mut untold) = (Vec::new(), Vec::new());
+        for (document, gate) in self.gates().into_iter().filter(|(_, gate)| is_at_work(gate)) {
+            if self.speaks_for(&document) {
+                told.push(gate);
+            } else {
+                untold.push(gate);
+            }
         }
+        let authorities = self.authorities.borrow();
+        self.watch
+            .borrow_mut()
+            .look(host, &told, &untold, &authorities, self.now());
     }
 
     /// Hands counters over.

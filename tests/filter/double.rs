@@ -58,6 +58,8 @@ pub(crate) struct State {
     /// The answer or message at hand.
     pub(crate) answer: (Option<HeaderMap>, Vec<u8>),
     pub(crate) gauges: BTreeMap<String, u64>,
+    /// Their names; the number of a gauge is its place in it.
+    pub(crate) gauge_names: Vec<String>,
     /// The one histogram that we have.
     pub(crate) histogram: Vec<u64>,
     pub(crate) tick_period: u32,
@@ -309,19 +311,18 @@ impl Host for Proxy {
     fn define_gauge(&self, name: &str) -> Result<u32, HostError> {
         self.call("define_gauge")?;
         self.change(|state| {
+            // As the proxy does: another number each time that it is named.
             state.gauges.entry(name.to_owned()).or_default();
-        });
-        Ok(number(name))
+            state.gauge_names.push(name.to_owned());
+            Ok(u32::try_from(state.gauge_names.len() - 1).expect("few are named"))
+        })
     }
 
     fn set_gauge(&self, gauge: u32, value: u64) -> Result<(), HostError> {
         self.call("set_gauge")?;
         self.change(|state| {
-            for (name, known) in &mut state.gauges {
-                if number(name) == gauge {
-                    *known = value;
-                }
-            }
+            let name = state.gauge_names[usize::try_from(gauge).expect("a place")].clone();
+            state.gauges.insert(name, value);
         });
         Ok(())
     }

@@ -11,5 +11,6 @@ mod shared;
 mod sources;
 mod succession;
 mod warm_path;
+mod watch;
 mod workers;
 mod workload_api;
