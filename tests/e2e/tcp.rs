@@ -1,5 +1,7 @@
 //! TCP: a connection is decided on as a whole, before the upstream knows of it.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use support::{
     ca::Identity,
@@ -9,8 +11,9 @@ use support::{
     world::{World, with},
 };
 
-use crate::stage::{
-    API, API_PATH, allow_api, assert_alive, inspecting_tls, reason, record, tcp_is_refused, tcp_listener,
+use crate::{
+    cuts::short_lived,
+    stage::{API, API_PATH, allow_api, assert_alive, inspecting_tls, reason, record, tcp_is_refused, tcp_listener},
 };
 
 fn scenario(listeners: impl Into<Vec<Listener>>, upstream: &TcpUpstream) -> Scenario {
@@ -301,4 +304,75 @@ async fn held_connection_in_front_of_the_default_dial_mode_is_closed_as_silent()
     );
     envoy.wait_log("`upstream_connect_mode: ON_DOWNSTREAM_DATA`").await;
     assert_eq!(upstream.connections(), 0);
+}
+
+/// How long a connection may have been idle on the listener of the next test.
+const IDLE: Duration = Duration::from_secs(10);
+
+fn with_idle_timeout(bootstrap: &mut Value) {
+    for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
+        for filter in listener["filter_chains"][0]["filters"].as_array_mut().unwrap() {
+            if filter["name"] == "envoy.filters.network.tcp_proxy" {
+                filter["typed_config"]["idle_timeout"] = json!(format!("{}s", IDLE.as_secs()));
+            }
+        }
+    }
+}
+
+/// Envoy closes a connection when what it has for the peer is written. A peer that does not read keeps it, and the one to the
+/// upstream, until a time-out of `tcp_proxy`; it gets what was on its way and no more. The README says so.
+#[tokio::test]
+async fn cut_peer_that_does_not_read_keeps_its_upstream_connection_until_it_is_idle_for_too_long() {
+    const SENT: usize = 64 << 20;
+    let world = World::new();
+    let document = with(world.document(allow_api()), json!({ "listener": "tcp" }));
+    if tcp_is_refused(&world, &document).await {
+        return;
+    }
+    let upstream = TcpUpstream::greeting(Box::leak(vec![b'x'; SENT].into_boxed_slice()));
+    let envoy = Envoy::start(Scenario {
+        amend: Some(with_idle_timeout),
+        ..scenario(
+            [tcp_listener(&world, "db", Dial::OnDownstreamData, &document)],
+            &upstream,
+        )
+    })
+    .await;
+    let (short, _) = short_lived(&world, 4);
+    let (mut reader, mut connection) = (
+        connect(&envoy, "db", Some(&short)).await,
+        connect(&envoy, "db", Some(&short)).await,
+    );
+    for connection in [&mut reader, &mut connection] {
+        connection.write(b"ping").await.unwrap();
+    }
+    let began = Instant::now();
+    envoy
+        .wait_decision(&json!({ "cut": true, "reason": "svid.expired" }))
+        .await;
+    let active = async || envoy.stat("cluster.db.upstream_cx_active").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(active().await, 2, "they are not closed by the cut");
+    // One that reads after all is at its end soon.
+    let rest = reader.read_until_close().await.unwrap().len();
+    println!("after {:?} the peer that reads got {rest} bytes", began.elapsed());
+    assert!(rest < SENT / 4, "{rest} bytes");
+    assert_eq!(active().await, 1, "the one that does not read");
+    while active().await > 0 {
+        assert!(
+            began.elapsed() < IDLE + Duration::from_secs(8),
+            "it is not closed at all"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() > Duration::from_secs(8), "{:?}", began.elapsed());
+    let entry = &envoy.wait_connection_log("db", 1).await[0];
+    assert_eq!(
+        (reason(entry).as_str(), &record(entry)["cut"]),
+        ("svid.expired", &json!(true))
+    );
+    let rest = connection.read_until_close().await.unwrap().len();
+    println!("upstream closed after {:?}, the peer got {rest} bytes", began.elapsed());
+    assert!(rest < SENT / 4, "{rest} bytes");
+    assert_alive(&envoy).await;
 }
