@@ -327,7 +327,7 @@ impl Worker {
     /// Shows what is at work, and what is about to end.
     pub fn watch<H: Host>(&self, host: &H) {
         self.show_versions(host);
-        let at_work = self.lineages.at_work();
+        let at_work = self.successions.at_work();
         let is_at_work = |gate: &Rc<Gate>| at_work.iter().any(|newest| Rc::ptr_eq(newest, gate));
         let (mut told, mut untold) = (Vec::new(), Vec::new());
         for (document, gate) in self.gates().into_iter().filter(|(_, gate)| is_at_work(gate)) {

@@ -201,6 +201,13 @@ async fn speak_pipelined(connection: Connection, mut asked: UnboundedReceiver<(c
             heard.extend_from_slice(&bytes[..count]);
             while let Some((next, rest)) = next_status(&heard) {
                 heard.drain(..rest);
+                // A gRPC call that is refused has the status 200.
+                let head = heard
+                    .windows(4)
+                    .position(|window| window == b"\r\n\r\n")
+                    .unwrap_or(heard.len());
+                let is_refused_call = String::from_utf8_lossy(&heard[..head]).contains("grpc-status: 7");
+                let next = if is_refused_call { 403 } else { next };
                 shared.at(current, |stream| stream.notes().end());
                 (current, status) = (current.wrapping_add(1), next);
                 shared.at(current, |stream| {

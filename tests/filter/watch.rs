@@ -56,8 +56,9 @@ impl Watched {
     fn look(&self, root: &Rc<Root<Proxy>>) -> usize {
         self.proxy.take_calls();
         self.proxy.change(|state| state.now += SignedDuration::from_secs(11));
+        root.tick();
         for _ in 0..25 {
-            root.tick();
+            self.worker.watch(&self.proxy);
         }
         let calls = self.proxy.take_calls();
         calls.iter().filter(|call| *call == "set_gauge").count()
