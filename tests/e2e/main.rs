@@ -22,6 +22,7 @@ mod records;
 mod refusals;
 mod requests;
 mod resumption;
+mod rotation;
 mod second_lock;
 mod source_address;
 mod stage;

@@ -291,6 +291,39 @@ impl Http {
         response.map(Answer::of).map_err(|error| closed(&error))
     }
 
+    /// Sends a request, as a client with a pool of connections does, and waits for the head of the response. Gives `None`
+    /// where the connection ended, or was told to take no more, before a byte of the request was sent: such a request is
+    /// for the next connection.
+    ///
+    /// # Errors
+    /// When it was sent and there is no response.
+    ///
+    /// # Panics
+    /// When `request` cannot be written as HTTP.
+    pub async fn offer(&mut self, request: Request) -> Result<Option<Answer>, Refusal> {
+        let response = match &mut self.sender {
+            Sender::Http1(sender) => {
+                if patient(sender.ready()).await?.is_err() {
+                    return Ok(None);
+                }
+                patient(sender.try_send_request(message(&request, &request.path, true))).await?
+            }
+            Sender::Http2(sender) => {
+                if patient(sender.ready()).await?.is_err() {
+                    return Ok(None);
+                }
+                let uri = format!("https://{}{}", request.host, request.path);
+                patient(sender.try_send_request(message(&request, &uri, false))).await?
+            }
+        };
+        match response {
+            Ok(response) => Ok(Some(Answer::of(response))),
+            // Given back: it never left.
+            Err(error) if error.message().is_some() => Ok(None),
+            Err(error) => Err(closed(error.error())),
+        }
+    }
+
     /// Sends these requests side by side over HTTP/2, without waiting for any, and collects each whole response.
     ///
     /// # Panics
