@@ -29,7 +29,7 @@ use tokio::time::timeout;
 
 pub use grpc::Grpc;
 pub use http::{Answer, Chunk, Http, Outcome, Request, Response};
-pub use raw::half_handshake;
+pub use raw::{LAST_REMEMBERED, RawStreams, half_handshake, literal, remembered};
 pub use tls::{Client, ClientOptions, Sessions, TlsVersions};
 
 /// How long anything may take before it counts as hanging.

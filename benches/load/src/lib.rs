@@ -5,6 +5,7 @@
 //! | [`process`] | CPU time and memory of an Envoy, by the kernel's own count; pinning |
 //! | [`subject`] | the Envoys that are held beside each other, and the documents they have |
 //! | [`drive`] | the load generator |
+//! | [`fill`] | peers and updates that would fill the VM |
 //! | [`flood`] | load that need not be allowed |
 //! | [`hostile`] | peers and documents that are made to be expensive |
 //! | [`record`] | tables, and where and with what they were measured |
@@ -13,6 +14,7 @@
 //! Envoy process is what counts: it does not depend on how fast the generator is, or on who else has the machine.
 
 pub mod drive;
+pub mod fill;
 pub mod flood;
 pub mod hostile;
 pub mod process;

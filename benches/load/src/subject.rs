@@ -184,7 +184,7 @@ fn without_connection_log(bootstrap: &mut Value) {
     }
 }
 
-fn without_logs(bootstrap: &mut Value) {
+pub(crate) fn without_logs(bootstrap: &mut Value) {
     without_connection_log(bootstrap);
     for listener in listeners(bootstrap) {
         let filters = listener["filter_chains"][0]["filters"].as_array_mut();

@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
-use super::{Connection, Outcome, Refusal, Response, closed_io, patient, tcp};
+use super::{Connection, Outcome, Refusal, Response, Stream, closed_io, patient, tcp};
 
 impl Connection {
     /// Sends bytes.
@@ -102,42 +104,120 @@ impl Connection {
     pub async fn raw_http2(mut self, fields: &[(&[u8], &[u8])]) -> Result<(), Refusal> {
         let block: Vec<u8> = fields.iter().flat_map(|(name, value)| literal(name, value)).collect();
         let mut bytes = HTTP2_START.to_vec();
-        let last = block.len().div_ceil(MAX_FRAME_BYTES) - 1;
-        for (place, part) in block.chunks(MAX_FRAME_BYTES).enumerate() {
-            // A request without a body.
-            let (kind, first) = if place == 0 {
-                (HEADERS, END_STREAM)
-            } else {
-                (CONTINUATION, 0)
-            };
-            let flags = if place == last { first | END_HEADERS } else { first };
-            let [_, length @ ..] = u32::try_from(part.len()).expect("a part of a frame").to_be_bytes();
-            bytes.extend([&length[..], &[kind, flags, 0, 0, 0, 1], part].concat());
-        }
+        bytes.extend(request_frames(1, &block));
         // A server may answer and close before it has read everything.
         let _ = self.write(&bytes).await;
         patient(self.stream_one_ends()).await
     }
 
     async fn stream_one_ends(&mut self) {
-        let mut head = [0; 9];
-        // An error here is the close.
-        while self.stream.read_exact(&mut head).await.is_ok() {
-            let [high, middle, low, kind, flags, stream @ ..] = head;
-            let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or_default()];
-            if self.stream.read_exact(&mut payload).await.is_err() {
-                return;
-            }
-            let ends = matches!(kind, RST_STREAM) || (kind <= HEADERS && flags & END_STREAM != 0);
+        while let Some((kind, ends, stream)) = read_frame(&mut self.stream).await {
             if kind == GOAWAY || (ends && stream == [0, 0, 0, 1]) {
                 return;
             }
         }
     }
+
+    /// Begins HTTP/2 for any number of requests whose heads are written byte by byte.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn raw_streams(mut self) -> Result<RawStreams, Refusal> {
+        self.write(HTTP2_START).await?;
+        let (mut from, to) = tokio::io::split(self.stream);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ended);
+        let reader = tokio::spawn(async move {
+            while let Some((_, ends, _)) = read_frame(&mut from).await {
+                count.fetch_add(usize::from(ends), Ordering::SeqCst);
+            }
+        });
+        Ok(RawStreams {
+            to,
+            next: 1,
+            ended,
+            reader,
+        })
+    }
+}
+
+/// Streams of one HTTP/2 connection, open until they are answered or this is dropped. Of answers, only the ends are looked at.
+#[derive(Debug)]
+pub struct RawStreams {
+    to: WriteHalf<Box<dyn Stream>>,
+    next: u32,
+    ended: Arc<AtomicUsize>,
+    reader: JoinHandle<()>,
+}
+
+impl RawStreams {
+    /// Opens a stream without a body. The head is an HPACK block: see [`literal`], [`remembered`] and [`LAST_REMEMBERED`].
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn open(&mut self, block: &[u8]) -> Result<(), Refusal> {
+        let bytes = request_frames(self.next, block);
+        self.next += 2;
+        patient(self.to.write_all(&bytes)).await?.map_err(closed_io)?;
+        patient(self.to.flush()).await?.map_err(closed_io)
+    }
+
+    /// How many streams the other side has ended.
+    pub fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Whether the other side has closed the connection.
+    pub fn is_closed(&self) -> bool {
+        self.reader.is_finished()
+    }
+}
+
+impl Drop for RawStreams {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// The frames of a request without a body.
+fn request_frames(stream: u32, block: &[u8]) -> Vec<u8> {
+    let last = block.len().div_ceil(MAX_FRAME_BYTES) - 1;
+    let frame = |(place, part): (usize, &[u8])| {
+        let (kind, first) = if place == 0 {
+            (HEADERS, END_STREAM)
+        } else {
+            (CONTINUATION, 0)
+        };
+        let flags = if place == last { first | END_HEADERS } else { first };
+        let [_, length @ ..] = u32::try_from(part.len()).expect("a part of a frame").to_be_bytes();
+        [&length[..], &[kind, flags], &stream.to_be_bytes(), part].concat()
+    };
+    block.chunks(MAX_FRAME_BYTES).enumerate().flat_map(frame).collect()
+}
+
+/// The type of the next frame, whether it ends its stream, and the number of that; `None` at the close.
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> Option<(u8, bool, [u8; 4])> {
+    let mut head = [0; 9];
+    from.read_exact(&mut head).await.ok()?;
+    let [high, middle, low, kind, flags, stream @ ..] = head;
+    let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, high, middle, low])).unwrap_or_default()];
+    from.read_exact(&mut payload).await.ok()?;
+    let ends = kind == RST_STREAM || (kind <= HEADERS && flags & END_STREAM != 0);
+    Some((kind, ends, stream))
+}
+
+/// The field that came last as [`remembered`] (RFC 7541, section 6.1).
+pub const LAST_REMEMBERED: u8 = 0x80 | 62;
+
+/// A field that goes into the dynamic table, where it and 32 bytes fit into 4,096 (RFC 7541, section 6.2.1).
+pub fn remembered(name: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut bytes = literal(name, value);
+    bytes[0] = 0x40;
+    bytes
 }
 
 /// A field that is not indexed and not Huffman-coded (RFC 7541, section 6.2.2).
-fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
+pub fn literal(name: &[u8], value: &[u8]) -> Vec<u8> {
     let string = |text: &[u8]| [integer(text.len()), text.to_vec()].concat();
     [vec![0], string(name), string(value)].concat()
 }

@@ -2,7 +2,8 @@
 //!
 //! Peers that are let in, peers that are refused, bytes that are no TLS; then requests of a peer that is let in. Each is
 //! sent to both Envoys in turn, round after round; the tables have the medians. `ROUNDS` (3) and `CONNECTIONS` in a round
-//! (200; those that cost more are fewer) make it shorter.
+//! (200; those that cost more are fewer) make it shorter. Last comes what would fill the VM; `ONLY=fill` runs that alone, prints
+//! it and writes no record.
 
 use std::env;
 
@@ -13,6 +14,7 @@ use support::client::Client;
 use support::envoy::{Envoy, Xfcc};
 use support::world::{World, with};
 use svidgate_load::drive::{Protocol, median};
+use svidgate_load::fill::{self, Fill};
 use svidgate_load::flood::{self, Attempt};
 use svidgate_load::hostile::{self, Domain};
 use svidgate_load::process::{pin_generator, resident};
@@ -70,10 +72,15 @@ async fn main() {
     let circumstances = record::circumstances();
     pin_generator();
     let world = World::new();
+    if env::var("ONLY").is_ok_and(|only| only == "fill") {
+        println!("{}", fill_table(&fill::all(&world).await));
+        return;
+    }
     let rounds = number("ROUNDS", 3);
     let floods = floods(&world, rounds, number("CONNECTIONS", 200)).await;
     let requests = requests(&world).await;
-    write(&circumstances, rounds, &floods, &requests);
+    let fills = fill::all(&world).await;
+    write(&circumstances, rounds, &floods, &requests, &fills);
 }
 
 fn number(name: &str, usual: usize) -> usize {
@@ -295,7 +302,26 @@ async fn reason(envoy: &Envoy, requests: usize) -> String {
     record["reason"].as_str().unwrap_or("none at all").to_owned()
 }
 
-fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[RequestRow]) {
+fn fill_table(fills: &[Fill]) -> String {
+    let rows = fills.iter().map(|fill| {
+        let without = |[before, during, after]: [f64; 3]| format!("{before} / {during} / {after} MiB");
+        vec![
+            fill.what.clone(),
+            format!("{} / {} / {} MiB", fill.before_mib, fill.during_mib, fill.after_mib),
+            fill.without_mib.map_or_else(|| "-".to_owned(), without),
+            fill.outcome.clone(),
+        ]
+    });
+    let columns = [
+        "what is held",
+        "before / during / after",
+        "without svidgate",
+        "what became of it",
+    ];
+    record::table(&columns, &rows.collect::<Vec<_>>())
+}
+
+fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[RequestRow], fills: &[Fill]) {
     let mut page = record::head("What abuse costs Envoy with svidgate", "make abuse", circumstances);
     page += &format!(
         "\nCPU of the Envoy process; one worker, TLS 1.3, every handshake a full one. Both Envoys get the same; the one without\n\
@@ -335,9 +361,12 @@ fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[
     });
     let columns = ["what is asked", "without", "with svidgate", "more", "answer"];
     page += &record::table(&columns, &rows.collect::<Vec<_>>());
+    page += "\n## What would fill the VM\n\nResident memory of Envoy. Each with an Envoy of its own, once; what was freed but kept by its allocator included.\n";
+    page += &fill_table(fills);
     let mut json = circumstances.clone();
     json["rounds"] = json!(rounds);
     json["connections"] = json!(floods);
     json["requests"] = json!(requests);
+    json["fills"] = json!(fills);
     record::write("abuse-latest", &page, &json);
 }

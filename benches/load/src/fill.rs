@@ -1,0 +1,473 @@
+//! What peers hold open, and documents that drain: whatever would fill the VM. Each is bounded, and who does not hold it loses
+//! nothing.
+
+use std::env;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use support::ca::{Extension, Key, KeyKind, Leaf};
+use support::client::{
+    Client, ClientOptions, Connection, LAST_REMEMBERED, Outcome, RawStreams, Request, literal, remembered,
+};
+use support::envoy::{ClientCertificate, Cluster, Envoy, Listener, Route, Scenario, Wasm};
+use support::module_path;
+use support::world::{OWN, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::drive::{KeptAlive, Protocol};
+use crate::process::{pin_envoy, resident};
+use crate::subject::{CALLER, LISTENER, PATH, document, without_logs};
+
+/// Bytes of a large head: Envoy takes 60 KiB, unless it is told otherwise.
+const HEAD: usize = 58_000;
+/// Who holds.
+const GREEDY: &str = "/ns/shop/sa/greedy";
+/// Streams with headers that no rule looks at, and how many of them a connection has.
+const STREAMS: usize = 20_000;
+const STREAMS_OF_ONE: usize = 200;
+/// Streams with a long path, a third more than a worker keeps; and how many of them a connection may have (4 MiB).
+const LONG_PATHS: usize = 3_036;
+const LONG_PATHS_OF_ONE: usize = 69;
+/// Identities of one id, and the rules that grant each of them something.
+const IDENTITIES: usize = 2_000;
+const GRANTS: usize = 4_000;
+/// Bytes that make a leaf almost as long as a certificate may be (16 KiB).
+const LEAF_PADDING: usize = 15_500;
+/// Documents one after another, and the rules of each.
+const DOCUMENTS: usize = 27;
+const RULES: usize = 100_000;
+/// Others ask so often each time.
+const ASKED: usize = 20;
+/// How long what is asked for may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long counters, ticks and what was closed may take.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// What came of one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fill {
+    /// What was held.
+    pub what: String,
+    /// Resident memory of Envoy, in MiB, before it, at its height and after it.
+    pub before_mib: f64,
+    /// See `before_mib`.
+    pub during_mib: f64,
+    /// See `before_mib`.
+    pub after_mib: f64,
+    /// The same at an Envoy without svidgate, where it is no matter of svidgate alone.
+    pub without_mib: Option<[f64; 3]>,
+    /// What became of it.
+    pub outcome: String,
+}
+
+/// All that we know of.
+pub async fn all(world: &World) -> Vec<Fill> {
+    let greedy = |what| format!("{what}, by one peer");
+    // Those alone whose words these are.
+    let wanted = env::var("FILLS").unwrap_or_else(|_| "headers paths identities documents".to_owned());
+    let is_wanted = |which: &str| wanted.split(' ').any(|one| one == which);
+    let mut rows = Vec::new();
+    if is_wanted("paths") {
+        eprintln!("== long paths");
+        let what = format!("{LONG_PATHS} open streams with a path of 58 KB");
+        rows.push(paths(world, greedy(what)).await);
+    }
+    if is_wanted("headers") {
+        eprintln!("== headers that no rule looks at");
+        let what = format!("{STREAMS} open streams with headers of 58 KB");
+        rows.push(headers(world, greedy(what)).await);
+    }
+    if is_wanted("documents") {
+        eprintln!("== documents that drain");
+        rows.push(documents(world).await);
+    }
+    if is_wanted("identities") {
+        eprintln!("== large identities");
+        rows.push(identities(world).await);
+    }
+    rows
+}
+
+fn mib(envoy: &Envoy) -> f64 {
+    (resident(envoy.pid()) as f64 / 1024.0 / 102.4).round() / 10.0
+}
+
+/// A server that takes every request and answers none. It keeps nothing of them.
+async fn sink() -> SocketAddr {
+    // SETTINGS with 10,000 streams at a time (RFC 9113, section 6.5).
+    const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\x27\x10";
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("the port that was bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 256 * 1024];
+                // An error is the close.
+                let mut is_open = stream.write_all(SETTINGS).await.is_ok();
+                while is_open {
+                    is_open = matches!(stream.read(&mut bytes).await, Ok(1..));
+                }
+            });
+        }
+    });
+    addr
+}
+
+fn amend(bootstrap: &mut Value) {
+    without_logs(bootstrap);
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
+    for cluster in clusters.into_iter().flatten() {
+        cluster["circuit_breakers"] = json!({ "thresholds": [{
+            "max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000,
+        }] });
+    }
+}
+
+/// `/held` is never answered, all else at once.
+fn listener(world: &World, document: Option<Value>) -> Listener {
+    let routes = [Route::to("held", "/held", "sink"), Route::direct("all", "/", 200, "ok")];
+    let listener = Listener::http(LISTENER, routes).tls(&world.server, ClientCertificate::AcceptUntrusted);
+    match document {
+        Some(document) => {
+            let wasm = Wasm::new(&module_path(), document);
+            listener.connection_filter(wasm.clone()).request_filter(wasm)
+        }
+        None => listener,
+    }
+}
+
+async fn start(world: &World, document: Option<Value>, lds: bool, workers: u32) -> Envoy {
+    let listener = listener(world, document);
+    let scenario = Scenario {
+        lds,
+        concurrency: workers,
+        log_level: "warning".to_owned(),
+        wasm_log_level: "warning".to_owned(),
+        amend: Some(amend),
+        ..Scenario::of(listener, [Cluster::http2("sink", sink().await)])
+    };
+    let envoy = Envoy::start(scenario).await;
+    pin_envoy(envoy.pid());
+    envoy
+}
+
+fn everyone(world: &World) -> Value {
+    world.document(json!([{ "name": "all", "effect": "allow", "from": [format!("spiffe://{OWN}/**")] }]))
+}
+
+fn http2(identity: &support::ca::Identity) -> Client {
+    Client::with(Some(identity), ClientOptions::http2())
+}
+
+async fn streams(envoy: &Envoy, client: &Client) -> RawStreams {
+    let connection = client.connect(envoy.listener_addr(LISTENER)).await;
+    let streams = connection.expect("the listener shakes hands").raw_streams().await;
+    streams.expect("it is open")
+}
+
+fn head(path: &str) -> Vec<u8> {
+    // `GET` and `https` of the static table.
+    let fields = [literal(b":path", path.as_bytes()), literal(b":authority", b"localhost")];
+    [vec![0x82, 0x87], fields.concat()].concat()
+}
+
+/// How many decisions had this reason.
+async fn decided(envoy: &Envoy, reason: &str) -> u64 {
+    let stats = envoy.stats("wasmcustom.svidgate.decisions_total").await;
+    let of_reason = stats.iter().filter(|(name, _)| name.ends_with(reason));
+    of_reason.map(|(_, count)| count).sum()
+}
+
+async fn under_way(envoy: &Envoy) -> u64 {
+    envoy.stat("cluster.sink.upstream_rq_active").await
+}
+
+/// Streams that one peer opens, while another asks for something else all the while.
+struct Held {
+    streams: Vec<RawStreams>,
+    other: KeptAlive,
+    answered: usize,
+}
+
+impl Held {
+    async fn begin(envoy: &Envoy, world: &World) -> Self {
+        let other = Protocol::Http2.client(&world.own_identity(CALLER));
+        Held {
+            streams: Vec::new(),
+            other: KeptAlive::open(envoy.listener_addr(LISTENER), &other, Protocol::Http2).await,
+            answered: 0,
+        }
+    }
+
+    /// So many more streams, on connections of so many.
+    async fn open(&mut self, envoy: &Envoy, client: &Client, count: usize, of_one: usize, first: &[u8], next: &[u8]) {
+        for number in 0..count {
+            let is_first = number.is_multiple_of(of_one);
+            if is_first {
+                self.others().await;
+                if number.is_multiple_of(4_000) {
+                    eprintln!("   {number} opened, {:.1} MiB, {} ended", mib(envoy), self.ended());
+                }
+                self.streams.push(streams(envoy, client).await);
+            }
+            let streams = self.streams.last_mut().expect("one that was opened");
+            let opened = streams.open(if is_first { first } else { next }).await;
+            opened.expect("the connection is kept");
+        }
+        self.others().await;
+    }
+
+    /// Another peer asks; every answer is 200.
+    async fn others(&mut self) {
+        self.answered += self.other.ask(ASKED).await.len();
+    }
+
+    fn ended(&self) -> usize {
+        self.streams.iter().map(RawStreams::ended).sum()
+    }
+
+    fn count(&self) -> usize {
+        self.streams.len()
+    }
+}
+
+async fn wait(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What one Envoy has before, during and after, and what was answered to others.
+async fn hold_headers(envoy: &Envoy, world: &World) -> ([f64; 3], usize) {
+    let client = http2(&world.own_identity(GREEDY));
+    let mut held = Held::begin(envoy, world).await;
+    held.others().await;
+    let before = mib(envoy);
+    // One field of 3,900 bytes goes over the wire once a connection, and stands 15 times in each head.
+    let value = [b'x'; HEAD / 15 + 33];
+    let first = [head("/held"), remembered(b"x-large", &value), vec![LAST_REMEMBERED; 14]].concat();
+    let next = [head("/held"), vec![LAST_REMEMBERED; 15]].concat();
+    held.open(envoy, &client, STREAMS, STREAMS_OF_ONE, &first, &next).await;
+    wait("all are under way", async || under_way(envoy).await == STREAMS as u64).await;
+    tokio::time::sleep(SETTLE).await;
+    let during = mib(envoy);
+    held.others().await;
+    assert_eq!(held.ended(), 0, "nobody is refused");
+    held.streams.clear();
+    wait("all are closed", async || under_way(envoy).await == 0).await;
+    tokio::time::sleep(SETTLE).await;
+    held.others().await;
+    ([before, during, mib(envoy)], held.answered)
+}
+
+async fn headers(world: &World, what: String) -> Fill {
+    let (without, _) = hold_headers(&start(world, None, false, 1).await, world).await;
+    let svidgate = start(world, Some(everyone(world)), false, 1).await;
+    let ([before, during, after], others) = hold_headers(&svidgate, world).await;
+    Fill {
+        what,
+        before_mib: before,
+        during_mib: during,
+        after_mib: after,
+        without_mib: Some(without),
+        outcome: format!("none refused, for the headers are not kept; others: {others} of {others} requests answered"),
+    }
+}
+
+async fn paths(world: &World, what: String) -> Fill {
+    let envoy = start(world, Some(everyone(world)), false, 1).await;
+    let client = http2(&world.own_identity(GREEDY));
+    let mut held = Held::begin(&envoy, world).await;
+    held.others().await;
+    let before = mib(&envoy);
+    let long = head(&format!("/held/{}", "a".repeat(HEAD)));
+    held.open(&envoy, &client, LONG_PATHS, LONG_PATHS_OF_ONE, &long, &long)
+        .await;
+    wait("each is under way or refused", async || {
+        under_way(&envoy).await as usize + held.ended() == LONG_PATHS
+    })
+    .await;
+    tokio::time::sleep(SETTLE).await;
+    let during = mib(&envoy);
+    let (kept, refused) = (under_way(&envoy).await, held.ended());
+    assert!(refused > 0, "a worker has a bound");
+    assert_eq!(
+        decided(&envoy, ".worker.full").await,
+        refused as u64,
+        "all are refused for it"
+    );
+    held.others().await;
+    let connections = held.count();
+    held.streams.clear();
+    wait("all are closed", async || under_way(&envoy).await == 0).await;
+    tokio::time::sleep(SETTLE).await;
+    held.others().await;
+    let after = mib(&envoy);
+    // What was given back may be held again.
+    held.open(&envoy, &client, 1, 1, &long, &long).await;
+    wait("it is let through again", async || under_way(&envoy).await == 1).await;
+    let others = held.answered;
+    Fill {
+        what,
+        before_mib: before,
+        during_mib: during,
+        after_mib: after,
+        without_mib: None,
+        outcome: format!(
+            "{kept} kept on {connections} connections, {refused} answered 403 `worker.full`; others: {others} of {others} requests \
+             answered"
+        ),
+    }
+}
+
+async fn identities(world: &World) -> Fill {
+    let greedy = format!("spiffe://{OWN}{GREEDY}");
+    let rule = |number| {
+        let paths = json!([{ "paths": [format!("/part/{number}/**")] }]);
+        json!({ "name": format!("part-{number}"), "effect": "allow", "from": [greedy], "to": paths })
+    };
+    let mut rules: Vec<Value> = (0..GRANTS).map(rule).collect();
+    rules.push(
+        json!({ "name": "orders", "effect": "allow", "from": [format!("spiffe://{OWN}/**")],
+                       "to": [{ "paths": ["/orders/**"] }] }),
+    );
+    let envoy = start(world, Some(world.document(json!(rules))), false, 1).await;
+    let key = Key::generate(KeyKind::P256);
+    let padding = Extension::new("1.3.6.1.4.1.99999.1", false, vec![4; LEAF_PADDING]);
+    let mut held = Held::begin(&envoy, world).await;
+    held.others().await;
+    let before = mib(&envoy);
+    let (mut open, mut allowed, mut refused) = (Vec::new(), 0, 0);
+    for number in 0..IDENTITIES {
+        let identity = world.own.issue(Leaf {
+            key: key.clone(),
+            extensions: vec![padding.clone()],
+            ..Leaf::svid(&greedy, world.now)
+        });
+        let connection: Connection = match Client::new(Some(&identity))
+            .connect(envoy.listener_addr(LISTENER))
+            .await
+        {
+            Ok(connection) => connection,
+            Err(refusal) => panic!("no handshake: {refusal}"),
+        };
+        let mut http = connection.http1().await.expect("it is open");
+        match http.get(PATH).await {
+            Outcome::Response(response) if response.status == 200 => {
+                allowed += 1;
+                open.push(http);
+            }
+            Outcome::Response(_) | Outcome::Refused(_) => refused += 1,
+        }
+        if number.is_multiple_of(50) {
+            held.others().await;
+        }
+    }
+    tokio::time::sleep(SETTLE).await;
+    let during = mib(&envoy);
+    let full = decided(&envoy, ".worker.full").await;
+    assert_eq!(full, refused, "all are refused for it");
+    held.others().await;
+    drop(open);
+    tokio::time::sleep(SETTLE).await;
+    held.others().await;
+    let others = held.answered;
+    Fill {
+        what: format!(
+            "{IDENTITIES} open connections of one id, each with a leaf of its own of 16 KB and with {GRANTS} rules that grant it \
+             something"
+        ),
+        before_mib: before,
+        during_mib: during,
+        after_mib: mib(&envoy),
+        without_mib: None,
+        outcome: format!(
+            "{allowed} kept, {refused} refused with `worker.full`; others: {others} of {others} requests answered"
+        ),
+    }
+}
+
+/// One of many documents: only it allows `/version/<number>`.
+fn version(world: &World, number: usize) -> Value {
+    let mut document = document(world, RULES - 2);
+    let from = [format!("spiffe://{OWN}{CALLER}")];
+    let rules = document["rules"].as_array_mut().expect("rules");
+    for path in [format!("/version/{number}"), "/held".to_owned()] {
+        let name = format!("only-{}", rules.len());
+        rules.push(json!({ "name": name, "effect": "allow", "from": from, "to": [{ "paths": [path] }] }));
+    }
+    document
+}
+
+async fn documents(world: &World) -> Fill {
+    let workers = 1;
+    let small = version(world, 0);
+    let text = small.to_string().len();
+    eprintln!("   {text} bytes of text each");
+    let caller = world.own_identity(CALLER);
+    let small = everyone(world);
+    let envoy = start(world, Some(small), true, workers).await;
+    let before = mib(&envoy);
+    let (mut held, mut sizes) = (Vec::new(), Vec::new());
+    for number in 0..DOCUMENTS {
+        let begun = Instant::now();
+        envoy.replace_listeners(&[listener(world, Some(version(world, number)))]);
+        let asks = Request::get(&format!("/version/{number}"));
+        let client = Client::new(Some(&caller));
+        wait("the new document is taken", async || {
+            let Ok(connection) = client.connect(envoy.listener_addr(LISTENER)).await else {
+                return false;
+            };
+            let mut http = connection.http1().await.expect("it is open");
+            // Until then the path is of no rule, or of the first document, which a new one has replaced.
+            let is_allowed = http.send(asks.clone()).await.status() == Some(200);
+            is_allowed && http.get("/version/none").await.status() == Some(403)
+        })
+        .await;
+        let mut streams = streams(&envoy, &http2(&caller)).await;
+        streams.open(&head("/held")).await.expect("it is open");
+        held.push(streams);
+        sizes.push(mib(&envoy));
+        eprintln!(
+            "   document {number}: {:.1} s, {:.1} MiB, {} ended",
+            begun.elapsed().as_secs_f64(),
+            mib(&envoy),
+            held.iter().filter(|streams| has_ended(streams)).count()
+        );
+    }
+    tokio::time::sleep(SETTLE).await;
+    let during = sizes.iter().copied().fold(mib(&envoy), f64::max);
+    let ended: Vec<bool> = held.iter().map(has_ended).collect();
+    let kept = ended.iter().filter(|ended| !**ended).count();
+    assert!(
+        ended.is_sorted_by(|one, next| one >= next),
+        "the oldest end first: {ended:?}"
+    );
+    assert!(kept < DOCUMENTS, "not all have room");
+    let superseded = decided(&envoy, ".configuration.superseded").await;
+    drop(held);
+    tokio::time::sleep(SETTLE).await;
+    Fill {
+        what: format!(
+            "{DOCUMENTS} updates of {RULES} rules ({:.1} MiB of text each), a stream held open under each",
+            text as f64 / 1024.0 / 1024.0
+        ),
+        before_mib: before,
+        during_mib: during,
+        after_mib: mib(&envoy),
+        without_mib: None,
+        outcome: format!(
+            "each is taken; the streams of the last {kept} go on, those of the first {} end ({superseded} times \
+             `configuration.superseded`)",
+            DOCUMENTS - kept
+        ),
+    }
+}
+
+fn has_ended(streams: &RawStreams) -> bool {
+    streams.ended() > 0 || streams.is_closed()
+}
