@@ -17,7 +17,7 @@ use support::{
 
 use crate::{
     cuts::short_lived,
-    stage::{API, Filters, allow_api, assert_alive, assert_bare_403, http_listener, http2, reason},
+    stage::{API, Filters, allow_api, assert_alive, assert_bare_403, http_listener, http2, reason, serve},
 };
 
 /// What an SVID of these clients lives, in seconds. Its connections are drained from two seconds before its end.
@@ -197,7 +197,7 @@ async fn pooled_client_that_repeats_nothing_loses_no_request_over_five_rotations
         let [asked, failed, connections] =
             [&tally.asked, &tally.failed, &tally.connections].map(|count| count.load(Ordering::Relaxed));
         eprintln!("{client:?}: {asked} requests on {connections} connections, {failed} failed");
-        assert!(asked > 2000, "{client:?}: {asked}");
+        assert!(asked > 1000, "{client:?}: {asked}");
         assert!(connections >= 5 * POOL, "{client:?}: {connections}");
     }
     let failed: u64 = tallies.iter().map(|tally| tally.failed.load(Ordering::Relaxed)).sum();
@@ -211,7 +211,7 @@ async fn pooled_client_that_repeats_nothing_loses_no_request_over_five_rotations
 async fn download_goes_on_in_grace_and_its_connection_closes_behind_it() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
     let document = with(world.document(allow_api()), json!({ "expiry_grace": "30s" }));
-    let envoy = start(vec![draining_listener(&world, "web", &document)], &upstream).await;
+    let envoy = serve([draining_listener(&world, "web", &document)], &upstream).await;
     // Not within the last five seconds, or its connection takes no more after the download began.
     let (short, end) = short_lived(&world, 7);
     let mut http = http2(&envoy, "web", Some(&short)).await;
