@@ -45,8 +45,6 @@ pub struct ConnectionFilter<H> {
     held_until: Cell<Option<Timestamp>>,
     /// Why it was let through.
     grounds: RefCell<Option<Grounds>>,
-    /// Whether its peer has sent anything since it was last asked whether it drains.
-    is_active: Cell<bool>,
 }
 
 impl<H: Host> ConnectionFilter<H> {
@@ -58,7 +56,6 @@ impl<H: Host> ConnectionFilter<H> {
             decided: Cell::default(),
             held_until: Cell::default(),
             grounds: RefCell::default(),
-            is_active: Cell::default(),
         })
     }
 
@@ -92,7 +89,6 @@ impl<H: Host> ConnectionFilter<H> {
 
     /// Bytes of the client, decrypted; none at the end of its stream.
     pub fn on_downstream_data(&self, bytes: usize) -> Action {
-        self.is_active.set(true);
         self.on_first_bytes(bytes, || self.decide(false))
     }
 
@@ -346,22 +342,15 @@ impl<H: Host> Thing for ConnectionFilter<H> {
         leaf(self.grounds.borrow().as_ref())
     }
 
-    /// In front of HTTP, before and after the end of its certificates. Not while its peer is sending, before the last second:
-    /// what is on its way would be lost.
+    /// In front of HTTP, from the last second of its certificates on. What asks before that is drained by its mark; to close an
+    /// idle connection sooner would lose what its peer is just sending.
     fn drains(&self, now: Timestamp) -> bool {
         let grounds = self.grounds.borrow();
         let Some(identity) = grounds.as_ref().and_then(|grounds| grounds.identity.as_ref()) else {
             return false;
         };
-        if now < identity.drains_from() {
-            return false;
-        }
         let is_ours_to_close = |gate: Rc<Gate>| gate.configuration.listener.has_requests() && gate.enforces();
-        if !self.root.gate().is_some_and(is_ours_to_close) {
-            return false;
-        }
-        let was_active = self.is_active.replace(false);
-        !was_active || now >= identity.svid.path_until()
+        now >= identity.svid.path_until() && self.root.gate().is_some_and(is_ours_to_close)
     }
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {
