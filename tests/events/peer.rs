@@ -223,6 +223,8 @@ async fn speak_pipelined(connection: Connection, mut asked: UnboundedReceiver<(c
     };
     let speak = async {
         while let Some((path, kind)) = asked.recv().await {
+            // There is no gRPC over HTTP/1.1.
+            let kind = if kind == Kind::Grpc { Kind::Late } else { kind };
             let line = shared.begin(Some(path), Some(kind)).line();
             if writing.write_all(line.as_bytes()).await.is_err() || writing.flush().await.is_err() {
                 return;

@@ -10,6 +10,7 @@ mod policy_version;
 mod shared;
 mod sources;
 mod succession;
+mod ticks;
 mod warm_path;
 mod watch;
 mod workers;
