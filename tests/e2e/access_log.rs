@@ -9,7 +9,7 @@ use support::{
     client::{Client, PATIENCE},
     envoy::{Cluster, Dial, Envoy, Scenario},
     operate,
-    upstream::{HttpUpstream, TcpUpstream},
+    upstream::{Behaviour, HttpUpstream, TcpUpstream},
     world::{World, with},
 };
 
@@ -88,11 +88,16 @@ async fn record_and_line_have_every_documented_member_and_no_other() {
         .stranger
         .issue(Leaf::svid("spiffe://stranger.example/x", world.now));
     assert_eq!(http1(&envoy, "web", Some(&forged)).await.get("/").await.status(), None);
-    // The connection of the SVID that ends is cut.
-    envoy.wait_decision(&json!({ "cut": true })).await;
+    // What is under way when the SVID ends is cut, and its connection.
+    upstream.behave(Behaviour::Late(std::time::Duration::from_secs(60)));
+    let cut = tokio::spawn(async move { http.get("/open").await.status() });
+    envoy
+        .wait_decision(&json!({ "cut": true, "stage": "connection" }))
+        .await;
+    assert_eq!(cut.await.unwrap(), Some(403));
 
     let requests = [
-        envoy.wait_request_log("web", 3).await,
+        envoy.wait_request_log("web", 4).await,
         envoy.wait_request_log("dry", 1).await,
     ]
     .concat();
