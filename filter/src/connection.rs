@@ -383,9 +383,9 @@ fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circums
     (Decision::refused(reason), circumstances)
 }
 
-const SILENT: &str = "no byte came in time: `first_bytes_timeout` counts from when the connection was accepted, the \
-                      handshake included (in front of tcp_proxy this is also what a missing `upstream_connect_mode: \
-                      ON_DOWNSTREAM_DATA` looks like)";
+/// A line shows 200 bytes of a detail.
+const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included (before \
+                      tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
 
 const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter alone, which \
                      decides on each request";

@@ -197,7 +197,7 @@ fn silent_connection_is_closed_when_its_time_is_over_and_only_then() {
     assert_eq!(proxy.reason(), "connection.silent");
     let line = proxy.look(|state| state.log.last().cloned()).unwrap();
     assert!(
-        line.contains("counts from when the connection was accepted, the handshake included"),
+        line.contains("of accepting the connection, the handshake included"),
         "{line}"
     );
     assert_eq!(proxy.look(|state| state.effective), 1, "calls go to the root again");
