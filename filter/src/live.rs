@@ -7,6 +7,8 @@
 //! What is due waits in a queue of its connection, because a call ends one thing of a connection at most ([`crate::cut`]).
 //! The pace: the sweep runs every millisecond while anything waits, so a connection loses some hundred streams in half a
 //! second, each with an answer. After [`ANSWERING`] a connection that must go itself is closed with all that is left on it.
+//! Connections take turns, and what becomes due in the meantime is found as soon as ever, so that one peer with many streams
+//! keeps nobody else's from ending in time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -52,20 +54,25 @@ struct Due {
     /// Of connections not known yet: streams first.
     unsorted: VecDeque<u32>,
     by_connection: BTreeMap<ConnectionId, Waiting>,
-    since: Timestamp,
+    /// Whose turn was the last.
+    served: ConnectionId,
 }
 
 /// What is due of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     streams: VecDeque<u32>,
     connections: VecDeque<u32>,
+    since: Timestamp,
 }
 
 /// How often it is found out what is due: once a tick, less what a tick may come early.
 const PERIOD: SignedDuration = SignedDuration::from_millis(900);
-/// Most things that one call looks at: where an authority has gone, each may cost a signature.
-const MOST_LOOKED_AT: usize = 256;
+/// Most things that one call looks at in the queues, and as many of what was just found: where an authority has gone, each may
+/// cost a signature.
+const MOST_LOOKED_AT: usize = 128;
+/// Most connections that one call finds to be without anything under way, and most streams that it looks through for that.
+const MOST_DRAINED: usize = 256;
 /// For this long the streams of a connection that must go get answers, one a call; then it is closed. Our decision: with the
 /// tick that finds it, within two seconds of the event.
 pub const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
@@ -100,15 +107,15 @@ impl Live {
     /// Looks at what is due, and says whether there is more of it for the next call. `exact` is the clock, `now` the second
     /// that it is in.
     pub fn sweep<H: Host>(&self, host: &H, root: u32, exact: Timestamp, now: Timestamp) -> bool {
-        if !self.is_waiting() && self.found.get().is_none_or(|found| is_over(PERIOD, found, exact)) {
+        let is_time = self.found.get().is_none_or(|found| is_over(PERIOD, found, exact));
+        if is_time {
             self.found.set(Some(exact));
-            self.find(exact, now);
+            self.find(now);
         }
         let cuts = &mut Cuts::new(host, root);
-        if self.is_waiting() {
-            let left = self.look_at_known(cuts, exact, now);
-            self.look_at_unsorted(cuts, left, now);
-        } else if self.found.get() == Some(exact) {
+        self.look_at_known(cuts, exact, now);
+        self.look_at_unsorted(cuts, exact, now);
+        if is_time {
             self.drain(cuts, now);
         }
         self.is_waiting()
@@ -118,7 +125,7 @@ impl Live {
     fn drain<H: Host>(&self, cuts: &mut Cuts<'_, H>, now: Timestamp) {
         let (mut draining, mut leaves) = (Vec::new(), BTreeSet::new());
         for (context, thing) in self.things.borrow().iter() {
-            if thing.stage() == Stage::Connection && draining.len() < MOST_LOOKED_AT && thing.drains(now) {
+            if thing.stage() == Stage::Connection && draining.len() < MOST_DRAINED && thing.drains(now) {
                 draining.push(*context);
                 leaves.extend(thing.leaf());
             }
@@ -138,7 +145,7 @@ impl Live {
             .collect();
         drop(things);
         // So many are not looked through for what would only be a kindness.
-        if streams.len() > MOST_LOOKED_AT {
+        if streams.len() > MOST_DRAINED {
             return;
         }
         let mut busy: BTreeSet<ConnectionId> = BTreeSet::new();
@@ -168,30 +175,47 @@ impl Live {
         self.found.set(None);
     }
 
-    fn find(&self, exact: Timestamp, now: Timestamp) {
+    /// Puts what is due, and waits in no queue, behind what does.
+    fn find(&self, now: Timestamp) {
+        let waiting = self.due.borrow().contexts();
+        let is_new = |context: &u32, thing: &Rc<dyn Thing>| !waiting.contains(context) && thing.is_due(now);
         let (mut streams, mut connections) = (VecDeque::new(), VecDeque::new());
-        for (context, thing) in self.things.borrow().iter().filter(|(_, thing)| thing.is_due(now)) {
+        for (context, thing) in self
+            .things
+            .borrow()
+            .iter()
+            .filter(|(context, thing)| is_new(context, thing))
+        {
             match thing.stage() {
                 Stage::Request => streams.push_back(*context),
                 Stage::Connection => connections.push_back(*context),
             }
         }
-        streams.append(&mut connections);
         let mut due = self.due.borrow_mut();
-        (due.unsorted, due.since) = (streams, exact);
+        due.unsorted.append(&mut streams);
+        due.unsorted.append(&mut connections);
     }
 
-    /// One ending of each connection whose number is known. Gives how much may still be looked at in this call.
-    fn look_at_known<H: Host>(&self, cuts: &mut Cuts<'_, H>, exact: Timestamp, now: Timestamp) -> usize {
-        let (known, is_late) = {
-            let mut due = self.due.borrow_mut();
-            let is_late = is_over(ANSWERING, due.since, exact);
-            (std::mem::take(&mut due.by_connection), is_late)
-        };
+    /// One ending of each connection whose number is known, from the one whose turn it is.
+    fn look_at_known<H: Host>(&self, cuts: &mut Cuts<'_, H>, exact: Timestamp, now: Timestamp) {
         let mut left = MOST_LOOKED_AT;
-        let mut kept: BTreeMap<ConnectionId, Waiting> = BTreeMap::new();
-        for (connection, mut waiting) in known {
-            while !cuts.is_full() && left > 0 && !cuts.has_touched(connection) {
+        let (mut known, served) = {
+            let mut due = self.due.borrow_mut();
+            (std::mem::take(&mut due.by_connection), due.served)
+        };
+        let mut turns: Vec<ConnectionId> = known.keys().copied().collect();
+        let first = turns.partition_point(|connection| *connection <= served);
+        turns.rotate_left(first);
+        for connection in turns {
+            if cuts.is_full() || left == 0 {
+                break;
+            }
+            self.due.borrow_mut().served = connection;
+            let Some(mut waiting) = known.remove(&connection) else {
+                continue;
+            };
+            let is_late = is_over(ANSWERING, waiting.since, exact);
+            while left > 0 && !cuts.has_touched(connection) {
                 let Some(context) = waiting.next(is_late) else { break };
                 left = left.saturating_sub(1);
                 if let Looked::Later(_) = self.look_at(cuts, context, now) {
@@ -200,26 +224,26 @@ impl Live {
                 }
             }
             if !waiting.is_empty() {
-                kept.insert(connection, waiting);
+                known.insert(connection, waiting);
             }
         }
         // What was ended may have ended others, but nothing has come to wait.
-        self.due.borrow_mut().by_connection = kept;
-        left
+        self.due.borrow_mut().by_connection = known;
     }
 
-    fn look_at_unsorted<H: Host>(&self, cuts: &mut Cuts<'_, H>, left: usize, now: Timestamp) {
-        for _ in 0..left {
-            if cuts.is_full() {
-                break;
-            }
+    /// Looks at what was found, or puts it into the queue of its connection.
+    fn look_at_unsorted<H: Host>(&self, cuts: &mut Cuts<'_, H>, exact: Timestamp, now: Timestamp) {
+        for _ in 0..MOST_LOOKED_AT {
             let Some(context) = self.due.borrow_mut().unsorted.pop_front() else {
                 break;
             };
             let stage = self.things.borrow().get(&context).map(|thing| thing.stage());
             if let Looked::Later(connection) = self.look_at(cuts, context, now) {
                 let mut due = self.due.borrow_mut();
-                let waiting = due.by_connection.entry(connection).or_default();
+                let waiting = due
+                    .by_connection
+                    .entry(connection)
+                    .or_insert_with(|| Waiting::since(exact));
                 match stage {
                     Some(Stage::Connection) => waiting.connections.push_back(context),
                     Some(Stage::Request) | None => waiting.streams.push_back(context),
@@ -242,8 +266,8 @@ impl Live {
                 return Looked::Done;
             }
         };
-        // A connection goes after its streams, and so not while some of them wait.
-        if thing.stage() == Stage::Connection && self.due.borrow().by_connection.contains_key(&connection) {
+        // Whatever comes to a connection that has a queue stands behind it: a connection goes after its streams.
+        if cuts.is_full() || self.due.borrow().by_connection.contains_key(&connection) {
             return Looked::Later(connection);
         }
         if let Some(ending) = thing.judge(now) {
@@ -264,7 +288,24 @@ impl Live {
     }
 }
 
+impl Due {
+    /// Everything that waits.
+    fn contexts(&self) -> BTreeSet<u32> {
+        let known = self.by_connection.values();
+        let known = known.flat_map(|waiting| waiting.streams.iter().chain(&waiting.connections));
+        self.unsorted.iter().chain(known).copied().collect()
+    }
+}
+
 impl Waiting {
+    fn since(since: Timestamp) -> Self {
+        Self {
+            streams: VecDeque::new(),
+            connections: VecDeque::new(),
+            since,
+        }
+    }
+
     /// Streams first; where it is late, the connection.
     fn next(&mut self, is_late: bool) -> Option<u32> {
         let connection = |waiting: &mut Self| waiting.connections.pop_front();

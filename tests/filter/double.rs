@@ -32,6 +32,8 @@ pub(crate) struct State {
     /// Every call since the last look, by name.
     pub(crate) calls: Vec<String>,
     pub(crate) responses: Vec<(u32, String, i32)>,
+    /// The contexts that they were for.
+    pub(crate) answered: Vec<u32>,
     pub(crate) filter_state: BTreeMap<String, String>,
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) log: Vec<String>,
@@ -230,7 +232,10 @@ impl Host for Proxy {
     fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), HostError> {
         self.call("respond")?;
         self.touch();
-        self.change(|state| state.responses.push((status, details.to_owned(), grpc_status)));
+        self.change(|state| {
+            state.responses.push((status, details.to_owned(), grpc_status));
+            state.answered.push(state.effective);
+        });
         Ok(())
     }
 

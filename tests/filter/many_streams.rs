@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use support::world::World;
+use support::{ca::Profile, world::World};
 use svidgate::{
     connection::{Action, ConnectionFilter},
     live::ANSWERING,
@@ -16,10 +16,11 @@ use svidgate::{
 use crate::double::{Proxy, connection, stream};
 
 struct Busy {
+    world: World,
     proxy: Proxy,
     roots: [Rc<Root<Proxy>>; 2],
     _connections: Vec<Rc<ConnectionFilter<Proxy>>>,
-    _streams: Vec<Rc<RequestFilter<Proxy>>>,
+    streams: Vec<Rc<RequestFilter<Proxy>>>,
 }
 
 impl Busy {
@@ -52,11 +53,27 @@ impl Busy {
         roots[0].tick();
         proxy.change(|state| state.now += SignedDuration::from_hours(2));
         Self {
+            world,
             proxy,
             roots,
             _connections: all,
-            _streams: all_streams,
+            streams: all_streams,
         }
+    }
+
+    /// A stream of a connection of its own, of an SVID that ends in a second.
+    fn begin_another(&mut self, context: u32) {
+        let peer = self.world.own.issue(Profile {
+            not_after: self.proxy.look(|state| state.now) + SignedDuration::from_secs(1),
+            ..Profile::svid("spiffe://prod.example/another", self.world.now)
+        });
+        self.proxy.connect(&peer);
+        self.proxy.ask("GET", "/", &[]);
+        self.proxy
+            .change(|state| state.connections.insert(context, context.into()));
+        let filter = stream(&self.roots[1], context);
+        assert_eq!(filter.on_request_headers(), Action::Continue);
+        self.streams.push(filter);
     }
 
     /// The next call of the proxy: how many streams were answered and connections closed by now, and when to come again.
@@ -113,4 +130,22 @@ fn connection_without_a_number_counts_as_one_with_all_others_without() {
     busy.proxy.change(|state| state.connections.clear());
     let seen: Vec<_> = (0..3).map(|_| busy.tick()).collect();
     assert_eq!(seen, [(1, 0, 1), (2, 0, 1), (3, 0, 1)]);
+}
+
+#[test]
+fn stream_of_another_connection_ends_in_time_while_long_queues_wait() {
+    const ANOTHER: u32 = 700;
+    for connections in [1, 40] {
+        let mut busy = Busy::start(connections, 400);
+        busy.tick();
+        busy.begin_another(ANOTHER);
+        busy.pass(SignedDuration::from_secs(2));
+        // At the pace of 1 ms: a quarter of a second.
+        let ended = (0..250).any(|_| {
+            busy.tick();
+            busy.proxy.look(|state| state.answered.contains(&ANOTHER))
+        });
+        assert!(ended, "{connections} connections");
+        assert_eq!(busy.tick().2, 1, "others still wait");
+    }
 }
