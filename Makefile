@@ -48,7 +48,7 @@ demo: wasm envoy ## Twenty cases, then a rotation, a revocation and a lost bundl
 # What is built for the host. One selection for every step, because another one switches on other features of libraries, and
 # then all is built again. Without the engines that benches compare with: they switch on features that we ship without.
 HOST := --locked --workspace --exclude svidgate-benches --features svidgate-policy/yaml
-# The same for wasm32-unknown-unknown.
+# Tests of a target without an operating system.
 UNKNOWN := --locked --package svidgate-policy --package svidgate-conformance --target wasm32-unknown-unknown
 
 .PHONY: test
@@ -61,25 +61,35 @@ programs:
 	@echo "== building the programs of the tests" >&2
 	cargo test $(HOST) --quiet --no-run --test readme --test node
 
+# Node is the operating system of WASI preview 1, and the engine of what has none.
+.PHONY: node
+node:
+	@command -v node >/dev/null || { echo "wasm is run by Node, 20 or later: apt-get install nodejs" >&2; exit 1; }
+
 .PHONY: test-wasm
-test-wasm: wasm-bindgen ## The tests of `policy` on wasm32-unknown-unknown, where a machine word has 32 bits (needs Node).
+test-wasm: node wasm-target ## The tests of `policy` on the module's target, where a machine word has 32 bits (needs Node).
+	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/conformance/wasip1.mjs" \
+	    cargo test --locked --package svidgate-policy --target $(WASM_TARGET) --lib --test contract
+
+.PHONY: test-wasm-unknown
+test-wasm-unknown: wasm-bindgen ## The same on wasm32-unknown-unknown, which has no operating system (needs Node).
 	cargo test $(UNKNOWN) --lib --test contract
 
 # What runs tests on wasm32-unknown-unknown. It must have the version of the library. Unoptimised, because building it takes
 # longer than running it. Not `--locked`: its own lock file names releases so new that not every mirror has them.
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/.*"\(.*\)"/\1/p;}' Cargo.lock)
-test-wasm conformance: export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := $(CURDIR)/target/tools/bin/wasm-bindgen-test-runner
+test-wasm-unknown conformance: export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := \
+	$(CURDIR)/target/tools/bin/wasm-bindgen-test-runner
 
 .PHONY: wasm-unknown-target
 wasm-unknown-target:
 	@rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
 
 .PHONY: wasm-bindgen
-wasm-bindgen: wasm-unknown-target
-	@command -v node >/dev/null || { echo "wasm is run by Node, 20 or later: apt-get install nodejs" >&2; exit 1; }
+wasm-bindgen: node wasm-unknown-target
 	@target/tools/bin/wasm-bindgen-test-runner --version 2>/dev/null | grep -qwF $(WASM_BINDGEN) || { \
 	    echo "== building wasm-bindgen-cli $(WASM_BINDGEN)" >&2; \
-	    cargo install --quiet --debug --root target/tools --version $(WASM_BINDGEN) \
+	    CARGO_PROFILE_DEV_DEBUG=false cargo install --quiet --debug --root target/tools --version $(WASM_BINDGEN) \
 	        --bin wasm-bindgen-test-runner wasm-bindgen-cli; }
 
 .PHONY: bench
@@ -111,8 +121,8 @@ mutants: ## Changes of the verifier and of decisions that no test notices (FILES
 	    --package svidgate-policy -- --package svidgate-tests --features svidgate-policy/yaml --lib --test svid --test contract
 
 .PHONY: e2e
-e2e: wasm wasm-that-traps envoy ## The end-to-end tests alone (ENVOY=1.36.4 and later).
-	cargo test $(HOST) --test e2e
+e2e: wasm wasm-that-traps envoy ## The end-to-end tests alone (ENVOY=1.36.4 and later; TESTS="tcp cuts" for some).
+	cargo test $(HOST) --test e2e $(if $(TESTS),-- $(TESTS))
 
 .PHONY: e2e-all
 e2e-all: ## The end-to-end tests on every Envoy from 1.36, and a table of what each can do.
@@ -183,7 +193,11 @@ image-test: image-tools wasm envoy ## The images in a real registry, read by sko
 
 .PHONY: conformance
 conformance: wasm wasm-bindgen programs ## Outside vectors, on the host, on both wasm targets and past the module (VECTORS=../shared/vectors; needs Node).
-	tests/conformance/run.sh $(VECTORS) $(MODULE)
+	tests/conformance/run.sh $(VECTORS) $(MODULE) $(WASM_TARGET) wasm32-unknown-unknown
+
+.PHONY: conformance-wasip1
+conformance-wasip1: wasm node programs ## The same without wasm32-unknown-unknown, whose tools take minutes to build.
+	tests/conformance/run.sh $(VECTORS) $(MODULE) $(WASM_TARGET)
 
 .PHONY: conformance-host
 conformance-host: programs ## The same on the host alone.

@@ -1,13 +1,9 @@
-// Runs a command module of WASI preview 1 that may read one folder: node wasip1.mjs MODULE FOLDER
+// Runs a command module of WASI preview 1 that may read files: node wasip1.mjs MODULE [ARGUMENT...]
 
 import { readFile } from "node:fs/promises";
 import { WASI } from "node:wasi";
 
-const [, , path, folder] = process.argv;
-const wasi = new WASI({
-  version: "preview1",
-  args: ["conformance", "/vectors"],
-  preopens: { "/vectors": folder },
-});
+const [, , path, ...args] = process.argv;
+const wasi = new WASI({ version: "preview1", args: [path, ...args], preopens: { "/": "/" } });
 const module = await WebAssembly.compile(await readFile(path));
 process.exitCode = wasi.start(await WebAssembly.instantiate(module, wasi.getImportObject()));
