@@ -153,7 +153,7 @@ memory: load ## Resident memory of Envoy with svidgate, into benches/record/ (ne
 	ulimit -n 12000 && target/load/memory
 
 .PHONY: soak
-soak: load ## Load, new documents and new bundles for ten minutes (SECONDS=600).
+soak: load ## Load and 1,800 open streams under new documents and bundles, for ten minutes (SECONDS=600).
 	target/load/soak
 
 # The images are a workspace of their own, which no other target builds.

@@ -2,7 +2,6 @@
 //! nothing.
 
 use std::env;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -14,11 +13,11 @@ use support::client::{
 use support::envoy::{ClientCertificate, Cluster, Envoy, Listener, Route, Scenario, Wasm};
 use support::module_path;
 use support::world::{OWN, World};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::drive::{KeptAlive, Protocol};
+use crate::open::sink;
 use crate::process::{pin_envoy, resident};
-use crate::subject::{CALLER, LISTENER, PATH, document, without_logs};
+use crate::subject::{CALLER, LISTENER, PATH, document, log_nothing};
 
 /// Bytes of a large head: Envoy takes 60 KiB, unless it is told otherwise.
 const HEAD: usize = 58_000;
@@ -94,37 +93,6 @@ fn mib(envoy: &Envoy) -> f64 {
     (resident(envoy.pid()) as f64 / 1024.0 / 102.4).round() / 10.0
 }
 
-/// A server that takes every request and answers none. It keeps nothing of them.
-async fn sink() -> SocketAddr {
-    // SETTINGS with 10,000 streams at a time (RFC 9113, section 6.5).
-    const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\x27\x10";
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("the port that was bound");
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut bytes = vec![0; 256 * 1024];
-                // An error is the close.
-                let mut is_open = stream.write_all(SETTINGS).await.is_ok();
-                while is_open {
-                    is_open = matches!(stream.read(&mut bytes).await, Ok(1..));
-                }
-            });
-        }
-    });
-    addr
-}
-
-fn amend(bootstrap: &mut Value) {
-    without_logs(bootstrap);
-    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
-    for cluster in clusters.into_iter().flatten() {
-        cluster["circuit_breakers"] = json!({ "thresholds": [{
-            "max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000,
-        }] });
-    }
-}
-
 /// `/held` is never answered, all else at once.
 fn listener(world: &World, document: Option<Value>) -> Listener {
     let routes = [Route::to("held", "/held", "sink"), Route::direct("all", "/", 200, "ok")];
@@ -145,7 +113,7 @@ async fn start(world: &World, document: Option<Value>, lds: bool, workers: u32) 
         concurrency: workers,
         log_level: "warning".to_owned(),
         wasm_log_level: "warning".to_owned(),
-        amend: Some(amend),
+        amend: Some(log_nothing),
         ..Scenario::of(listener, [Cluster::http2("sink", sink().await)])
     };
     let envoy = Envoy::start(scenario).await;

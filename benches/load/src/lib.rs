@@ -8,7 +8,9 @@
 //! | [`fill`] | peers and updates that would fill the VM |
 //! | [`flood`] | load that need not be allowed |
 //! | [`hostile`] | peers and documents that are made to be expensive |
+//! | [`open`] | streams that are held open, and how each ends |
 //! | [`record`] | tables, and where and with what they were measured |
+//! | [`turns`] | peers whose right comes and goes under their open streams |
 //!
 //! The generator is one thread of one process on a core of its own; every Envoy has one worker on another. CPU time of the
 //! Envoy process is what counts: it does not depend on how fast the generator is, or on who else has the machine.
@@ -17,6 +19,8 @@ pub mod drive;
 pub mod fill;
 pub mod flood;
 pub mod hostile;
+pub mod open;
 pub mod process;
 pub mod record;
 pub mod subject;
+pub mod turns;

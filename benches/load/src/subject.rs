@@ -55,7 +55,9 @@ pub struct Make {
     pub delivery: Delivery,
     /// How many workers.
     pub workers: u32,
-    /// What the filter calls.
+    /// Routes before the one that Envoy answers itself.
+    pub routes: Vec<Route>,
+    /// What routes lead to, and what the filter calls.
     pub clusters: Vec<Cluster>,
     /// What becomes of `x-forwarded-client-cert`.
     pub xfcc: Xfcc,
@@ -71,6 +73,7 @@ impl Make {
             access_log: false,
             delivery: Delivery::Static,
             workers: 1,
+            routes: Vec::new(),
             clusters: vec![Cluster::new("nowhere", ([127, 0, 0, 1], 1).into())],
             xfcc: Xfcc::default(),
             wasm_log_level: QUIET,
@@ -78,8 +81,9 @@ impl Make {
     }
 
     /// Starts it, on the core of the Envoys.
-    pub async fn start(self, world: &World) -> Envoy {
-        let mut listener = Listener::http(LISTENER, [Route::direct("all", "/", 200, "ok")]).xfcc(self.xfcc);
+    pub async fn start(mut self, world: &World) -> Envoy {
+        self.routes.push(Route::direct("all", "/", 200, "ok"));
+        let mut listener = Listener::http(LISTENER, self.routes).xfcc(self.xfcc);
         match &self.filter {
             Filter::None => {}
             Filter::Native(filter) => {
@@ -137,11 +141,7 @@ async fn start(listener: Listener, clusters: Vec<Cluster>, running: Running, wor
         concurrency: running.workers,
         log_level: QUIET.to_owned(),
         wasm_log_level: running.wasm_log_level.to_owned(),
-        amend: Some(if running.access_log {
-            without_connection_log
-        } else {
-            without_logs
-        }),
+        amend: Some(if running.access_log { log_requests } else { log_nothing }),
         ..Scenario::of(listener, clusters)
     })
     .await;
@@ -178,19 +178,32 @@ fn listeners(bootstrap: &mut Value) -> impl Iterator<Item = &mut Value> {
     listeners.into_iter().flatten()
 }
 
-fn without_connection_log(bootstrap: &mut Value) {
+/// For a listener whose requests are logged, and nothing else.
+fn log_requests(bootstrap: &mut Value) {
+    raise_circuit_breakers(bootstrap);
     for listener in listeners(bootstrap) {
         remove(listener, "access_log");
     }
 }
 
-pub(crate) fn without_logs(bootstrap: &mut Value) {
-    without_connection_log(bootstrap);
+/// For a listener that logs nothing.
+pub(crate) fn log_nothing(bootstrap: &mut Value) {
+    log_requests(bootstrap);
     for listener in listeners(bootstrap) {
         let filters = listener["filter_chains"][0]["filters"].as_array_mut();
         for filter in filters.into_iter().flatten() {
             remove(&mut filter["typed_config"], "access_log");
         }
+    }
+}
+
+/// What is held open is more than the 1,024 requests that Envoy allows a cluster.
+fn raise_circuit_breakers(bootstrap: &mut Value) {
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
+    for cluster in clusters.into_iter().flatten() {
+        cluster["circuit_breakers"] = json!({ "thresholds": [{
+            "max_connections": 100_000, "max_pending_requests": 100_000, "max_requests": 100_000,
+        }] });
     }
 }
 

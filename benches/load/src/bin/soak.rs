@@ -4,21 +4,32 @@
 //! Own clients keep their connections throughout. Every second some SVIDs come that were not seen before, and every five
 //! seconds a new document, by discovery from a file. Every thirty seconds the federated trust domain rotates: its bundle
 //! endpoint names the authority of this period and of the next, and its clients come back with leaves of this one.
-//! `SOAK_SECONDS` (600) is how long all of it lasts. Where anything was refused, or Envoy's log has an error, it has failed.
+//!
+//! Beside them six peers hold 300 streams each on a connection ([`turns`]). The documents take away a rule, revoke an id and
+//! end a relationship, one after another, and give each back; a rotation withdraws the authority of one; the SVID of one
+//! ends; the right of the last one stays. All streams of whoever may not go on must end in time, and no other stream.
+//!
+//! `SOAK_SECONDS` (600) is how long all of it lasts. Where anybody else was refused, or Envoy's log has an error, it has
+//! failed.
 
 use std::env;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::bundle_endpoint::{BundleEndpoint, Served, bundle_document};
 use support::ca::{Authority, Leaf, bundle_json};
 use support::client::Client;
-use support::envoy::{Cluster, Configuration, Delivery, Envoy};
+use support::envoy::{Cluster, Configuration, Delivery, Envoy, Route};
+use support::upstream::{Behaviour, HttpUpstream};
 use support::world::{OWN, PARTNER, World, with};
 use svidgate_load::drive::{self, KeptAlive, Protocol};
+use svidgate_load::open::{DOWNLOAD, WAIT, sink};
 use svidgate_load::process::{pin_generator, resident};
 use svidgate_load::record::{self, Target};
 use svidgate_load::subject::{CALLER, CROWD, Filter, LISTENER, Make, Place, document};
+use svidgate_load::turns::{self, PROMISED, Right, STREAMS, Turns};
+use tokio::task::JoinHandle;
 
 /// Requests a second of the clients that keep their connections, over both protocols.
 const PACE: usize = 2_000;
@@ -28,6 +39,21 @@ const FRESH: usize = 5;
 const DOCUMENT: u64 = 5;
 /// A new authority so often.
 const ROTATION: u64 = 30;
+/// What each document takes away, over and over. One that takes nothing gives back what the one before took.
+const TAKEN: [Option<Right>; 6] = [
+    None,
+    Some(Right::Rule),
+    None,
+    Some(Right::Revocation),
+    None,
+    Some(Right::Relationship),
+];
+/// In this second of a rotation the authority that it withdrew is gone: a fetch of the bundle is due every ten.
+const WITHDRAWN: u64 = 20;
+/// In this one the SVID that was issued at its begin has ended.
+const ENDED: u64 = 25;
+/// Between two pieces of a download.
+const PIECE: Duration = Duration::from_millis(500);
 /// Where the bundle is.
 const BUNDLE: &str = "/bundle.json";
 /// Memory is compared over so many samples, one a second.
@@ -41,9 +67,11 @@ async fn main() {
     let seconds = env::var("SOAK_SECONDS").map_or(600, |text| text.parse().expect("SOAK_SECONDS is a number"));
     let mut soak = Soak::start().await;
     let mut memory = Vec::new();
+    let pid = soak.envoy.pid();
     for second in 0..seconds {
         soak.second(second).await;
-        memory.push(resident(soak.envoy.pid()) as f64 / MIB);
+        assert_eq!(soak.envoy.exit(), None, "Envoy lives");
+        memory.push(resident(pid) as f64 / MIB);
         if second % 30 == 29 {
             eprintln!(
                 "== {} s: {} requests, {:.1} MiB",
@@ -62,12 +90,16 @@ async fn main() {
 /// What goes on.
 struct Soak {
     world: World,
-    endpoint: BundleEndpoint,
+    endpoint: Arc<BundleEndpoint>,
     envoy: Envoy,
+    _upstream: HttpUpstream,
     kept: Vec<KeptAlive>,
     partner: Option<KeptAlive>,
     /// The authority of this period and of the next.
     authorities: [Authority; 2],
+    turns: Turns,
+    /// When the bundle without the last authority is fetched.
+    fetched: Option<JoinHandle<Instant>>,
     answered: usize,
     documents: usize,
     rotations: usize,
@@ -77,10 +109,24 @@ impl Soak {
     async fn start() -> Self {
         let world = World::new();
         let endpoint = BundleEndpoint::start(None);
+        let upstream = HttpUpstream::start();
+        let (every, count) = (PIECE, usize::MAX);
+        upstream.behave(Behaviour::Stream { every, count });
         let authorities = [(); 2].map(|()| Authority::of(PARTNER, world.now));
+        let [now, next] = &authorities;
+        let served = bundle_document(&[now, next], Some(1), Some(10));
+        endpoint.serve(BUNDLE, Served::Document(served));
         let make = Make {
             delivery: Delivery::Ecds,
-            clusters: vec![Cluster::new("partner_bundle", endpoint.addr())],
+            routes: vec![
+                Route::to("wait", WAIT, "held_wait"),
+                Route::to("download", DOWNLOAD, "held_download"),
+            ],
+            clusters: vec![
+                Cluster::new("partner_bundle", endpoint.addr()),
+                Cluster::http2("held_wait", sink().await),
+                Cluster::new("held_download", upstream.addr()),
+            ],
             ..Make::of(Filter::Svidgate(Place::Both, soaked(&world, &authorities, 0)))
         };
         let envoy = make.start(&world).await;
@@ -89,13 +135,21 @@ impl Soak {
         for protocol in [Protocol::Http1, Protocol::Http2] {
             kept.push(KeptAlive::open(envoy.listener_addr(LISTENER), &protocol.client(&caller), protocol).await);
         }
+        let mut turns = Turns::new();
+        // The one whose SVID ends opens its streams with each rotation.
+        for right in Right::ALL.into_iter().filter(|right| *right != Right::Svid) {
+            turns.open(right, &envoy, &world, &authorities[0]).await;
+        }
         Soak {
             world,
-            endpoint,
+            endpoint: Arc::new(endpoint),
             envoy,
+            _upstream: upstream,
             kept,
             partner: None,
             authorities,
+            turns,
+            fetched: None,
             answered: 0,
             documents: 0,
             rotations: 0,
@@ -104,12 +158,24 @@ impl Soak {
 
     async fn second(&mut self, second: u64) {
         let begun = Instant::now();
-        if second.is_multiple_of(ROTATION) {
-            self.rotate(second > 0).await;
+        self.look_for_fetch().await;
+        match second % ROTATION {
+            0 => {
+                self.rotate(second > 0).await;
+                self.open(Right::Svid).await;
+            }
+            WITHDRAWN if self.rotations > 0 => {
+                self.turns.assert_cut(Right::Authority, &self.envoy).await;
+                self.open(Right::Authority).await;
+            }
+            ENDED => self.turns.assert_cut(Right::Svid, &self.envoy).await,
+            _ => {}
         }
         if second % DOCUMENT == DOCUMENT - 1 {
-            self.replace();
+            self.turns.assert_downloading();
+            self.replace().await;
         }
+        self.turns.assert_undisturbed();
         for kept in &self.kept {
             self.answered += kept.ask(PACE / 10 * 9 / self.kept.len()).await.len();
         }
@@ -137,6 +203,10 @@ impl Soak {
         let [now, next] = &self.authorities;
         let sequence = u64::try_from(self.rotations).expect("few rotations") + 1;
         let served = bundle_document(&[now, next], Some(sequence), Some(10));
+        if is_due {
+            self.turns.take(Right::Authority);
+            self.fetched = Some(next_fetch(&self.endpoint));
+        }
         self.endpoint.serve(BUNDLE, Served::Document(served));
         let id = format!("spiffe://{PARTNER}/ns/billing/{}", self.rotations);
         let client = Client::new(Some(&now.issue(Leaf::svid(&id, self.world.now))));
@@ -144,11 +214,34 @@ impl Soak {
         self.partner = Some(KeptAlive::open(addr, &client, Protocol::Http1).await);
     }
 
-    fn replace(&mut self) {
+    async fn look_for_fetch(&mut self) {
+        if let Some(fetched) = self.fetched.take_if(|fetched| fetched.is_finished()) {
+            let event = fetched.await.expect("nothing panics there");
+            self.turns.arrived(Right::Authority, event);
+        }
+    }
+
+    async fn open(&mut self, right: Right) {
+        let [now, _] = &self.authorities;
+        self.turns.open(right, &self.envoy, &self.world, now).await;
+    }
+
+    /// A new document. What the last one took away has ended, and is given back; or this one takes something away.
+    async fn replace(&mut self) {
+        let before = taken(self.documents);
+        if let Some(right) = before {
+            self.turns.assert_cut(right, &self.envoy).await;
+        }
         self.documents += 1;
         let document = soaked(&self.world, &self.authorities, self.documents);
+        if let Some(right) = taken(self.documents) {
+            self.turns.take(right);
+        }
         for filter in ["svidgate.connection", "svidgate.request"] {
             self.envoy.replace_ecds(filter, Configuration::Json(document.clone()));
+        }
+        if let Some(right) = before {
+            self.open(right).await;
         }
     }
 
@@ -160,9 +253,11 @@ impl Soak {
             .filter(|line| line.contains("[error]") || line.contains("[critical]"));
         let mut errors: Vec<String> = of_the_log.map(str::to_owned).collect();
         let refused = self.envoy.stats("wasmcustom.svidgate.").await;
-        let refused = refused
-            .iter()
-            .filter(|(name, _)| name.contains(".deny.") || name.contains(".cut."));
+        let refused = refused.iter().filter(|(name, _)| {
+            let is_expected = |reason: &str| name.ends_with(&format!(".{reason}"));
+            let mut expected = Right::ALL.into_iter().filter_map(Right::reason);
+            (name.contains(".deny.") || name.contains(".cut.")) && !expected.any(is_expected)
+        });
         errors.extend(refused.map(|(name, count)| format!("{name}: {count}")));
         let taken = self.envoy.stats("extension_config_discovery.").await;
         let refused = taken
@@ -173,7 +268,23 @@ impl Soak {
     }
 }
 
-/// A document that differs from the one before in its rules and in how many there are.
+/// What a document takes away.
+fn taken(number: usize) -> Option<Right> {
+    TAKEN[number % TAKEN.len()]
+}
+
+/// When the next request for the bundle comes.
+fn next_fetch(endpoint: &Arc<BundleEndpoint>) -> JoinHandle<Instant> {
+    let (endpoint, before) = (Arc::clone(endpoint), endpoint.requests(BUNDLE));
+    tokio::spawn(async move {
+        while endpoint.requests(BUNDLE) == before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Instant::now()
+    })
+}
+
+/// A document that differs from the one before in its rules, in how many there are, and in what it takes away.
 fn soaked(world: &World, authorities: &[Authority; 2], number: usize) -> Value {
     let rules = 500 + number % 7 * 100;
     let mut document = document(world, rules);
@@ -195,7 +306,7 @@ fn soaked(world: &World, authorities: &[Authority; 2], number: usize) -> Value {
             "owner": "soak",
         }],
     });
-    with(document, changes)
+    turns::amend(with(document, changes), world, taken(number))
 }
 
 fn write(circumstances: &Value, soak: &Soak, memory: &[f64], errors: &[String]) -> bool {
@@ -205,6 +316,7 @@ fn write(circumstances: &Value, soak: &Soak, memory: &[f64], errors: &[String]) 
     let first = mean(&memory[settled..memory.len().min(settled + WINDOW)]);
     let last = mean(&memory[memory.len().saturating_sub(WINDOW)..]);
     let growth = (last / first - 1.0) * 100.0;
+    let cut = soak.turns.total();
     let targets = [
         Target {
             target: "memory at the end within 5 % of that after the first minute".to_owned(),
@@ -212,9 +324,19 @@ fn write(circumstances: &Value, soak: &Soak, memory: &[f64], errors: &[String]) 
             met: growth <= 5.0,
         },
         Target {
-            target: "no error".to_owned(),
+            target: "no error, and nobody refused whose right had not gone".to_owned(),
             measured: format!("{} errors", errors.len()),
             met: errors.is_empty(),
+        },
+        Target {
+            target: format!("what may not go on has ended within {} s", PROMISED.as_secs()),
+            measured: format!(
+                "the slowest of {} streams after {:.2} s",
+                cut.answered + cut.reset,
+                cut.slowest.as_secs_f64()
+            ),
+            // Each was held against it when it ended.
+            met: true,
         },
     ];
     let mut page = record::head("A soak", "make soak", circumstances);
@@ -228,6 +350,8 @@ fn write(circumstances: &Value, soak: &Soak, memory: &[f64], errors: &[String]) 
         memory.len() * FRESH,
     );
     page += &record::targets(&targets);
+    page += &format!("\nStreams held open, {STREAMS} a peer and connection, one in ten a download:\n");
+    page += &held_table(&soak.turns);
     let every = (memory.len() / 10).max(1);
     let rows: Vec<Vec<String>> = memory
         .iter()
@@ -241,6 +365,38 @@ fn write(circumstances: &Value, soak: &Soak, memory: &[f64], errors: &[String]) 
     json["requests"] = json!(soak.answered);
     json["memory_mib"] = json!(memory);
     json["targets"] = json!(targets);
+    json["held"] = soak
+        .turns
+        .tallies()
+        .map(|(right, tally)| json!({ "right": right.as_str(), "streams": tally }))
+        .collect();
     record::write("soak-latest", &page, &json);
     targets[0].met
+}
+
+fn held_table(turns: &Turns) -> String {
+    let rows = turns.tallies().map(|(right, tally)| {
+        let slowest = if tally.times == 0 {
+            "-".to_owned()
+        } else {
+            format!("{:.2} s", tally.slowest.as_secs_f64())
+        };
+        vec![
+            right.as_str().to_owned(),
+            tally.opened.to_string(),
+            tally.times.to_string(),
+            tally.answered.to_string(),
+            tally.reset.to_string(),
+            slowest,
+        ]
+    });
+    let columns = [
+        "what happens",
+        "opened",
+        "times cut",
+        "ended by 403",
+        "reset",
+        "the slowest, from the event",
+    ];
+    record::table(&columns, &rows.collect::<Vec<_>>())
 }
