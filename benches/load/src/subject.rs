@@ -44,6 +44,29 @@ pub enum Filter {
     Native(Value),
 }
 
+impl Filter {
+    /// Puts it into an HTTP listener.
+    pub(crate) fn placed(self, mut listener: Listener, delivery: Delivery) -> Listener {
+        match self {
+            Filter::None => listener,
+            Filter::Native(filter) => {
+                if let Kind::Http(http) = &mut listener.kind {
+                    http.filters_before.push(filter);
+                }
+                listener
+            }
+            Filter::Idle(place) => placed(listener, place, idle()),
+            Filter::Svidgate(place, document) => {
+                let wasm = Wasm {
+                    delivery,
+                    ..Wasm::new(&module_path(), document)
+                };
+                placed(listener, place, wasm)
+            }
+        }
+    }
+}
+
 /// How an Envoy is made.
 #[derive(Clone, Debug)]
 pub struct Make {
@@ -83,23 +106,8 @@ impl Make {
     /// Starts it, on the core of the Envoys.
     pub async fn start(mut self, world: &World) -> Envoy {
         self.routes.push(Route::direct("all", "/", 200, "ok"));
-        let mut listener = Listener::http(LISTENER, self.routes).xfcc(self.xfcc);
-        match &self.filter {
-            Filter::None => {}
-            Filter::Native(filter) => {
-                if let Kind::Http(http) = &mut listener.kind {
-                    http.filters_before.push(filter.clone());
-                }
-            }
-            Filter::Idle(place) => listener = placed(listener, *place, idle()),
-            Filter::Svidgate(place, document) => {
-                let wasm = Wasm {
-                    delivery: self.delivery,
-                    ..Wasm::new(&module_path(), document.clone())
-                };
-                listener = placed(listener, *place, wasm);
-            }
-        }
+        let listener = Listener::http(LISTENER, self.routes).xfcc(self.xfcc);
+        let listener = self.filter.placed(listener, self.delivery);
         let running = Running {
             workers: self.workers,
             access_log: self.access_log,
@@ -180,7 +188,7 @@ fn listeners(bootstrap: &mut Value) -> impl Iterator<Item = &mut Value> {
 
 /// For a listener whose requests are logged, and nothing else.
 fn log_requests(bootstrap: &mut Value) {
-    raise_circuit_breakers(bootstrap);
+    lift_limits(bootstrap);
     for listener in listeners(bootstrap) {
         remove(listener, "access_log");
     }
@@ -197,8 +205,17 @@ pub(crate) fn log_nothing(bootstrap: &mut Value) {
     }
 }
 
-/// What is held open is more than the 1,024 requests that Envoy allows a cluster.
-fn raise_circuit_breakers(bootstrap: &mut Value) {
+/// What is held open is more than the 1,024 requests that Envoy allows a cluster, and for longer than the five minutes that a
+/// stream may be silent.
+fn lift_limits(bootstrap: &mut Value) {
+    for listener in listeners(bootstrap) {
+        let filters = listener["filter_chains"][0]["filters"].as_array_mut();
+        let managers = filters.into_iter().flatten().map(|filter| &mut filter["typed_config"]);
+        for manager in managers.filter(|filter| filter["stat_prefix"].is_string() && filter["route_config"].is_object())
+        {
+            manager["stream_idle_timeout"] = json!("0s");
+        }
+    }
     let clusters = bootstrap["static_resources"]["clusters"].as_array_mut();
     for cluster in clusters.into_iter().flatten() {
         cluster["circuit_breakers"] = json!({ "thresholds": [{
