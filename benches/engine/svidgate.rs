@@ -10,10 +10,10 @@ use rcgen::{
 use rsa::pkcs8::EncodePrivateKey as _;
 use serde_json::{Value, json};
 use svidgate_policy::{
-    ALGORITHMS, Configuration, Format, Grants, HttpRequest, Relationship, Relationships, Request, RuleSet, SpiffeId,
-    Svid, Timestamp,
+    ALGORITHMS, BundleSet, Configuration, Format, Grants, HttpRequest, Relationship, Relationships, Request, RuleSet,
+    SignedDuration, SpiffeId, Svid, Timestamp,
     certificate::{self, Leaf},
-    svid::{ChainCheck, verify},
+    svid::{Presented, Trust, verify},
 };
 
 use crate::{
@@ -201,7 +201,20 @@ pub fn svid(id: &str) -> Svid {
     static KEY: OnceLock<KeyPair> = OnceLock::new();
     let key = KEY.get_or_init(|| KeyPair::generate().expect("a key"));
     let leaf = leaf_of(id, 0).self_signed(key).expect("a leaf");
-    verify(leaf.der(), ChainCheck::Proxy, &relationships(), NOW).expect("a valid leaf")
+    let presented = Presented {
+        leaf: leaf.der(),
+        intermediates: &[],
+    };
+    verify(presented, &[], &trust(&relationships(), None), NOW).expect("a valid leaf")
+}
+
+fn trust<'a>(relationships: &'a Relationships, bundles: Option<&'a BundleSet>) -> Trust<'a> {
+    Trust {
+        relationships,
+        bundles,
+        revocations: &[],
+        expiry_grace: SignedDuration::ZERO,
+    }
 }
 
 fn relationships() -> Relationships {
@@ -306,12 +319,12 @@ impl Chain {
     /// Verifies it.
     pub fn verify(&self) -> Svid {
         let intermediates: Vec<_> = self.intermediates.iter().map(|issuer| issuer.der().clone()).collect();
-        let check = ChainCheck::Verify {
-            bundles: &self.configuration.bundles,
+        let presented = Presented {
+            leaf: &self.leaf,
             intermediates: &intermediates,
-            algorithms: ALGORITHMS,
         };
-        verify(&self.leaf, check, &self.configuration.relationships, NOW).expect("a valid chain")
+        let trust = trust(&self.configuration.relationships, Some(&self.configuration.bundles));
+        verify(presented, ALGORITHMS, &trust, NOW).expect("a valid chain")
     }
 }
 

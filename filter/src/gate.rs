@@ -12,9 +12,9 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    AccessLog, Chain, ChainCheck, Configuration, Decision, Mode, Reason, SvidError, Trust,
+    AccessLog, Chain, Configuration, Decision, Mode, Reason, SvidError, Trust,
     certificate::{Leaf, sha256},
-    svid,
+    svid::{self, Presented as Shown},
 };
 
 use crate::{
@@ -210,7 +210,21 @@ impl Gate {
     }
 
     fn stands(&self, identity: &Identity, expiry_grace: SignedDuration, now: Timestamp) -> Result<Timestamp, Refusal> {
+        let ask = |trust: &Trust<'_>| Ok(((), identity.svid.stands(trust, now)?));
+        let ((), until) = self.hold_against(&identity.presented.leaf, expiry_grace, now, ask)?;
+        Ok(until)
+    }
+
+    /// Asks something of all that an identity is held against now, and until when the answer holds.
+    fn hold_against<T>(
+        &self,
+        leaf: &[u8],
+        expiry_grace: SignedDuration,
+        now: Timestamp,
+        ask: impl FnOnce(&Trust<'_>) -> Result<(T, Timestamp), SvidError>,
+    ) -> Result<(T, Timestamp), Refusal> {
         let trusted = self.trusted.borrow();
+        // First: without the list nobody can be accepted, and a signature need not be looked at to say so.
         let until = trusted.check_revocations_are_known(now)?;
         let revocations = trusted.revocations();
         let trust = Trust {
@@ -222,9 +236,8 @@ impl Gate {
             revocations: &revocations,
             expiry_grace,
         };
-        let stands = identity.svid.stands(&trust, now);
-        let stands = stands.map_err(|error| refusal(&identity.presented.leaf, &error))?;
-        Ok(stands.min(until))
+        let (answer, stands) = ask(&trust).map_err(|error| refusal(leaf, &error))?;
+        Ok((answer, stands.min(until)))
     }
 
     /// Verifies whoever shows these certificates, and remembers what came of it.
@@ -255,28 +268,21 @@ impl Gate {
     }
 
     fn verify(&self, mut presented: Presented, now: Timestamp) -> Result<Identity, Refusal> {
-        let svid = {
-            let trusted = self.trusted.borrow();
-            // First: without the list nobody can be accepted, and a signature need not be looked at to say so.
-            trusted.check_revocations_are_known(now)?;
-            let algorithms = self.algorithms.as_list();
-            let check = match self.configuration.chain {
-                Chain::Verify => ChainCheck::Verify {
-                    bundles: trusted.bundles(),
-                    intermediates: &presented.intermediates,
-                    algorithms: &algorithms,
-                },
-                Chain::Proxy => ChainCheck::Proxy,
-            };
-            let verified = svid::verify(&presented.leaf, check, &self.configuration.relationships, now);
-            verified.map_err(|error| refusal(&presented.leaf, &error))?
+        let shown = Shown {
+            leaf: &presented.leaf,
+            intermediates: &presented.intermediates,
         };
+        let ask = |trust: &Trust<'_>| {
+            let svid = svid::verify(shown, &self.algorithms.as_list(), trust, now)?;
+            let until = svid.valid_until();
+            Ok((svid, until))
+        };
+        let (svid, until) = self.hold_against(&presented.leaf, SignedDuration::ZERO, now, ask)?;
         // What a peer sends beside its path is its own affair; it is not remembered.
         presented
             .intermediates
             .retain(|certificate| svid.has_in_path(&sha256(certificate)));
         let identity = self.specialised(svid, presented).map_err(Rc::unwrap_or_clone)?;
-        let until = self.stands(&identity, SignedDuration::ZERO, now)?;
         identity.good.set((self.generation(), until));
         Ok(identity)
     }

@@ -3,9 +3,9 @@
 
 use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm};
 use svidgate_policy::{
-    ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, Svid, SvidError, Timestamp, TrustDomain,
+    ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, SignedDuration, Svid, SvidError, Timestamp, TrustDomain,
     certificate::{Leaf, sha256, split_der},
-    svid::{ChainCheck, verify},
+    svid::{Presented, Trust, verify},
 };
 
 use crate::certificates::{assert_is_leaf, may_be_authority, parse};
@@ -28,7 +28,11 @@ pub fn holds(data: &[u8]) {
     let Ok(read) = Leaf::parse(leaf) else {
         let mut relationships = Relationships::default();
         relationships.insert(Relationship::unlimited(trust_domain("prod.example")));
-        assert!(verify(leaf, ChainCheck::Proxy, &relationships, NOW).is_err());
+        let presented = Presented {
+            leaf,
+            intermediates: &[],
+        };
+        assert!(verify(presented, &[], &trust(&relationships, None), NOW).is_err());
         return;
     };
     assert_is_leaf(leaf, read.id().as_str());
@@ -79,12 +83,11 @@ impl Case<'_> {
     ) -> Result<Svid, SvidError> {
         let mut relationships = Relationships::default();
         relationships.insert(Relationship::unlimited(self.trust_domain.clone()));
-        let check = ChainCheck::Verify {
-            bundles,
+        let presented = Presented {
+            leaf: self.leaf,
             intermediates: &self.intermediates,
-            algorithms,
         };
-        verify(self.leaf, check, &relationships, NOW)
+        verify(presented, algorithms, &trust(&relationships, Some(bundles)), NOW)
     }
 
     fn assert_is_good(&self, svid: &Svid) {
@@ -118,6 +121,15 @@ impl Case<'_> {
         assert!(self.verify_with(&bundles, algorithms).is_err());
         bundles.insert(self.trust_domain.clone(), Bundle::default());
         assert!(self.verify_with(&bundles, algorithms).is_err());
+    }
+}
+
+fn trust<'a>(relationships: &'a Relationships, bundles: Option<&'a BundleSet>) -> Trust<'a> {
+    Trust {
+        relationships,
+        bundles,
+        revocations: &[],
+        expiry_grace: SignedDuration::ZERO,
     }
 }
 

@@ -9,14 +9,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use rustls_pki_types::{CertificateDer, Der, TrustAnchor};
+use rustls_pki_types::CertificateDer;
 
 use crate::{
-    certificate::{CertificateError, Fields, MAX_CERTIFICATE_BYTES},
+    certificate::{CertificateError, Fields, MAX_CERTIFICATE_BYTES, Purpose},
     id::TrustDomain,
     json::{Json, JsonError},
-    name_constraints::UriConstraints,
     revocation::Revocable,
+    signer::{Role, Signer, SigningError},
 };
 
 /// Largest bundle document in bytes. Our decision: a hundred authorities with RSA-4096 keys stay under it.
@@ -28,47 +28,18 @@ pub const MAX_BUNDLE_KEYS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Authority {
     pub(crate) revocable: Revocable,
-    pub(crate) anchor: TrustAnchor<'static>,
-    pub(crate) uri_constraints: UriConstraints,
-    pub(crate) path_len: Option<u8>,
-    pub(crate) not_before: Timestamp,
-    pub(crate) not_after: Timestamp,
-    /// The subject public key info, in DER.
-    pub(crate) public_key: Vec<u8>,
+    pub(crate) signer: Signer,
 }
 
 impl Authority {
-    /// Reads an authority and checks what makes it one (BN-13, CA-1, CA-2).
-    pub(crate) fn parse(der: CertificateDer<'static>) -> Result<Self, AuthorityError> {
-        let fields = Fields::read(&der)?;
-        if !fields.is_ca {
-            return Err(AuthorityError::NotCa);
-        }
-        // An authority without key usage is accepted: older roots have none. One with it must be able to sign.
-        if fields.key_usage.is_some_and(|usage| !usage.key_cert_sign()) {
-            return Err(AuthorityError::CannotSign);
-        }
-        let mut anchor = webpki::anchor_from_trusted_cert(&der)
-            .map_err(|_| CertificateError::NotDer)?
-            .to_owned();
-        let (uri_constraints, other_constraints) = match fields.name_constraints {
-            Some(constraints) => UriConstraints::split(constraints).map_err(|_| AuthorityError::NameConstraints)?,
-            None => (UriConstraints::default(), None),
-        };
-        anchor.name_constraints = other_constraints.map(Der::from);
+    /// Reads an authority and checks what makes it one (BN-13, CA-1, CA-2, CA-5, CA-9).
+    pub(crate) fn parse(der: &[u8]) -> Result<Self, AuthorityError> {
+        let fields = Fields::read(der)?;
+        let signer = Signer::read(&fields, Role::Authority, Purpose::ClientAuth).map_err(AuthorityError::Signer)?;
         Ok(Self {
-            anchor,
-            uri_constraints,
-            path_len: fields.path_len,
-            not_before: fields.not_before,
-            not_after: fields.not_after,
-            public_key: fields.public_key,
-            revocable: fields.revocable,
+            signer,
+            revocable: fields.revocable(),
         })
-    }
-
-    pub(crate) fn is_valid_at(&self, now: Timestamp) -> bool {
-        self.not_before <= now && now <= self.not_after
     }
 }
 
@@ -77,12 +48,8 @@ impl Authority {
 pub enum AuthorityError {
     /// It cannot be read.
     Certificate(CertificateError),
-    /// Basic constraints do not say cA.
-    NotCa,
-    /// Key usage is there and lacks keyCertSign.
-    CannotSign,
-    /// Its name constraints cannot be processed.
-    NameConstraints,
+    /// It may not sign others.
+    Signer(SigningError),
 }
 
 impl From<CertificateError> for AuthorityError {
@@ -95,9 +62,7 @@ impl fmt::Display for AuthorityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificate(error) => write!(f, "{error}"),
-            Self::NotCa => f.write_str("certificate is no signing certificate (basic constraints do not say cA)"),
-            Self::CannotSign => f.write_str("certificate cannot sign (key usage lacks keyCertSign)"),
-            Self::NameConstraints => f.write_str("name constraints cannot be processed"),
+            Self::Signer(error) => write!(f, "{error}"),
         }
     }
 }
@@ -240,7 +205,7 @@ impl Bundle {
 
     /// The last second of the authority that ends next; where all have ended, of the last one. `None` where there is none.
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        let ends = || self.authorities.iter().map(|authority| authority.not_after);
+        let ends = || self.authorities.iter().map(|authority| authority.signer.not_after);
         ends().filter(|end| now <= *end).min().or_else(|| ends().max())
     }
 
@@ -253,7 +218,7 @@ impl Bundle {
     pub fn from_certificates(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let mut bundle = Self::default();
         for (index, der) in certificates.into_iter().enumerate() {
-            match Authority::parse(der) {
+            match Authority::parse(&der) {
                 Ok(authority) => bundle.authorities.push(authority),
                 Err(error) => bundle.skipped.push(SkippedKey {
                     index,
@@ -281,8 +246,8 @@ fn authority(key: &Json, kty: &str) -> Result<Authority, SkipReason> {
         return Err(SkipReason::NotAuthority(error.into()));
     }
     let der = STANDARD.decode(text).map_err(|_| SkipReason::NotBase64)?;
-    let authority = Authority::parse(der.into()).map_err(SkipReason::NotAuthority)?;
-    if key_type(&authority.public_key).is_some_and(|known| known != kty) {
+    let authority = Authority::parse(&der).map_err(SkipReason::NotAuthority)?;
+    if key_type(&authority.signer.public_key).is_some_and(|known| known != kty) {
         return Err(SkipReason::KeyMismatch);
     }
     Ok(authority)

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::{
     Certificate,
     der::{
-        Decode, Encode as _, Reader as _, SliceReader, Tag,
-        asn1::{AnyRef, BitString},
+        self, Decode, Encode, Reader as _, SliceReader, Tag, Tagged as _,
+        asn1::{AnyRef, BitString, UintRef},
         oid::{AssociatedOid, ObjectIdentifier, db::rfc5280},
     },
     ext::{
@@ -26,9 +26,10 @@ use x509_cert::{
 
 use crate::{
     id::{SpiffeId, SpiffeIdError},
+    name_constraints::Names,
     reason::Reason,
     revocation::{Issued, Revocable},
-    signature,
+    signature::{self, Signed},
 };
 
 /// Largest certificate in DER bytes. Our decision: SVIDs are 0.5 to 2 KiB, the largest seen in the field under 10 KiB.
@@ -39,6 +40,8 @@ pub const MAX_INTERMEDIATES: usize = 8;
 pub const MAX_SANS: usize = 128;
 /// Most extensions in one certificate. Our decision: profiles in use have about ten.
 pub const MAX_EXTENSIONS: usize = 32;
+/// Longest serial number in bytes (RFC 5280 4.1.2.2), a zero in front not counted.
+pub(crate) const MAX_SERIAL_BYTES: usize = 20;
 /// Largest PEM text, escaped or not: a leaf and its intermediates, with a third more for base64, twice for escapes.
 pub const MAX_PEM_BYTES: usize = 4 * MAX_CERTIFICATE_BYTES * (MAX_INTERMEDIATES + 1);
 
@@ -93,6 +96,15 @@ pub fn split_der(mut bytes: &[u8], most: usize) -> Result<Vec<&[u8]>, Certificat
     Ok(certificates)
 }
 
+/// What a leaf is used for; where extended key usage is present anywhere in its path, it must allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The peer is a TLS client.
+    ClientAuth,
+    /// The peer is a TLS server.
+    ServerAuth,
+}
+
 /// SHA-256 of a certificate's DER, as TLS libraries print it.
 pub fn sha256(der: &[u8]) -> [u8; 32] {
     Sha256::digest(der).into()
@@ -100,62 +112,159 @@ pub fn sha256(der: &[u8]) -> [u8; 32] {
 
 /// What a verifier of SVIDs looks at in any certificate, leaf or signing.
 #[derive(Debug)]
-pub(crate) struct Fields {
-    pub(crate) uri_sans: Vec<String>,
+pub(crate) struct Fields<'a> {
+    der: &'a [u8],
+    certificate: Certificate,
+    /// Subject and issuer, in DER.
+    pub(crate) subject: Vec<u8>,
+    pub(crate) issuer: Vec<u8>,
+    /// The identifiers of its own key and of its issuer's, which help to build paths and prove nothing.
+    pub(crate) key_id: Option<Vec<u8>>,
+    pub(crate) issuer_key_id: Option<Vec<u8>>,
+    sans: Vec<GeneralName>,
     pub(crate) is_ca: bool,
     /// How many signing certificates may stand below this one, where it says so.
-    pub(crate) path_len: Option<u8>,
+    pub(crate) path_len: Option<usize>,
     pub(crate) key_usage: Option<pkix::KeyUsage>,
-    pub(crate) extended_key_usage: Option<pkix::ExtendedKeyUsage>,
+    extended_key_usage: Option<pkix::ExtendedKeyUsage>,
     pub(crate) name_constraints: Option<pkix::NameConstraints>,
+    /// A critical extension that is not processed; it refuses the certificate.
+    pub(crate) unknown_critical: Option<ObjectIdentifier>,
     /// The subject public key info, in DER.
     pub(crate) public_key: Vec<u8>,
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
-    /// What a revocation can name this certificate by.
-    pub(crate) revocable: Revocable,
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// Reads one certificate whole: all of its bytes, every extension at most once (LF-16, PV-7).
-    pub(crate) fn read(der: &[u8]) -> Result<Self, CertificateError> {
+    pub(crate) fn read(der: &'a [u8]) -> Result<Self, CertificateError> {
         check_size(der)?;
-        let certificate = Certificate::from_der(der).map_err(|_| CertificateError::NotDer)?;
+        let certificate = Certificate::from_der(der).map_err(|_| undecodable(der))?;
         let body = certificate.tbs_certificate();
+        // RFC 5280 4.1.1.2: the signature does not cover the outer one.
+        if body.signature() != certificate.signature_algorithm() {
+            return Err(CertificateError::NotDer);
+        }
         let extensions = body.extensions().map_or(&[][..], Vec::as_slice);
         check_extensions(extensions)?;
         let sans: Option<pkix::SubjectAltName> = find(extensions)?;
-        let basic_constraints: Option<pkix::BasicConstraints> = find(extensions)?;
-        let public_key = body
-            .subject_public_key_info()
-            .to_der()
-            .map_err(|_| CertificateError::NotDer)?;
-        let revocable = Revocable {
-            sha256: sha256(der),
-            twin_sha256: twin(der, &certificate).map(|twin| sha256(&twin)),
-            public_key: sha256(&public_key),
-            issued: Issued::new(body.issuer(), body.serial_number().as_bytes()),
-        };
+        let sans = sans.map_or_else(Vec::new, |sans| sans.0);
+        if sans.len() > MAX_SANS {
+            return Err(CertificateError::TooManySans { sans: sans.len() });
+        }
+        let key_id: Option<pkix::SubjectKeyIdentifier> = find(extensions).unwrap_or_default();
+        let issuer_key_id: Option<pkix::AuthorityKeyIdentifier> = find(extensions).unwrap_or_default();
+        let (is_ca, path_len) = basic_constraints(extensions)?;
         Ok(Self {
-            uri_sans: uri_sans(sans.map_or_else(Vec::new, |sans| sans.0))?,
-            is_ca: basic_constraints.as_ref().is_some_and(|constraints| constraints.ca),
-            path_len: basic_constraints.and_then(|constraints| constraints.path_len_constraint),
+            subject: encoded(body.subject())?,
+            issuer: encoded(body.issuer())?,
+            key_id: key_id.map(|id| id.0.as_bytes().to_vec()),
+            issuer_key_id: issuer_key_id
+                .and_then(|id| id.key_identifier)
+                .map(|id| id.as_bytes().to_vec()),
+            sans,
+            is_ca,
+            path_len,
             key_usage: key_usage(extensions)?,
             extended_key_usage: find(extensions)?,
             name_constraints: find(extensions)?,
-            public_key,
+            unknown_critical: unknown_critical(extensions),
+            public_key: encoded(body.subject_public_key_info())?,
             not_before: timestamp(body.validity().not_before),
             not_after: timestamp(body.validity().not_after),
-            revocable,
+            der,
+            certificate,
         })
     }
 
-    /// Whether extended key usage, where present, allows a TLS client (LF-14, CA-9).
-    pub(crate) fn allows_client_auth(&self) -> bool {
-        self.extended_key_usage.as_ref().is_none_or(|usage| {
-            usage.0.contains(&rfc5280::ID_KP_CLIENT_AUTH) || usage.0.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE)
+    /// The URI SANs, in their order. LF-3: other kinds may be there and give no identity.
+    pub(crate) fn uris(&self) -> impl Iterator<Item = &str> {
+        self.sans.iter().filter_map(|name| match name {
+            GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str()),
+            GeneralName::OtherName(_)
+            | GeneralName::Rfc822Name(_)
+            | GeneralName::DnsName(_)
+            | GeneralName::DirectoryName(_)
+            | GeneralName::EdiPartyName(_)
+            | GeneralName::IpAddress(_)
+            | GeneralName::RegisteredId(_) => None,
         })
     }
+
+    /// What constraints are on.
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names {
+            sans: &self.sans,
+            subject: self.certificate.tbs_certificate().subject(),
+        }
+    }
+
+    /// The issuer's name as RFC 4514 writes it.
+    pub(crate) fn issuer_text(&self) -> String {
+        self.certificate.tbs_certificate().issuer().to_string()
+    }
+
+    /// Whether it may be used for a purpose, where it says for which (LF-14, CA-9).
+    pub(crate) fn is_for(&self, purpose: Purpose) -> bool {
+        let wanted = match purpose {
+            Purpose::ClientAuth => rfc5280::ID_KP_CLIENT_AUTH,
+            Purpose::ServerAuth => rfc5280::ID_KP_SERVER_AUTH,
+        };
+        self.extended_key_usage
+            .as_ref()
+            .is_none_or(|usage| usage.0.contains(&wanted) || usage.0.contains(&rfc5280::ANY_EXTENDED_KEY_USAGE))
+    }
+
+    /// What is signed, and how; `None` where the signature is no whole number of bytes.
+    pub(crate) fn signed(&self) -> Option<Signed<'_>> {
+        let content = AnyRef::from_der(self.der).ok()?.value();
+        let mut reader = SliceReader::new(content).ok()?;
+        Some(Signed {
+            message: reader.tlv_bytes().ok()?,
+            algorithm: reader.tlv_bytes().ok()?,
+            signature: self.certificate.signature().as_bytes()?,
+        })
+    }
+
+    /// What a revocation can name it by. Digests of the whole, so it is asked for only where somebody stands behind it.
+    pub(crate) fn revocable(&self) -> Revocable {
+        let body = self.certificate.tbs_certificate();
+        Revocable {
+            sha256: sha256(self.der),
+            twin_sha256: twin(self.der, &self.certificate).map(|twin| sha256(&twin)),
+            public_key: sha256(&self.public_key),
+            issued: Issued::new(body.issuer(), body.serial_number().as_bytes()),
+        }
+    }
+}
+
+fn encoded(value: &impl Encode) -> Result<Vec<u8>, CertificateError> {
+    value.to_der().map_err(|_| CertificateError::NotDer)
+}
+
+/// Why a certificate does not decode, as far as an issuer can mend it.
+fn undecodable(der: &[u8]) -> CertificateError {
+    serial_bytes(der)
+        .filter(|bytes| *bytes > MAX_SERIAL_BYTES)
+        .map_or(CertificateError::NotDer, |bytes| CertificateError::SerialTooLong {
+            bytes,
+        })
+}
+
+/// How many bytes the serial number has.
+fn serial_bytes(der: &[u8]) -> Option<usize> {
+    let certificate = AnyRef::from_der(der).ok()?;
+    let mut reader = SliceReader::new(certificate.value()).ok()?;
+    let body = AnyRef::decode(&mut reader).ok()?;
+    let mut reader = SliceReader::new(body.value()).ok()?;
+    // Behind the version, which stands in a tag of its own.
+    let _version = AnyRef::decode(&mut reader).ok()?;
+    let serial = AnyRef::decode(&mut reader).ok()?;
+    let digits = match serial.value() {
+        [0, digits @ ..] | digits => digits,
+    };
+    (serial.tag() == Tag::Integer).then_some(digits.len())
 }
 
 /// The same certificate with the other ECDSA signature that is as good. Without a key it can be made of this one, and with
@@ -170,7 +279,7 @@ fn twin(der: &[u8], certificate: &Certificate) -> Option<Vec<u8>> {
     AnyRef::new(Tag::Sequence, &content).ok()?.to_der().ok()
 }
 
-/// The extensions that are processed here or by the path builder; any other that is critical refuses the certificate.
+/// The extensions that are processed; any other that is critical refuses the certificate.
 const PROCESSED: [ObjectIdentifier; 5] = [
     rfc5280::ID_CE_SUBJECT_ALT_NAME,
     rfc5280::ID_CE_BASIC_CONSTRAINTS,
@@ -179,6 +288,18 @@ const PROCESSED: [ObjectIdentifier; 5] = [
     rfc5280::ID_CE_NAME_CONSTRAINTS,
 ];
 
+fn unknown_critical(extensions: &[Extension]) -> Option<ObjectIdentifier> {
+    let mut unknown = extensions
+        .iter()
+        .filter(|extension| extension.critical && !PROCESSED.contains(&extension.extn_id));
+    // Where there are several, not the one that an authority may have.
+    let (first, other) = (unknown.next()?.extn_id, unknown.next());
+    Some(match other {
+        Some(other) if first == rfc5280::ID_CE_CERTIFICATE_POLICIES => other.extn_id,
+        Some(_) | None => first,
+    })
+}
+
 fn check_extensions(extensions: &[Extension]) -> Result<(), CertificateError> {
     if extensions.len() > MAX_EXTENSIONS {
         return Err(CertificateError::TooManyExtensions {
@@ -186,9 +307,6 @@ fn check_extensions(extensions: &[Extension]) -> Result<(), CertificateError> {
         });
     }
     for (place, extension) in extensions.iter().enumerate() {
-        if extension.critical && !PROCESSED.contains(&extension.extn_id) {
-            return Err(CertificateError::CriticalExtension { oid: extension.extn_id });
-        }
         if extensions
             .iter()
             .take(place)
@@ -223,22 +341,27 @@ fn key_usage(extensions: &[Extension]) -> Result<Option<pkix::KeyUsage>, Certifi
     find(extensions)
 }
 
-fn uri_sans(names: Vec<GeneralName>) -> Result<Vec<String>, CertificateError> {
-    if names.len() > MAX_SANS {
-        return Err(CertificateError::TooManySans { sans: names.len() });
-    }
-    let uri = |name| match name {
-        GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str().to_owned()),
-        // LF-3: other kinds may be there and give no identity.
-        GeneralName::OtherName(_)
-        | GeneralName::Rfc822Name(_)
-        | GeneralName::DnsName(_)
-        | GeneralName::DirectoryName(_)
-        | GeneralName::EdiPartyName(_)
-        | GeneralName::IpAddress(_)
-        | GeneralName::RegisteredId(_) => None,
+/// cA, and the path length, which may be of any size: the decoder's own type has one byte for it.
+fn basic_constraints(extensions: &[Extension]) -> Result<(bool, Option<usize>), CertificateError> {
+    let oid = pkix::BasicConstraints::OID;
+    let Some(extension) = extensions.iter().find(|extension| extension.extn_id == oid) else {
+        return Ok((false, None));
     };
-    Ok(names.into_iter().filter_map(uri).collect())
+    let read = |reader: &mut SliceReader<'_>| {
+        let is_ca = Option::<bool>::decode(reader)?.unwrap_or_default();
+        let path_len = Option::<UintRef<'_>>::decode(reader)?;
+        Ok((is_ca, path_len.map(saturated)))
+    };
+    SliceReader::new(extension.extn_value.as_bytes())
+        .and_then(|mut reader| reader.sequence(read).and_then(|found| reader.finish().map(|()| found)))
+        .map_err(|_: der::Error| CertificateError::ExtensionUnreadable { oid })
+}
+
+/// No path is so long that a larger number would be another.
+fn saturated(number: UintRef<'_>) -> usize {
+    number.as_bytes().iter().fold(0usize, |sum, byte| {
+        sum.saturating_mul(256).saturating_add(usize::from(*byte))
+    })
 }
 
 /// RFC 5280 4.1.2.5: `99991231235959Z` is how a certificate says that it has no end. It is a day past what our type for
@@ -263,9 +386,8 @@ fn check_size(der: &[u8]) -> Result<(), CertificateError> {
 /// A leaf that keeps to the X.509-SVID profile. Who signed it, and whether it is valid now, is not known yet.
 #[derive(Debug)]
 pub struct Leaf<'a> {
-    pub(crate) der: &'a [u8],
     pub(crate) id: SpiffeId,
-    pub(crate) fields: Fields,
+    pub(crate) fields: Fields<'a>,
 }
 
 impl<'a> Leaf<'a> {
@@ -275,12 +397,19 @@ impl<'a> Leaf<'a> {
     /// The first rule that the certificate breaks. Who it claims to be comes first, because all else hangs on that.
     pub fn parse(der: &'a [u8]) -> Result<Self, CertificateError> {
         let fields = Fields::read(der)?;
+        if let Some(oid) = fields.unknown_critical {
+            return Err(CertificateError::CriticalExtension { oid });
+        }
         // LF-1, LF-2: one URI SAN, whatever the schemes and the order.
-        let id = match fields.uri_sans.as_slice() {
-            [] => return Err(CertificateError::NoUriSan),
-            [uri] => SpiffeId::parse(uri).map_err(CertificateError::InvalidId)?,
-            uris => return Err(CertificateError::MultipleUriSans { uris: uris.len() }),
-        };
+        let mut uris = fields.uris();
+        let uri = uris.next().ok_or(CertificateError::NoUriSan)?;
+        let others = uris.count();
+        if others > 0 {
+            return Err(CertificateError::MultipleUriSans {
+                uris: others.saturating_add(1),
+            });
+        }
+        let id = SpiffeId::parse(uri).map_err(CertificateError::InvalidId)?;
         if id.path().is_empty() {
             return Err(CertificateError::RootPath);
         }
@@ -289,7 +418,7 @@ impl<'a> Leaf<'a> {
         if !signature::is_key_on_the_list(&fields.public_key) {
             return Err(CertificateError::UnsupportedKey);
         }
-        Ok(Self { der, id, fields })
+        Ok(Self { id, fields })
     }
 
     /// The SPIFFE ID, with a non-root path.
@@ -298,7 +427,7 @@ impl<'a> Leaf<'a> {
     }
 }
 
-fn check_leaf_usage(fields: &Fields) -> Result<(), CertificateError> {
+fn check_leaf_usage(fields: &Fields<'_>) -> Result<(), CertificateError> {
     if fields.is_ca {
         return Err(CertificateError::IsCa {
             because: "basic constraints say cA",
@@ -324,7 +453,7 @@ fn check_leaf_usage(fields: &Fields) -> Result<(), CertificateError> {
             because: "key usage lacks digitalSignature",
         });
     }
-    if !fields.allows_client_auth() {
+    if !fields.is_for(Purpose::ClientAuth) {
         return Err(CertificateError::KeyUsage {
             because: "extended key usage lacks clientAuth",
         });
@@ -351,6 +480,11 @@ pub enum CertificateError {
         bytes: usize,
         /// The bound.
         bound: usize,
+    },
+    /// A serial number of more than 20 bytes.
+    SerialTooLong {
+        /// How many.
+        bytes: usize,
     },
     /// More than [`MAX_INTERMEDIATES`] beside the leaf.
     TooMany,
@@ -415,6 +549,7 @@ impl CertificateError {
         match self {
             Self::NotPem
             | Self::NotDer
+            | Self::SerialTooLong { .. }
             | Self::TooLarge { .. }
             | Self::TooManySans { .. }
             | Self::TooManyExtensions { .. }
@@ -438,6 +573,10 @@ impl fmt::Display for CertificateError {
         match self {
             Self::NotPem => f.write_str("no certificate in PEM"),
             Self::NotDer => f.write_str("not one X.509 certificate in DER"),
+            Self::SerialTooLong { bytes } => write!(
+                f,
+                "serial number has {bytes} bytes (at most {MAX_SERIAL_BYTES}, RFC 5280 4.1.2.2)"
+            ),
             Self::TooLarge { bytes, bound } => write!(f, "{bytes} bytes (at most {bound})"),
             Self::TooManyAuthorities { most } => write!(f, "more than {most} certificates in one bundle"),
             Self::TooMany => write!(f, "more than {MAX_INTERMEDIATES} certificates beside the leaf"),

@@ -10,14 +10,14 @@ use rustls_pki_types::CertificateDer;
 
 use crate::{
     bundle::Bundle,
-    certificate::{Fields, MAX_INTERMEDIATES, read_pem},
-    chain,
+    certificate::{Fields, MAX_INTERMEDIATES, Purpose, read_pem},
     federation::{MAX_STALENESS, Relationship},
     id::{IdPattern, TrustDomain},
     json::{Json, Parts},
     path::PathReading,
     read::{CompileError, Mistake, Object, Place, Reader},
     revocation::{Revocations, read_revoked},
+    signer::{Role, Signer},
     source::{RevocationSource, Source, read_bundle_source, read_revocation_source, read_workload_api},
 };
 
@@ -529,13 +529,6 @@ fn read_intermediates(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -
     });
     let certificates: Vec<_> = texts.unwrap_or_default().into_iter().flatten().collect();
     reader.check_length(&place, certificates.len(), MAX_INTERMEDIATES);
-    // Every chain of the trust domain would be refused for them.
-    if chain::have_too_many_of_one_subject(&certificates) {
-        reader.note(
-            &place,
-            Mistake::Expected("at most 3 certificates with the same subject"),
-        );
-    }
     certificates
 }
 
@@ -543,13 +536,8 @@ fn parse_intermediates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Mistak
     let certificates = read_pem(pem.as_bytes()).map_err(Mistake::Certificate)?;
     for certificate in &certificates {
         let fields = Fields::read(certificate).map_err(Mistake::Certificate)?;
-        let can_sign = fields.key_usage.is_some_and(|usage| usage.key_cert_sign());
-        // One that cannot be part of a path would be passed over without a word.
-        if !fields.is_ca || !can_sign {
-            return Err(Mistake::Expected(
-                "signing certificates (basic constraints with cA, key usage with keyCertSign)",
-            ));
-        }
+        // One that cannot be part of a path would never lead anywhere.
+        Signer::read(&fields, Role::Intermediate, Purpose::ClientAuth).map_err(Mistake::Signer)?;
     }
     Ok(certificates)
 }

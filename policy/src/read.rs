@@ -13,6 +13,7 @@ use crate::{
     id::SpiffeIdError,
     json::Json,
     pattern::PatternError,
+    signer::SigningError,
 };
 
 /// Where in the document something stands: `rules[3].from[0]`.
@@ -126,6 +127,8 @@ pub enum Mistake {
     Bundle(BundleError),
     /// A certificate.
     Certificate(CertificateError),
+    /// A certificate that may not sign others.
+    Signer(SigningError),
     /// A regular expression, with the library's own words.
     Expression(String),
     /// One regular expression too many.
@@ -187,6 +190,7 @@ impl fmt::Display for Mistake {
             Self::Host(error) => write!(f, "{error}"),
             Self::Bundle(error) => write!(f, "{error}"),
             Self::Certificate(error) => write!(f, "{error}"),
+            Self::Signer(error) => write!(f, "{error}"),
             Self::Expression(error) => write!(f, "regular expression: {error}"),
             Self::TooManyExpressions { bound } => {
                 write!(

@@ -15,12 +15,13 @@ use hashbrown::HashMap;
 use jiff::Timestamp;
 use x509_cert::{
     crl::{CertificateList, RevokedCert},
-    der::{Decode as _, Encode as _, Tag, Tagged as _, oid::db::rfc5280},
+    der::{Decode as _, oid::db::rfc5280},
     name::{Name, RdnSequence},
 };
 
 use crate::{
-    certificate::sha256,
+    certificate::{MAX_SERIAL_BYTES, sha256},
+    distinguished_name,
     document::{read_text, read_time},
     id::{IdPattern, SpiffeId, TrustDomain},
     json::Json,
@@ -63,7 +64,7 @@ impl Issued {
     }
 
     fn by_name(issuer: &RdnSequence, serial: &[u8]) -> Self {
-        Self::of(sha256(&canonical(issuer)), serial)
+        Self::of(sha256(&distinguished_name::canonical(issuer)), serial)
     }
 
     fn of(issuer: Digest, serial: &[u8]) -> Self {
@@ -73,60 +74,6 @@ impl Issued {
             serial: serial.get(zeros..).unwrap_or_default().into(),
         }
     }
-}
-
-/// Most attributes of a name that are compared one by one; of one with more, only its DER is.
-const MAX_NAME_ATTRIBUTES: usize = 32;
-
-/// A name in one spelling: without case, types of string, order and spare spaces, in which tools differ (RFC 5280 7.1).
-/// What is not the same to the letter may be the same here, never the other way; that errs towards refusing.
-fn canonical(name: &RdnSequence) -> Vec<u8> {
-    if name.iter().map(|rdn| rdn.len()).fold(0, usize::saturating_add) > MAX_NAME_ATTRIBUTES {
-        return name.to_der().unwrap_or_default();
-    }
-    let attributes = name.iter().flat_map(|rdn| rdn.iter());
-    let mut spelled: Vec<String> = attributes
-        .map(|attribute| {
-            format!(
-                "{}={}",
-                attribute.oid,
-                folded(&text(attribute.value.tag(), attribute.value.value()))
-            )
-        })
-        .collect();
-    spelled.sort_unstable();
-    spelled.join("\n").into_bytes()
-}
-
-/// The types of string that are one byte a character. More than they allow is met in the field; read as Latin-1 it
-/// compares as what it looks like.
-const ONE_BYTE: [Tag; 5] = [
-    Tag::PrintableString,
-    Tag::Ia5String,
-    Tag::TeletexString,
-    Tag::VisibleString,
-    Tag::NumericString,
-];
-
-/// The text of a string of whatever type; of what is none, its bytes in hexadecimal digits.
-fn text(tag: Tag, bytes: &[u8]) -> String {
-    if tag == Tag::Utf8String {
-        return String::from_utf8_lossy(bytes).into_owned();
-    }
-    if ONE_BYTE.contains(&tag) {
-        return bytes.iter().map(|byte| char::from(*byte)).collect();
-    }
-    if tag == Tag::BmpString {
-        let unit = |pair: &[u8]| pair.iter().fold(0, |unit: u16, byte| (unit << 8) | u16::from(*byte));
-        let decoded = char::decode_utf16(bytes.chunks(2).map(unit));
-        return decoded.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
-    }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn folded(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").to_lowercase()
 }
 
 /// What a revocation can name a certificate by.
@@ -227,7 +174,7 @@ impl Revocations {
             return Err(CrlError::Indirect);
         }
         // Once: a name may be as large as the list.
-        let issuer = sha256(&canonical(crl.tbs_cert_list.issuer.as_ref()));
+        let issuer = sha256(&distinguished_name::canonical(crl.tbs_cert_list.issuer.as_ref()));
         for entry in revoked {
             let issued = Issued::of(issuer, entry.serial_number.as_bytes());
             let revocation = Revocation {
@@ -262,27 +209,27 @@ impl Revocations {
         self.sequence
     }
 
-    /// The entry that holds now for an id whose path is `path`, leaf first.
-    pub(crate) fn find(&self, id: &SpiffeId, path: &[Revocable], now: Timestamp) -> Option<&Revocation> {
+    /// The entry that holds now for an id.
+    pub(crate) fn find_id(&self, id: &SpiffeId, now: Timestamp) -> Option<&Revocation> {
         let by_id = self.ids.get(id.as_str()).filter(|entry| entry.holds(now));
-        let by_pattern = || {
+        by_id.or_else(|| {
             let matching = |(pattern, entry): &&(IdPattern, Revocation)| entry.holds(now) && pattern.matches(id);
             self.patterns.iter().find(matching).map(|(_, entry)| entry)
-        };
-        by_id.or_else(by_pattern).or_else(|| {
-            path.iter().find_map(|certificate| {
-                let twin = certificate.twin_sha256.as_ref();
-                [
-                    self.certificates.get(&certificate.sha256),
-                    twin.and_then(|twin| self.certificates.get(twin)),
-                    self.public_keys.get(&certificate.public_key),
-                    self.issued.get(&certificate.issued),
-                ]
-                .into_iter()
-                .flatten()
-                .find(|entry| entry.holds(now))
-            })
         })
+    }
+
+    /// The entry that holds now for a certificate, its key or its serial number.
+    pub(crate) fn find_certificate(&self, certificate: &Revocable, now: Timestamp) -> Option<&Revocation> {
+        let twin = certificate.twin_sha256.as_ref();
+        [
+            self.certificates.get(&certificate.sha256),
+            twin.and_then(|twin| self.certificates.get(twin)),
+            self.public_keys.get(&certificate.public_key),
+            self.issued.get(&certificate.issued),
+        ]
+        .into_iter()
+        .flatten()
+        .find(|entry| entry.holds(now))
     }
 
     fn add(&mut self, named: Named, revocation: Revocation) {
@@ -435,9 +382,6 @@ fn read_digest(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Di
     })
 }
 
-/// Longest serial number in bytes (RFC 5280 4.1.2.2).
-const MAX_SERIAL_BYTES: usize = 20;
-
 fn parse_serial(text: &str) -> Result<Vec<u8>, Mistake> {
     // Tools print an odd number of digits where the first is a zero.
     let even = if text.bytes().filter(u8::is_ascii_hexdigit).count().is_multiple_of(2) {
@@ -542,23 +486,10 @@ impl std::error::Error for CrlError {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Tag, canonical, parse_issuer, text};
+    use super::parse_issuer;
 
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn names_are_compared_without_case_order_and_spaces() {
-        let same =
-            |one: &str, other: &str| canonical(&parse_issuer(one).unwrap()) == canonical(&parse_issuer(other).unwrap());
-        assert!(same("CN=a,O=SPIFFE,C=US", "c=us,o=Spiffe,cn=A"));
-        assert!(same("O=AT&T", "o=at&t"));
-        assert!(same("CN=a b", "CN=a  b"));
-        assert!(same("1.2.3.4.5=x", "1.2.3.4.5=X"));
-        assert!(!same("CN=a,O=SPIFFE", "CN=a"));
-        assert!(!same("CN=a,O=b", "CN=b,O=a"));
-        assert!(!same("CN=ab", "CN=a b"));
-    }
 
     #[test]
     fn another_notation_is_refused_and_a_slash_in_a_value_is_not() {
@@ -576,14 +507,5 @@ mod tests {
         for text in ["CN=a/b", "CN=a/b,O=c", "CN=a\\;b", "O=\\,x"] {
             assert!(parse_issuer(text).is_ok(), "{text}");
         }
-    }
-
-    #[test]
-    fn every_type_of_string_has_a_text() {
-        assert_eq!(text(Tag::PrintableString, b"AT&T *"), "AT&T *");
-        assert_eq!(text(Tag::TeletexString, b"M\xfcller"), "M\u{fc}ller");
-        assert_eq!(text(Tag::BmpString, b"\0a\0b"), "ab");
-        assert_eq!(text(Tag::Utf8String, "M\u{fc}".as_bytes()), "M\u{fc}");
-        assert_eq!(text(Tag::OctetString, b"\x01\xff"), "01ff");
     }
 }

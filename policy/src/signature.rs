@@ -125,15 +125,68 @@ pub(crate) fn is_key_on_the_list(public_key_info: &[u8]) -> bool {
         return false;
     };
     let listed = |known: &&dyn SignatureVerificationAlgorithm| {
-        // The library has the identifier without the header of its sequence.
         let known = known.public_key_alg_id();
         algorithm.get(HEADER..) == Some(known.as_ref()) && is_on_the_list(known, info.subject_public_key.raw_bytes())
     };
     ALGORITHMS.iter().any(listed)
 }
 
-/// Bytes before the inside of a short DER sequence.
+/// Bytes before the inside of a short DER sequence. The library has algorithm identifiers without them.
 const HEADER: usize = 2;
+
+/// What a certificate's signature is over, and the signature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Signed<'a> {
+    pub(crate) message: &'a [u8],
+    /// The algorithm identifier, in DER.
+    pub(crate) algorithm: &'a [u8],
+    pub(crate) signature: &'a [u8],
+}
+
+/// Which of `algorithms` goes with a signature and with the key, a subject public key info in DER, that may have made it.
+///
+/// # Errors
+/// What is missing.
+pub(crate) fn algorithm<'a>(
+    algorithms: &[&'a dyn SignatureVerificationAlgorithm],
+    signed: &Signed<'_>,
+    key: &SubjectPublicKeyInfoRef<'_>,
+) -> Result<&'a dyn SignatureVerificationAlgorithm, Mismatch> {
+    let identifier = signed.algorithm.get(HEADER..);
+    let of_signature =
+        |known: &&&dyn SignatureVerificationAlgorithm| identifier == Some(known.signature_alg_id().as_ref());
+    if !algorithms.iter().any(|known| of_signature(&known)) {
+        return Err(Mismatch::NotListed);
+    }
+    let key = key.algorithm.to_der().unwrap_or_default();
+    let of_key =
+        |known: &&&dyn SignatureVerificationAlgorithm| key.get(HEADER..) == Some(known.public_key_alg_id().as_ref());
+    algorithms
+        .iter()
+        .filter(of_signature)
+        .find(of_key)
+        .copied()
+        .ok_or(Mismatch::OtherKey)
+}
+
+/// Why no algorithm goes with a signature and a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    /// The signature's algorithm is not on the list.
+    NotListed,
+    /// It is, and no key of this kind makes such signatures.
+    OtherKey,
+}
+
+/// How many checks a signature counts as. Measured in Envoy: 60 to 100 us for most; 850 us for P-521; PSS, which no proxy
+/// checks for us, 3.5 ms with 4,096 bits.
+pub(crate) fn cost(algorithm: &dyn SignatureVerificationAlgorithm) -> u32 {
+    match algorithm.signature_alg_id() {
+        alg_id::RSA_PSS_SHA256 | alg_id::RSA_PSS_SHA384 | alg_id::RSA_PSS_SHA512 => 4,
+        _ if algorithm.public_key_alg_id() == alg_id::ECDSA_P521 => 2,
+        _ => 1,
+    }
+}
 
 /// One pair of key and signature algorithm.
 #[derive(Debug)]

@@ -11,12 +11,12 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use crate::{
     bundle::{Bundle, BundleSet},
-    certificate::{CertificateError, Leaf, MAX_INTERMEDIATES},
-    chain::{self, ChainError, Purpose},
+    certificate::{CertificateError, Leaf, MAX_INTERMEDIATES, Purpose},
+    chain::{self, ChainError, Means, Moment, NoPath, Path},
     federation::{Relationship, Relationships},
     id::{SpiffeId, TrustDomain},
     reason::Reason,
-    revocation::{Revocable, Revocations},
+    revocation::{Revocable, Revocation, Revocations},
 };
 
 /// An identity that has been verified.
@@ -25,30 +25,102 @@ use crate::{
 /// [`Svid::stands`].
 #[derive(Clone, Debug)]
 pub struct Svid {
+    leaf: Identified,
+    /// `None` where the proxy verified it.
+    path: Option<Path>,
+    valid_until: Timestamp,
+}
+
+/// What a leaf that keeps to the profile says.
+#[derive(Clone, Debug)]
+struct Identified {
     id: SpiffeId,
-    sha256: [u8; 32],
     not_before: Timestamp,
     not_after: Timestamp,
-    valid_until: Timestamp,
-    /// The end of the path: leaf, signing certificates, authority.
-    path_until: Timestamp,
-    /// The authority that the path ends in; `None` where the proxy verified it.
-    authority: Option<[u8; 32]>,
-    /// The leaf's subject public key info in DER.
-    public_key: Box<[u8]>,
-    /// The certificates of the path, leaf first, authority last; of one that the proxy verified, the leaf alone.
-    revocable: Box<[Revocable]>,
+    revocable: Revocable,
+}
+
+/// What an identity is held against.
+#[derive(Clone, Copy)]
+pub struct Trust<'a> {
+    /// The relationships.
+    pub relationships: &'a Relationships,
+    /// The bundles, of which one counts; `None` where the proxy vouches for chains. Leaf, relationship, time and
+    /// revocations are checked all the same.
+    pub bundles: Option<&'a BundleSet>,
+    /// Lists of revocations; an entry of any refuses.
+    pub revocations: &'a [&'a Revocations],
+    /// For how long past their end the certificates are good enough.
+    pub expiry_grace: SignedDuration,
+}
+
+/// What a peer shows, in DER.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// Its leaf.
+    pub leaf: &'a [u8],
+    /// Certificates that came with it, in any order.
+    pub intermediates: &'a [CertificateDer<'a>],
+}
+
+/// Verifies what a peer shows as the identity of a TLS client, at one moment. `algorithms` are those that count;
+/// [`crate::ALGORITHMS`] or a list with faster ones in front.
+///
+/// # Errors
+/// The first thing that is wrong, in the order of the checks: leaf, relationship, time and lifetime, revocation, chain.
+/// They cost nothing before the chain, and "expired" is the answer that an operator needs, whatever else is wrong.
+pub fn verify(
+    presented: Presented<'_>,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    trust: &Trust<'_>,
+    now: Timestamp,
+) -> Result<Svid, SvidError> {
+    let leaf = Leaf::parse(presented.leaf)?;
+    let identified = Identified {
+        not_before: leaf.fields.not_before,
+        not_after: leaf.fields.not_after,
+        revocable: leaf.fields.revocable(),
+        id: leaf.id,
+    };
+    let mut path = None;
+    let find = |bundle: &Bundle, relationship: &Relationship, moment| {
+        if presented.intermediates.len() > MAX_INTERMEDIATES {
+            return Err(ChainError::TooMany.into());
+        }
+        let certificates = presented.intermediates.iter().chain(&relationship.intermediates);
+        let intermediates: Vec<CertificateDer<'_>> = certificates
+            .map(|certificate| CertificateDer::from(certificate.as_ref()))
+            .collect();
+        let means = Means {
+            bundle,
+            algorithms,
+            purpose: Purpose::ClientAuth,
+            moment,
+            revocations: trust.revocations,
+            now,
+        };
+        let found = chain::find(&leaf.fields, &intermediates, &means)?;
+        let valid_until = found.valid_until;
+        path = Some(found);
+        Ok(valid_until)
+    };
+    let valid_until = check(&identified, trust, now, find)?;
+    Ok(Svid {
+        leaf: identified,
+        path,
+        valid_until,
+    })
 }
 
 impl Svid {
     /// Who it is.
     pub fn id(&self) -> &SpiffeId {
-        &self.id
+        &self.leaf.id
     }
 
     /// SHA-256 of the leaf's DER.
     pub fn sha256(&self) -> &[u8; 32] {
-        &self.sha256
+        &self.leaf.revocable.sha256
     }
 
     /// The last second in which the leaf, its chain, the bundle and the relationship all hold, as far as was known when
@@ -59,131 +131,80 @@ impl Svid {
 
     /// Whether a certificate is in the path that was verified.
     pub fn has_in_path(&self, sha256: &[u8; 32]) -> bool {
-        self.revocable.iter().any(|certificate| certificate.sha256 == *sha256)
+        self.sha256() == sha256 || self.signers().iter().any(|signer| signer.sha256 == *sha256)
+    }
+
+    fn signers(&self) -> &[Revocable] {
+        self.path.as_ref().map_or(&[], |path| &path.signers)
     }
 
     /// The first second of the leaf.
     pub fn not_before(&self) -> Timestamp {
-        self.not_before
+        self.leaf.not_before
     }
 
     /// The last second of the leaf, its signing certificates and the authority.
     pub fn path_until(&self) -> Timestamp {
-        self.path_until
+        self.path.as_ref().map_or(self.leaf.not_after, |path| path.valid_until)
     }
 
-    /// Whether it would be verified again, without looking at a signature: relationship, time, revocations, and whether
-    /// the bundle still has the authority. Gives until when, if nothing but time changes.
+    /// Whether it would be verified again by the path that it has, without looking at a signature. Gives until when, if
+    /// nothing but time changes.
     ///
     /// # Errors
-    /// What does not hold. [`SvidError::Chain`] says that the authority is gone; another may stand behind the leaf, which
-    /// [`verify`] finds out.
+    /// What does not hold. Of what is wrong with the path, another may be free, which [`verify`] finds out.
     pub fn stands(&self, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
-        let relationship = in_force(&self.id, trust.relationships, now)?;
-        let later = |end: Timestamp| end.checked_add(trust.expiry_grace).unwrap_or(Timestamp::MAX);
-        check_lifetime(self.not_before, self.not_after, relationship)?;
-        check_time(self.not_before, later(self.not_after), now)?;
-        if now > later(self.path_until) {
-            return Err(ChainError::Expired.into());
+        check(&self.leaf, trust, now, |bundle, _, moment| {
+            self.check_path(bundle, trust, moment, now)
+        })
+    }
+
+    fn check_path(
+        &self,
+        bundle: &Bundle,
+        trust: &Trust<'_>,
+        moment: Moment,
+        now: Timestamp,
+    ) -> Result<Timestamp, SvidError> {
+        // One that the proxy vouched for has no path, and never had a signature looked at here.
+        let path = self.path.as_ref().ok_or(ChainError::AuthorityGone)?;
+        if moment.is_past(path.valid_until) {
+            let not_after = path.valid_until;
+            return Err(ChainError::Expired { not_after }.into());
         }
-        for list in trust.revocations {
-            if let Some(revocation) = list.find(&self.id, &self.revocable, now) {
-                return Err(SvidError::Revoked(revocation.reason.clone()));
-            }
+        let mut authorities = bundle.authorities.iter();
+        if !authorities.any(|authority| authority.revocable.sha256 == path.authority) {
+            return Err(ChainError::AuthorityGone.into());
         }
-        let mut until = later(self.path_until).min(last_second(relationship.expires));
-        if let Some(bundles) = trust.bundles {
-            let (bundle, stale_from) = usable(bundles, &self.id, now)?;
-            check_is_no_authority(&self.sha256, &self.public_key, bundle)?;
-            // One that the proxy vouched for has no authority, and never had a signature looked at here.
-            let known = |authority: &[u8; 32]| {
-                bundle
-                    .authorities
-                    .iter()
-                    .any(|known| known.revocable.sha256 == *authority)
-            };
-            if !self.authority.as_ref().is_some_and(known) {
-                return Err(ChainError::UnknownAuthority { outside_validity: 0 }.into());
-            }
-            until = until.min(last_second(stale_from));
+        let revocation = |signer| chain::find_revocation(trust.revocations, signer, now);
+        match path.signers.iter().find_map(revocation) {
+            Some(revocation) => Err(revoked(revocation)),
+            None => Ok(path.valid_until),
         }
-        Ok(until)
     }
 }
 
-/// What an identity is held against after it was verified.
-#[derive(Clone, Copy)]
-pub struct Trust<'a> {
-    /// The relationships.
-    pub relationships: &'a Relationships,
-    /// The bundles; `None` where the proxy vouches for chains.
-    pub bundles: Option<&'a BundleSet>,
-    /// Lists of revocations; an entry of any refuses.
-    pub revocations: &'a [&'a Revocations],
-    /// For how long past their end the certificates are good enough.
-    pub expiry_grace: SignedDuration,
-}
-
-/// Who vouches for the chain from the leaf to an authority.
-#[derive(Clone, Copy)]
-pub enum ChainCheck<'a> {
-    /// We build and verify it.
-    Verify {
-        /// The bundles, of which one counts.
-        bundles: &'a BundleSet,
-        /// Certificates that came with the leaf, in any order.
-        intermediates: &'a [CertificateDer<'a>],
-        /// The signature algorithms that count; [`crate::ALGORITHMS`] or a list with faster ones in front.
-        algorithms: &'a [&'a dyn SignatureVerificationAlgorithm],
-    },
-    /// The proxy has verified it against the bundle of the leaf's trust domain. Leaf, relationship and time are
-    /// checked all the same.
-    Proxy,
-}
-
-/// Verifies a leaf in DER as the identity of a TLS client, at one moment.
-///
-/// # Errors
-/// The first thing that is wrong, in the order of the checks: leaf, relationship, chain, lifetime.
-pub fn verify(
-    leaf: &[u8],
-    chain: ChainCheck<'_>,
-    relationships: &Relationships,
+/// All that an identity is held against, when it is met and whenever it is looked at again. `path` says until when its
+/// path is valid.
+fn check(
+    leaf: &Identified,
+    trust: &Trust<'_>,
     now: Timestamp,
-) -> Result<Svid, SvidError> {
-    let leaf = Leaf::parse(leaf)?;
-    let relationship = in_force(&leaf.id, relationships, now)?;
-    let (not_before, not_after) = (leaf.fields.not_before, leaf.fields.not_after);
-    // Before the chain: it costs nothing, and "expired" is the answer that an operator needs, whatever else is wrong.
-    check_time(not_before, not_after, now)?;
-    check_lifetime(not_before, not_after, relationship)?;
-    let (path, stale_from) = match chain {
-        ChainCheck::Verify {
-            bundles,
-            intermediates,
-            algorithms,
-        } => {
-            let (path, stale_from) = verify_chain(&leaf, bundles, relationship, intermediates, algorithms, now)?;
-            (Some(path), stale_from)
-        }
-        ChainCheck::Proxy => (None, None),
+    path: impl FnOnce(&Bundle, &Relationship, Moment) -> Result<Timestamp, SvidError>,
+) -> Result<Timestamp, SvidError> {
+    let moment = Moment::new(now, trust.expiry_grace);
+    let relationship = in_force(&leaf.id, trust.relationships, now)?;
+    check_time(leaf, moment, now)?;
+    check_lifetime(leaf, relationship)?;
+    check_not_revoked(leaf, trust.revocations, now)?;
+    let until = moment.end(leaf.not_after).min(last_second(relationship.expires));
+    let Some(bundles) = trust.bundles else {
+        return Ok(until);
     };
-    let path_until = path.as_ref().map_or(not_after, |path| path.valid_until);
-    Ok(Svid {
-        sha256: leaf.fields.revocable.sha256,
-        not_before,
-        not_after,
-        valid_until: path_until
-            .min(last_second(relationship.expires))
-            .min(last_second(stale_from)),
-        path_until,
-        authority: path.as_ref().map(|path| path.authority),
-        public_key: leaf.fields.public_key.into(),
-        revocable: path
-            .map_or_else(|| vec![leaf.fields.revocable], |path| path.revocable)
-            .into(),
-        id: leaf.id,
-    })
+    let (bundle, stale_from) = usable(bundles, &leaf.id, now)?;
+    check_is_no_authority(leaf, bundle)?;
+    let path_until = path(bundle, relationship, moment)?;
+    Ok(until.min(moment.end(path_until)).min(last_second(stale_from)))
 }
 
 /// The last second before an end that is exclusive, as those of relationships and sources are; ends of certificates are
@@ -235,53 +256,46 @@ fn usable<'b>(
     Ok((&held.bundle, held.stale_from))
 }
 
-fn check_time(not_before: Timestamp, not_after: Timestamp, now: Timestamp) -> Result<(), SvidError> {
-    if now < not_before {
+fn check_time(leaf: &Identified, moment: Moment, now: Timestamp) -> Result<(), SvidError> {
+    if moment.is_before(leaf.not_before) {
+        let not_before = leaf.not_before;
         return Err(SvidError::NotYetValid { now, not_before });
     }
-    if now > not_after {
+    // One that ends before it begins is past its end at any time.
+    if moment.is_past(leaf.not_after) {
+        let not_after = leaf.not_after;
         return Err(SvidError::Expired { now, not_after });
     }
     Ok(())
 }
 
-fn check_lifetime(not_before: Timestamp, not_after: Timestamp, relationship: &Relationship) -> Result<(), SvidError> {
-    let lifetime = not_after.duration_since(not_before);
+fn check_lifetime(leaf: &Identified, relationship: &Relationship) -> Result<(), SvidError> {
+    let lifetime = leaf.not_after.duration_since(leaf.not_before);
     match relationship.svid_max_lifetime {
         Some(allowed) if lifetime > allowed => Err(SvidError::LifetimeTooLong { lifetime, allowed }),
         Some(_) | None => Ok(()),
     }
 }
 
-fn verify_chain(
-    leaf: &Leaf<'_>,
-    bundles: &BundleSet,
-    relationship: &Relationship,
-    presented: &[CertificateDer<'_>],
-    algorithms: &[&dyn SignatureVerificationAlgorithm],
-    now: Timestamp,
-) -> Result<(chain::Path, Option<Timestamp>), SvidError> {
-    let (bundle, stale_from) = usable(bundles, &leaf.id, now)?;
-    if presented.len() > MAX_INTERMEDIATES {
-        return Err(SvidError::Chain(ChainError::TooLong));
+fn check_not_revoked(leaf: &Identified, revocations: &[&Revocations], now: Timestamp) -> Result<(), SvidError> {
+    let by_id = revocations.iter().find_map(|list| list.find_id(&leaf.id, now));
+    match by_id.or_else(|| chain::find_revocation(revocations, &leaf.revocable, now)) {
+        Some(revocation) => Err(revoked(revocation)),
+        None => Ok(()),
     }
-    check_is_no_authority(&leaf.fields.revocable.sha256, &leaf.fields.public_key, bundle)?;
-    let intermediates: Vec<CertificateDer<'_>> = presented
-        .iter()
-        .chain(&relationship.intermediates)
-        .map(|certificate| CertificateDer::from(certificate.as_ref()))
-        .collect();
-    let path = chain::verify(leaf.der, &intermediates, bundle, algorithms, Purpose::ClientAuth, now)?;
-    Ok((path, stale_from))
+}
+
+fn revoked(revocation: &Revocation) -> SvidError {
+    SvidError::Revoked {
+        reason: revocation.reason.clone(),
+        until: revocation.until,
+    }
 }
 
 /// LF-17, CA-7: whoever shows an authority's key, in its own certificate or in a leaf signed by itself, is no workload.
-fn check_is_no_authority(sha256: &[u8; 32], public_key: &[u8], bundle: &Bundle) -> Result<(), SvidError> {
-    let is_authority = bundle
-        .authorities
-        .iter()
-        .any(|authority| authority.revocable.sha256 == *sha256 || authority.public_key == public_key);
-    if is_authority {
+fn check_is_no_authority(leaf: &Identified, bundle: &Bundle) -> Result<(), SvidError> {
+    let mut authorities = bundle.authorities.iter().map(|authority| &authority.revocable);
+    if authorities.any(|authority| authority.public_key == leaf.revocable.public_key) {
         return Err(CertificateError::IsCa {
             because: "it has the key of an authority of the bundle",
         }
@@ -333,10 +347,20 @@ pub enum SvidError {
     },
     /// A bundle without any usable authority.
     BundleEmpty(TrustDomain),
-    /// It is on a list of revocations, with what the list says about it.
-    Revoked(Option<Box<str>>),
+    /// It is on a list of revocations.
+    Revoked {
+        /// What the list says about it.
+        reason: Option<Box<str>>,
+        /// From when on the list does not say so any more.
+        until: Option<Timestamp>,
+    },
     /// No authority of the bundle stands behind the leaf.
-    Chain(ChainError),
+    Chain {
+        /// What is in the way.
+        why: ChainError,
+        /// The first moment to come at which something in the way may be gone, if nothing but time changes.
+        changes: Option<Timestamp>,
+    },
 }
 
 impl From<CertificateError> for SvidError {
@@ -347,7 +371,19 @@ impl From<CertificateError> for SvidError {
 
 impl From<ChainError> for SvidError {
     fn from(error: ChainError) -> Self {
-        Self::Chain(error)
+        Self::Chain {
+            why: error,
+            changes: None,
+        }
+    }
+}
+
+impl From<NoPath> for SvidError {
+    fn from(none: NoPath) -> Self {
+        Self::Chain {
+            why: none.why,
+            changes: none.changes,
+        }
     }
 }
 
@@ -365,8 +401,27 @@ impl SvidError {
             Self::BundleMissing(_) => Reason::FederationBundleMissing,
             Self::BundleStale { .. } => Reason::FederationBundleStale,
             Self::BundleEmpty(_) => Reason::FederationBundleEmpty,
-            Self::Revoked(_) => Reason::SvidRevoked,
-            Self::Chain(error) => error.reason(),
+            Self::Revoked { .. } => Reason::SvidRevoked,
+            Self::Chain { why, .. } => why.reason(),
+        }
+    }
+
+    /// The first moment at which it may hold no longer, although nothing but time has changed.
+    pub fn changes(&self) -> Option<Timestamp> {
+        match self {
+            Self::NotYetValid { not_before, .. } => Some(*not_before),
+            Self::Revoked { until, .. } => *until,
+            Self::Chain { changes, .. } => *changes,
+            // What has ended does not begin again, and what is missing does not come by itself.
+            Self::Certificate(_)
+            | Self::UnknownTrustDomain(_)
+            | Self::OutOfScope(_)
+            | Self::RelationshipExpired(_)
+            | Self::Expired { .. }
+            | Self::LifetimeTooLong { .. }
+            | Self::BundleMissing(_)
+            | Self::BundleStale { .. }
+            | Self::BundleEmpty(_) => None,
         }
     }
 }
@@ -402,10 +457,12 @@ impl fmt::Display for SvidError {
                     "the source of the bundle of `{trust_domain}` has been silent for too long: stale since {since}"
                 )
             }
-            Self::Revoked(None) => f.write_str("revoked"),
-            Self::Revoked(Some(reason)) => write!(f, "revoked: {reason}"),
+            Self::Revoked { reason: None, .. } => f.write_str("revoked"),
+            Self::Revoked {
+                reason: Some(reason), ..
+            } => write!(f, "revoked: {reason}"),
             Self::BundleEmpty(name) => write!(f, "the bundle of `{name}` has no X.509 authority"),
-            Self::Chain(error) => write!(f, "{error}"),
+            Self::Chain { why, .. } => write!(f, "{why}"),
         }
     }
 }

@@ -189,6 +189,12 @@ impl Key {
         document.expect("a key encodes").as_bytes().to_vec()
     }
 
+    /// SHA-256 of the public key, cut to 160 bits (RFC 7093, section 2, method 1, over the whole SubjectPublicKeyInfo): what
+    /// certificates name it by.
+    pub fn id(&self) -> Vec<u8> {
+        Sha256::digest(self.public_key_info())[..20].to_vec()
+    }
+
     /// The public key as the key members of a JWK (RFC 7518, section 6; RFC 8037): `kty` and what goes with it.
     pub fn jwk(&self) -> Value {
         let text = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);

@@ -44,6 +44,8 @@ pub fn real_now() -> Timestamp {
 pub struct Profile {
     /// The common name of the subject. `None`: an empty subject, which an authority should not have.
     pub common_name: Option<String>,
+    /// The whole subject in DER, in place of one with the common name.
+    pub subject: Option<Vec<u8>>,
     /// Subject alternative names are written in this order: URIs, DNS names, addresses, e-mail addresses. When there
     /// are none the extension is left out.
     pub uri_sans: Vec<String>,
@@ -87,6 +89,7 @@ impl Profile {
     pub fn svid(id: &str, now: Timestamp) -> Self {
         Profile {
             common_name: None,
+            subject: None,
             uri_sans: vec![id.to_owned()],
             dns_sans: Vec::new(),
             ip_sans: Vec::new(),
@@ -142,12 +145,10 @@ impl Profile {
         let constraints = self.basic_constraints.map(Extension::basic_constraints);
         let usage = self.key_usage.as_deref().map(Extension::key_usage);
         let extended = self.extended_key_usage.as_deref().map(Extension::extended_key_usage);
-        let subject_key = self
-            .subject_key_id
-            .then(|| Extension::subject_key_id(&key_id(&self.key)));
+        let subject_key = self.subject_key_id.then(|| Extension::subject_key_id(&self.key.id()));
         let authority_key = self
             .authority_key_id
-            .then(|| Extension::authority_key_id(&key_id(issuer_key)));
+            .then(|| Extension::authority_key_id(&issuer_key.id()));
         let names = self.subject_alt_names();
         // Critical when the subject is empty (RFC 5280, section 4.2.1.6).
         let names = (!names.is_empty()).then(|| Extension::subject_alt_name(&names, self.common_name.is_none()));
@@ -190,7 +191,9 @@ impl Profile {
                 identifier.clone(),
                 extension::distinguished_name(issuer_name),
                 der::sequence([der::time(self.not_before), der::time(self.not_after)]),
-                extension::distinguished_name(self.common_name.as_deref()),
+                self.subject
+                    .clone()
+                    .unwrap_or_else(|| extension::distinguished_name(self.common_name.as_deref())),
                 self.key.public_key_info(),
             ]
             .into_iter()
@@ -262,7 +265,7 @@ impl Authority {
         // Grows with time, as a number of lists has to.
         let number = extension::positive(&now.as_second().to_be_bytes()[4..]);
         let extensions = [
-            Extension::authority_key_id(&key_id(&self.key)),
+            Extension::authority_key_id(&self.key.id()),
             Extension::new("2.5.29.20", false, der::integer(&number)),
         ];
         let algorithm = self.key.usual_algorithm();
@@ -396,11 +399,6 @@ pub fn pem(label: &str, der: &[u8]) -> String {
         .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
         .collect();
     format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
-}
-
-/// SHA-256 of the public key, cut to 160 bits (RFC 7093, section 2, method 1, over the whole SubjectPublicKeyInfo).
-fn key_id(key: &Key) -> Vec<u8> {
-    Sha256::digest(key.public_key_info())[..20].to_vec()
 }
 
 fn random_serial() -> Vec<u8> {

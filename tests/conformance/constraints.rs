@@ -4,13 +4,14 @@
 //! the whole verifier of SVIDs sees that too.
 
 use ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile};
+use jiff::SignedDuration;
 use serde_json::Value;
-use svidgate_policy::SpiffeId;
 use svidgate_policy::bundle::{Bundle, BundleSet};
 use svidgate_policy::chain::{self, Purpose};
 use svidgate_policy::federation::{Relationship, Relationships};
 use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::svid::{self, ChainCheck};
+use svidgate_policy::svid;
+use svidgate_policy::{Presented, SpiffeId, Trust};
 
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, strings, text};
@@ -101,12 +102,17 @@ fn whole(case: &Value, id: &SpiffeId) -> Answer {
     );
     let mut relationships = Relationships::default();
     relationships.insert(Relationship::unlimited(trust_domain));
-    let check = ChainCheck::Verify {
-        bundles: &bundles,
+    let presented = Presented {
+        leaf: &leaf,
         intermediates: &[],
-        algorithms: ALGORITHMS,
     };
-    match svid::verify(&leaf, check, &relationships, FIXED_NOW) {
+    let trust = Trust {
+        relationships: &relationships,
+        bundles: Some(&bundles),
+        revocations: &[],
+        expiry_grace: SignedDuration::ZERO,
+    };
+    match svid::verify(presented, ALGORITHMS, &trust, FIXED_NOW) {
         Ok(_) => Answer::accept(),
         Err(error) => Answer::refuse().because(error.reason()),
     }

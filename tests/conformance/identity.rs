@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::bundle::{Bundle, BundleSet};
 use svidgate_policy::federation::{Relationship, Relationships};
 use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::svid::{self, ChainCheck};
-use svidgate_policy::{Reason, TrustDomain};
+use svidgate_policy::{Presented, Reason, Trust, TrustDomain, svid};
 
 use crate::results::Answer;
 
@@ -38,12 +37,13 @@ impl Question {
             );
             relationships.insert(Relationship::unlimited(trust_domain.clone()));
         }
-        let check = ChainCheck::Verify {
-            bundles: &bundles,
-            intermediates,
-            algorithms: ALGORITHMS,
+        let trust = Trust {
+            relationships: &relationships,
+            bundles: Some(&bundles),
+            revocations: &[],
+            expiry_grace: SignedDuration::ZERO,
         };
-        match svid::verify(leaf, check, &relationships, self.at) {
+        match svid::verify(Presented { leaf, intermediates }, ALGORITHMS, &trust, self.at) {
             Ok(_) => Answer::accept().because(Reason::RuleAllowed),
             Err(error) => Answer::refuse().because(error.reason()),
         }

@@ -7,7 +7,9 @@ use svidgate_policy::Reason;
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::chain::{self, ChainError, Purpose};
 use svidgate_policy::federation::Relationship;
+use svidgate_policy::name_constraints::{Breach, ConstraintsError};
 use svidgate_policy::signature::ALGORITHMS;
+use svidgate_policy::signer::SigningError;
 
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 
@@ -256,18 +258,32 @@ fn path_alone_refuses_a_leaf_that_may_sign_or_constrain() {
 #[test]
 fn every_refusal_says_something_of_its_own() {
     let all = [
-        ChainError::UnknownAuthority { outside_validity: 0 },
-        ChainError::UnknownAuthority { outside_validity: 2 },
-        ChainError::BadSignature,
-        ChainError::Expired,
-        ChainError::NotYetValid,
-        ChainError::SigningCertificate,
-        ChainError::NameConstraint,
-        ChainError::CriticalExtension,
+        ChainError::AuthorityGone,
+        ChainError::BadSignature {
+            namesakes: 2,
+            is_meant: false,
+        },
+        ChainError::BadSignature {
+            namesakes: 2,
+            is_meant: true,
+        },
+        ChainError::Expired { not_after: FIXED_NOW },
+        ChainError::NotYetValid { not_before: FIXED_NOW },
+        ChainError::Signer(SigningError::NotCa),
+        ChainError::Signer(SigningError::NoKeyUsage),
+        ChainError::Signer(SigningError::CannotSign),
+        ChainError::Signer(SigningError::Purpose(Purpose::ClientAuth)),
+        ChainError::Signer(SigningError::WorkloadId),
+        ChainError::Signer(SigningError::NameConstraints(ConstraintsError::Empty)),
+        ChainError::PathLength,
+        ChainError::LeafKey,
+        ChainError::LeafSigns,
+        ChainError::NameConstraint(Breach::TooMuchWork),
+        ChainError::Revoked { reason: None },
         ChainError::UnsupportedAlgorithm,
-        ChainError::ExtendedKeyUsage,
-        ChainError::TooLong,
-        ChainError::SameSubject,
+        ChainError::TooDeep,
+        ChainError::TooMany,
+        ChainError::TooLarge { bytes: 20_000 },
         ChainError::TooMuchWork,
         ChainError::Unreadable,
     ];

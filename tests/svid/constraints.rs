@@ -1,5 +1,4 @@
-//! Name constraints (X509-SVID 4.2, RFC 5280 4.2.1.10): of authorities they are applied, in intermediates those on URIs
-//! refuse.
+//! Name constraints (X509-SVID 4.2, RFC 5280 4.2.1.10), of authorities and of signing certificates below them alike.
 
 use support::ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile, der};
 use svidgate_policy::Reason;
@@ -152,35 +151,104 @@ fn constraint_of_a_kind_that_is_not_processed_refuses_names_of_that_kind() {
             ..leaf()
         },
     );
-    // Every certificate has a subject, be it empty.
-    refused(&constrained(&[GeneralName::Directory("workload".into())], &[]), leaf());
-    refused(&constrained(&[], &[GeneralName::Directory("nobody".into())]), leaf());
+}
+
+/// The constraint that authorities of companies have: names below theirs.
+#[test]
+fn constraints_on_directory_names_are_processed() {
+    let directory = |name: &str| GeneralName::Directory(name.to_owned());
+    let named = |name: &str| Leaf {
+        common_name: Some(name.to_owned()),
+        ..leaf()
+    };
+    let permitting = constrained(&[directory("workload")], &[]);
+    // RFC 5280 4.2.1.10: it applies to a subject that is not empty.
+    accepted(&permitting, leaf());
+    accepted(&permitting, named("workload"));
+    // RFC 5280 7.1: neither case nor spare spaces make another name.
+    accepted(&permitting, named(" WorkLoad "));
+    refused(&permitting, named("workload2"));
+    let excluding = constrained(&[], &[directory("nobody")]);
+    accepted(&excluding, leaf());
+    accepted(&excluding, named("somebody"));
+    refused(&excluding, named("nobody"));
+    refused(&excluding, named("NOBODY"));
+    // The empty name is the beginning of every name.
+    let all = GeneralName::Raw(der::context(4, &der::sequence([])));
+    accepted(&constrained(std::slice::from_ref(&all), &[]), named("anybody"));
+    refused(&constrained(&[], &[all]), named("anybody"));
+    // A directory name among the SANs is held to it, too.
+    let san = Extension::subject_alt_name(&[uri("spiffe://prod.example/a"), directory("nobody")], true);
+    let leaf = Leaf {
+        uri_sans: Vec::new(),
+        extensions: vec![san],
+        ..leaf()
+    };
+    refused(&excluding, leaf.clone());
+    accepted(&constrained(&[], &[directory("another")]), leaf);
+}
+
+/// RFC 5280 4.2.1.10: where no SAN is an e-mail address, one in the subject is held to the constraint.
+#[test]
+fn email_address_in_a_subject_is_one() {
+    let mail = constrained(&[], &[GeneralName::Email("prod.example".into())]);
+    let subject = der::sequence([der::set(der::sequence([
+        der::oid("1.2.840.113549.1.9.1"),
+        der::element(22, b"api@prod.example"),
+    ]))]);
+    accepted(&mail, leaf());
+    refused(
+        &mail,
+        Leaf {
+            subject: Some(subject),
+            ..leaf()
+        },
+    );
 }
 
 #[test]
-fn uri_constraint_in_an_intermediate_refuses_even_what_it_permits() {
+fn constraints_of_an_intermediate_are_processed_like_those_of_an_authority() {
     let root = authority();
-    let constrained = |permitted: &[GeneralName], excluded: &[GeneralName]| {
+    let through = |permitted: &[GeneralName], excluded: &[GeneralName]| {
         let issuer = root.issue_authority(Profile {
             common_name: Some("intermediate".into()),
             extensions: vec![Extension::name_constraints(permitted, excluded)],
             ..Profile::authority(OURS, FIXED_NOW)
         });
-        Verifier::trusting(&root).verify(&issuer.issue(leaf()))
+        let below = issuer.issue_authority(Profile {
+            common_name: Some("lower".into()),
+            ..Profile::authority(OURS, FIXED_NOW)
+        });
+        let verifier = Verifier::trusting(&root);
+        let near = verifier.verify(&issuer.issue(leaf())).map_err(|error| error.reason());
+        let far = verifier.verify(&below.issue(leaf())).map_err(|error| error.reason());
+        assert_eq!(near.is_ok(), far.is_ok());
+        near.map(|_| ())
     };
-    for (permitted, excluded) in [
-        (vec![uri(OURS)], vec![]),
-        (vec![uri(THEIRS)], vec![]),
-        (vec![], vec![uri(THEIRS)]),
-    ] {
-        let result = constrained(&permitted, &excluded);
-        assert_eq!(
-            crate::verifier::reason(result),
-            Reason::SvidNameConstraint,
-            "{permitted:?} {excluded:?}"
-        );
-    }
-    assert!(constrained(&[dns("prod.example")], &[]).is_ok());
+    let directory = |name: &str| GeneralName::Directory(name.to_owned());
+    assert_eq!(through(&[uri(OURS)], &[]), Ok(()));
+    assert_eq!(through(&[], &[uri(THEIRS)]), Ok(()));
+    assert_eq!(through(&[dns("prod.example")], &[]), Ok(()));
+    assert_eq!(through(&[], &[directory("nobody")]), Ok(()));
+    let violated = Err(Reason::SvidNameConstraint);
+    assert_eq!(through(&[uri(THEIRS)], &[]), violated);
+    assert_eq!(through(&[], &[uri(OURS)]), violated);
+    assert_eq!(through(&[uri(OURS)], &[uri(".example")]), violated);
+}
+
+/// NC-3: what one permits, another may take away.
+#[test]
+fn constraints_of_all_signing_certificates_count() {
+    let root = constrained(&[uri(".example")], &[]);
+    let issuer = root.issue_authority(Profile {
+        common_name: Some("intermediate".into()),
+        extensions: vec![Extension::name_constraints(&[uri(".prod.example"), uri(THEIRS)], &[])],
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&issuer.issue(leaf())),
+        Reason::SvidNameConstraint
+    );
 }
 
 #[test]

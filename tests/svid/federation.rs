@@ -325,7 +325,7 @@ fn leaf_relationship_and_time_are_checked_after_the_proxy_too() {
         Reason::FederationOutOfScope
     );
     let long = Leaf {
-        not_after: FIXED_NOW + SignedDuration::from_hours(2),
+        not_after: FIXED_NOW + SignedDuration::from_hours(3),
         ..their_leaf()
     };
     assert_eq!(refused(long), Reason::SvidLifetimeTooLong);
@@ -392,22 +392,11 @@ fn intermediates_of_a_relationship_are_checked_when_the_document_is_read() {
             Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),
         }
     };
-    let same: Vec<String> = (0..4).map(|_| middle("one name").pem()).collect();
-    assert_eq!(mistakes(same[..3].to_vec()), [""; 0]);
-    assert_eq!(
-        mistakes(vec![same[0].clone(); 8]),
-        [""; 0],
-        "one certificate, eight times"
-    );
-    assert_eq!(
-        mistakes(same),
-        ["federation[0].intermediates: expected at most 3 certificates with the same subject"]
-    );
+    let same: Vec<String> = (0..9).map(|_| middle("one name").pem()).collect();
+    assert_eq!(mistakes(same[..8].to_vec()), [""; 0]);
+    assert_eq!(mistakes(same), ["federation[0].intermediates: 9 entries (at most 8)"]);
     assert_eq!(
         mistakes(vec![middle("a").pem(), root.issue(leaf()).leaf_pem()]),
-        [
-            "federation[0].intermediates[1]: expected signing certificates (basic constraints with cA, key usage with \
-          keyCertSign)"
-        ]
+        ["federation[0].intermediates[1]: certificate is no signing certificate (basic constraints do not say cA)"]
     );
 }

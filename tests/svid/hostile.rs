@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use support::ca::{Authority, Extension, FIXED_NOW, Key, KeyKind, Profile, SignatureAlgorithm, der};
+use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
+use support::ca::{
+    Authority, Extension, FIXED_NOW, GeneralName, Identity, Key, KeyKind, Profile, SignatureAlgorithm, der,
+};
 use svidgate_policy::Reason;
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::certificate::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
@@ -10,6 +13,7 @@ use svidgate_policy::chain::{self, ChainError, Purpose};
 use svidgate_policy::federation::Relationship;
 use svidgate_policy::signature::ALGORITHMS;
 
+use crate::one_name::counted;
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 
 /// Far more than any of these takes, far less than without the bound on names.
@@ -46,32 +50,86 @@ fn certificates(ring: &[Authority]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn eight_intermediates_of_one_name_are_refused_soon() {
+fn eight_intermediates_of_one_name_that_lead_nowhere_are_refused_soon() {
     let ring = ring("one name", 8);
-    let identity = ring[7].issue(leaf());
+    let identity = Identity {
+        intermediates: certificates(&ring),
+        ..ring[7].issue(leaf())
+    };
     let verifier = Verifier::trusting(&authority());
+    let (refused, signatures) = counted(&verifier, &identity);
+    assert_eq!(refused, Some(Reason::SvidChainTooLong));
+    assert!(signatures <= 24, "{signatures}");
+    // Were each of them signed by each other: one cannot make that, but something near it.
     let took = quickest(|| {
-        assert_eq!(
-            reason(verifier.verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)),
-            Reason::SvidChainTooLong
-        );
+        let all_good: Vec<AllGood> = ALGORITHMS.iter().map(|algorithm| AllGood(*algorithm)).collect();
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = all_good.iter().map(|one| one as _).collect();
+        let refused = verifier.verify_by(&identity, &algorithms);
+        assert_eq!(reason(refused), Reason::SvidChainTooLong);
     });
     assert!(took < SOON, "{took:?}");
+}
+
+/// Takes every signature for good.
+#[derive(Debug)]
+struct AllGood(&'static dyn SignatureVerificationAlgorithm);
+
+impl SignatureVerificationAlgorithm for AllGood {
+    fn verify_signature(&self, _: &[u8], _: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
+        Ok(())
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.signature_alg_id()
+    }
+}
+
+#[test]
+fn comparisons_of_names_are_bounded_whatever_a_peer_sends() {
+    // A chain of six, each with as many constraints as may be, above a leaf with as many names.
+    let bases: Vec<GeneralName> = (0..64)
+        .map(|number| GeneralName::Dns(format!("{number}.example").into()))
+        .collect();
+    let constrained = |number: usize| Profile {
+        extensions: vec![Extension::name_constraints(&[], &bases)],
+        ..named(&format!("intermediate {number}"))
+    };
+    let root = authority();
+    let lowest = (0..6).fold(root.clone(), |issuer, number| {
+        issuer.issue_authority(constrained(number))
+    });
+    let names = |count: usize| Profile {
+        dns_sans: (0..count).map(|number| format!("{number}.prod.example")).collect(),
+        ..leaf()
+    };
+    let verifier = Verifier::trusting(&root);
+    assert!(verifier.verify(&lowest.issue(names(20))).is_ok());
+    let identity = lowest.issue(names(127));
+    let all_good: Vec<AllGood> = ALGORITHMS.iter().map(|algorithm| AllGood(*algorithm)).collect();
+    let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = all_good.iter().map(|one| one as _).collect();
+    let took = quickest(|| {
+        let refused = verifier.verify_by(&identity, &algorithms).unwrap_err();
+        assert_eq!(refused.reason(), Reason::SvidNameConstraint);
+        assert!(refused.to_string().contains("more than 16384 comparisons"), "{refused}");
+    });
+    // Without optimisation; all of them would take six times that.
+    assert!(took < 4 * SOON, "{took:?}");
 }
 
 #[test]
 fn eight_intermediates_with_the_name_of_the_authority_are_refused_soon() {
     let ring = ring(&format!("{OURS} authority"), 8);
-    let identity = ring[7].issue(leaf());
-    let verifier = Verifier::trusting(&authority());
-    let took = quickest(|| {
-        assert!(
-            verifier
-                .verify_sent(&identity.leaf, &certificates(&ring), FIXED_NOW)
-                .is_err()
-        );
-    });
-    assert!(took < SOON, "{took:?}");
+    let identity = Identity {
+        intermediates: certificates(&ring),
+        ..ring[7].issue(leaf())
+    };
+    let (refused, signatures) = counted(&Verifier::trusting(&authority()), &identity);
+    assert!(refused.is_some());
+    assert!(signatures <= 24, "{signatures}");
 }
 
 #[test]
@@ -181,10 +239,15 @@ fn bounds_on_what_stands_beside_a_leaf_are_exact() {
         chain::verify(&leaf, &more, &bundle, ALGORITHMS, Purpose::ClientAuth, FIXED_NOW).map(|_| ())
     };
     assert_eq!(beside(1, MAX_CERTIFICATE_BYTES), Ok(()));
-    assert_eq!(beside(1, MAX_CERTIFICATE_BYTES + 1), Err(ChainError::TooLong));
+    assert_eq!(
+        beside(1, MAX_CERTIFICATE_BYTES + 1),
+        Err(ChainError::TooLarge {
+            bytes: MAX_CERTIFICATE_BYTES + 1
+        })
+    );
     // Those of the peer and those of the relationship.
     assert_eq!(beside(2 * MAX_INTERMEDIATES, 1), Ok(()));
-    assert_eq!(beside(2 * MAX_INTERMEDIATES + 1, 1), Err(ChainError::TooLong));
+    assert_eq!(beside(2 * MAX_INTERMEDIATES + 1, 1), Err(ChainError::TooMany));
 }
 
 #[test]

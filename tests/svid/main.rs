@@ -9,6 +9,7 @@ mod federation;
 mod hostile;
 mod keys;
 mod leaf;
+mod one_name;
 mod pem;
 mod signing;
 mod standing;

@@ -5,6 +5,7 @@ use support::ca::{
 };
 use svidgate_policy::Reason;
 use svidgate_policy::bundle::{AuthorityError, Bundle, SkipReason};
+use svidgate_policy::signer::SigningError;
 
 use crate::chain::{deep, intermediate};
 use crate::encoding::NOBODY_KNOWS;
@@ -109,7 +110,9 @@ fn authority_without_key_usage_is_accepted_and_one_that_cannot_sign_is_not() {
         why
     };
     let profile = || Profile::authority(OURS, FIXED_NOW);
-    let cannot_sign = vec![SkipReason::NotAuthority(AuthorityError::CannotSign)];
+    let cannot_sign = vec![SkipReason::NotAuthority(AuthorityError::Signer(
+        SigningError::CannotSign,
+    ))];
     assert_eq!(
         why(Profile {
             key_usage: Some(vec![KeyUsage::CrlSign]),
@@ -117,7 +120,7 @@ fn authority_without_key_usage_is_accepted_and_one_that_cannot_sign_is_not() {
         }),
         cannot_sign
     );
-    let not_ca = vec![SkipReason::NotAuthority(AuthorityError::NotCa)];
+    let not_ca = vec![SkipReason::NotAuthority(AuthorityError::Signer(SigningError::NotCa))];
     assert_eq!(
         why(Profile {
             basic_constraints: None,
@@ -212,20 +215,162 @@ fn path_length_of_an_authority_is_enforced() {
     );
 }
 
-/// RFC 5280 6.1.4 (l) would not count it. DEVIATION: the path builder does, which refuses more than it must.
+/// RFC 5280 6.1.4 (l): a certificate that an authority issued for its own next key does not count. DEVIATION: of several in
+/// a row one does not, so that a path length means something where every authority bears one name (SPIRE before 1.8.4).
 #[test]
-fn self_issued_intermediate_counts_for_the_path_length() {
-    let root = |path_len| {
-        Authority::root(Profile {
-            basic_constraints: Some(BasicConstraints { ca: true, path_len }),
-            ..Profile::authority(OURS, FIXED_NOW)
-        })
+fn rollover_certificate_does_not_count_for_the_path_length_and_a_second_in_a_row_does() {
+    let constrained = |path_len| Profile {
+        basic_constraints: Some(BasicConstraints {
+            ca: true,
+            path_len: Some(path_len),
+        }),
+        ..Profile::authority(OURS, FIXED_NOW)
     };
-    let below = |root: &Authority| root.issue_authority(Profile::authority(OURS, FIXED_NOW)).issue(leaf());
-    let (open, none) = (root(None), root(Some(0)));
-    assert!(Verifier::trusting(&open).verify(&below(&open)).is_ok());
-    // The reason is that of the last path that was tried, which is not told apart further.
-    assert!(Verifier::trusting(&none).verify(&below(&none)).is_err());
+    let rollover = |issuer: &Authority| issuer.issue_authority(Profile::authority(OURS, FIXED_NOW));
+    let root = Authority::root(constrained(0));
+    let verifier = Verifier::trusting(&root);
+    let once = rollover(&root);
+    assert!(verifier.verify(&once.issue(leaf())).is_ok());
+    assert_eq!(
+        verifier.refuses(&rollover(&once).issue(leaf())),
+        Reason::SvidSigningCertificate
+    );
+    assert_eq!(verifier.refuses(&deep(&once, 1)), Reason::SvidSigningCertificate);
+    // The same below a signing certificate that is constrained.
+    let open = Authority::root(intermediate("root"));
+    let verifier = Verifier::trusting(&open);
+    let issuer = open.issue_authority(constrained(0));
+    let once = rollover(&issuer);
+    assert!(verifier.verify(&once.issue(leaf())).is_ok());
+    assert_eq!(
+        verifier.refuses(&rollover(&once).issue(leaf())),
+        Reason::SvidSigningCertificate
+    );
+    let issuer = open.issue_authority(constrained(1));
+    assert!(verifier.verify(&rollover(&rollover(&issuer)).issue(leaf())).is_ok());
+}
+
+#[test]
+fn path_length_of_any_size_is_read() {
+    let large = |bytes: &[u8]| {
+        let value = der::sequence([der::boolean(true), der::integer(bytes)]);
+        Profile {
+            basic_constraints: None,
+            extensions: vec![Extension::new("2.5.29.19", true, value)],
+            ..Profile::authority(OURS, FIXED_NOW)
+        }
+    };
+    for bytes in [&[1, 0][..], &[0x7f, 0xff, 0xff, 0xff], &[0x7f; 20]] {
+        let root = Authority::root(large(bytes));
+        assert!(Verifier::trusting(&root).verify(&deep(&root, 2)).is_ok(), "{bytes:?}");
+        accepted_through(|profile| Profile {
+            common_name: profile.common_name,
+            ..large(bytes)
+        });
+    }
+    // A negative one is none.
+    let root = Authority::root(large(&[0xff]));
+    assert_eq!(
+        Verifier::trusting(&root).refuses(&root.issue(leaf())),
+        Reason::FederationBundleEmpty
+    );
+}
+
+#[test]
+fn policies_of_an_authority_may_be_critical_and_what_constrains_policies_may_not() {
+    let policies = der::sequence([der::sequence([der::oid("2.5.29.32.0")])]);
+    let critical = |oid: &str, value: Vec<u8>| Profile {
+        extensions: vec![Extension::new(oid, true, value)],
+        ..Profile::authority(OURS, FIXED_NOW)
+    };
+    let root = Authority::root(critical("2.5.29.32", policies.clone()));
+    assert!(Verifier::trusting(&root).verify(&root.issue(leaf())).is_ok());
+    for (oid, value) in [
+        ("2.5.29.36", der::sequence([der::context_primitive(0, &[0])])),
+        ("2.5.29.33", policies.clone()),
+        ("2.5.29.54", der::integer(&[0])),
+    ] {
+        let root = Authority::root(critical(oid, value));
+        assert_eq!(
+            Verifier::trusting(&root).refuses(&root.issue(leaf())),
+            Reason::FederationBundleEmpty,
+            "{oid}"
+        );
+    }
+    // RFC 5280 4.2.1.4: whoever cannot interpret a critical one below an authority must refuse.
+    let refused = refused_through(|profile| Profile {
+        common_name: profile.common_name,
+        ..critical("2.5.29.32", policies)
+    });
+    assert_eq!(refused, Reason::SvidCriticalExtension);
+}
+
+/// CA-5, CA-9: what a signing certificate must not be, an authority must not be either.
+#[test]
+fn authority_with_a_workloads_id_or_without_the_purpose_is_none() {
+    let refused = |profile: Profile| {
+        let root = Authority::root(profile);
+        Verifier::trusting(&root).refuses(&root.issue(leaf()))
+    };
+    let profile = || Profile::authority(OURS, FIXED_NOW);
+    for purposes in [
+        vec![ExtendedKeyUsage::ServerAuth],
+        vec![ExtendedKeyUsage::CodeSigning],
+        vec![],
+    ] {
+        let extended_key_usage = Some(purposes);
+        assert_eq!(
+            refused(Profile {
+                extended_key_usage,
+                ..profile()
+            }),
+            Reason::FederationBundleEmpty
+        );
+    }
+    for uri in ["spiffe://prod.example/ca", "spiffe://partner.example/ca"] {
+        let uri_sans = vec![uri.to_owned()];
+        assert_eq!(
+            refused(Profile { uri_sans, ..profile() }),
+            Reason::FederationBundleEmpty,
+            "{uri}"
+        );
+    }
+    for purposes in [
+        vec![ExtendedKeyUsage::ClientAuth],
+        vec![ExtendedKeyUsage::Any],
+        vec![ExtendedKeyUsage::ServerAuth, ExtendedKeyUsage::ClientAuth],
+    ] {
+        let root = Authority::root(Profile {
+            extended_key_usage: Some(purposes),
+            uri_sans: Vec::new(),
+            ..profile()
+        });
+        assert!(Verifier::trusting(&root).verify(&root.issue(leaf())).is_ok());
+    }
+}
+
+/// LF-17, CA-7: whoever signs others is no workload.
+#[test]
+fn leaf_with_the_key_of_a_signing_certificate_of_its_own_chain_is_refused() {
+    let root = authority();
+    let upper = root.issue_authority(intermediate("upper"));
+    let lower = upper.issue_authority(intermediate("lower"));
+    let verifier = Verifier::trusting(&root);
+    for key in [&upper.key, &lower.key] {
+        let identity = lower.issue(Leaf {
+            key: key.clone(),
+            ..leaf()
+        });
+        assert_eq!(verifier.refuses(&identity), Reason::SvidIsCa);
+    }
+    // Beside its chain a certificate says nothing about it.
+    let stranger = Authority::root(intermediate("stranger"));
+    let mut identity = lower.issue(Leaf {
+        key: stranger.key.clone(),
+        ..leaf()
+    });
+    identity.intermediates.push(stranger.certificate);
+    assert!(verifier.verify(&identity).is_ok());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use support::ca::{Authority, FIXED_NOW, Identity, Key, KeyKind, Leaf, Profile, der};
 use svidgate_policy::certificate::sha256;
 use svidgate_policy::{
-    Bundle, BundleSet, Reason, Revocations, Svid, Trust,
+    Bundle, BundleSet, Presented, Reason, Revocations, Svid, Trust,
     federation::{Relationship, Relationships},
 };
 
@@ -149,12 +149,17 @@ fn stale_bundle_verifies_nobody_and_the_other_trust_domain_goes_on() {
     relationships.insert(relationship(OURS));
     relationships.insert(relationship("partner.example"));
     let verify = |identity: &Identity| {
-        let check = svidgate_policy::ChainCheck::Verify {
-            bundles: &bundles,
+        let presented = Presented {
+            leaf: &identity.leaf,
             intermediates: &[],
-            algorithms: svidgate_policy::ALGORITHMS,
         };
-        let verified = svidgate_policy::svid::verify(&identity.leaf, check, &relationships, FIXED_NOW);
+        let trust = Trust {
+            relationships: &relationships,
+            bundles: Some(&bundles),
+            revocations: &[],
+            expiry_grace: SignedDuration::ZERO,
+        };
+        let verified = svidgate_policy::svid::verify(presented, svidgate_policy::ALGORITHMS, &trust, FIXED_NOW);
         verified.map(|_| ()).map_err(|error| error.reason())
     };
     assert_eq!(verify(&ours.issue(leaf())), Err(Reason::FederationBundleStale));
@@ -182,7 +187,7 @@ fn relationship_is_looked_at_again() {
         Err(Reason::FederationExpired)
     );
     assert_eq!(
-        with(&|relationship| relationship.svid_max_lifetime = Some(HOUR)),
+        with(&|relationship| relationship.svid_max_lifetime = Some(HOUR / 2)),
         Err(Reason::SvidLifetimeTooLong)
     );
     let elsewhere = svidgate_policy::id::IdPattern::parse_scope("/elsewhere/**", &name(OURS)).unwrap();
@@ -351,4 +356,134 @@ fn expiry_grace_forgives_the_end_of_certificates_and_nothing_else() {
     assert_eq!(graceful.until(&svid, end + SECOND * 31), Err(Reason::SvidExpired));
     let revoked = held(SECOND * 30).revoking(json!({ "id": ID }));
     assert_eq!(revoked.until(&svid, end + SECOND), Err(Reason::SvidRevoked));
+}
+
+/// One signing certificate, certified by two authorities: its name and key are the same, issuer and serial are not.
+fn cross_certified() -> (Authority, Authority, [Vec<u8>; 2], Identity) {
+    let named = |name: &str| Profile {
+        common_name: Some(name.to_owned()),
+        ..Profile::authority(OURS, FIXED_NOW)
+    };
+    let (first, second) = (Authority::root(named("first")), Authority::root(named("second")));
+    let profile = Profile {
+        serial: Some(vec![0x11]),
+        ..named("issuer")
+    };
+    let by_first = first.issue_authority(profile.clone());
+    let by_second = second.issue_authority(profile);
+    let certificates = [by_first.certificate.clone(), by_second.certificate];
+    let identity = Identity {
+        intermediates: certificates.to_vec(),
+        ..by_first.issue(leaf())
+    };
+    (first, second, certificates, identity)
+}
+
+#[test]
+fn revoked_identity_is_never_handed_out() {
+    let (root, middle, identity, _) = verified();
+    for entry in [
+        json!({ "id": ID }),
+        json!({ "id": "spiffe://prod.example/ns/shop/**" }),
+        json!({ "sha256": identity.leaf_sha256() }),
+        json!({ "public_key_sha256": hex(&sha256(&identity.key.public_key_info())) }),
+        json!({ "serial": "0A:1B", "issuer": "CN=middle" }),
+        json!({ "sha256": hex(&sha256(&middle.certificate)) }),
+        json!({ "serial": "9a01", "issuer": "CN=prod.example authority" }),
+        json!({ "public_key_sha256": hex(&sha256(&root.key.public_key_info())) }),
+    ] {
+        let verifier = Verifier::trusting(&root).revoking(&json!([entry]));
+        assert_eq!(verifier.refuses(&identity), Reason::SvidRevoked, "{entry}");
+    }
+    let proxy = Verifier::trusting(&root).revoking(&json!([{ "id": ID }]));
+    let refused = proxy.verify_after_proxy(&identity.leaf, FIXED_NOW);
+    assert_eq!(refused.unwrap_err().reason(), Reason::SvidRevoked);
+}
+
+#[test]
+fn revoked_certificate_in_one_path_does_not_refuse_a_leaf_that_has_another() {
+    let (first, second, [by_first, by_second], identity) = cross_certified();
+    let verifier = || Verifier::trusting(&first).bundle(OURS, &[&first, &second]);
+    let revoking = [
+        (json!({ "sha256": hex(&sha256(&by_first)) }), &second),
+        (json!({ "serial": "11", "issuer": "CN=first" }), &second),
+        (json!({ "sha256": hex(&sha256(&first.certificate)) }), &second),
+        (
+            json!({ "public_key_sha256": hex(&sha256(&first.key.public_key_info())) }),
+            &second,
+        ),
+        (json!({ "sha256": hex(&sha256(&by_second)) }), &first),
+        (json!({ "sha256": hex(&sha256(&second.certificate)) }), &first),
+    ];
+    for (entry, left) in revoking {
+        let svid = verifier().revoking(&json!([entry])).verify(&identity).unwrap();
+        assert!(svid.has_in_path(&sha256(&left.certificate)), "{entry}");
+        // What stands by the other path does not stand under this list, and is found again by verifying.
+        let other = if std::ptr::eq(left, &second) { &first } else { &second };
+        let by_other = Verifier::trusting(other).verify(&identity).unwrap();
+        let held = Held::against(&[&first, &second]).revoking(entry.clone());
+        assert_eq!(held.reason(&by_other), Some(Reason::SvidRevoked), "{entry}");
+        assert_eq!(held.reason(&svid), None, "{entry}");
+    }
+    // The key is the same in both.
+    let issuer = json!({ "public_key_sha256": hex(&sha256(&cross_key(&by_first))) });
+    assert_eq!(
+        verifier().revoking(&json!([issuer])).refuses(&identity),
+        Reason::SvidRevoked
+    );
+    let both = json!([{ "sha256": hex(&sha256(&by_first)) }, { "sha256": hex(&sha256(&by_second)) }]);
+    assert_eq!(verifier().revoking(&both).refuses(&identity), Reason::SvidRevoked);
+}
+
+/// The subject public key info of a certificate.
+fn cross_key(certificate: &[u8]) -> Vec<u8> {
+    let body = der::elements(der::content(der::elements(der::content(certificate))[0]))[6];
+    body.to_vec()
+}
+
+/// What a refusal says about when to look again: no later than when time alone may undo it.
+#[test]
+fn refusal_says_when_time_may_undo_it() {
+    let root = authority();
+    let changes = |verifier: &Verifier, identity: &Identity| verifier.verify(identity).unwrap_err().changes();
+    let (soon, later) = (FIXED_NOW + SECOND * 2, FIXED_NOW + HOUR);
+    let verifier = Verifier::trusting(&root);
+    let young = root.issue(Leaf {
+        not_before: soon,
+        ..leaf()
+    });
+    assert_eq!(changes(&verifier, &young), Some(soon));
+    // A signing certificate of the chain, and an authority: the one that signed, or perhaps another of the bundle.
+    let begins = |not_before, name: &str| Profile {
+        not_before,
+        common_name: Some(name.to_owned()),
+        ..Profile::authority(OURS, FIXED_NOW)
+    };
+    let middle = root.issue_authority(begins(soon, "middle"));
+    assert_eq!(changes(&verifier, &middle.issue(leaf())), Some(soon));
+    let next = Authority::root(begins(soon, "prod.example authority"));
+    let last = Authority::root(begins(later, "another"));
+    let rotating = Verifier::trusting(&root).bundle(OURS, &[&root, &last, &next]);
+    for identity in [next.issue(leaf()), last.issue(leaf())] {
+        assert_eq!(changes(&rotating, &identity), Some(soon));
+    }
+    // A revocation that ends, of the leaf and of what it stands by.
+    let until = |entry: Value| {
+        let mut entry = entry;
+        entry["until"] = json!(soon.to_string());
+        Verifier::trusting(&root).revoking(&json!([entry]))
+    };
+    let good = root.issue(leaf());
+    assert_eq!(changes(&until(json!({ "id": ID })), &good), Some(soon));
+    let of_root = json!({ "sha256": hex(&sha256(&root.certificate)) });
+    assert_eq!(changes(&until(of_root), &good), Some(soon));
+    // Nothing of these.
+    assert_eq!(changes(&verifier, &authority().issue(leaf())), None);
+    let forever = Verifier::trusting(&root).revoking(&json!([{ "id": ID }]));
+    assert_eq!(changes(&forever, &good), None);
+    let old = root.issue(Leaf {
+        not_after: FIXED_NOW - SECOND,
+        ..leaf()
+    });
+    assert_eq!(changes(&verifier, &old), None);
 }

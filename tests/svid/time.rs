@@ -174,6 +174,37 @@ fn lifetime_of_an_svid_is_capped_by_the_relationship() {
 }
 
 #[test]
+fn last_second_counts_to_its_end_for_leaf_and_authority_alike() {
+    let last = FIXED_NOW + hours(1);
+    let within = last + SignedDuration::from_millis(999);
+    let root = |not_after| {
+        Authority::root(Profile {
+            not_after,
+            ..Profile::authority(OURS, FIXED_NOW)
+        })
+    };
+    for (leaf_ends, root_ends) in [(last, last + hours(1)), (last + hours(1), last), (last, last)] {
+        let root = root(root_ends);
+        let verifier = Verifier::trusting(&root);
+        let identity = root.issue(Leaf {
+            not_after: leaf_ends,
+            ..leaf()
+        });
+        let svid = verifier.verify_at(&identity, within).unwrap();
+        assert_eq!(svid.valid_until(), last);
+        assert!(verifier.verify_at(&identity, last + SECOND).is_err());
+    }
+    // It has not begun within the second before.
+    let root = root(last + hours(1));
+    let identity = root.issue(leaf());
+    let before = leaf().not_before - SignedDuration::from_millis(1);
+    assert_eq!(
+        reason(Verifier::trusting(&root).verify_at(&identity, before)),
+        Reason::SvidNotYetValid
+    );
+}
+
+#[test]
 fn authority_that_ends_in_the_year_9999_is_accepted() {
     let end = "9999-12-30T00:00:00Z".parse().unwrap();
     let root = Authority::root(Profile {

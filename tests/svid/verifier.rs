@@ -1,13 +1,15 @@
 //! Bundles and relationships to verify against, and how to say what came of it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::SignatureVerificationAlgorithm;
 use support::ca::{Authority, FIXED_NOW, Identity, Leaf};
 use svidgate_policy::Reason;
+use svidgate_policy::Revocations;
 use svidgate_policy::TrustDomain;
 use svidgate_policy::bundle::{Bundle, BundleSet};
 use svidgate_policy::federation::{Relationship, Relationships};
 use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::svid::{self, ChainCheck, Svid, SvidError};
+use svidgate_policy::svid::{self, Presented, Svid, SvidError, Trust};
 
 pub(crate) const OURS: &str = "prod.example";
 pub(crate) const THEIRS: &str = "partner.example";
@@ -19,6 +21,7 @@ pub(crate) const THEIR_ID: &str = "spiffe://partner.example/ns/billing/sa/reader
 pub(crate) struct Verifier {
     bundles: BundleSet,
     relationships: Relationships,
+    revocations: Revocations,
 }
 
 impl Verifier {
@@ -45,6 +48,22 @@ impl Verifier {
         self
     }
 
+    /// Entries of a list of revocations.
+    pub(crate) fn revoking(mut self, entries: &serde_json::Value) -> Self {
+        let list = serde_json::json!({ "revoked": entries }).to_string();
+        self.revocations = Revocations::parse(list.as_bytes()).unwrap();
+        self
+    }
+
+    pub(crate) fn trust<'a>(&'a self, revocations: &'a [&'a Revocations]) -> Trust<'a> {
+        Trust {
+            relationships: &self.relationships,
+            bundles: Some(&self.bundles),
+            revocations,
+            expiry_grace: SignedDuration::ZERO,
+        }
+    }
+
     /// Verifies what a client sends.
     pub(crate) fn verify(&self, identity: &Identity) -> Result<Svid, SvidError> {
         self.verify_at(identity, FIXED_NOW)
@@ -57,17 +76,39 @@ impl Verifier {
     /// Verifies a leaf with the certificates that came with it.
     pub(crate) fn verify_sent(&self, leaf: &[u8], beside: &[Vec<u8>], now: Timestamp) -> Result<Svid, SvidError> {
         let intermediates: Vec<_> = beside.iter().map(|der| der.as_slice().into()).collect();
-        let check = ChainCheck::Verify {
-            bundles: &self.bundles,
+        let presented = Presented {
+            leaf,
             intermediates: &intermediates,
-            algorithms: ALGORITHMS,
         };
-        svid::verify(leaf, check, &self.relationships, now)
+        svid::verify(presented, ALGORITHMS, &self.trust(&[&self.revocations]), now)
+    }
+
+    /// Verifies what a client sends, with these algorithms.
+    pub(crate) fn verify_by(
+        &self,
+        identity: &Identity,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) -> Result<Svid, SvidError> {
+        let intermediates: Vec<_> = identity.intermediates.iter().map(|der| der.as_slice().into()).collect();
+        let presented = Presented {
+            leaf: &identity.leaf,
+            intermediates: &intermediates,
+        };
+        svid::verify(presented, algorithms, &self.trust(&[]), FIXED_NOW)
     }
 
     /// Verifies a leaf whose chain the proxy has verified.
     pub(crate) fn verify_after_proxy(&self, leaf: &[u8], now: Timestamp) -> Result<Svid, SvidError> {
-        svid::verify(leaf, ChainCheck::Proxy, &self.relationships, now)
+        let presented = Presented {
+            leaf,
+            intermediates: &[],
+        };
+        let revocations = [&self.revocations];
+        let trust = Trust {
+            bundles: None,
+            ..self.trust(&revocations)
+        };
+        svid::verify(presented, ALGORITHMS, &trust, now)
     }
 
     /// The reason for refusing what a client sends.

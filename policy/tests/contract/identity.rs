@@ -10,8 +10,8 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 use svidgate_policy::{
-    Relationship, Relationships, SpiffeId, Svid, Timestamp,
-    svid::{ChainCheck, verify},
+    Relationship, Relationships, SignedDuration, SpiffeId, Svid, Timestamp,
+    svid::{Presented, Trust, verify},
 };
 
 /// 2026-11-23T12:00:00Z, a Monday: the moment of every decision that does not choose another.
@@ -27,7 +27,17 @@ pub(crate) fn svid(id: &str) -> Svid {
     let trust_domain = SpiffeId::parse(id).unwrap().trust_domain().clone();
     relationships.insert(Relationship::unlimited(trust_domain));
     let leaf = sign(leaf);
-    verify(leaf.der(), ChainCheck::Proxy, &relationships, NOW).unwrap()
+    let presented = Presented {
+        leaf: leaf.der(),
+        intermediates: &[],
+    };
+    let trust = Trust {
+        relationships: &relationships,
+        bundles: None,
+        revocations: &[],
+        expiry_grace: SignedDuration::ZERO,
+    };
+    verify(presented, &[], &trust, NOW).unwrap()
 }
 
 /// A bundle with one authority, as a document has it.
