@@ -272,9 +272,21 @@ fn check_time(leaf: &Identified, moment: Moment, now: Timestamp) -> Result<(), S
 fn check_lifetime(leaf: &Identified, relationship: &Relationship) -> Result<(), SvidError> {
     let lifetime = leaf.not_after.duration_since(leaf.not_before);
     match relationship.svid_max_lifetime {
-        Some(allowed) if lifetime > allowed => Err(SvidError::LifetimeTooLong { lifetime, allowed }),
+        Some(allowed) if lifetime > with_slack(allowed) => Err(SvidError::LifetimeTooLong { lifetime, allowed }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// What a cap on lifetimes has room for beside the lifetime that is meant: issuers write a notBefore in the past, for clocks
+/// that are slow. Istio's own CA 2 minutes (`ClockSkewGracePeriod`), SPIRE 10 seconds (`NotBeforeCushion`), AWS Private CA an
+/// hour.
+const MAX_SLACK: SignedDuration = SignedDuration::from_hours(1);
+/// And no more than this share of the cap, which would be none otherwise. It leaves SPIRE its 10 seconds from 40 seconds on.
+const SLACK_SHARE: i32 = 4;
+
+fn with_slack(cap: SignedDuration) -> SignedDuration {
+    let slack = cap.checked_div(SLACK_SHARE).unwrap_or_default().min(MAX_SLACK);
+    cap.checked_add(slack).unwrap_or(SignedDuration::MAX)
 }
 
 fn check_not_revoked(leaf: &Identified, revocations: &[&Revocations], now: Timestamp) -> Result<(), SvidError> {
@@ -445,9 +457,11 @@ impl fmt::Display for SvidError {
             Self::LifetimeTooLong { lifetime, allowed } => {
                 write!(
                     f,
-                    "svid lives {} s, the relationship allows {} s",
+                    "svid lives {} s from notBefore to notAfter, `svid_max_lifetime` allows {} s, and {} s for a notBefore in \
+                     the past",
                     lifetime.as_secs(),
-                    allowed.as_secs()
+                    allowed.as_secs(),
+                    with_slack(*allowed).as_secs().saturating_sub(allowed.as_secs())
                 )
             }
             Self::BundleMissing(name) => write!(f, "there is no bundle for `{name}` yet"),

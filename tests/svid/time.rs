@@ -164,13 +164,57 @@ fn lifetime_of_an_svid_is_capped_by_the_relationship() {
         })
     };
     assert!(verifier.verify(&lives(hours(1))).is_ok());
-    assert_eq!(verifier.refuses(&lives(hours(1) + SECOND)), Reason::SvidLifetimeTooLong);
+    // And a quarter more, for issuers that write an earlier notBefore.
+    let most = hours(1) + SignedDuration::from_mins(15);
+    assert!(verifier.verify(&lives(most)).is_ok());
+    assert_eq!(verifier.refuses(&lives(most + SECOND)), Reason::SvidLifetimeTooLong);
     // The whole lifetime counts, not what is left of it.
     let late = FIXED_NOW + SignedDuration::from_mins(50);
     assert_eq!(
         reason(verifier.verify_at(&lives(hours(2)), late)),
         Reason::SvidLifetimeTooLong
     );
+}
+
+/// An issuer that means 24 hours writes a notBefore in the past, for clocks that are slow.
+#[test]
+fn cap_on_lifetimes_has_room_for_issuers_that_backdate_and_is_a_cap_all_the_same() {
+    let authority = authority();
+    let second = SignedDuration::from_secs;
+    let accepted = |cap: SignedDuration, backdated: SignedDuration| {
+        let verifier = Verifier::trusting(&authority).relationship(Relationship {
+            svid_max_lifetime: Some(cap),
+            ..relationship(OURS)
+        });
+        let identity = authority.issue(Leaf {
+            not_before: FIXED_NOW - backdated,
+            not_after: FIXED_NOW + cap,
+            ..leaf()
+        });
+        let far = FIXED_NOW + cap + SECOND;
+        assert!(
+            verifier.verify_at(&identity, far).is_err(),
+            "valid no longer than it says"
+        );
+        match verifier.verify(&identity) {
+            Ok(_) => true,
+            Err(error) => {
+                assert_eq!(error.reason(), Reason::SvidLifetimeTooLong);
+                false
+            }
+        }
+    };
+    // Istio: 2 minutes. SPIRE: 10 seconds. AWS Private CA: an hour.
+    assert!(accepted(hours(24), second(120)));
+    assert!(accepted(second(60), second(10)));
+    assert!(accepted(hours(24), hours(1)));
+    // A share of the cap, and never more than an hour.
+    assert!(accepted(second(60), second(15)));
+    assert!(!accepted(second(60), second(16)));
+    assert!(!accepted(second(60), second(120)));
+    assert!(!accepted(hours(24), hours(1) + SECOND));
+    assert!(!accepted(hours(24 * 365), hours(1) + SECOND));
+    assert!(!accepted(SECOND, SECOND));
 }
 
 #[test]
