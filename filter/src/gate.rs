@@ -142,7 +142,8 @@ impl Gate {
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         let leaf = peer::digest(host).map_err(|unreadable| Rc::new(unreadable.into()))?;
         let chain = || xfcc.map(sha256);
-        if let Some(known) = self.find(&leaf, chain, now) {
+        let clock = || host.now().map_or(now, whole_seconds);
+        if let Some(known) = self.find(&leaf, chain, clock, now) {
             return known;
         }
         let exact = host.now();
@@ -161,7 +162,7 @@ impl Gate {
     /// Why it is nobody any more.
     pub fn identify_again(&self, identity: &Rc<Identity>, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
         let leaf = *identity.svid.sha256();
-        if let Some(Ok(known)) = self.find(&leaf, || None, now) {
+        if let Some(Ok(known)) = self.find(&leaf, || None, || now, now) {
             return Ok(known);
         }
         let grace = self.configuration.expiry_grace;
@@ -178,9 +179,10 @@ impl Gate {
         &self,
         leaf: &Digest,
         chain: impl FnOnce() -> Option<Digest>,
+        clock: impl FnOnce() -> Timestamp,
         now: Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
-        let known = self.identities.borrow_mut().find(leaf, chain, now)?;
+        let known = self.identities.borrow_mut().find(leaf, chain, clock)?;
         let identity = match known {
             Err(refusal) => return Some(Err(refusal)),
             Ok(identity) => identity,
@@ -278,10 +280,10 @@ impl Gate {
             Ok((svid, until))
         };
         let (svid, until) = self.hold_against(&presented.leaf, SignedDuration::ZERO, now, ask)?;
-        // What a peer sends beside its path is its own affair; it is not remembered.
+        // What a peer sends that leads nowhere is its own affair; it is not remembered.
         presented
             .intermediates
-            .retain(|certificate| svid.has_in_path(&sha256(certificate)));
+            .retain(|certificate| svid.may_need(&sha256(certificate)));
         let identity = self.specialised(svid, presented).map_err(Rc::unwrap_or_clone)?;
         identity.good.set((self.generation(), until));
         Ok(identity)
@@ -296,6 +298,7 @@ impl Gate {
                 reason,
                 detail: "what is known of identities and open streams fills the worker".to_owned(),
                 claimed: Some(id),
+                changes: None,
             })
         })
     }
@@ -307,6 +310,7 @@ fn refusal(leaf: &[u8], error: &SvidError) -> Refusal {
         reason: error.reason(),
         detail: error.to_string(),
         claimed,
+        changes: error.changes(),
     }
 }
 
@@ -316,6 +320,7 @@ impl From<Unreadable> for Refusal {
             reason: unreadable.reason,
             detail: unreadable.detail,
             claimed: None,
+            changes: None,
         }
     }
 }

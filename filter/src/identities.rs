@@ -20,8 +20,7 @@ pub const MAX_IDENTITIES: usize = 4096;
 pub const MAX_IDENTITY_BYTES: usize = 32 * 1024 * 1024;
 /// Most refusals kept.
 pub const MAX_REFUSALS: usize = 1024;
-/// How long a refusal stands before the certificate is looked at again. Clocks differ; a certificate that is not yet
-/// valid here soon is.
+/// How long a refusal stands at most before the certificate is looked at again; where time alone ends it sooner, until then.
 pub const REFUSAL_LIFETIME: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long before the end of its certificates a peer's connections are drained. Our decision: a few ticks.
@@ -123,6 +122,8 @@ pub struct Refusal {
     pub detail: String,
     /// The id that the certificate bears, which nothing vouches for.
     pub claimed: Option<SpiffeId>,
+    /// The first moment at which it may hold no longer, although nothing but time has changed.
+    pub changes: Option<Timestamp>,
 }
 
 /// A refusal holds for the certificates that it was made with.
@@ -155,19 +156,20 @@ impl Default for Identities {
 
 impl Identities {
     /// What is known about a leaf that came with these certificates. An identity may have come to its end; whoever asks
-    /// looks at what it was held against. `chain` is asked for only where the leaf was refused: it costs a digest of all
-    /// that the peer sent, which is more than a decision does.
+    /// looks at what it was held against. The rest is asked for only where the leaf was refused: `chain` costs a digest of
+    /// all that the peer sent, which is more than a decision does, and `clock` a look at the clock, for a refusal ends in its
+    /// second and not with a tick.
     pub fn find(
         &mut self,
         leaf: &Digest,
         chain: impl FnOnce() -> Option<Digest>,
-        now: Timestamp,
+        clock: impl FnOnce() -> Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
         if let Some(identity) = self.known.get(leaf) {
             return Some(Ok(Rc::clone(identity)));
         }
         let refused = self.refused.get(leaf)?;
-        (now < refused.until && refused.chain == chain()).then(|| Err(Rc::clone(&refused.refusal)))
+        (clock() < refused.until && refused.chain == chain()).then(|| Err(Rc::clone(&refused.refusal)))
     }
 
     /// Forgets an identity.
@@ -218,6 +220,7 @@ impl Identities {
     /// Keeps a refusal for a while.
     pub fn keep_refusal(&mut self, leaf: Digest, chain: Option<Digest>, refusal: Rc<Refusal>, now: Timestamp) {
         let until = now.checked_add(REFUSAL_LIFETIME).unwrap_or(now);
+        let until = refusal.changes.map_or(until, |changes| until.min(changes));
         self.forget(&leaf);
         self.refused.put(leaf, Refused { refusal, chain, until });
     }

@@ -120,6 +120,7 @@ impl Trusted {
             reason,
             detail,
             claimed: None,
+            changes: None,
         };
         match &self.fetched {
             FetchedList::NotNamed => Ok(Timestamp::MAX),

@@ -227,6 +227,11 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// SHA-256 of the whole.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        sha256(self.der)
+    }
+
     /// What a revocation can name it by. Digests of the whole, so it is asked for only where somebody stands behind it.
     pub(crate) fn revocable(&self) -> Revocable {
         let body = self.certificate.tbs_certificate();

@@ -48,6 +48,8 @@ pub struct Path {
     pub authority: [u8; 32],
     /// What the certificates above the leaf can be revoked by, authority last.
     pub(crate) signers: Vec<Revocable>,
+    /// SHA-256 of the DER of those at hand that may be part of another path.
+    pub(crate) others: Vec<[u8; 32]>,
 }
 
 /// A moment, and for how long past its end a certificate is good enough. Certificates know whole seconds, and the last one
@@ -485,7 +487,28 @@ impl<'s> Search<'s> {
             valid_until: valid_until.min(self.leaf.not_after),
             authority: authority.revocable.sha256,
             signers: links.chain([authority.revocable.clone()]).collect(),
+            others: self.others(below, authority),
         }
+    }
+
+    /// Those beside the path that bear the name of an issuer on the way up from the leaf.
+    fn others(&self, below: &[Step<'_>], authority: &Authority) -> Vec<[u8; 32]> {
+        let links = self.candidates.iter().filter_map(|candidate| match candidate {
+            Candidate::Link(link) => Some(*link),
+            Candidate::Authority(_) => None,
+        });
+        let mut left: Vec<&Link<'_>> = links.collect();
+        let mut wanted = vec![&self.leaf.issuer];
+        let mut others = Vec::new();
+        while let Some(name) = wanted.pop() {
+            let (named, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|link| link.fields.subject == *name);
+            wanted.extend(named.iter().map(|link| &link.fields.issuer));
+            others.extend(named);
+            left = rest;
+        }
+        let is_beside = |link: &&Link<'_>| !below.iter().any(|step| std::ptr::eq(step.link, *link));
+        let digests = others.into_iter().filter(is_beside).map(|link| link.fields.sha256());
+        digests.filter(|digest| *digest != authority.revocable.sha256).collect()
     }
 
     fn no_issuer(&self, child: &Fields<'_>, signed: usize) -> ChainError {

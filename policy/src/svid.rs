@@ -134,6 +134,12 @@ impl Svid {
         self.sha256() == sha256 || self.signers().iter().any(|signer| signer.sha256 == *sha256)
     }
 
+    /// Whether a certificate that came with the leaf is in the path that was verified, or may be in another one, should that
+    /// end.
+    pub fn may_need(&self, sha256: &[u8; 32]) -> bool {
+        self.has_in_path(sha256) || self.path.as_ref().is_some_and(|path| path.others.contains(sha256))
+    }
+
     fn signers(&self) -> &[Revocable] {
         self.path.as_ref().map_or(&[], |path| &path.signers)
     }

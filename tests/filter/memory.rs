@@ -5,14 +5,17 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::json;
 use support::{
-    ca::{Authority, Leaf, pem},
+    ca::{Authority, Identity, Leaf, Profile, bundle_json, pem},
     world::{World, with},
 };
 use svidgate::{
     connection::Action,
+    gate::Gate,
     identities::{MAX_IDENTITIES, REFUSAL_LIFETIME},
+    ledger::Ledger,
     record::Stage,
 };
+use svidgate_policy::{Configuration, Format, Reason, certificate::sha256};
 
 use crate::double::{Proxy, connection, request, sweep};
 
@@ -60,7 +63,7 @@ fn refusal_is_remembered_for_seconds_only() {
     let proxy = Proxy::at(&world);
     let root = proxy.plugin(Stage::Request, &world.document(everyone()), &Rc::default());
     let early = Leaf {
-        not_before: world.now + SignedDuration::from_secs(3),
+        not_before: world.now + SignedDuration::from_secs(30),
         ..Leaf::svid("spiffe://prod.example/early", world.now)
     };
     proxy.connect(&world.own.issue(early));
@@ -77,7 +80,58 @@ fn refusal_is_remembered_for_seconds_only() {
     );
     proxy.change(|state| state.now = world.now + REFUSAL_LIFETIME);
     root.tick();
-    assert_eq!(request(&root), Action::Continue);
+    assert_eq!(request(&root), Action::Pause);
+    assert!(
+        proxy
+            .take_calls()
+            .contains(&"property connection.peer_certificate".to_owned()),
+        "it was not looked at again"
+    );
+}
+
+/// Time ends a refusal in its second, whatever is remembered and whenever the tick comes.
+#[test]
+fn refusal_that_time_ends_is_over_in_that_second() {
+    let world = World::new();
+    let soon = world.now + SignedDuration::from_secs(2);
+    let young = Leaf {
+        not_before: soon,
+        ..Leaf::svid("spiffe://prod.example/young", world.now)
+    };
+    let next = Authority::root(Profile {
+        not_before: soon,
+        ..Profile::authority("prod.example", world.now)
+    });
+    let by_next = next.issue(Leaf::svid("spiffe://prod.example/api", world.now));
+    let revoked = json!([{ "id": "spiffe://prod.example/api", "until": soon.to_string() }]);
+    let bundle = json!({ "bundle": { "inline": bundle_json(&[&world.own, &next]) } });
+    let cases = [
+        ("svid.not_yet_valid", world.own.issue(young), json!({})),
+        ("svid.bad_signature", by_next, bundle),
+        (
+            "svid.revoked",
+            world.own_identity("/api"),
+            json!({ "revoked": revoked }),
+        ),
+    ];
+    for (reason, peer, changes) in cases {
+        let proxy = Proxy::at(&world);
+        let root = proxy.plugin(
+            Stage::Request,
+            &with(world.document(everyone()), changes),
+            &Rc::default(),
+        );
+        proxy.connect(&peer);
+        proxy.ask("GET", "/", &[]);
+        for _ in 0..2 {
+            assert_eq!(request(&root), Action::Pause, "{reason}");
+            assert_eq!(proxy.reason(), reason);
+        }
+        proxy.change(|state| state.now = soon - SignedDuration::from_millis(1));
+        assert_eq!(request(&root), Action::Pause, "{reason}");
+        proxy.change(|state| state.now = soon);
+        assert_eq!(request(&root), Action::Continue, "{reason}");
+    }
 }
 
 /// One document may stand at two listeners, of which only one shows the certificate.
@@ -96,6 +150,65 @@ fn certificate_that_could_not_be_found_is_looked_for_again() {
     assert_eq!(request(&root), Action::Continue);
 }
 
+/// What a proxy writes into `x-forwarded-client-cert` of a peer.
+fn forwarded(peer: &Identity) -> Vec<u8> {
+    let escaped = |pem: String| {
+        pem.replace('\n', "%0A")
+            .replace(' ', "%20")
+            .replace('+', "%2B")
+            .replace('=', "%3D")
+            .replace('/', "%2F")
+    };
+    let chain: String = peer.chain().iter().map(|der| pem("CERTIFICATE", der)).collect();
+    format!("Cert=\"{}\";Chain=\"{}\"", escaped(peer.leaf_pem()), escaped(chain)).into_bytes()
+}
+
+/// What is under way goes on when its path is revoked and the peer has shown another; what leads nowhere is not kept.
+#[test]
+fn identity_whose_path_is_revoked_stands_by_another_that_it_came_with() {
+    let world = World::new();
+    let profile = |name: &str| Profile {
+        common_name: Some(name.to_owned()),
+        ..Profile::authority("prod.example", world.now)
+    };
+    let second = Authority::root(profile("second"));
+    let issuer = profile("issuer");
+    let (by_own, by_second) = (
+        world.own.issue_authority(issuer.clone()),
+        second.issue_authority(issuer),
+    );
+    let stranger = Authority::root(profile("stranger"));
+    let peer = Identity {
+        intermediates: [&by_own, &by_second, &stranger]
+            .map(|one| one.certificate.clone())
+            .to_vec(),
+        ..by_own.issue(Leaf::svid("spiffe://prod.example/api", world.now))
+    };
+    let gate = |revoked: &serde_json::Value| {
+        let both = json!({ "inline": bundle_json(&[&world.own, &second]) });
+        let changes = json!({ "xfcc": "own", "bundle": both, "revoked": revoked });
+        let document = with(world.document(everyone()), changes).to_string();
+        let compiled = Configuration::compile(document.as_bytes(), Format::Json).expect("a document");
+        Gate::new(compiled, None, Ledger::default())
+    };
+    let proxy = Proxy::at(&world);
+    proxy.connect(&peer);
+    let known = gate(&json!([]))
+        .identify(&proxy, world.now, Some(&forwarded(&peer)))
+        .expect("an identity");
+    assert_eq!(known.presented.intermediates.len(), 2, "the stranger's is not kept");
+    let revoking = |one: &Authority| json!({ "sha256": hex(&sha256(&one.certificate)) });
+    for revoked in [json!([revoking(&by_own)]), json!([revoking(&by_second)])] {
+        assert!(gate(&revoked).identify_again(&known, world.now).is_ok());
+    }
+    let refused = gate(&json!([revoking(&by_own), revoking(&by_second)])).identify_again(&known, world.now);
+    assert_eq!(refused.unwrap_err().reason, Reason::SvidRevoked);
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[test]
 fn refusal_without_a_chain_does_not_stand_against_one_with_it() {
     let world = World::new();
@@ -109,16 +222,7 @@ fn refusal_without_a_chain_does_not_stand_against_one_with_it() {
     proxy.connect(&peer);
     proxy.ask("GET", "/", &[]);
     assert_eq!(request(&root), Action::Pause);
-    let escaped = |pem: String| {
-        pem.replace('\n', "%0A")
-            .replace(' ', "%20")
-            .replace('+', "%2B")
-            .replace('=', "%3D")
-            .replace('/', "%2F")
-    };
-    let chain: String = peer.chain().iter().map(|der| pem("CERTIFICATE", der)).collect();
-    let header = format!("Cert=\"{}\";Chain=\"{}\"", escaped(peer.leaf_pem()), escaped(chain));
-    proxy.ask("GET", "/", &[(b"x-forwarded-client-cert", header.as_bytes())]);
+    proxy.ask("GET", "/", &[(b"x-forwarded-client-cert", &forwarded(&peer))]);
     assert_eq!(
         request(&root),
         Action::Continue,

@@ -12,7 +12,7 @@ use svidgate::{
     record::Stage,
     worker::Worker,
 };
-use svidgate_policy::{Configuration, Format, Reason, certificate::sha256};
+use svidgate_policy::{Configuration, Format, Reason, Timestamp, certificate::sha256};
 
 use crate::double::{Proxy, connection, request};
 
@@ -66,18 +66,21 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
     let leaf = *known.svid.sha256();
     let mut identities = Identities::default();
     let unasked = || -> Option<Digest> { panic!("the certificates were hashed") };
-    assert!(identities.find(&leaf, unasked, world.now).is_none(), "nobody yet");
+    let unlooked = || -> Timestamp { panic!("the clock was looked at") };
+    assert!(identities.find(&leaf, unasked, unlooked).is_none(), "nobody yet");
     identities.keep(leaf, known);
-    assert!(identities.find(&leaf, unasked, world.now).unwrap().is_ok());
+    assert!(identities.find(&leaf, unasked, unlooked).unwrap().is_ok());
 
     let refusal = Rc::new(Refusal {
         reason: Reason::SvidUnknownAuthority,
         detail: String::new(),
         claimed: None,
+        changes: None,
     });
     identities.keep_refusal(leaf, Some([1; 32]), refusal, world.now);
-    assert!(identities.find(&leaf, || Some([1; 32]), world.now).unwrap().is_err());
-    assert!(identities.find(&leaf, || Some([2; 32]), world.now).is_none());
+    let clock = || world.now;
+    assert!(identities.find(&leaf, || Some([1; 32]), clock).unwrap().is_err());
+    assert!(identities.find(&leaf, || Some([2; 32]), clock).is_none());
 
     // The gate does not ask before it has to, either.
     let xfcc = vec![b'x'; 1 << 24];

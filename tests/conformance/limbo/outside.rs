@@ -113,7 +113,10 @@ fn are_processed(constraints: NameConstraints) -> bool {
     lists.into_iter().flatten().flatten().all(|subtree| {
         matches!(
             subtree.base,
-            GeneralName::DnsName(_) | GeneralName::IpAddress(_) | GeneralName::UniformResourceIdentifier(_)
+            GeneralName::DnsName(_)
+                | GeneralName::IpAddress(_)
+                | GeneralName::DirectoryName(_)
+                | GeneralName::UniformResourceIdentifier(_)
         )
     })
 }
