@@ -101,7 +101,9 @@ impl Configuration {
         let mut bundles = BundleSet::default();
         let mut relationships = Relationships::default();
         relationships.insert(Relationship {
+            svid_max_lifetime: document.svid_max_lifetime,
             max_staleness: document.max_staleness,
+            intermediates: document.intermediates,
             ..Relationship::unlimited(trust_domain.clone())
         });
         let mut endpoints = BTreeMap::new();

@@ -131,6 +131,8 @@ pub(crate) struct Document {
     pub(crate) warn_before: Vec<SignedDuration>,
     pub(crate) paths: PathReading,
     pub(crate) bundle: BundleOrigin,
+    pub(crate) intermediates: Vec<CertificateDer<'static>>,
+    pub(crate) svid_max_lifetime: Option<SignedDuration>,
     pub(crate) max_staleness: SignedDuration,
     pub(crate) workload_api: Option<Source>,
     pub(crate) federation: Vec<Federated>,
@@ -186,6 +188,8 @@ const FIELDS: &[&str] = &[
     "warn_before",
     "paths",
     "bundle",
+    "intermediates",
+    "svid_max_lifetime",
     "max_staleness",
     "authorities",
     "federation",
@@ -281,6 +285,8 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
         warn_before: read_warn_before(reader, object),
         paths,
         bundle: read_bundle(reader, object, &root),
+        intermediates: read_intermediates(reader, object, &root),
+        svid_max_lifetime: read_max_lifetime(reader, object, &root),
         max_staleness,
         workload_api: object
             .optional("authorities")
@@ -481,8 +487,7 @@ fn read_relationship(
     let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &at.member("trust_domain")));
     let bundle = read_bundle(reader, object, at);
     let max_staleness = read_max_staleness(reader, object, at, max_staleness);
-    let lifetime = object.optional("svid_max_lifetime");
-    let svid_max_lifetime = lifetime.and_then(|json| read_duration(reader, json, &at.member("svid_max_lifetime")));
+    let svid_max_lifetime = read_max_lifetime(reader, object, at);
     let expires = object
         .optional("expires")
         .and_then(|json| read_time(reader, json, &at.member("expires")));
@@ -517,6 +522,11 @@ fn read_relationship(
         relationship,
         bundle,
     })
+}
+
+fn read_max_lifetime(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> Option<SignedDuration> {
+    let lifetime = object.optional("svid_max_lifetime")?;
+    read_duration(reader, lifetime, &at.member("svid_max_lifetime"))
 }
 
 fn read_intermediates(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> Vec<CertificateDer<'static>> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{
-    ca::{Authority, Leaf, bundle_json},
+    ca::{Authority, Leaf, Profile, bundle_json},
     world::{World, with},
 };
 use svidgate::worker::Worker;
@@ -284,4 +284,26 @@ fn stream_that_says_nothing_is_given_up() {
     workers.pass(1);
     workers.tick();
     assert_eq!(workers.asked().len(), 2);
+}
+
+#[test]
+fn intermediates_of_the_document_lead_to_authorities_of_the_workload_api() {
+    let world = World::new();
+    let named = |name: &str| Profile {
+        common_name: Some(name.to_owned()),
+        ..Profile::authority("prod.example", world.now)
+    };
+    let upstream = Authority::root(named("upstream"));
+    let issuer = upstream.issue_authority(named("issuer"));
+    let workers = workload_workers(1, json!({ "intermediates": [issuer.pem()] }));
+    let api = issuer.issue(Leaf::svid("spiffe://prod.example/api", world.now));
+    workers.tick();
+    let bundle: [(&str, &[&Authority]); 1] = [("spiffe://prod.example", &[&upstream])];
+    workers.message(0, workload_message(&bundle, &[]));
+    // The leaf alone is seen, as by a network filter.
+    assert_eq!(workers.reason(0, &api), "rule.allowed");
+    workers.message(0, workload_message(&[("spiffe://prod.example", &[&world.own])], &[]));
+    workers.pass(1);
+    workers.tick();
+    assert_eq!(workers.reason(0, &api), "svid.unknown_authority");
 }

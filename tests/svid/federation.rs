@@ -6,7 +6,7 @@ use support::ca::{Authority, ExtendedKeyUsage, FIXED_NOW, Identity, Leaf, Profil
 use svidgate_policy::bundle::Bundle;
 use svidgate_policy::federation::Relationship;
 use svidgate_policy::id::IdPattern;
-use svidgate_policy::{Configuration, Format, Reason};
+use svidgate_policy::{ALGORITHMS, Configuration, Format, Presented, Reason, Trust, svid};
 
 use crate::verifier::{ID, OURS, THEIR_ID, THEIRS, Verifier, authority, leaf, name, reason, relationship};
 
@@ -399,4 +399,68 @@ fn intermediates_of_a_relationship_are_checked_when_the_document_is_read() {
         mistakes(vec![middle("a").pem(), root.issue(leaf()).leaf_pem()]),
         ["federation[0].intermediates[1]: certificate is no signing certificate (basic constraints do not say cA)"]
     );
+}
+
+/// SPIRE with an upstream authority, Istio with a plugged-in CA and cert-manager with an issuing CA sign leaves by a certificate
+/// that is not in the bundle; a network filter sees the leaf alone.
+#[test]
+fn own_trust_domain_has_intermediates_and_a_cap_on_lifetimes() {
+    let (root, theirs) = (authority(), Authority::of(THEIRS, FIXED_NOW));
+    let issuer = root.issue_authority(Profile {
+        common_name: Some("issuer".to_owned()),
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
+    let verify = |changes: serde_json::Value, leaf: Leaf, by: &Authority| {
+        let mut document = json!({
+            "trust_domain": OURS,
+            "bundle": { "inline": bundle_json(&[&root]) },
+            "federation": [{ "trust_domain": THEIRS, "bundle": { "inline": bundle_json(&[&theirs]) } }],
+            "rules": [],
+        });
+        document
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
+        let compiled = Configuration::compile(document.to_string().as_bytes(), Format::Json).unwrap();
+        let trust = Trust {
+            relationships: &compiled.relationships,
+            bundles: Some(&compiled.bundles),
+            revocations: &[],
+            expiry_grace: SignedDuration::ZERO,
+        };
+        let identity = by.issue(leaf);
+        let presented = Presented {
+            leaf: &identity.leaf,
+            intermediates: &[],
+        };
+        let verified = svid::verify(presented, ALGORITHMS, &trust, FIXED_NOW);
+        verified.map(|_| ()).map_err(|error| error.reason())
+    };
+    let hours = |hours: i64| Leaf {
+        not_before: FIXED_NOW,
+        not_after: FIXED_NOW + SignedDuration::from_hours(hours),
+        ..leaf()
+    };
+    let given = json!({ "intermediates": [issuer.pem()], "svid_max_lifetime": "24h" });
+    assert_eq!(verify(json!({}), hours(24), &issuer), Err(Reason::SvidUnknownAuthority));
+    assert_eq!(verify(given.clone(), hours(24), &issuer), Ok(()));
+    assert_eq!(
+        verify(given.clone(), hours(26), &issuer),
+        Err(Reason::SvidLifetimeTooLong)
+    );
+    assert_eq!(verify(json!({}), hours(26), &root), Ok(()));
+    // They are ours alone: neither the hints nor the cap say anything about another trust domain.
+    let long = Leaf {
+        not_after: FIXED_NOW + SignedDuration::from_hours(26),
+        ..their_leaf()
+    };
+    assert_eq!(verify(given.clone(), long, &theirs), Ok(()));
+    assert_eq!(verify(given, their_leaf(), &issuer), Err(Reason::SvidUnknownAuthority));
+    // A hint is no authority.
+    let stranger = Authority::root(Profile {
+        common_name: Some("stranger".to_owned()),
+        ..Profile::authority(OURS, FIXED_NOW)
+    });
+    let hinted = json!({ "intermediates": [stranger.pem()] });
+    assert_eq!(verify(hinted, leaf(), &stranger), Err(Reason::SvidUnknownAuthority));
 }
