@@ -16,6 +16,7 @@ use crate::{
     authorities::{Authorities, Feed, Fetched},
     cut,
     host::{Host, Level},
+    remarks,
     secret::Board,
     shared::{self, Content, Kind, Published, SourceKey},
     workload_api::{FETCH_X509_BUNDLES, MAX_MESSAGE_BYTES},
@@ -380,10 +381,23 @@ impl Feed {
             host.log(Level::Warn, &line);
         }
         self.published = content.number;
+        let before = self.remarks();
         self.hold(&content, fetched);
         self.succeed(host, Event::Updated, now);
         let line = format!("svidgate: new content from {}: {}", self.want.source, self.summary());
         host.log(Level::Info, &line);
+        remarks::tell(host, &self.remarks(), &before);
+    }
+
+    /// What there is to say about the bundles that are held.
+    fn remarks(&self) -> Vec<String> {
+        match &self.fetched {
+            Some(Fetched::Bundle(bundle)) => remarks::lines([(&self.want.source, &**bundle)].into_iter()),
+            Some(Fetched::World { world, .. }) => {
+                remarks::lines(world.bundles.iter().map(|(name, bundle)| (name, &**bundle)))
+            }
+            Some(Fetched::Revocations(_)) | None => Vec::new(),
+        }
     }
 
     fn summary(&self) -> String {
@@ -399,9 +413,11 @@ impl Feed {
             }
             Some(Fetched::Revocations(list)) => format!("{} revocations", list.len()),
             Some(Fetched::World { world, .. }) => {
+                let skipped = world.bundles.values().map(|bundle| bundle.skipped().len());
                 format!(
-                    "{} trust domains, {} revoked by CRLs",
+                    "{} trust domains, {} certificates skipped, {} revoked by CRLs",
                     world.bundles.len(),
+                    skipped.fold(0, usize::saturating_add),
                     world.revocations.len()
                 )
             }

@@ -26,6 +26,7 @@ pub mod peer;
 pub mod proxy_signature;
 pub mod proxy_version;
 pub mod record;
+mod remarks;
 pub mod request;
 pub mod root;
 pub mod secret;

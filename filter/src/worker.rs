@@ -22,6 +22,7 @@ use crate::{
     peer::Digest,
     proxy_signature::Call,
     record::{Circumstances, Entry, Records},
+    remarks,
     secret::{Board, DocumentKey, Secret},
     shared::{self, Claim, SourceKey},
     succession::{Succession, Successions},
@@ -501,10 +502,6 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
                     lets anyone be anyone";
         host.log(Level::Warn, line);
     }
-    for (trust_domain, skipped) in configuration.skipped_keys() {
-        host.log(
-            Level::Warn,
-            &format!("svidgate: bundle of {trust_domain}: {skipped}; the key is not used"),
-        );
-    }
+    let lines = remarks::lines(configuration.bundles.iter());
+    remarks::tell(host, &lines, &[]);
 }

@@ -13,9 +13,11 @@ use rustls_pki_types::CertificateDer;
 
 use crate::{
     certificate::{CertificateError, Fields, MAX_CERTIFICATE_BYTES, Purpose},
+    chain::MAX_SIGNATURE_CHECKS,
     id::TrustDomain,
     json::{Json, JsonError},
     revocation::Revocable,
+    signature,
     signer::{Role, Signer, SigningError},
 };
 
@@ -94,6 +96,10 @@ pub enum SkipReason {
     NotBase64,
     /// The first `x5c` value is no authority.
     NotAuthority(AuthorityError),
+    /// A certificate of a list of them is no authority.
+    Certificate(AuthorityError),
+    /// An entry without `use`, which nobody can tell what it is for (BN-6).
+    NoUse,
     /// The key members of the entry are of another type of key than the certificate's (BN-14).
     KeyMismatch,
     /// A `jwt-svid` entry without `kid`.
@@ -102,13 +108,45 @@ pub enum SkipReason {
 
 impl fmt::Display for SkippedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let SkipReason::Certificate(error) = &self.why {
+            return write!(f, "certificate {} of the list: {error}", self.index);
+        }
         write!(f, "keys[{}]: ", self.index)?;
         match &self.why {
             SkipReason::NoCertificate => f.write_str("`x5c` has no certificate"),
             SkipReason::NotBase64 => f.write_str("`x5c[0]` is not standard base64"),
             SkipReason::NotAuthority(error) => write!(f, "`x5c[0]`: {error}"),
+            SkipReason::Certificate(error) => write!(f, "{error}"),
+            SkipReason::NoUse => f.write_str("`use` is missing (`x509-svid` or `jwt-svid`)"),
             SkipReason::KeyMismatch => f.write_str("`kty` is not the certificate's kind of key"),
             SkipReason::NoKid => f.write_str("`kid` is missing"),
+        }
+    }
+}
+
+/// Something about a bundle that whoever publishes it should hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remark<'a> {
+    /// An entry that is meant for us and is not used.
+    Skipped(&'a SkippedKey),
+    /// More authorities of one name than are tried for a leaf that does not say whose key signed it.
+    Crowd {
+        /// How many.
+        authorities: usize,
+        /// How many of them are tried.
+        tried: usize,
+    },
+}
+
+impl fmt::Display for Remark<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skipped(skipped) => write!(f, "{skipped}; the key is not used"),
+            Self::Crowd { authorities, tried } => write!(
+                f,
+                "{authorities} authorities have one name; only {tried} are tried for a leaf whose authority key identifier names \
+                 none of them"
+            ),
         }
     }
 }
@@ -179,7 +217,8 @@ impl Bundle {
                 });
                 Ok(())
             }
-            Some(_) | None => Ok(()),
+            Some(_) => Ok(()),
+            None => Err(SkipReason::NoUse),
         }
     }
 
@@ -214,6 +253,27 @@ impl Bundle {
         &self.skipped
     }
 
+    /// What whoever publishes it should hear of.
+    pub fn remarks(&self) -> impl Iterator<Item = Remark<'_>> {
+        let skipped = self.skipped.iter().map(Remark::Skipped);
+        skipped.chain(self.crowd())
+    }
+
+    /// The most authorities of one name, where they are more than can be tried.
+    fn crowd(&self) -> Option<Remark<'_>> {
+        let mut names: BTreeMap<&[u8], (usize, usize, u32)> = BTreeMap::new();
+        for signer in self.authorities.iter().map(|authority| &authority.signer) {
+            let (count, tried, spent) = names.entry(&signer.subject).or_default();
+            *spent = spent.saturating_add(signature::least_cost(&signer.public_key));
+            *count = count.saturating_add(1);
+            if *spent <= MAX_SIGNATURE_CHECKS {
+                *tried = tried.saturating_add(1);
+            }
+        }
+        let (authorities, tried, _) = names.into_values().max()?;
+        (tried < authorities).then_some(Remark::Crowd { authorities, tried })
+    }
+
     /// A bundle made of certificates alone, as the Workload API and test data have them. Bad ones are skipped.
     pub fn from_certificates(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         let mut bundle = Self::default();
@@ -222,7 +282,7 @@ impl Bundle {
                 Ok(authority) => bundle.authorities.push(authority),
                 Err(error) => bundle.skipped.push(SkippedKey {
                     index,
-                    why: SkipReason::NotAuthority(error),
+                    why: SkipReason::Certificate(error),
                 }),
             }
         }
@@ -445,7 +505,7 @@ mod tests {
         assert_eq!(bundle.jwt_keys().len(), 1);
         assert_eq!(
             bundle.skipped().iter().map(|skipped| skipped.index).collect::<Vec<_>>(),
-            [5, 6, 7, 8]
+            [2, 5, 6, 7, 8]
         );
     }
 

@@ -12,7 +12,7 @@ use std::{
 use jiff::SignedDuration;
 
 use crate::{
-    bundle::{BundleSet, SkippedKey},
+    bundle::BundleSet,
     document::{AccessLog, Chain, Document, Format, Listener, Mode, Xfcc, parse, read_document},
     federation::{Relationship, Relationships},
     id::{IdPattern, TrustDomain},
@@ -145,13 +145,6 @@ impl Configuration {
             relationships,
             rules,
         }
-    }
-
-    /// Keys of bundles that were meant for us and could not be used: not a mistake of the document, worth a line.
-    pub fn skipped_keys(&self) -> impl Iterator<Item = (&TrustDomain, &SkippedKey)> {
-        self.bundles
-            .iter()
-            .flat_map(|(name, bundle)| bundle.skipped().iter().map(move |skipped| (name, skipped)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{
-    ca::{Authority, Leaf, bundle_json},
+    ca::{Authority, Key, KeyKind, KeyUsage, Leaf, Profile, bundle_json},
     world::{OWN, World, with},
 };
 use svidgate::{connection::Action, host::HeaderMap, root::Root};
@@ -518,4 +518,83 @@ fn document_without_the_source_puts_its_own_bundle_in_place_of_what_was_fetched(
             .connect(&authority.issue(Leaf::svid("spiffe://prod.example/api", workers.world.now)));
         assert_eq!(request(&root), action);
     }
+}
+
+/// What a publisher does wrong is seen in the log: each entry that is not used, with its place and why, and only once.
+#[test]
+fn keys_of_a_fetched_bundle_that_are_not_used_are_told_one_by_one() {
+    let refreshed = with(endpoint(), json!({ "refresh": "1s" }));
+    let workers = Workers::start(2, json!({ "bundle": { "endpoint": refreshed } }));
+    workers.tick();
+    let own = &workers.world.own;
+    let cannot_sign = Authority::root(Profile {
+        key_usage: Some(vec![KeyUsage::CrlSign]),
+        ..Profile::authority(OWN, workers.world.now)
+    });
+    let mut published = bundle_json(&[own, &cannot_sign, own, own]);
+    published["keys"][2].as_object_mut().unwrap().remove("use");
+    published["keys"][3]["x5c"] = json!([]);
+    let told = |text: &str| {
+        let line = format!("bundle of bundles.prod.example/bundle.json of cluster `own_bundle`: {text}");
+        workers
+            .proxy
+            .look(|state| state.log.iter().filter(|known| known.contains(&line)).count())
+    };
+    let whys = [
+        "keys[1]: `x5c[0]`: certificate cannot sign (key usage lacks keyCertSign); the key is not used",
+        "keys[2]: `use` is missing (`x509-svid` or `jwt-svid`); the key is not used",
+        "keys[3]: `x5c` has no certificate; the key is not used",
+    ];
+    workers.answer(0, "200", &published.to_string());
+    assert_eq!(whys.map(&told), [1, 1, 1]);
+    assert!(workers.logged("1 authorities, 3 keys skipped"));
+    assert_eq!(workers.reason(0, &workers.world.own_identity("/api")), "rule.allowed");
+    // The other worker takes it in without a word, and the same mistakes in the next answer are not news.
+    published["spiffe_sequence"] = json!(2);
+    published["keys"][3]["x5c"] = json!(["?"]);
+    let asked = workers.asked().len();
+    workers.wait_until_asked(asked);
+    workers.answer(0, "200", &published.to_string());
+    assert_eq!(whys.map(&told), [1, 1, 1]);
+    assert_eq!(told("keys[3]: `x5c[0]` is not standard base64; the key is not used"), 1);
+}
+
+#[test]
+fn bundle_with_more_authorities_of_one_name_than_are_tried_is_warned_about() {
+    let workers = Workers::start(1, own_endpoint());
+    let p521 = || Profile {
+        key: Key::generate(KeyKind::P521),
+        ..Profile::authority(OWN, workers.world.now)
+    };
+    let others: Vec<Authority> = (0..13).map(|_| Authority::root(p521())).collect();
+    let told =
+        "13 authorities have one name; only 12 are tried for a leaf whose authority key identifier names none of them";
+    workers.tick();
+    workers.answer(0, "200", &bundle(&others[..12].iter().collect::<Vec<_>>(), Some(1)));
+    assert!(!workers.logged("authorities have one name"));
+    let asked = workers.asked().len();
+    workers.wait_until_asked(asked);
+    workers.answer(0, "200", &bundle(&others.iter().collect::<Vec<_>>(), Some(2)));
+    assert!(workers.logged(told));
+    // In a document as well.
+    let all = bundle_json(&others.iter().collect::<Vec<_>>());
+    let workers = Workers::start(1, json!({ "bundle": { "inline": all } }));
+    assert!(workers.logged(&format!("bundle of prod.example: {told}")));
+}
+
+#[test]
+fn lines_about_a_bundle_are_bounded() {
+    let workers = Workers::start(1, own_endpoint());
+    workers.tick();
+    let keys: Vec<Value> = (0..200).map(|_| json!({ "kty": "EC" })).collect();
+    workers.answer(0, "200", &json!({ "keys": keys }).to_string());
+    let lines = workers.proxy.look(|state| {
+        state
+            .log
+            .iter()
+            .filter(|line| line.contains("`use` is missing"))
+            .count()
+    });
+    assert_eq!(lines, 16);
+    assert!(workers.logged("and 184 or more lines like these"));
 }

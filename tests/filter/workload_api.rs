@@ -307,3 +307,19 @@ fn intermediates_of_the_document_lead_to_authorities_of_the_workload_api() {
     workers.tick();
     assert_eq!(workers.reason(0, &api), "svid.unknown_authority");
 }
+
+#[test]
+fn certificates_of_the_workload_api_that_are_not_used_are_told_one_by_one() {
+    let workers = workload_workers(1, json!({}));
+    let world = &workers.world;
+    let leaf = world.own_identity("/api").leaf;
+    let mut no_authority = world.own.clone();
+    no_authority.certificate = leaf;
+    workers.tick();
+    let bundle: [(&str, &[&Authority]); 1] = [("spiffe://prod.example", &[&world.own, &no_authority])];
+    workers.message(0, workload_message(&bundle, &[]));
+    let told = "bundle of prod.example: certificate 1 of the list: certificate is no signing certificate (basic constraints \
+                do not say cA); the key is not used";
+    assert!(workers.logged(told));
+    assert!(workers.logged("1 trust domains, 1 certificates skipped"));
+}

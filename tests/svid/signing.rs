@@ -110,7 +110,7 @@ fn authority_without_key_usage_is_accepted_and_one_that_cannot_sign_is_not() {
         why
     };
     let profile = || Profile::authority(OURS, FIXED_NOW);
-    let cannot_sign = vec![SkipReason::NotAuthority(AuthorityError::Signer(
+    let cannot_sign = vec![SkipReason::Certificate(AuthorityError::Signer(
         SigningError::CannotSign,
     ))];
     assert_eq!(
@@ -120,7 +120,7 @@ fn authority_without_key_usage_is_accepted_and_one_that_cannot_sign_is_not() {
         }),
         cannot_sign
     );
-    let not_ca = vec![SkipReason::NotAuthority(AuthorityError::Signer(SigningError::NotCa))];
+    let not_ca = vec![SkipReason::Certificate(AuthorityError::Signer(SigningError::NotCa))];
     assert_eq!(
         why(Profile {
             basic_constraints: None,
