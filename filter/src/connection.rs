@@ -383,7 +383,6 @@ fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circums
     (Decision::refused(reason), circumstances)
 }
 
-/// A line shows 200 bytes of a detail.
 const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included (before \
                       tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
 

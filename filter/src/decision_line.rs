@@ -56,7 +56,7 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
     let target = |name: &str| {
         let target = circumstances.target.as_ref();
         let named = target.filter(|(known, target)| *known == name && !target.is_empty());
-        named.map(|(_, target)| printable(target))
+        named.map(|(_, target)| printable(target, MAX_SHOWN_BYTES))
     };
     let line = Line {
         stage: entry.stage.as_str(),
@@ -77,7 +77,10 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
         would_be: decision.dry_run.map(|would| would.effect.as_str()),
         would_be_rule: decision.dry_run.map(|would| would.rule),
         version: entry.version,
-        detail: circumstances.detail.as_ref().map(|detail| printable(detail.as_bytes())),
+        detail: circumstances
+            .detail
+            .as_ref()
+            .map(|detail| printable(detail.as_bytes(), MAX_DETAIL_BYTES)),
     };
     // It has no keys but text, so there is nothing that could not be written.
     let json = serde_json::to_string(&line).unwrap_or_default();
@@ -86,15 +89,17 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
 
 /// At most this many bytes of a name that someone else chose.
 const MAX_SHOWN_BYTES: usize = 200;
+/// At most this many bytes of what is wrong, in which names that someone else chose have been cut already.
+const MAX_DETAIL_BYTES: usize = 400;
 
 /// Text for a log line: printable ASCII without quotes, the rest as `?`.
-fn printable(text: &[u8]) -> String {
+fn printable(text: &[u8], most: usize) -> String {
     let shown = |byte: &u8| match byte {
         b'"' => '\'',
         b' '..=b'~' => char::from(*byte),
         _ => '?',
     };
-    text.iter().take(MAX_SHOWN_BYTES).map(shown).collect()
+    text.iter().take(most).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -105,8 +110,8 @@ mod tests {
 
     #[test]
     fn log_lines_have_no_bytes_of_a_peer_that_could_forge_one() {
-        assert_eq!(printable(b"a\"b\nsvidgate: allowed\xff"), "a'b?svidgate: allowed?");
-        assert_eq!(printable(&[b'x'; 1000]).len(), 200);
+        assert_eq!(printable(b"a\"b\nsvidgate: allowed\xff", 200), "a'b?svidgate: allowed?");
+        assert_eq!(printable(&[b'x'; 1000], 200).len(), 200);
     }
 
     #[test]

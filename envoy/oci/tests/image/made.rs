@@ -232,7 +232,7 @@ fn sbom_names_what_is_linked_into_the_module_and_nothing_else() {
         .iter()
         .map(|component| component["name"].as_str().unwrap())
         .collect();
-    for linked in ["svidgate-policy", "prost", "p256", "rustls-webpki", "rust-std"] {
+    for linked in ["svidgate-policy", "prost", "p256", "x509-cert", "rust-std"] {
         assert!(names.contains(&linked), "no {linked}: {names:?}");
     }
     // A procedural macro, a library of tests, one of a feature that only tests switch on, and one of build scripts.
