@@ -150,8 +150,12 @@ fn keys_of_a_bundle_that_cannot_be_used_are_no_mistake_and_are_told() {
                    "bundle": {"inline": {"keys": [{"use": "x509-svid", "kty": "EC", "x5c": ["!"]}]}}}"#;
     let compiled = Configuration::compile(text.as_bytes(), Format::Json).unwrap();
     let told: Vec<String> = compiled
-        .skipped_keys()
-        .map(|(name, key)| format!("{name}: {key}"))
+        .bundles
+        .iter()
+        .flat_map(|(name, bundle)| bundle.remarks().map(move |remark| format!("{name}: {remark}")))
         .collect();
-    assert_eq!(told, ["prod.example: keys[0]: `x5c[0]` is not standard base64"]);
+    assert_eq!(
+        told,
+        ["prod.example: keys[0]: `x5c[0]` is not standard base64; the key is not used"]
+    );
 }
