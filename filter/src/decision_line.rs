@@ -58,6 +58,7 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
         let named = target.filter(|(known, target)| *known == name && !target.is_empty());
         named.map(|(_, target)| printable(target, MAX_SHOWN_BYTES))
     };
+    let detail = circumstances.detail.clone().or_else(|| decision.detail());
     let line = Line {
         stage: entry.stage.as_str(),
         decision: decision.effect.as_str(),
@@ -77,10 +78,7 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
         would_be: decision.dry_run.map(|would| would.effect.as_str()),
         would_be_rule: decision.dry_run.map(|would| would.rule),
         version: entry.version,
-        detail: circumstances
-            .detail
-            .as_ref()
-            .map(|detail| printable(detail.as_bytes(), MAX_DETAIL_BYTES)),
+        detail: detail.map(|detail| printable(detail.as_bytes(), MAX_DETAIL_BYTES)),
     };
     // It has no keys but text, so there is nothing that could not be written.
     let json = serde_json::to_string(&line).unwrap_or_default();

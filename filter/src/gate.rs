@@ -64,7 +64,7 @@ impl Gate {
             ending_rules,
             version: version::shown(&configuration.version),
             verifications: Verifications::default(),
-            header_names: configuration.rules.header_names().into_iter().map(Box::from).collect(),
+            header_names: configuration.rules.header_names().into_iter().collect(),
             ledger,
             trusted: RefCell::new(Trusted::of(&configuration)),
             configuration,

@@ -2,12 +2,10 @@
 
 use std::{ops::Range, rc::Rc};
 
-use svidgate_policy::{Headers, HttpRequest};
+use svidgate_policy::{Headers, HttpRequest, ID_HEADER, folded, is_override, reads_as};
 
 use crate::host::HeaderMap;
 
-/// The header that tells the upstream who asks, where the document wants it; a client's own is always removed.
-pub const ID_HEADER: &str = "x-svidgate-id";
 /// The proxy's own header with the peer's certificates.
 pub const XFCC_HEADER: &str = "x-forwarded-client-cert";
 
@@ -19,7 +17,7 @@ pub struct Head {
     authority: Option<Range<usize>>,
     path: Option<Range<usize>>,
     xfcc: Xfcc,
-    has_id_header: bool,
+    has_forged: bool,
 }
 
 /// A listener that writes the XFCC header writes one; of several, none is read.
@@ -35,7 +33,7 @@ impl Head {
     pub fn new(headers: HeaderMap) -> Self {
         let (mut method, mut authority, mut path) = (None, None, None);
         let mut xfcc = Xfcc::Absent;
-        let mut has_id_header = false;
+        let mut has_forged = false;
         for (name, value) in headers.places() {
             match headers.at(name) {
                 b":method" => first(&mut method, value),
@@ -47,7 +45,7 @@ impl Head {
                         Xfcc::One(_) | Xfcc::Several => Xfcc::Several,
                     }
                 }
-                name => has_id_header |= reads_as_id_header(name),
+                name => has_forged |= is_forged(name),
             }
         }
         Self {
@@ -56,7 +54,7 @@ impl Head {
             authority,
             path,
             xfcc,
-            has_id_header,
+            has_forged,
         }
     }
 
@@ -86,10 +84,12 @@ impl Head {
         }
     }
 
-    /// The names of all headers that an upstream may read as [`ID_HEADER`].
-    pub fn id_headers(&self) -> impl Iterator<Item = &[u8]> {
-        self.has_id_header
-            .then(|| id_headers(&self.headers))
+    /// The names of all headers that are a client's whatever they say, and that an upstream may read as ours or the proxy's:
+    /// [`ID_HEADER`] in any spelling, and [`XFCC_HEADER`] in any but its own, which is the proxy's to write or to remove.
+    pub fn forged(&self) -> impl Iterator<Item = &[u8]> {
+        let names = || self.headers.pairs().map(|(name, _)| name);
+        self.has_forged
+            .then(|| names().filter(|name| is_forged(name)))
             .into_iter()
             .flatten()
     }
@@ -99,8 +99,8 @@ impl Head {
     }
 }
 
-/// The names of headers that a document looks at: lower case, in order.
-pub type HeaderNames = Rc<[Box<str>]>;
+/// The names of headers that a document looks at, [`folded`] and in order.
+pub type HeaderNames = Rc<[Box<[u8]>]>;
 
 /// What is kept of a head while its stream is open: all that the documents which judged it can ask again. What a later one
 /// asks beside is not known any more, and is never taken for absent.
@@ -116,7 +116,8 @@ impl KeptHead {
         let known = [names.next(), names.next()];
         let is_asked_for = |name: &[u8]| {
             let is_pseudo = matches!(name, b":method" | b":authority" | b":path");
-            is_pseudo || (with_xfcc && name == XFCC_HEADER.as_bytes()) || is_among(&known, name)
+            let is_xfcc = with_xfcc && name == XFCC_HEADER.as_bytes();
+            is_pseudo || is_xfcc || is_override(name) || is_among(&known, name)
         };
         let kept: Vec<(&[u8], &[u8])> = head.headers.pairs().filter(|(name, _)| is_asked_for(name)).collect();
         Self {
@@ -149,8 +150,8 @@ impl Headers for KeptHead {
         self.head.headers.count()
     }
 
-    fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
-        self.head.headers.each_value(name, show);
+    fn each<'h>(&'h self, show: &mut dyn FnMut(&'h [u8], &'h [u8])) {
+        self.head.headers.each(show);
     }
 
     fn is_known(&self, name: &str) -> bool {
@@ -159,29 +160,37 @@ impl Headers for KeptHead {
 }
 
 fn is_among(known: &[Option<HeaderNames>], name: &[u8]) -> bool {
-    let has = |names: &HeaderNames| names.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok();
-    known.iter().flatten().any(has)
+    known.iter().flatten().any(|names| is_looked_at(names, name))
 }
 
-/// The names in a map, of headers or of trailers, that an upstream may read as [`ID_HEADER`].
-pub fn id_headers(map: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    map.pairs()
+/// Whether a name is read as one of those that a document looks at.
+pub fn is_looked_at(names: &HeaderNames, name: &[u8]) -> bool {
+    let found = names.binary_search_by(|known| known.iter().copied().cmp(folded(name)));
+    found.is_ok()
+}
+
+/// The names of trailers that none may pass under. An upstream may take trailers for headers (RFC 9110 6.5.1), and when they
+/// come all that looks at headers has been decided: so none under a name that is ours, the proxy's, one that the method or
+/// the path is taken from, or one that rules look at.
+pub fn trailers_to_remove<'t>(trailers: &'t HeaderMap, names: &[HeaderNames]) -> impl Iterator<Item = &'t [u8]> {
+    let is_decided_on = |name: &[u8]| {
+        let is_ours = is_forged(name) || name == XFCC_HEADER.as_bytes();
+        is_ours || is_override(name) || names.iter().any(|names| is_looked_at(names, name))
+    };
+    trailers
+        .pairs()
         .map(|(name, _)| name)
-        .filter(|name| reads_as_id_header(name))
+        .filter(move |name| is_decided_on(name))
 }
 
 fn first(known: &mut Option<Range<usize>>, value: Range<usize>) {
     known.get_or_insert(value);
 }
 
-/// Many upstreams hand headers on as variables, in which `_` and `-` are one (RFC 3875 4.1.18), and some make one of every
-/// byte that a variable's name cannot have, so a client's `x_svidgate_id` or `x.svidgate.id` would be read as ours.
-fn reads_as_id_header(name: &[u8]) -> bool {
-    let folded = |byte: &u8| match byte.to_ascii_lowercase() {
-        letter_or_digit @ (b'a'..=b'z' | b'0'..=b'9') => letter_or_digit,
-        _ => b'-',
-    };
-    name.len() == ID_HEADER.len() && name.iter().map(folded).eq(ID_HEADER.bytes())
+/// Whether a client's header may be read as ours, or as the proxy's although it is not.
+fn is_forged(name: &[u8]) -> bool {
+    let is_xfcc = reads_as(name, XFCC_HEADER.as_bytes()) && name != XFCC_HEADER.as_bytes();
+    is_xfcc || reads_as(name, ID_HEADER.as_bytes())
 }
 
 #[cfg(test)]
@@ -219,39 +228,79 @@ mod tests {
             (b":path", b"/a"),
             (b":authority", b"shop.example"),
             (b"x-tenant", b"7"),
+            (b"x_tenant", b"8"),
+            (b"x-original-url", b"/b"),
             (b"cookie", &large),
         ]));
-        let names: HeaderNames = ["accept", "x-tenant"].map(Box::from).into();
+        let names: HeaderNames = [&b"accept"[..], b"x-tenant"].map(Box::from).into();
         let kept = KeptHead::new(&head, [names].into_iter(), false);
         assert!(kept.bytes() < 400, "{}", kept.bytes());
         let request = kept.request();
         assert_eq!((request.method, request.path), (&b"GET"[..], Some(&b"/a"[..])));
         let mut values = Vec::new();
-        request.headers.each_value("x-tenant", &mut |value| values.push(value));
-        assert_eq!(values, [b"7"]);
+        request
+            .headers
+            .each(&mut |name, value| values.extend((!name.starts_with(b":")).then_some(value)));
+        assert_eq!(values, [&b"7"[..], b"8", b"/b"]);
         assert!(request.headers.is_known("accept"), "it was not there");
         assert!(!request.headers.is_known("cookie"), "it was, and nobody knows");
         assert!(!request.headers.is_known("x-other"));
     }
 
+    fn forged<'h>(pairs: &[(&'h [u8], &'h [u8])]) -> Vec<Vec<u8>> {
+        let head = Head::new(HeaderMap::from_pairs(pairs));
+        head.forged().map(<[u8]>::to_vec).collect()
+    }
+
     #[test]
     fn every_spelling_of_the_id_header_is_found() {
-        let head = Head::new(HeaderMap::from_pairs(&[
+        let names = forged(&[
             (b"x_svidgate_id", b"1"),
             (b"x-svidgate-idx", b"2"),
             (b"X-Svidgate_ID", b"3"),
-        ]));
-        let names: Vec<_> = head.id_headers().collect();
+        ]);
         assert_eq!(names, [&b"x_svidgate_id"[..], b"X-Svidgate_ID"]);
     }
 
     #[test]
+    fn every_spelling_of_the_xfcc_header_is_found_but_that_of_the_proxy() {
+        let names = forged(&[
+            (b"x-forwarded-client-cert", b"1"),
+            (b"x_forwarded_client_cert", b"2"),
+            (b"x-forwarded-client.cert", b"3"),
+            (b"x-forwarded-client-certs", b"4"),
+        ]);
+        assert_eq!(names, [&b"x_forwarded_client_cert"[..], b"x-forwarded-client.cert"]);
+    }
+
+    #[test]
+    fn trailers_under_names_that_were_looked_at_are_found() {
+        let names: [HeaderNames; 2] =
+            [Box::from(&b"x-tenant"[..]), Box::from(&b"x-debug"[..])].map(|name| [name].into());
+        let trailers = HeaderMap::from_pairs(&[
+            (b"x-checksum", b"1"),
+            (b"x_tenant", b"2"),
+            (b"x-debug", b"3"),
+            (b"x-forwarded-client-cert", b"4"),
+            (b"x-rewrite-url", b"5"),
+            (b"x.svidgate.id", b"6"),
+        ]);
+        let found: Vec<&[u8]> = super::trailers_to_remove(&trailers, &names).collect();
+        let expected: [&[u8]; 5] = [
+            b"x_tenant",
+            b"x-debug",
+            b"x-forwarded-client-cert",
+            b"x-rewrite-url",
+            b"x.svidgate.id",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn every_byte_that_is_no_letter_or_digit_reads_as_a_dash() {
-        let spelled = |byte: u8| [b"x", &[byte][..], b"svidgate-id"].concat();
         for byte in 0..=u8::MAX {
-            let name = spelled(byte);
-            let head = Head::new(HeaderMap::from_pairs(&[(&name, b"1")]));
-            let found: Vec<_> = head.id_headers().collect();
+            let name = [b"x", &[byte][..], b"svidgate-id"].concat();
+            let found = forged(&[(&name, b"1")]);
             if byte.is_ascii_alphanumeric() {
                 assert_eq!(found, [b""; 0], "{byte}");
             } else {

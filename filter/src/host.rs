@@ -183,10 +183,8 @@ impl Headers for HeaderMap {
         self.number(0).unwrap_or_default()
     }
 
-    fn each_value<'h>(&'h self, name: &str, show: &mut dyn FnMut(&'h [u8])) {
-        self.pairs()
-            .filter(|(known, _)| *known == name.as_bytes())
-            .for_each(|(_, value)| show(value));
+    fn each<'h>(&'h self, show: &mut dyn FnMut(&'h [u8], &'h [u8])) {
+        self.pairs().for_each(|(name, value)| show(name, value));
     }
 }
 

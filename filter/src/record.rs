@@ -245,7 +245,7 @@ impl Records {
 mod tests {
     use super::{Entry, LINES_PERIOD, MAX_LINES, Records, Stage};
     use jiff::{SignedDuration, Timestamp};
-    use svidgate_policy::{Decision, DryRun, Effect, Reason, SpiffeId};
+    use svidgate_policy::{Decision, DryRun, Effect, Overridden, Reason, SpiffeId};
 
     #[test]
     fn access_log_field_is_one_short_json() {
@@ -258,6 +258,7 @@ mod tests {
                 effect: Effect::Deny,
                 rule: "new",
             }),
+            overridden: Overridden::default(),
         };
         let json = Entry {
             stage: Stage::Request,

@@ -6,14 +6,14 @@
 use std::{cell::RefCell, rc::Rc};
 
 use jiff::Timestamp;
-use svidgate_policy::{Decision, HttpRequest, Needs, Reason, Request, Xfcc};
+use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, Reason, Request, Xfcc};
 
 use crate::{
     connection::{self, Action},
     cut::{self, Ending},
     gate::Gate,
     grounds::{Grounds, Judges, Words},
-    head::{self, Head, ID_HEADER, KeptHead, XFCC_HEADER},
+    head::{self, Head, HeaderNames, KeptHead, XFCC_HEADER},
     host::{Host, HostError},
     identities::{Identity, Refusal},
     ledger::{Held, MAX_STREAM_BYTES},
@@ -70,8 +70,10 @@ impl<H: Host> RequestFilter<H> {
             return self.refuse_unread(Reason::RequestMalformed);
         };
         #[cfg(feature = "forced-trap")]
-        svidgate_policy::Headers::each_value(head.request().headers, "x-svidgate-trap", &mut |_| {
-            std::process::abort()
+        head.request().headers.each(&mut |name, _| {
+            if name == b"x-svidgate-trap" {
+                std::process::abort()
+            }
         });
         let refusing = judges.others().find(|gate| self.is_refused(gate, &head)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
@@ -108,10 +110,10 @@ impl<H: Host> RequestFilter<H> {
         action
     }
 
-    /// The trailers of a request that was let through are there; the proxy says so only where there are any. An upstream
-    /// may take them for headers (RFC 9110 6.5.1), so none may pass that it would read as ours.
+    /// The trailers of a request that was let through are there; the proxy says so only where there are any. None may pass
+    /// that would be another answer, were it a header.
     pub fn on_request_trailers(&self) -> Action {
-        if self.remove_forged_trailers().is_ok() {
+        if self.remove_trailers().is_ok() {
             return Action::Continue;
         }
         let gate = self.root.gate();
@@ -132,10 +134,21 @@ impl<H: Host> RequestFilter<H> {
         self.refuse(&entry, || self.circumstances(None))
     }
 
-    fn remove_forged_trailers(&self) -> Result<(), HostError> {
+    fn remove_trailers(&self) -> Result<(), HostError> {
         let host = self.root.host();
         let trailers = host.request_trailers()?;
-        head::id_headers(&trailers).try_for_each(|name| host.remove_request_trailer(name))
+        head::trailers_to_remove(&trailers, &self.names_decided_on())
+            .try_for_each(|name| host.remove_request_trailer(name))
+    }
+
+    /// The names of headers that this stream was judged by. What only a dry run looks at may be in trailers.
+    fn names_decided_on(&self) -> Vec<HeaderNames> {
+        let passed = self.passed.borrow();
+        let judges = passed.iter().flat_map(|passed| passed.grounds.judges().all());
+        judges
+            .filter(|gate| gate.enforces())
+            .map(|gate| gate.header_names())
+            .collect()
     }
 
     /// Leaves a mark where the certificates of the peer end soon or have ended, for a filter behind this one that can have the
@@ -257,7 +270,7 @@ impl<H: Host> RequestFilter<H> {
     /// What the upstream gets to see of the identity.
     fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), HostError> {
         let host = self.root.host();
-        for name in head.id_headers() {
+        for name in head.forged() {
             host.remove_request_header(name)?;
         }
         let ours = gate.configuration.xfcc == Xfcc::Own && !gate.configuration.forward_xfcc;

@@ -50,6 +50,7 @@ impl Dice<'_, '_> {
             "chain": "proxy",
             "listener": if tcp { "tcp" } else { "http" },
             "paths": if lenient { "lenient" } else { "strict" },
+            "overrides": self.one(&["read", "ignore"])?,
             "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
             "rules": rules,
         }))
@@ -133,7 +134,7 @@ impl Dice<'_, '_> {
                     1 => ("matches", json!(dice.one(&["a|b", "v[0-9]+", "a.*"])?)),
                     _ => ("present", json!(true)),
                 };
-                Ok(json!({ "name": dice.one(&["h", "K"])?, test: value }))
+                Ok(json!({ "name": dice.one(&["h", "K", "x-h", "cookie"])?, test: value }))
             })
         };
         let nets = |dice: &mut Self| {
@@ -182,8 +183,17 @@ impl Dice<'_, '_> {
         let path: String = self
             .list(4, |dice| dice.one(&["/a", "/b", "/c", "/%61", "/", "?q"]))?
             .concat();
-        let values = ["a", "b", "v1", "v", "", "a, b", "c,v1", "b ,"];
-        let header = |dice: &mut Self| Ok((dice.one(&["h", "H", "k"])?.to_owned(), dice.one(&values)?.to_owned()));
+        let values = ["a", "b", "v1", "v", "", "a, b", "c,v1", "b ,", " a", "b\t", "a; b"];
+        let methods = ["GET", "POST", "put", " GET ", "GET, POST", "", "G T", "CONNECT"];
+        let urls = ["/a/b", "/b", "http://a.x/a", "HTTPS://b.x?/a", "a", "/a/../b"];
+        let header = |dice: &mut Self| {
+            let (names, values): (&[&str], &[&str]) = match dice.0.int_in_range(0..=7)? {
+                6 => (&["x-http-method-override", "X_HTTP_Method", "x-method-override"], &methods),
+                7 => (&["x-original-url", "x_rewrite_url"], &urls),
+                _ => (&["h", "H", "k", "x-h", "X_H", "x.h", "cookie"], &values),
+            };
+            Ok((dice.one(names)?.to_owned(), dice.one(values)?.to_owned()))
+        };
         Ok(Asked {
             id: format!("spiffe://{trust_domain}{id}"),
             tcp,

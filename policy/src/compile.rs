@@ -203,7 +203,7 @@ fn compile_rules(parts: Vec<Part<'_>>, document: &Document, reader: &mut Reader)
         .map(|federated| (&federated.relationship.trust_domain, &federated.relationship))
         .collect();
     let mut names: HashMap<Box<str>, usize> = HashMap::with_capacity(parts.len());
-    let mut builder = RuleSetBuilder::new(document.paths, parts.len());
+    let mut builder = RuleSetBuilder::new(document.reading, parts.len());
     for (index, part) in parts.into_iter().enumerate() {
         let place = rules.item(index);
         let json = match part.read() {
@@ -213,7 +213,7 @@ fn compile_rules(parts: Vec<Part<'_>>, document: &Document, reader: &mut Reader)
                 continue;
             }
         };
-        let Some(rule) = read_rule(reader, &json, &place, document.paths, document.listener) else {
+        let Some(rule) = read_rule(reader, &json, &place, document.reading.paths, document.listener) else {
             continue;
         };
         check_name(&rule, index, &mut names, reader, &place);

@@ -9,7 +9,8 @@
 //! | no | one that has expired | deny, `rule.expired` |
 //! | no | no | deny, `rule.none_matched` |
 //!
-//! A path that has two readings is refused before any rule is asked. Of several rules that match, the first of the
+//! A path that has two readings is refused before any rule is asked; a request that headers make several of
+//! ([`crate::reading`]) is allowed where each of these is. Of several rules that match, the first of the
 //! document is named; their order means nothing else. Rules in a dry run are left out of the decision and tell what it
 //! would have been. There is no error: what cannot be read is denied, and so is what would cost too much to find out
 //! (`rule.too_costly`), whatever has been found by then. Nothing is allocated.
@@ -19,15 +20,18 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::{
-    condition::{Conditions, Facts, Headers, Verdict},
+    condition::{Conditions, Facts},
     document::Effect,
     effort::{DECISION_STEPS, Effort},
     grants::{Granted, Grants},
+    header::Headers,
     host::{Host, MAX_AUTHORITY_BYTES},
     path::{PathError, RequestPath, Segment},
+    reading::{self, Overridden, Overrides},
     reason::Reason,
     rule::is_token,
     ruleset::{Candidate, Router, RuleHead, Rules, Until, at},
+    verdict::Verdict,
 };
 
 /// What is asked for: a request, or (without `http`) a connection.
@@ -69,6 +73,8 @@ pub struct Decision<'g> {
     pub rule: Option<&'g str>,
     /// What the decision would have been with the rules that are in a dry run, where that is another one.
     pub dry_run: Option<DryRun<'g>>,
+    /// Which reading of the request it is about, where that is not the one of HTTP.
+    pub overridden: Overridden,
 }
 
 /// What a decision would have been.
@@ -88,7 +94,14 @@ impl Decision<'_> {
             reason,
             rule: None,
             dry_run: None,
+            overridden: Overridden::default(),
         }
+    }
+
+    /// What exactly is wrong, where there is more to say than the reason.
+    pub fn detail(&self) -> Option<String> {
+        let is_plain = self.overridden == Overridden::default();
+        (!is_plain && !self.is_allowed()).then(|| self.overridden.to_string())
     }
 
     /// Whether it may pass.
@@ -103,25 +116,39 @@ impl Decision<'_> {
 impl Grants {
     /// Decides a request, or a connection of a TCP listener.
     pub fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision<'_> {
-        let rules = &*self.rules.0;
-        let (path, facts) = match read(rules, request, now) {
-            Ok(read) => read,
-            Err(reason) => return Decision::refused(reason),
+        let effort = Effort::of(DECISION_STEPS);
+        let facts = Facts {
+            method: None,
+            host: None,
+            headers: None,
+            route: request.route,
+            port: request.port,
+            // Without a server name, or with one that is no host name, where a connection was meant to go is not known.
+            sni: request.sni.and_then(Host::name),
+            source_ip: request.source_ip.map(|ip| ip.to_canonical()),
+            now,
+            effort: &effort,
         };
-        if self.is_too_costly {
-            return Decision::refused(Reason::RuleTooCostly);
+        let mut asking = Asking {
+            grants: self,
+            facts,
+            answers: Answers::default(),
+        };
+        let asked = match &request.http {
+            Some(http) => asking.ask_each_reading(http),
+            None => {
+                asking.ask(None, Overridden::default());
+                Ok(())
+            }
+        };
+        match asked {
+            Err((reason, overridden)) => Decision {
+                overridden,
+                ..Decision::refused(reason)
+            },
+            Ok(()) if self.is_too_costly || effort.is_exhausted() => Decision::refused(Reason::RuleTooCostly),
+            Ok(()) => asking.answers.decision(&self.rules.0),
         }
-        let mut tally = Tally::default();
-        for granted in &self.granted {
-            let Some(router) = at(&rules.routers, granted.router).filter(|_| facts.effort.spend(1)) else {
-                break;
-            };
-            walk(rules, router, granted, path, &facts, &mut tally);
-        }
-        if facts.effort.is_exhausted() {
-            return Decision::refused(Reason::RuleTooCostly);
-        }
-        tally.decision(rules)
     }
 
     /// Decides whether a connection in front of HTTP is worth having: whether any request could be allowed.
@@ -145,6 +172,7 @@ impl Grants {
                 reason: Reason::RuleAllowed,
                 rule: None,
                 dry_run: None,
+                overridden: Overridden::default(),
             }
         } else if allows.is_some() {
             Decision::refused(Reason::RuleExpired)
@@ -154,42 +182,115 @@ impl Grants {
     }
 }
 
-type Read<'a> = (Option<RequestPath<'a>>, Facts<'a>);
+/// Why a reading is refused before any rule is asked.
+type Refused = (Reason, Overridden);
 
-/// Reads a request as far as rules look at it, and refuses what has no one reading.
-fn read<'a>(rules: &Rules, request: &Request<'a>, now: Timestamp) -> Result<Read<'a>, Reason> {
-    let mut facts = Facts {
-        method: None,
-        host: None,
-        headers: None,
-        route: request.route,
-        port: request.port,
-        // Without a server name, or with one that is no host name, where a connection was meant to go is not known.
-        sni: request.sni.and_then(Host::name),
-        source_ip: request.source_ip.map(|ip| ip.to_canonical()),
-        now,
-        effort: Effort::of(DECISION_STEPS),
-    };
-    let Some(http) = &request.http else {
-        return Ok((None, facts));
-    };
-    if !is_token(http.method) {
-        return Err(Reason::RequestMalformed);
+/// A request that is being decided on.
+struct Asking<'a> {
+    grants: &'a Grants,
+    facts: Facts<'a>,
+    answers: Answers,
+}
+
+impl<'a> Asking<'a> {
+    /// Asks about every reading of a request.
+    fn ask_each_reading(&mut self, http: &HttpRequest<'a>) -> Result<(), Refused> {
+        let effort = self.facts.effort;
+        self.facts.headers = Some(http.headers);
+        self.read_method(http.method, Overridden::default())?;
+        // A longer one has no name in it that a rule could speak of, and is unknown: it would be compared with each pattern.
+        if (1..=MAX_AUTHORITY_BYTES).contains(&http.authority.len()) {
+            let host = Host::read(http.authority);
+            self.facts.host = Some(host.ok_or((Reason::RequestMalformed, Overridden::default()))?);
+        }
+        let path = match http.path {
+            Some(path) => Some(self.read_path(path, Overridden::default())?),
+            // RFC 9110 9.3.6: a tunnel has no path, so no rule that speaks of paths is about it.
+            None if http.method == b"CONNECT" => None,
+            None => return Err((Reason::RequestMalformed, Overridden::default())),
+        };
+        let has_overrides = match self.grants.rules.0.reading.overrides {
+            Overrides::Read => reading::has_overrides(http.headers, effort),
+            Overrides::Ignore => false,
+        };
+        if !has_overrides {
+            self.ask(path, Overridden::default());
+            return Ok(());
+        }
+        self.ask_with_each_method(http, path, None)?;
+        let mut asked = Ok(());
+        reading::each_path(http.headers, effort, &mut |path, header| {
+            let overridden = Overridden {
+                path: Some(header),
+                ..Overridden::default()
+            };
+            if asked.is_ok() {
+                asked = self
+                    .read_path(path, overridden)
+                    .and_then(|path| self.ask_with_each_method(http, Some(path), Some(header)));
+            }
+        });
+        asked
     }
-    // A longer one has no name in it that a rule could speak of, and is unknown: it would be compared with each pattern.
-    if (1..=MAX_AUTHORITY_BYTES).contains(&http.authority.len()) {
-        facts.host = Some(Host::read(http.authority).ok_or(Reason::RequestMalformed)?);
+
+    /// Asks about a path with every method that the request may be read with.
+    fn ask_with_each_method(
+        &mut self,
+        http: &HttpRequest<'a>,
+        path: Option<RequestPath<'a>>,
+        from: Option<&'static str>,
+    ) -> Result<(), Refused> {
+        let with = |method| Overridden { method, path: from };
+        self.read_method(http.method, with(None))?;
+        self.ask(path, with(None));
+        let mut asked = Ok(());
+        reading::each_method(http.headers, self.facts.effort, &mut |method, header| {
+            if asked.is_ok() {
+                asked = self
+                    .read_method(method, with(Some(header)))
+                    .map(|()| self.ask(path, with(Some(header))));
+            }
+        });
+        asked
     }
-    facts.method = Some(http.method);
-    facts.headers = Some(http.headers);
-    let path = match http.path {
-        Some(path) => Some(RequestPath::read(path, rules.reading).map_err(path_reason)?),
-        // RFC 9110 9.3.6: a tunnel has no path, so no rule that speaks of paths is about it.
-        None if http.method == b"CONNECT" => None,
-        None => return Err(Reason::RequestMalformed),
-    };
-    facts.effort.spend(path.map_or(0, RequestPath::reading_steps));
-    Ok((path, facts))
+
+    fn read_method(&mut self, method: &'a [u8], overridden: Overridden) -> Result<(), Refused> {
+        self.facts.method = Some(method);
+        if is_token(method) {
+            Ok(())
+        } else {
+            Err((Reason::RequestMalformed, overridden))
+        }
+    }
+
+    fn read_path(&self, path: &'a [u8], overridden: Overridden) -> Result<RequestPath<'a>, Refused> {
+        let reading = self.grants.rules.0.reading.paths;
+        let read = RequestPath::read(path, reading).map_err(|error| {
+            let reason = match overridden.path {
+                None => path_reason(error),
+                // To one who takes it for the path, it may be one all the same.
+                Some(_) => Reason::RequestAmbiguousPath,
+            };
+            (reason, overridden)
+        })?;
+        self.facts.effort.spend(read.reading_steps());
+        Ok(read)
+    }
+
+    /// Asks the rules about one reading.
+    fn ask(&mut self, path: Option<RequestPath<'a>>, overridden: Overridden) {
+        let grants = self.grants;
+        let rules = &*grants.rules.0;
+        let mut tally = Tally::default();
+        for granted in &grants.granted {
+            let router = at(&rules.routers, granted.router);
+            let Some(router) = router.filter(|_| !grants.is_too_costly && self.facts.effort.spend(1)) else {
+                break;
+            };
+            walk(rules, router, granted, path, &self.facts, &mut tally);
+        }
+        self.answers.add(&tally, overridden);
+    }
 }
 
 fn path_reason(error: PathError) -> Reason {
@@ -225,9 +326,9 @@ fn walk(
     rules.paths.visit(
         router.paths,
         path.segments(),
-        &facts.effort,
+        facts.effort,
         &mut |candidate: &Candidate| {
-            if captures_agree(rules, candidate, granted, path, &facts.effort) {
+            if captures_agree(rules, candidate, granted, path, facts.effort) {
                 tally.consider(rules, candidate, facts);
             }
         },
@@ -306,32 +407,110 @@ impl Tally {
     }
 
     /// The table at the top of this file.
+    fn answer(&self) -> Answer {
+        match (self.denies, self.allows, self.expired) {
+            (Some(deny), _, _) => Answer::deny(Reason::RuleDenied, Some(deny)),
+            (None, Some(allow), _) => Answer::allow(allow),
+            (None, None, Some(expired)) => Answer::deny(Reason::RuleExpired, Some(expired)),
+            (None, None, None) => Answer::deny(Reason::RuleNoneMatched, None),
+        }
+    }
+
+    /// The same with the rules that are in a dry run.
+    fn would_be(&self) -> Answer {
+        let both = Self {
+            // Of the two, the one whose rule is told is the one that would make the difference.
+            denies: self.denies.or(self.would_deny),
+            allows: self.allows.or(self.would_allow),
+            ..Self::default()
+        };
+        both.answer()
+    }
+}
+
+/// What rules say about one reading.
+#[derive(Clone, Copy)]
+struct Answer {
+    effect: Effect,
+    reason: Reason,
+    rule: Option<u32>,
+    overridden: Overridden,
+}
+
+impl Answer {
+    fn deny(reason: Reason, rule: Option<u32>) -> Self {
+        Self {
+            effect: Effect::Deny,
+            reason,
+            rule,
+            overridden: Overridden::default(),
+        }
+    }
+
+    fn allow(rule: u32) -> Self {
+        Self {
+            effect: Effect::Allow,
+            rule: Some(rule),
+            ..Self::deny(Reason::RuleAllowed, None)
+        }
+    }
+
+    /// Whether this is the answer, and not one to an earlier reading: the first that is denied, else the first.
+    fn replaces(self, known: Option<Self>) -> bool {
+        match known.map(|known| (known.effect, self.effect)) {
+            None | Some((Effect::Allow, Effect::Deny)) => true,
+            Some((Effect::Allow, Effect::Allow) | (Effect::Deny, Effect::Allow | Effect::Deny)) => false,
+        }
+    }
+}
+
+/// What rules say about all readings so far.
+#[derive(Default)]
+struct Answers {
+    answer: Option<Answer>,
+    /// With the rules that are in a dry run.
+    would_be: Option<Answer>,
+}
+
+impl Answers {
+    fn add(&mut self, tally: &Tally, overridden: Overridden) {
+        let answer = Answer {
+            overridden,
+            ..tally.answer()
+        };
+        let would_be = Answer {
+            overridden,
+            ..tally.would_be()
+        };
+        let is_the_answer = answer.replaces(self.answer);
+        let would_be_allowed = self.would_be.is_some_and(|known| known.effect == Effect::Allow);
+        // Where all would be allowed, the rule to be told is the one that this takes of the reading that is denied.
+        if would_be.replaces(self.would_be) || (is_the_answer && would_be_allowed) {
+            self.would_be = Some(would_be);
+        }
+        if is_the_answer {
+            self.answer = Some(answer);
+        }
+    }
+
     fn decision<'g>(&self, rules: &'g Rules) -> Decision<'g> {
-        let name = |rule: u32| at(&rules.rules, rule).map(|rule| rule.name.as_ref());
-        let (effect, reason, rule) = match (self.denies, self.allows, self.expired) {
-            (Some(deny), _, _) => (Effect::Deny, Reason::RuleDenied, name(deny)),
-            (None, Some(allow), _) => (Effect::Allow, Reason::RuleAllowed, name(allow)),
-            (None, None, Some(expired)) => (Effect::Deny, Reason::RuleExpired, name(expired)),
-            (None, None, None) => (Effect::Deny, Reason::RuleNoneMatched, None),
+        let Some(answer) = self.answer else {
+            return Decision::refused(Reason::RuleNoneMatched);
         };
-        let would_be = match (self.would_deny, self.would_allow) {
-            (Some(deny), _) => Some((Effect::Deny, deny)),
-            // An allow rule changes nothing where a deny rule matches.
-            (None, Some(allow)) if self.denies.is_none() => Some((Effect::Allow, allow)),
-            (None, _) => None,
-        };
-        let other = would_be.filter(|(would_be, _)| *would_be != effect);
-        let dry_run = other.and_then(|(effect, rule)| {
+        let name = |rule: Option<u32>| at(&rules.rules, rule?).map(|rule| rule.name.as_ref());
+        let other = self.would_be.filter(|would_be| would_be.effect != answer.effect);
+        let dry_run = other.and_then(|would_be| {
             Some(DryRun {
-                effect,
-                rule: name(rule)?,
+                effect: would_be.effect,
+                rule: name(would_be.rule)?,
             })
         });
         Decision {
-            effect,
-            reason,
-            rule,
+            effect: answer.effect,
+            reason: answer.reason,
+            rule: name(answer.rule),
             dry_run,
+            overridden: answer.overridden,
         }
     }
 }

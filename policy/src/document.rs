@@ -16,6 +16,7 @@ use crate::{
     json::{Json, Parts},
     path::PathReading,
     read::{CompileError, Mistake, Object, Place, Reader},
+    reading::{Overrides, Reading},
     revocation::{Revocations, read_revoked},
     signer::{Role, Signer},
     source::{RevocationSource, Source, read_bundle_source, read_revocation_source, read_workload_api},
@@ -129,7 +130,7 @@ pub(crate) struct Document {
     pub(crate) first_bytes_timeout: SignedDuration,
     pub(crate) expiry_grace: SignedDuration,
     pub(crate) warn_before: Vec<SignedDuration>,
-    pub(crate) paths: PathReading,
+    pub(crate) reading: Reading,
     pub(crate) bundle: BundleOrigin,
     pub(crate) intermediates: Vec<CertificateDer<'static>>,
     pub(crate) svid_max_lifetime: Option<SignedDuration>,
@@ -187,6 +188,7 @@ const FIELDS: &[&str] = &[
     "expiry_grace",
     "warn_before",
     "paths",
+    "overrides",
     "bundle",
     "intermediates",
     "svid_max_lifetime",
@@ -247,7 +249,7 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
     let object = reader.object(json, &root, FIELDS)?;
     let trust_domain = object.required("trust_domain", reader, &root);
     let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &root.member("trust_domain")));
-    let paths = read_paths(reader, object);
+    let reading = read_reading(reader, object);
     let listener = read_listener(reader, object);
     let max_staleness = read_max_staleness(reader, object, &root, MAX_STALENESS);
     let mut document = Document {
@@ -283,7 +285,7 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
             .and_then(|json| read_duration(reader, json, &root.member("expiry_grace")))
             .unwrap_or_default(),
         warn_before: read_warn_before(reader, object),
-        paths,
+        reading,
         bundle: read_bundle(reader, object, &root),
         intermediates: read_intermediates(reader, object, &root),
         svid_max_lifetime: read_max_lifetime(reader, object, &root),
@@ -347,14 +349,23 @@ fn read_word<T: Copy + Default>(
     value.unwrap_or_default()
 }
 
-fn read_paths(reader: &mut Reader, object: Object<'_>) -> PathReading {
-    read_word(
-        reader,
-        object,
-        "paths",
-        &["strict", "lenient"],
-        &[PathReading::Strict, PathReading::Lenient],
-    )
+fn read_reading(reader: &mut Reader, object: Object<'_>) -> Reading {
+    Reading {
+        paths: read_word(
+            reader,
+            object,
+            "paths",
+            &["strict", "lenient"],
+            &[PathReading::Strict, PathReading::Lenient],
+        ),
+        overrides: read_word(
+            reader,
+            object,
+            "overrides",
+            &["read", "ignore"],
+            &[Overrides::Read, Overrides::Ignore],
+        ),
+    }
 }
 
 fn read_listener(reader: &mut Reader, object: Object<'_>) -> Listener {

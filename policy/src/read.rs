@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashMap, fmt};
 use crate::{
     bundle::BundleError,
     certificate::CertificateError,
-    condition::{Expression, MAX_EXPRESSIONS},
+    header::{Expression, MAX_EXPRESSIONS},
     host::HostPatternError,
     id::SpiffeIdError,
     json::Json,

@@ -6,8 +6,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 
 use crate::{
-    condition::{Conditions, DAY_MINUTES, HeaderCondition, HeaderTest, TimeWindow, When},
+    condition::{Conditions, DAY_MINUTES, TimeWindow, When},
     document::{Effect, Listener, MAX_COMPARED_PATTERNS, MAX_TEXT_BYTES, read_time},
+    header::{HeaderCondition, HeaderTest, ID_HEADER, reads_as, trimmed},
     host::HostPattern,
     id::IdPattern,
     json::Json,
@@ -297,9 +298,7 @@ fn read_header(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Heade
         object.optional("present"),
     );
     let test = match tests {
-        (Some(json), None, None) => reader
-            .string(json, &at.member("is"))
-            .map(|value| HeaderTest::Is(value.into())),
+        (Some(json), None, None) => reader.parsed(json, &at.member("is"), parse_value).map(HeaderTest::Is),
         (None, Some(json), None) => reader.expression(json, &at.member("matches")).map(HeaderTest::Matches),
         (None, None, Some(Json::Bool(true))) => Some(HeaderTest::Present),
         _ => {
@@ -319,9 +318,23 @@ fn parse_header_name(text: &str) -> Result<Box<str>, Mistake> {
         "host" => Err(Mistake::Expected(
             "`hosts` in `to`, which is what the proxy makes of the header `host`",
         )),
-        "x-svidgate-id" => Err(Mistake::Expected("a header of the client (this one is always removed)")),
+        name if reads_as(name.as_bytes(), ID_HEADER.as_bytes()) => {
+            Err(Mistake::Expected("a header of the client (this one is always removed)"))
+        }
         name if is_token(name.as_bytes()) => Ok(name.into()),
         _ => Err(Mistake::Expected("a header name")),
+    }
+}
+
+/// A value that a header can have.
+fn parse_value(text: &str) -> Result<Box<str>, Mistake> {
+    let is_whole = trimmed(text.as_bytes()).len() == text.len();
+    if is_whole && !text.contains(|letter: char| letter.is_control() && letter != '\t') {
+        Ok(text.into())
+    } else {
+        Err(Mistake::NeverMatches(
+            "a header's value has no white space at its ends and no control bytes",
+        ))
     }
 }
 

@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use crate::{
     condition::{Conditions, When},
     document::Effect,
+    header::folded,
     id::IdPattern,
-    path::PathReading,
     pattern::{SegmentPattern, Segments},
+    reading::Reading,
     rule::{Rule, Target},
     trie::{NodeId, Tries},
 };
@@ -35,11 +36,13 @@ impl RuleSet {
         rules.filter_map(|rule| Some((rule.name.as_ref(), rule.expires?)))
     }
 
-    /// The names of all headers that any rule looks at, in lower case and in order.
-    pub fn header_names(&self) -> BTreeSet<&str> {
+    /// The names of all headers that any rule looks at, as [`folded`] and in order.
+    pub fn header_names(&self) -> BTreeSet<Box<[u8]>> {
         let whens = self.0.rules.iter().filter_map(|rule| rule.when.as_deref());
         let conditions = whens.flat_map(|when| when.headers.iter().chain(&when.not_headers));
-        conditions.map(|condition| condition.name.as_ref()).collect()
+        conditions
+            .map(|condition| folded(condition.name.as_bytes()).collect())
+            .collect()
     }
 
     /// Whether there is none, which denies everything.
@@ -50,7 +53,7 @@ impl RuleSet {
 
 #[derive(Debug)]
 pub(crate) struct Rules {
-    pub(crate) reading: PathReading,
+    pub(crate) reading: Reading,
     pub(crate) rules: Vec<RuleHead>,
     pub(crate) routers: Vec<Router>,
     /// Ids written out, and the routers that name them.
@@ -194,7 +197,7 @@ pub(crate) struct RuleSetBuilder {
 
 impl RuleSetBuilder {
     /// `rules` is how many will come.
-    pub(crate) fn new(reading: PathReading, rules: usize) -> Self {
+    pub(crate) fn new(reading: Reading, rules: usize) -> Self {
         let mut patterns = Tries::default();
         let patterns_root = patterns.root();
         Self {

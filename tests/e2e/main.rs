@@ -18,6 +18,7 @@ mod metrics;
 mod path_confusion;
 mod paths;
 mod raw;
+mod readings;
 mod records;
 mod refusals;
 mod requests;

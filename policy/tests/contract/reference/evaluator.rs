@@ -34,63 +34,146 @@ type Known = Option<bool>;
 pub(crate) type Captured = BTreeMap<String, Vec<u8>>;
 
 pub(crate) fn decide(document: &Value, asked: &Asked) -> Answer {
-    let refused = |reason| Answer {
-        effect: "deny",
-        reason,
-        rule: None,
-        dry_run: None,
+    let readings = match readings(document, asked) {
+        Ok(readings) => readings,
+        Err(reason) => return Word::deny(reason, None).answer(None),
     };
-    let mut segments = None;
-    if !asked.tcp {
-        if !is_token(&asked.method) || (!asked.host.is_empty() && host_of(&asked.host).is_none()) {
-            return refused("request.malformed");
-        }
-        match &asked.path {
-            None if asked.method == "CONNECT" => {}
-            None => return refused("request.malformed"),
-            Some(path) if !path.starts_with(b"/") => return refused("request.malformed"),
-            Some(path) => match path_of(path, document["paths"] == "lenient") {
-                None => return refused("request.ambiguous_path"),
-                read => segments = read,
-            },
+    // Whichever of them the upstream takes, it must be allowed.
+    let words: Vec<(Word, Word)> = readings
+        .iter()
+        .map(|(method, path)| {
+            let asked = Asked {
+                method: method.clone(),
+                ..asked.clone()
+            };
+            decide_reading(document, &asked, path.as_deref())
+        })
+        .collect();
+    let is_denied = |word: &Word| word.effect == "deny";
+    let (word, with_it) = words.iter().find(|(word, _)| is_denied(word)).unwrap_or(&words[0]);
+    let would_be = words
+        .iter()
+        .map(|(_, would_be)| would_be)
+        .find(|would_be| is_denied(would_be));
+    let would_be = would_be.unwrap_or(with_it);
+    let differs = would_be.effect != word.effect;
+    word.answer(differs.then(|| (would_be.effect, would_be.rule.clone().unwrap())))
+}
+
+/// What rules say.
+#[derive(Clone)]
+struct Word {
+    effect: &'static str,
+    reason: &'static str,
+    rule: Option<String>,
+}
+
+impl Word {
+    fn deny(reason: &'static str, rule: Option<String>) -> Self {
+        Self {
+            effect: "deny",
+            reason,
+            rule,
         }
     }
+
+    fn answer(&self, dry_run: Option<(&'static str, String)>) -> Answer {
+        Answer {
+            effect: self.effect,
+            reason: self.reason,
+            rule: self.rule.clone(),
+            dry_run,
+        }
+    }
+}
+
+type Path = Option<Vec<Vec<u8>>>;
+
+/// Every method and path that some upstream may take a request to have; for a connection, none of either.
+fn readings(document: &Value, asked: &Asked) -> Result<Vec<(String, Path)>, &'static str> {
+    if asked.tcp {
+        return Ok(vec![(asked.method.clone(), None)]);
+    }
+    let read = |path: &[u8]| path_of(path, document["paths"] == "lenient").ok_or("request.ambiguous_path");
+    if !is_token(&asked.method) || (!asked.host.is_empty() && host_of(&asked.host).is_none()) {
+        return Err("request.malformed");
+    }
+    let own = match &asked.path {
+        None if asked.method == "CONNECT" => None,
+        None => return Err("request.malformed"),
+        Some(path) if !path.starts_with(b"/") => return Err("request.malformed"),
+        Some(path) => Some(read(path)?),
+    };
+    let taken_from = |headers: &'static [&'static str]| {
+        let is_one =
+            |name: &str| document["overrides"] != "ignore" && headers.iter().any(|header| *header == fold(name));
+        let found = asked.headers.iter().filter(move |(name, _)| is_one(name));
+        found.map(|(_, value)| value.as_str())
+    };
+    let methods = taken_from(&["x-http-method-override", "x-http-method", "x-method-override"]);
+    let methods = methods.flat_map(|value| value.split(',').map(trim));
+    let methods: Vec<&str> = methods.filter(|method| !method.is_empty()).collect();
+    let urls = taken_from(&["x-original-url", "x-rewrite-url"]).map(trim);
+    let paths = urls.filter(|url| !url.is_empty()).map(|url| match path_of_url(url) {
+        Some(path) => read(path.as_bytes()).map(Some),
+        None => Err("request.ambiguous_path"),
+    });
+    let mut readings = Vec::new();
+    for path in [Ok(own)].into_iter().chain(paths) {
+        let path = path?;
+        for method in [asked.method.as_str()].iter().chain(&methods) {
+            if !is_token(method) {
+                return Err("request.malformed");
+            }
+            readings.push(((*method).to_owned(), path.clone()));
+        }
+    }
+    Ok(readings)
+}
+
+fn path_of_url(url: &str) -> Option<String> {
+    if url.starts_with('/') {
+        return Some(url.to_owned());
+    }
+    let (scheme, rest) = url.split_once("://")?;
+    let is_web = ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str());
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    match &rest[end..] {
+        path if path.starts_with('/') && is_web => Some(path.to_owned()),
+        "" if is_web => Some("/".to_owned()),
+        query if query.starts_with('?') && is_web => Some("/".to_owned()),
+        _ => None,
+    }
+}
+
+/// What the rules say, and what they would say with those that are in a dry run.
+fn decide_reading(document: &Value, asked: &Asked, segments: Option<&[Vec<u8>]>) -> (Word, Word) {
     let rules: Vec<&Value> = document["rules"].as_array().unwrap().iter().collect();
     let first = |effect: &str, dry_run: bool, over: bool| {
         let mut found = rules.iter().filter(|rule| {
             rule["effect"] == effect
                 && (rule["dry_run"] == true) == dry_run
                 && is_over(rule, asked.now) == over
-                && matches(rule, asked, segments.as_deref())
+                && matches(rule, asked, segments)
         });
         found.next().map(|rule| rule["name"].as_str().unwrap().to_owned())
     };
+    let expired = first("allow", false, true);
+    // A deny that matches wins over any allow; no allow, no access.
+    let word = |deny: &Option<String>, allow: &Option<String>| match (deny, allow, &expired) {
+        (Some(_), _, _) => Word::deny("rule.denied", deny.clone()),
+        (None, Some(_), _) => Word {
+            effect: "allow",
+            reason: "rule.allowed",
+            rule: allow.clone(),
+        },
+        (None, None, Some(_)) => Word::deny("rule.expired", expired.clone()),
+        (None, None, None) => Word::deny("rule.none_matched", None),
+    };
     let (deny, allow) = (first("deny", false, false), first("allow", false, false));
     let (would_deny, would_allow) = (first("deny", true, false), first("allow", true, false));
-    // A deny that matches wins over any allow; no allow, no access.
-    let (effect, reason, rule) = if deny.is_some() {
-        ("deny", "rule.denied", deny.clone())
-    } else if allow.is_some() {
-        ("allow", "rule.allowed", allow.clone())
-    } else if let Some(expired) = first("allow", false, true) {
-        ("deny", "rule.expired", Some(expired))
-    } else {
-        ("deny", "rule.none_matched", None)
-    };
-    // The same with the rules of the dry run, and only if that is another effect.
-    let denies = deny.is_some() || would_deny.is_some();
-    let allows = !denies && (allow.is_some() || would_allow.is_some());
-    let dry_run = match (effect, allows) {
-        ("allow", false) => would_deny.map(|rule| ("deny", rule)),
-        ("deny", true) => would_allow.map(|rule| ("allow", rule)),
-        _ => None,
-    };
-    Answer {
-        effect,
-        reason,
-        rule,
-        dry_run,
-    }
+    let would_be = word(&deny.clone().or(would_deny), &allow.clone().or(would_allow));
+    (word(&deny, &allow), would_be)
 }
 
 fn is_over(rule: &Value, now: Timestamp) -> bool {
@@ -325,16 +408,31 @@ fn when(when: &Value, asked: &Asked) -> Vec<Known> {
     known
 }
 
-/// Met when every value meets it, not met when none does, and otherwise unknown. A line may be a list, lines may become one.
+/// A name as an upstream reads it that makes a variable of it.
+fn fold(name: &str) -> String {
+    let fold = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    // A byte of a letter that is none of ASCII is as good as any other.
+    name.bytes().map(char::from).map(fold).collect()
+}
+
+/// A value as an upstream reads it that takes outer white space off.
+fn trim(value: &str) -> &str {
+    value.trim_matches(|c: char| c.is_whitespace() || c.is_control())
+}
+
+/// Met when every value meets it in every reading, not met when none does in any, and otherwise unknown. A line may be a list,
+/// lines may become one, and what is said under another name that folds to the same may be said or not.
 fn header(wanted: &Value, asked: &Asked) -> Known {
     if asked.tcp {
         return None;
     }
     let name = wanted["name"].as_str().unwrap();
-    let found = asked
-        .headers
-        .iter()
-        .filter(|(known, _)| known.eq_ignore_ascii_case(name));
     let meets = |value: &str| match (&wanted["is"], &wanted["matches"]) {
         (Value::String(is), _) => value == is,
         (_, Value::String(expression)) => match expression.as_str() {
@@ -347,25 +445,40 @@ fn header(wanted: &Value, asked: &Asked) -> Known {
         },
         _ => true,
     };
-    let lines: Vec<&str> = found.map(|(_, value)| value.as_str()).collect();
+    let separators: &[char] = if name.eq_ignore_ascii_case("cookie") {
+        &[',', ';']
+    } else {
+        &[',']
+    };
+    let lines = asked.headers.iter().filter(|(known, _)| fold(known) == fold(name));
     let mut known: Vec<bool> = Vec::new();
-    for value in &lines {
-        known.push(meets(value));
-        if !meets(value) {
-            known.extend(
-                value
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|value| !value.is_empty())
-                    .map(meets),
-            );
+    for (spelled, value) in lines.clone() {
+        let whole = [meets(value), meets(trim(value))];
+        known.extend(whole);
+        if whole == [false, false] {
+            let entries = value.split(separators).filter(|entry| !trim(entry).is_empty());
+            known.extend(entries.flat_map(|entry| [meets(entry), meets(trim(entry))]));
+        }
+        if !spelled.eq_ignore_ascii_case(name) {
+            known.push(false);
         }
     }
+    let all: Vec<&str> = lines.clone().map(|(_, value)| value.as_str()).collect();
+    let named = lines.filter(|(spelled, _)| spelled.eq_ignore_ascii_case(name));
+    let named: Vec<&str> = named.map(|(_, value)| value.as_str()).collect();
+    let joined = |lines: &Vec<&str>| {
+        let trimmed: Vec<&str> = lines.iter().map(|line| trim(line)).collect();
+        let meets_joined = |lines: &[&str]| {
+            let mut separators = separators.iter().flat_map(|c| [format!("{c}"), format!("{c} ")]);
+            separators.any(|separator| meets(&lines.join(&separator)))
+        };
+        lines.len() > 1 && (meets_joined(lines) || meets_joined(&trimmed))
+    };
     match (known.contains(&true), known.contains(&false)) {
         (true, false) => Some(true),
         (true, true) => None,
         // Lines may be joined on the way.
-        (false, _) if lines.len() > 1 && (meets(&lines.join(",")) || meets(&lines.join(", "))) => None,
+        (false, _) if joined(&all) || joined(&named) => None,
         (false, _) => Some(false),
     }
 }

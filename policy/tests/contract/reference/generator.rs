@@ -22,7 +22,8 @@ pub(crate) fn case() -> impl Strategy<Value = (Value, Vec<Asked>)> {
 }
 
 fn document(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
-    vec(rule(tcp, lenient), 1..=MAX_RULES).prop_map(move |mut rules| {
+    let rules = vec(rule(tcp, lenient), 1..=MAX_RULES);
+    (rules, prop::bool::weighted(0.2)).prop_map(move |(mut rules, ignores_overrides)| {
         for (place, rule) in rules.iter_mut().enumerate() {
             rule["name"] = json!(format!("r{place}"));
         }
@@ -31,6 +32,7 @@ fn document(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
             "chain": "proxy",
             "listener": if tcp { "tcp" } else { "http" },
             "paths": if lenient { "lenient" } else { "strict" },
+            "overrides": if ignores_overrides { "ignore" } else { "read" },
             "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
             "rules": rules,
         })
@@ -162,11 +164,12 @@ const TIMES: &[&str] = &[
 fn when(tcp: bool) -> impl Strategy<Value = Value> {
     let header = || {
         let test = prop_oneof![
-            select(vec!["a", "b", "v1", ""]).prop_map(|value| ("is", json!(value))),
+            select(vec!["a", "b", "v1", "", "a; b"]).prop_map(|value| ("is", json!(value))),
             select(vec!["a|b", "v[0-9]+", "a.*"]).prop_map(|value| ("matches", json!(value))),
             Just(("present", json!(true))),
         ];
-        (select(vec!["h", "K"]), test).prop_map(|(name, (test, value))| json!({ "name": name, test: value }))
+        (select(vec!["h", "K", "x-h", "cookie"]), test)
+            .prop_map(|(name, (test, value))| json!({ "name": name, test: value }))
     };
     let headers = move || prop::option::weighted(0.3, vec(header(), 1..=2));
     let nets = || {
@@ -246,10 +249,47 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
         20 => select(vec!["a.x", "A.X:80", "a.x.", "b.x", "c.x", "x", "a.b.x", "[::1]:80", "[0::1]", "[::2]", ""]),
         1 => select(vec!["a..x", "u@a.x", "a.x:http", "a.x..", "[::1"]),
     ];
-    let value = select(vec!["a", "b", "c", "v1", "v", "", "a, b", "c,v1", "b ,", "ab"]);
-    let headers = vec((select(vec!["h", "H", "k", "other"]), value), 0..=3).prop_map(|headers| {
+    let values = vec![
+        "a", "b", "c", "v1", "v", "", "a, b", "c,v1", "b ,", "ab", " a", "b\t", "v1\u{a0}", "a; b", "c;b", " ",
+    ];
+    let names = vec!["h", "H", "k", "x-h", "X_H", "x.h", "cookie", "other"];
+    let override_ = prop_oneof![
+        (
+            select(vec!["x-http-method-override", "X_HTTP_Method", "x-method-override"]),
+            select(vec![
+                "GET",
+                "POST",
+                "put",
+                " GET ",
+                "GET, POST",
+                "",
+                ",",
+                "G T",
+                "CONNECT"
+            ]),
+        ),
+        (
+            select(vec!["x-original-url", "x_rewrite_url"]),
+            select(vec![
+                "/a/b",
+                "/b",
+                "/",
+                "http://a.x/a",
+                "HTTPS://b.x?/a",
+                " /c ",
+                "a",
+                "",
+                "/a/../b",
+                "ftp://x/a",
+                "/a;b",
+            ]),
+        ),
+    ];
+    let overrides = prop::option::weighted(0.15, vec(override_, 1..=2));
+    let headers = (vec((select(names), select(values)), 0..=3), overrides).prop_map(|(headers, overrides)| {
         headers
             .into_iter()
+            .chain(overrides.unwrap_or_default())
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     });

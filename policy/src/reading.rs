@@ -1,0 +1,172 @@
+//! In how many ways can a request be read?
+//!
+//! Some frameworks take the method or the path of a request from a header, and which of them an upstream does is not known
+//! here. Each such header makes one more reading of the request, and a request is allowed where every reading of it is. The
+//! obvious alternative, to refuse or remove these headers, takes them from upstreams that want them.
+//!
+//! Not seen: a method that a framework takes from the body (`_method` of a form).
+
+use std::fmt;
+
+use crate::{
+    effort::Effort,
+    header::{Headers, reads_as, trimmed},
+    path::PathReading,
+};
+
+/// Whether the headers are read that some frameworks take for the method or the path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Overrides {
+    /// Each is one more reading of the request.
+    #[default]
+    Read,
+    /// They are headers like others: for an upstream that is known to take nothing from them.
+    Ignore,
+}
+
+/// How requests are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) paths: PathReading,
+    pub(crate) overrides: Overrides,
+}
+
+/// What some frameworks take for the method.
+const METHOD_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// What some frameworks take for the path.
+const PATH_HEADERS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// How many names of headers are compared in a step.
+const NAMES_A_STEP: usize = 8;
+/// How many bytes of a value are looked at in a step.
+const BYTES_A_STEP: usize = 4;
+
+/// The headers that a reading takes something from; none where it is that of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overridden {
+    /// The one that the method is from.
+    pub method: Option<&'static str>,
+    /// The one that the path is from.
+    pub path: Option<&'static str>,
+}
+
+impl fmt::Display for Overridden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [("method", self.method), ("path", self.path)];
+        let mut parts = parts.into_iter().filter_map(|(part, header)| Some((part, header?)));
+        f.write_str("read with ")?;
+        if let Some((part, header)) = parts.next() {
+            write!(f, "its {part} from `{header}`")?;
+        }
+        if let Some((part, header)) = parts.next() {
+            write!(f, " and its {part} from `{header}`")?;
+        }
+        f.write_str(", as some upstreams do (`overrides: ignore` where yours does not)")
+    }
+}
+
+/// The header among these that a name is read as.
+fn among(headers: &[&'static str], name: &[u8]) -> Option<&'static str> {
+    headers.iter().copied().find(|header| reads_as(name, header.as_bytes()))
+}
+
+/// Whether some upstream may take the method or the path from a header of this name.
+pub fn is_override(name: &[u8]) -> bool {
+    among(&METHOD_HEADERS, name).is_some() || among(&PATH_HEADERS, name).is_some()
+}
+
+/// Whether there is any such header.
+pub(crate) fn has_overrides(headers: &dyn Headers, effort: &Effort) -> bool {
+    let mut found = false;
+    if effort.spend(headers.count().div_ceil(NAMES_A_STEP)) {
+        headers.each(&mut |name, _| found |= is_override(name));
+    }
+    found
+}
+
+/// Shows every method that a request may be read with beside its own, and the header that it is from.
+pub(crate) fn each_method<'h>(headers: &'h dyn Headers, effort: &Effort, show: &mut dyn FnMut(&'h [u8], &'static str)) {
+    each_value(headers, &METHOD_HEADERS, effort, &mut |value, header| {
+        let methods = value.split(|byte| *byte == b',').map(trimmed);
+        methods
+            .filter(|method| !method.is_empty())
+            .for_each(|method| show(method, header));
+    });
+}
+
+/// Shows every path that a request may be read with beside its own, and the header that it is from.
+pub(crate) fn each_path<'h>(headers: &'h dyn Headers, effort: &Effort, show: &mut dyn FnMut(&'h [u8], &'static str)) {
+    each_value(headers, &PATH_HEADERS, effort, &mut |value, header| {
+        let value = trimmed(value);
+        if !value.is_empty() {
+            show(without_origin(value), header);
+        }
+    });
+}
+
+fn each_value<'h>(
+    headers: &'h dyn Headers,
+    names: &[&'static str],
+    effort: &Effort,
+    show: &mut dyn FnMut(&'h [u8], &'static str),
+) {
+    if !effort.spend(headers.count().div_ceil(NAMES_A_STEP)) {
+        return;
+    }
+    headers.each(&mut |name, value| {
+        if let Some(header) = among(names, name)
+            && effort.spend(value.len().div_ceil(BYTES_A_STEP).saturating_add(1))
+        {
+            show(value, header);
+        }
+    });
+}
+
+/// The path of a URL. What is none is left as it is: no path begins so.
+fn without_origin(url: &[u8]) -> &[u8] {
+    let behind_scheme = ["http://", "https://"].iter().find_map(|scheme| {
+        let (begin, rest) = url.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    });
+    let Some(rest) = behind_scheme else { return url };
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#' | b'\\'));
+    match end.and_then(|end| rest.get(end..)) {
+        Some(path) if !path.starts_with(b"?") => path,
+        Some(_) | None => b"/",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Overridden, without_origin};
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn url_is_read_as_its_path() {
+        for (url, path) in [
+            ("/a?b", "/a?b"),
+            ("https://x.example/a?b", "/a?b"),
+            ("HTTP://x.example", "/"),
+            ("http://x.example?a=/b", "/"),
+            ("http://x.example#/b", "#/b"),
+            ("http://x.example\\b", "\\b"),
+            ("ftp://x.example/a", "ftp://x.example/a"),
+            ("a/b", "a/b"),
+        ] {
+            assert_eq!(without_origin(url.as_bytes()), path.as_bytes(), "{url}");
+        }
+    }
+
+    #[test]
+    fn reading_says_where_it_is_from() {
+        let both = Overridden {
+            method: Some("x-http-method"),
+            path: Some("x-original-url"),
+        };
+        let expected = "read with its method from `x-http-method` and its path from `x-original-url`, as some upstreams do \
+                        (`overrides: ignore` where yours does not)";
+        assert_eq!(both.to_string(), expected);
+    }
+}
