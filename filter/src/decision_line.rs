@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::record::{Circumstances, Entry};
+use crate::record::{Circumstances, Entry, UNKNOWN};
 
 /// What a decision's line begins with.
 const PREFIX: &str = "svidgate: decision ";
@@ -75,7 +75,10 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
         sni: target("sni"),
         cut: entry.live,
         dry_run: !entry.enforced,
-        would_be: decision.dry_run.map(|would| would.effect.as_str()),
+        would_be: match decision.dry_run {
+            Some(would) => Some(would.effect.as_str()),
+            None => decision.would_be_is_unknown.then_some(UNKNOWN),
+        },
         would_be_rule: decision.dry_run.map(|would| would.rule),
         version: entry.version,
         detail: detail.map(|detail| printable(detail.as_bytes(), MAX_DETAIL_BYTES)),

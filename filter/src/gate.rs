@@ -96,7 +96,7 @@ impl Gate {
     pub fn shows(&self, decision: &Decision<'_>) -> bool {
         match self.configuration.access_log {
             AccessLog::All => true,
-            AccessLog::Refusals => !decision.is_allowed() || decision.dry_run.is_some(),
+            AccessLog::Refusals => !decision.is_allowed() || decision.dry_run.is_some() || decision.would_be_is_unknown,
         }
     }
 

@@ -17,6 +17,8 @@ use crate::{
 
 /// The name of the filter state; `%FILTER_STATE(wasm.svidgate:PLAIN)%` prints it.
 pub const FILTER_STATE: &str = "svidgate";
+/// What a record has for `would_be` where it would have cost too much to find out.
+pub(crate) const UNKNOWN: &str = "unknown";
 /// Most lines for refusals in [`LINES_PERIOD`]. Our decision: enough to see what goes on, too few to fill a disk.
 pub const MAX_LINES: u32 = 10;
 /// Every plugin of a worker ticks, and any number of listeners may have one; so lines go by the clock, not by ticks.
@@ -54,6 +56,8 @@ enum Outcome {
     WouldAllow,
     /// A rule in a dry run would have denied it.
     WouldDeny,
+    /// What rules in a dry run would have changed would have cost too much to find out.
+    WouldUnknown,
 }
 
 impl Outcome {
@@ -65,6 +69,7 @@ impl Outcome {
             Self::DryRun => "dry_run",
             Self::WouldAllow => "would_allow",
             Self::WouldDeny => "would_deny",
+            Self::WouldUnknown => "would_unknown",
         }
     }
 }
@@ -118,13 +123,16 @@ impl Entry<'_> {
             member("would_be", would.effect.as_str());
             member("would_be_rule", would.rule);
         }
+        if self.decision.would_be_is_unknown {
+            member("would_be", UNKNOWN);
+        }
         if !self.version.is_empty() {
             member("version", self.version);
         }
         json.push_str(match self.outcome() {
             Outcome::Cut => r#","cut":true}"#,
             Outcome::DryRun => r#","dry_run":true}"#,
-            Outcome::Allow | Outcome::Deny | Outcome::WouldAllow | Outcome::WouldDeny => "}",
+            Outcome::Allow | Outcome::Deny | Outcome::WouldAllow | Outcome::WouldDeny | Outcome::WouldUnknown => "}",
         });
         json
     }
@@ -170,6 +178,7 @@ impl Records {
         match entry.decision.dry_run.map(|would| would.effect) {
             Some(Effect::Allow) => add(Outcome::WouldAllow),
             Some(Effect::Deny) => add(Outcome::WouldDeny),
+            None if entry.decision.would_be_is_unknown => add(Outcome::WouldUnknown),
             None => {}
         }
     }
@@ -258,6 +267,7 @@ mod tests {
                 effect: Effect::Deny,
                 rule: "new",
             }),
+            would_be_is_unknown: false,
             overridden: Overridden::default(),
         };
         let json = Entry {
@@ -271,6 +281,20 @@ mod tests {
         .json();
         let expected = r#"{"id":"spiffe://prod.example/api","decision":"allow","reason":"rule.allowed","rule":"read","would_be":"deny","would_be_rule":"new","version":"7 (b)"}"#;
         assert_eq!(json, expected);
+        let unknown = Entry {
+            stage: Stage::Request,
+            id: None,
+            decision: Decision {
+                dry_run: None,
+                would_be_is_unknown: true,
+                ..decision
+            },
+            enforced: true,
+            live: false,
+            version: "",
+        };
+        let expected = r#"{"decision":"allow","reason":"rule.allowed","rule":"read","would_be":"unknown"}"#;
+        assert_eq!(unknown.json(), expected);
         let refused = Entry {
             stage: Stage::Connection,
             id: None,

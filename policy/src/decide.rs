@@ -13,7 +13,8 @@
 //! ([`crate::reading`]) is allowed where each of these is. Of several rules that match, the first of the
 //! document is named; their order means nothing else. Rules in a dry run are left out of the decision and tell what it
 //! would have been. There is no error: what cannot be read is denied, and so is what would cost too much to find out
-//! (`rule.too_costly`), whatever has been found by then. Nothing is allocated.
+//! (`rule.too_costly`), whatever has been found by then. A dry run has steps of its own, and where they do not suffice, what
+//! would be is unknown. Nothing is allocated.
 
 use std::net::IpAddr;
 
@@ -22,8 +23,8 @@ use jiff::Timestamp;
 use crate::{
     condition::{Conditions, Facts},
     document::Effect,
-    effort::{DECISION_STEPS, Effort},
-    grants::{Granted, Grants},
+    effort::{DECISION_STEPS, DRY_RUN_DECISION_STEPS, Effort},
+    grants::{Found, Granted, Grants},
     header::Headers,
     host::{Host, MAX_AUTHORITY_BYTES},
     path::{PathError, RequestPath, Segment},
@@ -73,6 +74,8 @@ pub struct Decision<'g> {
     pub rule: Option<&'g str>,
     /// What the decision would have been with the rules that are in a dry run, where that is another one.
     pub dry_run: Option<DryRun<'g>>,
+    /// Whether that would have cost too much to find out.
+    pub would_be_is_unknown: bool,
     /// Which reading of the request it is about, where that is not the one of HTTP.
     pub overridden: Overridden,
 }
@@ -94,6 +97,7 @@ impl Decision<'_> {
             reason,
             rule: None,
             dry_run: None,
+            would_be_is_unknown: false,
             overridden: Overridden::default(),
         }
     }
@@ -116,7 +120,7 @@ impl Decision<'_> {
 impl Grants {
     /// Decides a request, or a connection of a TCP listener.
     pub fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision<'_> {
-        let effort = Effort::of(DECISION_STEPS);
+        let (effort, dry_run) = (Effort::of(DECISION_STEPS), Effort::of(DRY_RUN_DECISION_STEPS));
         let facts = Facts {
             method: None,
             host: None,
@@ -132,6 +136,7 @@ impl Grants {
         let mut asking = Asking {
             grants: self,
             facts,
+            dry_run: &dry_run,
             answers: Answers::default(),
         };
         let asked = match &request.http {
@@ -146,25 +151,26 @@ impl Grants {
                 overridden,
                 ..Decision::refused(reason)
             },
-            Ok(()) if self.is_too_costly || effort.is_exhausted() => Decision::refused(Reason::RuleTooCostly),
-            Ok(()) => asking.answers.decision(&self.rules.0),
+            Ok(()) if self.enforced.is_too_costly || effort.is_exhausted() => Decision::refused(Reason::RuleTooCostly),
+            Ok(()) => asking
+                .answers
+                .decision(&self.rules.0, self.dry_run.is_too_costly || dry_run.is_exhausted()),
         }
     }
 
     /// Decides whether a connection in front of HTTP is worth having: whether any request could be allowed.
     pub fn admit(&self, now: Timestamp) -> Decision<'_> {
-        if self.is_too_costly {
+        if self.enforced.is_too_costly {
             return Decision::refused(Reason::RuleTooCostly);
         }
         let rules = &*self.rules.0;
-        let routers = || {
-            self.granted
-                .iter()
-                .filter_map(|granted| at(&rules.routers, granted.router))
+        let allows = |found: &Found| {
+            let routers = found.routers.iter();
+            let routers = routers.filter_map(|granted| at(&rules.routers, granted.router));
+            routers.filter_map(|router| router.allows).max()
         };
-        let allows = routers().filter_map(|router| router.allows).max();
         // A rule in a dry run must see the requests that it would have allowed.
-        let dry_allows = routers().filter_map(|router| router.dry_allows).max();
+        let (allows, dry_allows) = (allows(&self.enforced), allows(&self.dry_run));
         let in_force = |until: Option<Until>| until.is_some_and(|until| !until.is_over(now));
         if in_force(allows) || in_force(dry_allows) {
             Decision {
@@ -172,12 +178,18 @@ impl Grants {
                 reason: Reason::RuleAllowed,
                 rule: None,
                 dry_run: None,
+                would_be_is_unknown: false,
                 overridden: Overridden::default(),
             }
-        } else if allows.is_some() {
-            Decision::refused(Reason::RuleExpired)
         } else {
-            Decision::refused(Reason::RuleNoneMatched)
+            let reason = match allows {
+                Some(_) => Reason::RuleExpired,
+                None => Reason::RuleNoneMatched,
+            };
+            Decision {
+                would_be_is_unknown: self.dry_run.is_too_costly,
+                ..Decision::refused(reason)
+            }
         }
     }
 }
@@ -189,6 +201,8 @@ type Refused = (Reason, Overridden);
 struct Asking<'a> {
     grants: &'a Grants,
     facts: Facts<'a>,
+    /// What the rules in a dry run may still cost.
+    dry_run: &'a Effort,
     answers: Answers,
 }
 
@@ -279,17 +293,25 @@ impl<'a> Asking<'a> {
 
     /// Asks the rules about one reading.
     fn ask(&mut self, path: Option<RequestPath<'a>>, overridden: Overridden) {
-        let grants = self.grants;
-        let rules = &*grants.rules.0;
         let mut tally = Tally::default();
-        for granted in &grants.granted {
+        self.ask_those(&self.grants.enforced, path, &self.facts, &mut tally);
+        let facts = Facts {
+            effort: self.dry_run,
+            ..self.facts
+        };
+        self.ask_those(&self.grants.dry_run, path, &facts, &mut tally);
+        self.answers.add(&tally, overridden);
+    }
+
+    fn ask_those(&self, found: &Found, path: Option<RequestPath<'a>>, facts: &Facts<'a>, tally: &mut Tally) {
+        let rules = &*self.grants.rules.0;
+        for granted in &found.routers {
             let router = at(&rules.routers, granted.router);
-            let Some(router) = router.filter(|_| !grants.is_too_costly && self.facts.effort.spend(1)) else {
+            let Some(router) = router.filter(|_| !found.is_too_costly && facts.effort.spend(1)) else {
                 break;
             };
-            walk(rules, router, granted, path, &self.facts, &mut tally);
+            walk(rules, router, granted, path, facts, tally);
         }
-        self.answers.add(&tally, overridden);
     }
 }
 
@@ -493,12 +515,13 @@ impl Answers {
         }
     }
 
-    fn decision<'g>(&self, rules: &'g Rules) -> Decision<'g> {
+    fn decision<'g>(&self, rules: &'g Rules, would_be_is_unknown: bool) -> Decision<'g> {
         let Some(answer) = self.answer else {
             return Decision::refused(Reason::RuleNoneMatched);
         };
         let name = |rule: Option<u32>| at(&rules.rules, rule?).map(|rule| rule.name.as_ref());
-        let other = self.would_be.filter(|would_be| would_be.effect != answer.effect);
+        let would_be = self.would_be.filter(|_| !would_be_is_unknown);
+        let other = would_be.filter(|would_be| would_be.effect != answer.effect);
         let dry_run = other.and_then(|would_be| {
             Some(DryRun {
                 effect: would_be.effect,
@@ -510,6 +533,7 @@ impl Answers {
             reason: answer.reason,
             rule: name(answer.rule),
             dry_run,
+            would_be_is_unknown,
             overridden: answer.overridden,
         }
     }

@@ -14,6 +14,12 @@ pub(crate) const DECISION_STEPS: u32 = 50_000;
 /// for it looks into the paths of each.
 pub(crate) const SPECIALISATION_STEPS: u32 = 220_000;
 
+/// Steps of what rules in a dry run would change about one decision. Our decision: half of it. They are not taken from it, so
+/// that a dry run changes nothing; where they do not suffice, what would be is not known.
+pub(crate) const DRY_RUN_DECISION_STEPS: u32 = DECISION_STEPS / 2;
+/// Steps of finding the rules in a dry run of one identity.
+pub(crate) const DRY_RUN_SPECIALISATION_STEPS: u32 = SPECIALISATION_STEPS / 2;
+
 /// The steps that are left.
 #[derive(Debug)]
 pub(crate) struct Effort(Cell<Option<u32>>);

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use crate::{
-    effort::{Effort, SPECIALISATION_STEPS},
+    effort::{DRY_RUN_SPECIALISATION_STEPS, Effort, SPECIALISATION_STEPS},
     id::SpiffeId,
     path::Segment,
-    ruleset::{Captures, Needs, Principal, RuleSet, Rules, at},
+    ruleset::{Captures, Index, Needs, Principal, RuleSet, Rules, at},
     svid::Svid,
 };
 
@@ -16,11 +16,19 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Grants {
     pub(crate) rules: RuleSet,
-    pub(crate) granted: Box<[Granted]>,
+    pub(crate) enforced: Found,
+    /// What rules in a dry run say.
+    pub(crate) dry_run: Found,
     /// Its rules about which time alone can change the answer.
     timed: Box<[u32]>,
     needs: Needs,
-    /// Whether so many routers match that not all were looked at.
+}
+
+/// The routers that a principal matches.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) routers: Box<[Granted]>,
+    /// Whether so many match that not all were looked at.
     pub(crate) is_too_costly: bool,
 }
 
@@ -43,41 +51,10 @@ impl RuleSet {
 
     pub(crate) fn specialise_id(&self, id: &SpiffeId) -> Grants {
         let rules = &*self.0;
-        let effort = Effort::of(SPECIALISATION_STEPS);
-        let mut granted: Vec<Granted> = Vec::new();
-        let mut grant = |router: u32, captures: Box<[Box<str>]>| {
-            let exceptions = at(&rules.routers, router).map_or(0, |router| router.except.len());
-            if !effort.spend(GRANT_STEPS.saturating_add(exceptions)) {
-                return;
-            }
-            let is_excepted = |except: &[crate::id::IdPattern]| except.iter().any(|pattern| pattern.matches(id));
-            if at(&rules.routers, router).is_some_and(|found| !is_excepted(&found.except)) {
-                granted.push(Granted { router, captures });
-            }
-        };
-        for router in rules.exact.get(id.as_str()).into_iter().flatten() {
-            grant(*router, Box::default());
-        }
-        let trust_domain = std::iter::once(id.trust_domain().as_str());
-        let segments = trust_domain.chain(id.segments()).map(Segment::literal);
-        rules
-            .patterns
-            .visit(rules.patterns_root, segments, &effort, &mut |principal: &Principal| {
-                let places = at(&rules.captures, principal.captures).map_or(0, |places: &Captures| places.len());
-                if effort.spend(places)
-                    && let Some(captures) = captured(rules, principal, id)
-                {
-                    grant(principal.router, captures);
-                }
-            });
-        // Two patterns of one `from` may match; what they lead to is decided on once.
-        granted.sort_by(|one, two| {
-            one.router
-                .cmp(&two.router)
-                .then_with(|| one.captures.cmp(&two.captures))
-        });
-        granted.dedup();
-        let routers = || granted.iter().filter_map(|granted| at(&rules.routers, granted.router));
+        let enforced = find(rules, &rules.enforced, id, SPECIALISATION_STEPS);
+        let dry_run = find(rules, &rules.dry_run, id, DRY_RUN_SPECIALISATION_STEPS);
+        let granted = || enforced.routers.iter().chain(&dry_run.routers);
+        let routers = || granted().filter_map(|granted| at(&rules.routers, granted.router));
         let needs = routers()
             .map(|router| router.needs)
             .fold(Needs::default(), Needs::union);
@@ -86,9 +63,50 @@ impl RuleSet {
             rules: self.clone(),
             timed,
             needs,
-            is_too_costly: effort.is_exhausted(),
-            granted: granted.into(),
+            enforced,
+            dry_run,
         }
+    }
+}
+
+fn find(rules: &Rules, index: &Index, id: &SpiffeId, steps: u32) -> Found {
+    let effort = Effort::of(steps);
+    let mut granted: Vec<Granted> = Vec::new();
+    let mut grant = |router: u32, captures: Box<[Box<str>]>| {
+        let exceptions = at(&rules.routers, router).map_or(0, |router| router.except.len());
+        if !effort.spend(GRANT_STEPS.saturating_add(exceptions)) {
+            return;
+        }
+        let is_excepted = |except: &[crate::id::IdPattern]| except.iter().any(|pattern| pattern.matches(id));
+        if at(&rules.routers, router).is_some_and(|found| !is_excepted(&found.except)) {
+            granted.push(Granted { router, captures });
+        }
+    };
+    for router in index.exact.get(id.as_str()).into_iter().flatten() {
+        grant(*router, Box::default());
+    }
+    let trust_domain = std::iter::once(id.trust_domain().as_str());
+    let segments = trust_domain.chain(id.segments()).map(Segment::literal);
+    index
+        .patterns
+        .visit(index.root, segments, &effort, &mut |principal: &Principal| {
+            let places = at(&rules.captures, principal.captures).map_or(0, |places: &Captures| places.len());
+            if effort.spend(places)
+                && let Some(captures) = captured(rules, principal, id)
+            {
+                grant(principal.router, captures);
+            }
+        });
+    // Two patterns of one `from` may match; what they lead to is decided on once.
+    granted.sort_by(|one, two| {
+        one.router
+            .cmp(&two.router)
+            .then_with(|| one.captures.cmp(&two.captures))
+    });
+    granted.dedup();
+    Found {
+        routers: granted.into(),
+        is_too_costly: effort.is_exhausted(),
     }
 }
 
@@ -121,11 +139,12 @@ impl Grants {
 
     /// About how many bytes they take.
     pub fn bytes(&self) -> usize {
-        let captured = self.granted.iter().flat_map(|granted| &granted.captures);
+        let granted = || self.enforced.routers.iter().chain(&self.dry_run.routers);
+        let captured = granted().flat_map(|granted| &granted.captures);
         let texts = captured.fold(0_usize, |sum, text| {
             sum.saturating_add(text.len()).saturating_add(size_of::<Box<str>>())
         });
-        let granted = self.granted.len().saturating_mul(size_of::<Granted>());
+        let granted = granted().count().saturating_mul(size_of::<Granted>());
         let timed = self.timed.len().saturating_mul(size_of::<u32>());
         texts.saturating_add(granted).saturating_add(timed)
     }

@@ -36,9 +36,10 @@ impl RuleSet {
         rules.filter_map(|rule| Some((rule.name.as_ref(), rule.expires?)))
     }
 
-    /// The names of all headers that any rule looks at, as [`folded`] and in order.
+    /// The names of all headers that any rule in force looks at, as [`folded`] and in order.
     pub fn header_names(&self) -> BTreeSet<Box<[u8]>> {
-        let whens = self.0.rules.iter().filter_map(|rule| rule.when.as_deref());
+        let in_force = self.0.rules.iter().filter(|rule| !rule.dry_run);
+        let whens = in_force.filter_map(|rule| rule.when.as_deref());
         let conditions = whens.flat_map(|when| when.headers.iter().chain(&when.not_headers));
         conditions
             .map(|condition| folded(condition.name.as_bytes()).collect())
@@ -56,14 +57,33 @@ pub(crate) struct Rules {
     pub(crate) reading: Reading,
     pub(crate) rules: Vec<RuleHead>,
     pub(crate) routers: Vec<Router>,
+    pub(crate) enforced: Index,
+    /// Rules in a dry run have an index and routers of their own, so that nothing else goes through them.
+    pub(crate) dry_run: Index,
+    pub(crate) paths: Tries<Candidate>,
+    pub(crate) conditions: Vec<Conditions>,
+    pub(crate) captures: Vec<Captures>,
+}
+
+/// From an id to the routers that it matches.
+#[derive(Debug)]
+pub(crate) struct Index {
     /// Ids written out, and the routers that name them.
     pub(crate) exact: HashMap<Box<str>, Vec<u32>>,
     /// Patterns of ids; the first segment is the trust domain.
     pub(crate) patterns: Tries<Principal>,
-    pub(crate) patterns_root: NodeId,
-    pub(crate) paths: Tries<Candidate>,
-    pub(crate) conditions: Vec<Conditions>,
-    pub(crate) captures: Vec<Captures>,
+    pub(crate) root: NodeId,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        let mut patterns = Tries::default();
+        Self {
+            exact: HashMap::new(),
+            root: patterns.root(),
+            patterns,
+        }
+    }
 }
 
 /// What a decision needs to know of a rule beside what it matches.
@@ -90,7 +110,7 @@ impl RuleHead {
     }
 }
 
-/// The rules of one `from` and `except`.
+/// The rules of one `from` and `except`, all in force or all in a dry run.
 #[derive(Debug)]
 pub(crate) struct Router {
     pub(crate) except: Box<[IdPattern]>,
@@ -98,10 +118,8 @@ pub(crate) struct Router {
     pub(crate) paths: NodeId,
     /// Rules that do not.
     pub(crate) anywhere: Vec<Candidate>,
-    /// Until when an enforced allow rule is in force; `None` where there is none.
+    /// Until when an allow rule of it holds; `None` where there is none.
     pub(crate) allows: Option<Until>,
-    /// The same for the allow rules of a dry run.
-    pub(crate) dry_allows: Option<Until>,
     pub(crate) needs: Needs,
     /// Its rules about which time alone can change the answer.
     pub(crate) timed: Vec<u32>,
@@ -198,17 +216,14 @@ pub(crate) struct RuleSetBuilder {
 impl RuleSetBuilder {
     /// `rules` is how many will come.
     pub(crate) fn new(reading: Reading, rules: usize) -> Self {
-        let mut patterns = Tries::default();
-        let patterns_root = patterns.root();
         Self {
             rules: Rules {
                 reading,
                 rules: Vec::with_capacity(rules),
                 // Most have a `from` of their own, and a table that grows is there twice for a while.
                 routers: Vec::with_capacity(rules),
-                exact: HashMap::new(),
-                patterns,
-                patterns_root,
+                enforced: Index::default(),
+                dry_run: Index::default(),
                 paths: Tries::default(),
                 conditions: Vec::new(),
                 captures: Vec::new(),
@@ -228,7 +243,7 @@ impl RuleSetBuilder {
         rule.except.sort();
         rule.except.dedup();
         let names = capture_names(&rule.from);
-        let router = self.router(rule.from, rule.except, &names);
+        let router = self.router(rule.from, rule.except, &names, rule.dry_run);
         for target in rule.to {
             self.add_needs(router, Needs::of(&target.conditions, &rule.when));
             self.add_target(router, number, target, &names);
@@ -248,12 +263,7 @@ impl RuleSetBuilder {
         if head.effect == Effect::Allow {
             let until = head.expires.map_or(Until::Forever, Until::Expires);
             if let Some(router) = self.router_mut(router) {
-                let allows = if head.dry_run {
-                    &mut router.dry_allows
-                } else {
-                    &mut router.allows
-                };
-                *allows = (*allows).max(Some(until));
+                router.allows = router.allows.max(Some(until));
             }
         }
         self.rules.rules.push(head);
@@ -270,21 +280,20 @@ impl RuleSetBuilder {
     }
 
     /// The router of a `from` and `except`, made and indexed where it is new.
-    fn router(&mut self, from: Vec<IdPattern>, except: Vec<IdPattern>, names: &[Box<str>]) -> u32 {
-        let key = spelled(&from, &except);
+    fn router(&mut self, from: Vec<IdPattern>, except: Vec<IdPattern>, names: &[Box<str>], dry_run: bool) -> u32 {
+        let key = spelled(&from, &except, dry_run);
         if let Some(router) = self.routers.get(&key) {
             return *router;
         }
         let router = index(self.rules.routers.len());
         for pattern in &from {
-            self.index_pattern(router, pattern, names);
+            self.index_pattern(router, pattern, names, dry_run);
         }
         self.rules.routers.push(Router {
             except: except.into(),
             paths: self.rules.paths.root(),
             anywhere: Vec::new(),
             allows: None,
-            dry_allows: None,
             needs: Needs::default(),
             timed: Vec::new(),
         });
@@ -292,20 +301,24 @@ impl RuleSetBuilder {
         router
     }
 
-    fn index_pattern(&mut self, router: u32, pattern: &IdPattern, names: &[Box<str>]) {
+    fn index_pattern(&mut self, router: u32, pattern: &IdPattern, names: &[Box<str>], dry_run: bool) {
+        let captures = self.captures(&pattern.segments, names);
+        let index = if dry_run {
+            &mut self.rules.dry_run
+        } else {
+            &mut self.rules.enforced
+        };
         if let Some(id) = pattern.exact() {
             // Most ids are in one rule's `from`.
             let alone = || Vec::with_capacity(1);
-            self.rules.exact.entry(id.into()).or_insert_with(alone).push(router);
+            index.exact.entry(id.into()).or_insert_with(alone).push(router);
             return;
         }
-        let root = self.rules.patterns_root;
         let below = match pattern.trust_domain() {
-            Some(name) => self.rules.patterns.literal_child(root, name.as_str()),
-            None => self.rules.patterns.any_child(root),
+            Some(name) => index.patterns.literal_child(index.root, name.as_str()),
+            None => index.patterns.any_child(index.root),
         };
-        let captures = self.captures(&pattern.segments, names);
-        self.rules
+        index
             .patterns
             .insert(below, &pattern.segments, Principal { router, captures });
     }
@@ -398,13 +411,17 @@ impl RuleSetBuilder {
 }
 
 /// Patterns as text, so that two texts are the same only where the patterns are: what separates them is in no pattern.
-fn spelled(from: &[IdPattern], except: &[IdPattern]) -> Box<str> {
+fn spelled(from: &[IdPattern], except: &[IdPattern], dry_run: bool) -> Box<str> {
     let spelled = |patterns: &[IdPattern]| {
         let texts: Vec<String> = patterns.iter().map(ToString::to_string).collect();
         // All of them begin with it.
         texts.join(" ").replace("spiffe://", "")
     };
-    [spelled(from), spelled(except)].join("\n").into()
+    let how = if dry_run { "dry_run" } else { "" };
+    [&spelled(from), &spelled(except), how]
+        .map(String::from)
+        .join("\n")
+        .into()
 }
 
 /// The captures of a rule, which all of its `from` patterns have.

@@ -238,3 +238,27 @@ async fn tcp_listener_in_a_dry_run_holds_and_closes_nothing() {
         );
     }
 }
+
+/// What a rule in a dry run costs is not taken from the decision; where it costs too much, that is what is told.
+#[tokio::test]
+async fn rule_in_a_dry_run_that_costs_too_much_changes_nothing_and_says_so() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let expensive = json!({ "headers": [{ "name": "x-version", "matches": ".*a.{700}" }] });
+    let document = world.document(json!([
+        { "name": "reads", "effect": "allow", "from": [API], "to": [{ "methods": ["GET"] }] },
+        { "name": "later", "effect": "deny", "dry_run": true, "from": [API], "when": expensive },
+    ]));
+    let envoy = serve([http_listener(&world, "web", Filters::Both, &document)], &upstream).await;
+    let mut http = http1(&envoy, "web", Some(&world.own_identity(API_PATH))).await;
+    let asked = |method: &str| support::client::Request::new(method, "/x").header("x-version", vec![b'a'; 4_000]);
+    assert_eq!(http.send(asked("GET")).await.status(), Some(200));
+    assert_eq!(http.send(asked("PUT")).await.status(), Some(403));
+    let log = envoy.wait_request_log("web", 2).await;
+    let allowed = json!({ "id": API, "decision": "allow", "reason": "rule.allowed", "rule": "reads",
+                          "would_be": "unknown", "version": "test" });
+    assert_eq!(record(&log[0]), allowed);
+    let said = json!({ "stage": "request", "reason": "rule.none_matched", "would_be": "unknown" });
+    envoy.wait_decision(&said).await;
+    let counter = "wasmcustom.svidgate.decisions_total.request.would_unknown.rule.allowed";
+    envoy.wait_stat(counter, 1).await;
+}

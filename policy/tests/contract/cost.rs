@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use svidgate_policy::{Grants, Headers, HttpRequest, Request};
+use svidgate_policy::{Grants, Headers, HttpRequest, Request, RuleSet};
 
 use crate::{
     decisions::{rules, shown},
@@ -17,8 +17,12 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const ID: &str = "spiffe://prod.example/ns/shop/sa/api";
 
+fn rules_of(list: &[Value]) -> RuleSet {
+    rules(&BTreeMap::new(), list)
+}
+
 fn grants(list: &[Value]) -> Grants {
-    rules(&BTreeMap::new(), list).specialise(&svid(ID))
+    rules_of(list).specialise(&svid(ID))
 }
 
 fn decided(grants: &Grants, path: &str, headers: &[(&str, &str)]) -> String {
@@ -173,6 +177,84 @@ fn deny_rule_that_was_found_does_not_change_the_reason() {
     let mut rules = many(30_000, |_| json!({ "from": [ID], "to": [{ "methods": ["POST"] }] }));
     rules.insert(0, json!({ "name": "deny", "effect": "deny", "from": [ID] }));
     assert_eq!(decided(&grants(&rules), "/", &[]), "deny rule.too_costly");
+}
+
+/// The answer, and what it would be with the rules in a dry run.
+fn would_be(grants: &Grants, path: &str, headers: &[(&str, &str)]) -> (String, Option<String>) {
+    let headers: &dyn Headers = &headers;
+    let http = HttpRequest {
+        method: b"GET",
+        authority: b"",
+        path: Some(path.as_bytes()),
+        headers,
+    };
+    let request = Request {
+        http: Some(http),
+        ..Request::default()
+    };
+    shown(&grants.decide(&request, NOW))
+}
+
+/// Rules in a dry run, and one that allows everything.
+fn beside_a_dry_run(mut dry: Vec<Value>) -> Grants {
+    for rule in &mut dry {
+        rule["dry_run"] = json!(true);
+        rule["effect"] = json!("deny");
+    }
+    dry.push(json!({ "name": "all", "effect": "allow", "from": [ID, "spiffe://prod.example/ns/**"] }));
+    grants(&dry)
+}
+
+#[test]
+fn dry_run_that_costs_too_much_to_decide_loses_what_would_be_and_nothing_else() {
+    let allowed = || "allow rule.allowed all".to_owned();
+    let lost = || Some("unknown".to_owned());
+    let expression = beside_a_dry_run(many(
+        1,
+        |_| json!({ "from": [ID], "when": { "headers": [{ "name": "x", "matches": ".*a.{700}" }] } }),
+    ));
+    let long = "a".repeat(4_000);
+    assert_eq!(would_be(&expression, "/", &[("x", "b")]), (allowed(), None));
+    assert_eq!(would_be(&expression, "/", &[("x", &long)]), (allowed(), lost()));
+    let same_path = json!([{ "paths": ["/a"], "methods": ["POST"] }]);
+    let rules = beside_a_dry_run(many(60_000, |_| json!({ "from": [ID], "to": same_path })));
+    assert_eq!(would_be(&rules, "/a", &[]), (allowed(), lost()));
+    assert_eq!(would_be(&rules, "/b", &[]), (allowed(), None));
+    let from = beside_a_dry_run(many(
+        9_000,
+        |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")], "to": [{ "paths": ["/a"] }] }),
+    ));
+    assert_eq!(would_be(&from, "/b", &[]), (allowed(), lost()));
+}
+
+#[test]
+fn dry_run_that_costs_too_much_to_specialise_loses_what_would_be_and_nothing_else() {
+    let rules = beside_a_dry_run(many(
+        20_000,
+        |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")] }),
+    ));
+    let lost = ("allow rule.allowed all".to_owned(), Some("unknown".to_owned()));
+    assert_eq!(would_be(&rules, "/", &[]), lost);
+    assert_eq!(shown(&rules.admit(NOW)), ("allow rule.allowed".to_owned(), None));
+    // The patterns of a dry run are none that anything else has to go through.
+    let pattern = |number: usize| -> String {
+        (0..15)
+            .map(|bit| if number >> bit & 1 == 1 { "/a" } else { "/*" })
+            .collect()
+    };
+    let mut dry = many(
+        1 << 15,
+        |number| json!({ "from": [format!("spiffe://prod.example{}", pattern(number))] }),
+    );
+    for rule in &mut dry {
+        rule["dry_run"] = json!(true);
+    }
+    dry.push(json!({ "name": "all", "effect": "deny", "from": ["spiffe://prod.example/**"] }));
+    let deep = rules_of(&dry).specialise(&svid(&format!("spiffe://prod.example{}", "/a".repeat(15))));
+    assert_eq!(
+        would_be(&deep, "/", &[]),
+        ("deny rule.denied all".to_owned(), Some("unknown".to_owned()))
+    );
 }
 
 #[test]

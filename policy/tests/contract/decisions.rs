@@ -106,7 +106,8 @@ pub(crate) fn shown(decision: &Decision<'_>) -> (String, Option<String>) {
     let rule = decision.rule.map(|rule| format!(" {rule}")).unwrap_or_default();
     let dry_run = decision
         .dry_run
-        .map(|dry_run| format!("{} {}", dry_run.effect.as_str(), dry_run.rule));
+        .map(|dry_run| format!("{} {}", dry_run.effect.as_str(), dry_run.rule))
+        .or(decision.would_be_is_unknown.then(|| "unknown".to_owned()));
     (
         format!("{} {}{rule}", decision.effect.as_str(), decision.reason),
         dry_run,

@@ -59,6 +59,7 @@ pub(crate) fn decide(rules: &RuleSet, asked: &Asked) -> Answer {
     };
     let grants = rules.specialise(&identity(&asked.id));
     let decision = grants.decide(&request, asked.now);
+    assert!(!decision.would_be_is_unknown);
     Answer {
         effect: decision.effect.as_str(),
         reason: decision.reason.code(),
