@@ -114,9 +114,9 @@ impl Dice<'_, '_> {
                     Some(json!(dice.list(2, |dice| dice.segments(&alphabet, captures))?)).filter(|_| paths),
                 ),
                 ("methods", few(dice, true, &["GET", "POST", "CONNECT"])?),
-                ("hosts", few(dice, true, &["a.x", "*.x", "[::1]", "B.x"])?),
+                ("hosts", few(dice, true, &["a.x", "*.x", "**.x", "[::1]", "B.x"])?),
                 ("routes", few(dice, true, &["r1", "r2"])?),
-                ("sni", few(dice, false, &["a.x", "*.x"])?),
+                ("sni", few(dice, false, &["a.x", "*.x", "**.x"])?),
                 (
                     "ports",
                     dice.some(5, |dice| dice.one(&[80, 443]))?.map(|port| json!([port])),

@@ -62,13 +62,16 @@ fn is_label(label: &[u8]) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-/// Which hosts are meant: `api.shop.example`, or `*.shop.example` where `*` is one whole label.
+/// Which hosts are meant: `api.shop.example`, `*.shop.example` where `*` is one whole label, or `**.shop.example` for all names
+/// below, at any depth, and never the name itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HostPattern {
     /// One name, lower case.
     Exact(Box<str>),
     /// Labels, lower case; `None` is any one.
     Labels(Vec<Option<Box<str>>>),
+    /// The same, below which any labels stand, at least one.
+    Below(Vec<Option<Box<str>>>),
     /// One address in brackets.
     Address(Ipv6Addr),
 }
@@ -77,7 +80,7 @@ impl HostPattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// When it has a port, or a label that no host has.
+    /// When it has a port, or a label that no host has, or no name at all.
     pub(crate) fn parse(text: &str) -> Result<Self, HostPatternError> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         if let Some(Host::Address(address)) = Host::name(text.as_bytes()) {
@@ -86,14 +89,21 @@ impl HostPattern {
         let label = |label: &str| match label {
             "*" => Ok(None),
             name if is_label(name.as_bytes()) => Ok(Some(name.into())),
-            _ => Err(HostPatternError),
+            _ => Err(HostPatternError::Label),
         };
-        let labels: Vec<_> = text.split('.').map(label).collect::<Result<_, _>>()?;
+        let (below, names) = match text.strip_prefix("**.") {
+            Some(names) => (true, names),
+            None => (false, text.as_str()),
+        };
+        if !names.is_empty() && names.split('.').all(|label| matches!(label, "*" | "**")) {
+            return Err(HostPatternError::NoName);
+        }
+        let labels: Vec<_> = names.split('.').map(label).collect::<Result<_, _>>()?;
         let exact = labels.iter().all(Option::is_some);
-        Ok(if exact {
-            Self::Exact(text.into())
-        } else {
-            Self::Labels(labels)
+        Ok(match (below, exact) {
+            (true, _) => Self::Below(labels),
+            (false, true) => Self::Exact(names.into()),
+            (false, false) => Self::Labels(labels),
         })
     }
 
@@ -101,27 +111,50 @@ impl HostPattern {
         match (self, host) {
             (Self::Exact(name), Host::Name(host)) => name.as_bytes().eq_ignore_ascii_case(host),
             (Self::Address(address), Host::Address(host)) => *address == host,
-            (Self::Address(_), Host::Name(_)) | (Self::Exact(_) | Self::Labels(_), Host::Address(_)) => false,
+            (Self::Address(_), Host::Name(_))
+            | (Self::Exact(_) | Self::Labels(_) | Self::Below(_), Host::Address(_)) => false,
             (Self::Labels(labels), Host::Name(host)) => {
-                let mut found = host.split(|byte| *byte == b'.');
-                let same = labels.iter().all(|label| match (label, found.next()) {
-                    (Some(name), Some(found)) => name.as_bytes().eq_ignore_ascii_case(found),
-                    (None, Some(found)) => !found.is_empty(),
-                    (_, None) => false,
-                });
-                same && found.next().is_none()
+                let mut found = host.rsplit(|byte| *byte == b'.');
+                end_in(&mut found, labels) && found.next().is_none()
+            }
+            (Self::Below(labels), Host::Name(host)) => {
+                let mut found = host.rsplit(|byte| *byte == b'.');
+                end_in(&mut found, labels) && found.next().is_some()
             }
         }
     }
 }
 
-/// Not a host name or a pattern of whole labels.
+/// Whether a name has these labels at its end. `found` gives its labels from the last to the first.
+fn end_in<'h>(found: &mut impl Iterator<Item = &'h [u8]>, labels: &[Option<Box<str>>]) -> bool {
+    labels.iter().rev().all(|label| match (label, found.next()) {
+        (Some(name), Some(found)) => name.as_bytes().eq_ignore_ascii_case(found),
+        (None, Some(found)) => !found.is_empty(),
+        (_, None) => false,
+    })
+}
+
+/// Why a text is no pattern of hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HostPatternError;
+pub enum HostPatternError {
+    /// Something that is no label of a host, such as a port.
+    Label,
+    /// Wildcards alone.
+    NoName,
+}
 
 impl fmt::Display for HostPatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a host name without port, in which `*` may stand for one whole label")
+        f.write_str(match self {
+            Self::Label => {
+                "not a host name without port, in which `*` may stand for one whole label, and a first `**` for any number of \
+                 them"
+            }
+            Self::NoName => {
+                "names no host: `*` is one label, so it would not be met by `api.example` (leave it out for any host, write \
+                 `**.example` for all below one)"
+            }
+        })
     }
 }
 
@@ -129,7 +162,7 @@ impl std::error::Error for HostPatternError {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, HostPattern};
+    use super::{Host, HostPattern, HostPatternError};
 
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -163,6 +196,18 @@ mod tests {
     }
 
     #[test]
+    fn two_stars_are_any_labels_but_none() {
+        for host in ["a.shop.example", "a.b.Shop.example:443", "a.b.c.d.shop.EXAMPLE."] {
+            assert!(matches("**.shop.example", host), "{host}");
+        }
+        for host in ["shop.example", "ashop.example", "a.shop.example.x", "example", "[::1]"] {
+            assert!(!matches("**.shop.example", host), "{host}");
+        }
+        assert!(matches("**.*.example", "a.b.example"));
+        assert!(!matches("**.*.example", "b.example"));
+    }
+
+    #[test]
     fn what_is_no_host_is_not_read() {
         for host in [
             "", ".", "a b", "a/b", "user@a", "a:b", "a:1:2", "[::1", "[::1]x", "[]", "[::::]", "[a]", "a\0",
@@ -170,8 +215,15 @@ mod tests {
         ] {
             assert!(Host::read(host.as_bytes()).is_none(), "{host}");
         }
-        for pattern in ["", ".", "a..b", "a*", "*a.b", "a:1", "a/b", "**.a"] {
-            assert!(HostPattern::parse(pattern).is_err(), "{pattern}");
+        for pattern in [
+            "", ".", "a..b", "a*", "*a.b", "a:1", "a/b", "a.**", "***.a", "**.**.a", "a.**.b",
+        ] {
+            let error = HostPattern::parse(pattern);
+            assert_eq!(error, Err(HostPatternError::Label), "{pattern}");
+        }
+        for pattern in ["*", "*.", "**", "*.*", "**.*", "**.**"] {
+            let error = HostPattern::parse(pattern);
+            assert_eq!(error, Err(HostPatternError::NoName), "{pattern}");
         }
     }
 }

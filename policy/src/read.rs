@@ -115,6 +115,13 @@ pub enum Mistake {
     },
     /// An empty list.
     Empty,
+    /// An object without any of the members that demand something.
+    NoDemand {
+        /// Those.
+        demands: &'static [&'static str],
+        /// What to write where nothing is to be demanded.
+        otherwise: &'static str,
+    },
     /// Not what the words say.
     Expected(&'static str),
     /// A trust domain or an id.
@@ -184,6 +191,9 @@ impl fmt::Display for Mistake {
             Self::WrongType { expected, found } => write!(f, "expected {expected}, found {found}"),
             Self::NotOneOf { found, choices } => write!(f, "`{}` is not one of {}", Escaped(found), Quoted(choices)),
             Self::Empty => f.write_str("is an empty list (leave it out where nothing is demanded)"),
+            Self::NoDemand { demands, otherwise } => {
+                write!(f, "demands nothing: expected one of {} ({otherwise})", Quoted(demands))
+            }
             Self::Expected(what) => write!(f, "expected {what}"),
             Self::Id(error) => write!(f, "{error}"),
             Self::Pattern(error) => write!(f, "{error}"),
@@ -446,6 +456,11 @@ pub(crate) struct Object<'j> {
 }
 
 impl<'j> Object<'j> {
+    /// The names of all that there are.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'j str> {
+        self.members.iter().map(|(name, _)| name.as_ref())
+    }
+
     pub(crate) fn optional(self, name: &str) -> Option<&'j Json<'j>> {
         self.members
             .iter()

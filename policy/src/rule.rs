@@ -144,6 +144,21 @@ fn check_decidable(reader: &mut Reader, object: Object<'_>, place: &Place<'_>, n
     }
 }
 
+/// Notes an object that demands nothing. What a template renders to nothing must not mean everything.
+fn check_demands(
+    reader: &mut Reader,
+    object: Object<'_>,
+    place: &Place<'_>,
+    demands: &'static [&'static str],
+    otherwise: &'static str,
+) {
+    // One that is misspelled has been noted.
+    let is_known = |name: &str| demands.contains(&name) || TIME_FIELDS.contains(&name);
+    if object.names().all(is_known) && demands.iter().all(|name| object.optional(name).is_none()) {
+        reader.note(place, Mistake::NoDemand { demands, otherwise });
+    }
+}
+
 fn read_target(
     reader: &mut Reader,
     json: &Json,
@@ -152,6 +167,7 @@ fn read_target(
     listener: Listener,
 ) -> Option<Target> {
     let object = reader.object(json, at, TARGET_FIELDS)?;
+    check_demands(reader, object, at, TARGET_FIELDS, "leave `to` out for everything");
     check_decidable(reader, object, at, &["routes", "hosts", "methods", "paths"], listener);
     let list = |reader: &mut Reader, name: &'static str, parse: &dyn Fn(&str) -> Result<Box<str>, Mistake>| {
         let json = object.optional(name)?;
@@ -228,6 +244,13 @@ fn read_port(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<u16>
 
 fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listener) -> Option<When> {
     let object = reader.object(json, at, WHEN_FIELDS)?;
+    check_demands(
+        reader,
+        object,
+        at,
+        WHEN_FIELDS,
+        "leave `when` out where nothing is demanded",
+    );
     check_decidable(reader, object, at, &["headers", "not_headers"], listener);
     let nets = |reader: &mut Reader, name: &'static str| {
         let json = object.optional(name)?;
@@ -340,6 +363,13 @@ fn parse_value(text: &str) -> Result<Box<str>, Mistake> {
 
 fn read_window(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<TimeWindow> {
     let object = reader.object(json, at, TIME_FIELDS)?;
+    check_demands(
+        reader,
+        object,
+        at,
+        &["days", "from", "until"],
+        "write `from: \"00:00\"` for all of every day",
+    );
     let mut days = [true; 7];
     if let Some(json) = object.optional("days") {
         let numbers = [0, 1, 2, 3, 4, 5, 6];

@@ -330,15 +330,21 @@ fn is_port(port: &str) -> bool {
 }
 
 fn host_matches(pattern: &str, host: &str) -> bool {
+    let (below, pattern) = match pattern.strip_prefix("**.") {
+        Some(pattern) => (true, pattern),
+        None => (false, pattern),
+    };
     let (Some(pattern), Some(host)) = (host_of(&pattern.replace('*', "any-label")), host_of(host)) else {
         return false;
     };
     let (pattern, host): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), host.split('.').collect());
-    pattern.len() == host.len()
-        && pattern
-            .iter()
-            .zip(&host)
-            .all(|(label, found)| *label == "any-label" || label == found)
+    let fits = if below {
+        pattern.len() < host.len()
+    } else {
+        pattern.len() == host.len()
+    };
+    let mut labels = pattern.iter().rev().zip(host.iter().rev());
+    fits && labels.all(|(label, found)| *label == "any-label" || label == found)
 }
 
 /// What one target demands beside the path.

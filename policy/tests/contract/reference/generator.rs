@@ -130,9 +130,9 @@ fn targets(tcp: bool, lenient: bool, captures: Vec<&'static str>) -> impl Strate
             with_paths,
             paths,
             few(&["GET", "POST", "CONNECT"]),
-            few(&["a.x", "*.x", "[::1]", "B.x"]),
+            few(&["a.x", "*.x", "**.x", "[::1]", "B.x"]),
             few(&["r1", "r2"]),
-            few(&["a.x", "*.x"]),
+            few(&["a.x", "*.x", "**.x"]),
             ports,
         )
             .prop_map(move |(with_paths, paths, methods, hosts, routes, sni, ports)| {
