@@ -2,7 +2,7 @@
 
 use std::{ops::Range, rc::Rc};
 
-use svidgate_policy::{Headers, HttpRequest, ID_HEADER, folded, is_override, reads_as};
+use svidgate_policy::{Headers, HttpRequest, ID_HEADER, folded, is_override, is_protocol, reads_as};
 
 use crate::host::HeaderMap;
 
@@ -117,7 +117,7 @@ impl KeptHead {
         let is_asked_for = |name: &[u8]| {
             let is_pseudo = matches!(name, b":method" | b":authority" | b":path");
             let is_xfcc = with_xfcc && name == XFCC_HEADER.as_bytes();
-            is_pseudo || is_xfcc || is_override(name) || is_among(&known, name)
+            is_pseudo || is_xfcc || is_override(name) || is_protocol(name) || is_among(&known, name)
         };
         let kept: Vec<(&[u8], &[u8])> = head.headers.pairs().filter(|(name, _)| is_asked_for(name)).collect();
         Self {

@@ -269,6 +269,7 @@ mod tests {
             }),
             would_be_is_unknown: false,
             overridden: Overridden::default(),
+            is_tunnel: false,
         };
         let json = Entry {
             stage: Stage::Request,

@@ -187,7 +187,8 @@ impl Dice<'_, '_> {
         let methods = ["GET", "POST", "put", " GET ", "GET, POST", "", "G T", "CONNECT"];
         let urls = ["/a/b", "/b", "http://a.x/a", "HTTPS://b.x?/a", "a", "/a/../b"];
         let header = |dice: &mut Self| {
-            let (names, values): (&[&str], &[&str]) = match dice.0.int_in_range(0..=7)? {
+            let (names, values): (&[&str], &[&str]) = match dice.0.int_in_range(0..=8)? {
+                8 => (&["upgrade", ":protocol"], &["websocket", "WebSocket ", "connect-udp", "h2c"]),
                 6 => (&["x-http-method-override", "X_HTTP_Method", "x-method-override"], &methods),
                 7 => (&["x-original-url", "x_rewrite_url"], &urls),
                 _ => (&["h", "H", "k", "x-h", "X_H", "x.h", "cookie"], &values),

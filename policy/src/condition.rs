@@ -11,6 +11,7 @@ use crate::{
     effort::Effort,
     header::{HeaderCondition, Headers},
     host::{Host, HostPattern},
+    reading::CONNECT,
     verdict::Verdict,
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) sni: Option<Host<'a>>,
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) now: Timestamp,
+    /// Whether the request opens a tunnel, inside which methods, hosts and headers are not known.
+    pub(crate) is_tunnel: bool,
     /// What the decision may still cost.
     pub(crate) effort: &'a Effort,
 }
@@ -64,15 +67,33 @@ impl Conditions {
             return Verdict::Unknown;
         }
         let listed = [
-            method(self.methods.as_deref(), facts.method),
+            self.method(facts),
             among(self.routes.as_deref(), facts.route, |wanted, found| {
                 wanted.as_bytes() == found
             }),
             port(self.ports.as_deref(), facts.port),
-            among(self.hosts.as_deref(), facts.host, HostPattern::matches),
+            self.host(facts),
             among(self.sni.as_deref(), facts.sni, HostPattern::matches),
         ];
         Verdict::all(listed.into_iter())
+    }
+
+    /// A tunnel is opened by naming its method; whatever else is said of methods, or is not, may be so inside or not.
+    fn method(&self, facts: &Facts<'_>) -> Verdict {
+        let methods = self.methods.as_deref();
+        if !facts.is_tunnel {
+            return method(methods, facts.method);
+        }
+        let is_named = methods.is_some_and(|methods| methods.iter().any(|method| method.as_bytes() == CONNECT));
+        Verdict::from_known(is_named.then_some(true))
+    }
+
+    /// The host of a tunnel is where it leads to; inside, there may be others.
+    fn host(&self, facts: &Facts<'_>) -> Verdict {
+        match among(self.hosts.as_deref(), facts.host, HostPattern::matches) {
+            Verdict::No if facts.is_tunnel => Verdict::Unknown,
+            verdict @ (Verdict::Yes | Verdict::No | Verdict::Unknown) => verdict,
+        }
     }
 }
 
@@ -93,7 +114,9 @@ impl When {
         let not_addresses = none_among(self.not_source_ips.as_deref(), facts.source_ip, contains);
         let time = among(self.time.as_deref(), Some(facts.now), TimeWindow::contains);
         let not_time = none_among(self.not_time.as_deref(), Some(facts.now), TimeWindow::contains);
-        let header = |condition: &HeaderCondition| condition.verdict(facts.headers, facts.effort);
+        // Of what is inside a tunnel no header is known.
+        let known = facts.headers.filter(|_| !facts.is_tunnel);
+        let header = |condition: &HeaderCondition| condition.verdict(known, facts.effort);
         let headers = self.headers.iter().map(header);
         let not_headers = self.not_headers.iter().map(|condition| header(condition).not());
         Verdict::all(

@@ -28,7 +28,7 @@ use crate::{
     header::Headers,
     host::{Host, MAX_AUTHORITY_BYTES},
     path::{PathError, RequestPath, Segment},
-    reading::{self, Overridden, Overrides},
+    reading::{self, CONNECT, Overridden, Overrides, Signs},
     reason::Reason,
     rule::is_token,
     ruleset::{Candidate, Router, RuleHead, Rules, Until, at},
@@ -57,7 +57,7 @@ pub struct HttpRequest<'a> {
     pub method: &'a [u8],
     /// `:authority`.
     pub authority: &'a [u8],
-    /// `:path`, which only a plain CONNECT has not.
+    /// `:path`, which only a plain CONNECT has not. Which protocol is asked for stands among the headers.
     pub path: Option<&'a [u8]>,
     /// All headers.
     pub headers: &'a dyn Headers,
@@ -78,6 +78,8 @@ pub struct Decision<'g> {
     pub would_be_is_unknown: bool,
     /// Which reading of the request it is about, where that is not the one of HTTP.
     pub overridden: Overridden,
+    /// Whether it is about a tunnel.
+    pub is_tunnel: bool,
 }
 
 /// What a decision would have been.
@@ -99,13 +101,19 @@ impl Decision<'_> {
             dry_run: None,
             would_be_is_unknown: false,
             overridden: Overridden::default(),
+            is_tunnel: false,
         }
     }
 
     /// What exactly is wrong, where there is more to say than the reason.
     pub fn detail(&self) -> Option<String> {
-        let is_plain = self.overridden == Overridden::default();
-        (!is_plain && !self.is_allowed()).then(|| self.overridden.to_string())
+        if self.is_allowed() {
+            None
+        } else if self.is_tunnel {
+            Some(TUNNEL.to_owned())
+        } else {
+            (self.overridden != Overridden::default()).then(|| self.overridden.to_string())
+        }
     }
 
     /// Whether it may pass.
@@ -116,6 +124,9 @@ impl Decision<'_> {
         }
     }
 }
+
+const TUNNEL: &str = "a tunnel, inside which nothing is known: deny rules on methods, paths, hosts and headers apply, and only \
+                      an allow rule that names the method CONNECT opens it";
 
 impl Grants {
     /// Decides a request, or a connection of a TCP listener.
@@ -131,6 +142,7 @@ impl Grants {
             sni: request.sni.and_then(Host::name),
             source_ip: request.source_ip.map(|ip| ip.to_canonical()),
             now,
+            is_tunnel: false,
             effort: &effort,
         };
         let mut asking = Asking {
@@ -152,9 +164,13 @@ impl Grants {
                 ..Decision::refused(reason)
             },
             Ok(()) if self.enforced.is_too_costly || effort.is_exhausted() => Decision::refused(Reason::RuleTooCostly),
-            Ok(()) => asking
-                .answers
-                .decision(&self.rules.0, self.dry_run.is_too_costly || dry_run.is_exhausted()),
+            Ok(()) => {
+                let would_be_is_unknown = self.dry_run.is_too_costly || dry_run.is_exhausted();
+                Decision {
+                    is_tunnel: asking.facts.is_tunnel,
+                    ..asking.answers.decision(&self.rules.0, would_be_is_unknown)
+                }
+            }
         }
     }
 
@@ -180,6 +196,7 @@ impl Grants {
                 dry_run: None,
                 would_be_is_unknown: false,
                 overridden: Overridden::default(),
+                is_tunnel: false,
             }
         } else {
             let reason = match allows {
@@ -219,15 +236,18 @@ impl<'a> Asking<'a> {
         }
         let path = match http.path {
             Some(path) => Some(self.read_path(path, Overridden::default())?),
-            // RFC 9110 9.3.6: a tunnel has no path, so no rule that speaks of paths is about it.
-            None if http.method == b"CONNECT" => None,
+            // RFC 9110 9.3.6: a tunnel has no path.
+            None if http.method == CONNECT => None,
             None => return Err((Reason::RequestMalformed, Overridden::default())),
         };
+        let signs = Signs::of(http.headers, effort);
+        self.facts.is_tunnel = signs.is_tunnel(http.method);
         let has_overrides = match self.grants.rules.0.reading.overrides {
-            Overrides::Read => reading::has_overrides(http.headers, effort),
+            Overrides::Read => signs.has_overrides,
             Overrides::Ignore => false,
         };
-        if !has_overrides {
+        // Inside a tunnel no method and no path is known anyway.
+        if !has_overrides || self.facts.is_tunnel {
             self.ask(path, Overridden::default());
             return Ok(());
         }
@@ -344,6 +364,10 @@ fn walk(
         .anywhere
         .iter()
         .for_each(|candidate| tally.consider(rules, candidate, facts));
+    if facts.is_tunnel {
+        let denied = router.denied_somewhere.iter();
+        return denied.for_each(|candidate| tally.consider(rules, candidate, facts));
+    }
     let Some(path) = path else { return };
     rules.paths.visit(
         router.paths,
@@ -535,6 +559,7 @@ impl Answers {
             dry_run,
             would_be_is_unknown,
             overridden: answer.overridden,
+            is_tunnel: false,
         }
     }
 }

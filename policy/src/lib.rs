@@ -54,7 +54,7 @@ pub use id::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use jiff::{SignedDuration, Timestamp};
 pub use json::JsonError;
 pub use read::{CompileError, Mistake};
-pub use reading::{Overridden, is_override};
+pub use reading::{Overridden, is_override, is_protocol};
 pub use reason::Reason;
 pub use revocation::Revocations;
 pub use ruleset::{Needs, RuleSet};

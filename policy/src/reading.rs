@@ -36,6 +36,11 @@ const METHOD_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x
 /// What some frameworks take for the path.
 const PATH_HEADERS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
+/// What the proxy has of the protocol that a request asks for: extended CONNECT (RFC 8441 4), or an upgrade (RFC 9110 7.8).
+const PROTOCOL_HEADERS: [&[u8]; 2] = [b":protocol", b"upgrade"];
+/// The protocol whose messages belong to the resource that the path names (RFC 6455).
+const WEBSOCKET: &[u8] = b"websocket";
+
 /// How many names of headers are compared in a step.
 const NAMES_A_STEP: usize = 8;
 /// How many bytes of a value are looked at in a step.
@@ -75,14 +80,47 @@ pub fn is_override(name: &[u8]) -> bool {
     among(&METHOD_HEADERS, name).is_some() || among(&PATH_HEADERS, name).is_some()
 }
 
-/// Whether there is any such header.
-pub(crate) fn has_overrides(headers: &dyn Headers, effort: &Effort) -> bool {
-    let mut found = false;
-    if effort.spend(headers.count().div_ceil(NAMES_A_STEP)) {
-        headers.each(&mut |name, _| found |= is_override(name));
-    }
-    found
+/// Whether the proxy shows under this name which protocol a request asks for.
+pub fn is_protocol(name: &[u8]) -> bool {
+    PROTOCOL_HEADERS.contains(&name)
 }
+
+/// What all headers say of how a request is to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Signs {
+    /// Whether some upstream may take the method or the path from a header.
+    pub(crate) has_overrides: bool,
+    asks_for_websocket: bool,
+    asks_for_another: bool,
+}
+
+impl Signs {
+    pub(crate) fn of(headers: &dyn Headers, effort: &Effort) -> Self {
+        let mut signs = Self::default();
+        if !effort.spend(headers.count().div_ceil(NAMES_A_STEP)) {
+            return signs;
+        }
+        headers.each(&mut |name, value| {
+            if is_override(name) {
+                signs.has_overrides = true;
+            } else if is_protocol(name) {
+                let is_websocket = trimmed(value).eq_ignore_ascii_case(WEBSOCKET);
+                signs.asks_for_websocket |= is_websocket;
+                signs.asks_for_another |= !is_websocket;
+            }
+        });
+        signs
+    }
+
+    /// Whether a request opens a tunnel: CONNECT, but for a websocket, and an upgrade to any protocol but that, such as
+    /// `connect-udp` (RFC 9298) or `h2c`. What goes on inside is not known: other requests, to any path of any host.
+    pub(crate) fn is_tunnel(self, method: &[u8]) -> bool {
+        self.asks_for_another || (method == CONNECT && !self.asks_for_websocket)
+    }
+}
+
+/// The method that opens a tunnel (RFC 9110 9.3.6).
+pub(crate) const CONNECT: &[u8] = b"CONNECT";
 
 /// Shows every method that a request may be read with beside its own, and the header that it is from.
 pub(crate) fn each_method<'h>(headers: &'h dyn Headers, effort: &Effort, show: &mut dyn FnMut(&'h [u8], &'static str)) {

@@ -118,6 +118,8 @@ pub(crate) struct Router {
     pub(crate) paths: NodeId,
     /// Rules that do not.
     pub(crate) anywhere: Vec<Candidate>,
+    /// Deny rules that look at the path, each target once. Of what is inside a tunnel no path is known, so all of them apply.
+    pub(crate) denied_somewhere: Vec<Candidate>,
     /// Until when an allow rule of it holds; `None` where there is none.
     pub(crate) allows: Option<Until>,
     pub(crate) needs: Needs,
@@ -246,7 +248,7 @@ impl RuleSetBuilder {
         let router = self.router(rule.from, rule.except, &names, rule.dry_run);
         for target in rule.to {
             self.add_needs(router, Needs::of(&target.conditions, &rule.when));
-            self.add_target(router, number, target, &names);
+            self.add_target(router, number, rule.effect, target, &names);
         }
         let head = RuleHead {
             name: rule.name,
@@ -293,6 +295,7 @@ impl RuleSetBuilder {
             except: except.into(),
             paths: self.rules.paths.root(),
             anywhere: Vec::new(),
+            denied_somewhere: Vec::new(),
             allows: None,
             needs: Needs::default(),
             timed: Vec::new(),
@@ -329,11 +332,22 @@ impl RuleSetBuilder {
         }
     }
 
-    fn add_target(&mut self, router: u32, rule: u32, target: Target, names: &[Box<str>]) {
+    fn add_target(&mut self, router: u32, rule: u32, effect: Effect, target: Target, names: &[Box<str>]) {
         let conditions = self.condition(target.conditions);
         let paths = self.router_mut(router).map(|router| router.paths);
         match (target.paths, paths) {
             (Some(patterns), Some(root)) => {
+                if effect == Effect::Deny {
+                    let captures = self.no_captures();
+                    let somewhere = Candidate {
+                        rule,
+                        conditions,
+                        captures,
+                    };
+                    self.router_mut(router)
+                        .into_iter()
+                        .for_each(|router| router.denied_somewhere.push(somewhere));
+                }
                 for pattern in patterns {
                     let captures = self.captures(&pattern.segments, names);
                     self.rules.paths.insert(

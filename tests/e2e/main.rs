@@ -31,6 +31,7 @@ mod streams;
 mod survival;
 mod tcp;
 mod trap;
+mod tunnels;
 mod versions;
 mod workload_api;
 mod xds;

@@ -87,6 +87,17 @@ impl Word {
     }
 }
 
+/// Whether nothing is known of what the request will carry.
+fn is_tunnel(asked: &Asked) -> bool {
+    let protocols = asked
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "upgrade" || name == ":protocol");
+    let protocols: Vec<String> = protocols.map(|(_, value)| trim(value).to_ascii_lowercase()).collect();
+    let is_other = protocols.iter().any(|protocol| protocol != "websocket");
+    !asked.tcp && (is_other || (asked.method == "CONNECT" && protocols.is_empty()))
+}
+
 type Path = Option<Vec<Vec<u8>>>;
 
 /// Every method and path that some upstream may take a request to have; for a connection, none of either.
@@ -104,6 +115,9 @@ fn readings(document: &Value, asked: &Asked) -> Result<Vec<(String, Path)>, &'st
         Some(path) if !path.starts_with(b"/") => return Err("request.malformed"),
         Some(path) => Some(read(path)?),
     };
+    if is_tunnel(asked) {
+        return Ok(vec![(asked.method.clone(), own)]);
+    }
     let taken_from = |headers: &'static [&'static str]| {
         let is_one =
             |name: &str| document["overrides"] != "ignore" && headers.iter().any(|header| *header == fold(name));
@@ -205,6 +219,8 @@ fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>) -> bool {
             targets.iter().any(|target| {
                 let path_matches = match list(target, "paths") {
                     None => true,
+                    // Whatever path is asked for inside.
+                    Some(_) if is_tunnel(asked) => rule["effect"] == "deny",
                     Some(patterns) => path.is_some_and(|path| {
                         patterns
                             .iter()
@@ -367,15 +383,27 @@ fn demands(target: &Value, asked: &Asked) -> Vec<Known> {
         same => Some(same),
     };
     let host = |found: Option<&str>, wanted: &str| host_of(found?).map(|found| host_matches(wanted, &found));
+    let inside_too = |outside: Known| match outside {
+        Some(false) if is_tunnel(asked) => None,
+        known => known,
+    };
+    let method_of_a_tunnel = || {
+        let named = texts("methods").is_some_and(|methods: Vec<&str>| methods.contains(&"CONNECT"));
+        named.then_some(true)
+    };
     let sni = asked.sni.as_deref().filter(|sni| !sni.contains(':'));
     let ports = list(target, "ports");
     vec![
-        one_of(texts("methods"), &|wanted| {
-            if asked.tcp { None } else { method(wanted) }
-        }),
-        one_of(texts("hosts"), &|wanted| {
+        if is_tunnel(asked) {
+            method_of_a_tunnel()
+        } else {
+            one_of(texts("methods"), &|wanted| {
+                if asked.tcp { None } else { method(wanted) }
+            })
+        },
+        inside_too(one_of(texts("hosts"), &|wanted| {
             host((!asked.tcp).then_some(&asked.host), wanted)
-        }),
+        })),
         one_of(texts("sni"), &|wanted| host(sni, wanted)),
         one_of(texts("routes"), &|wanted| {
             asked.route.as_ref().map(|route| route == wanted)
@@ -435,7 +463,7 @@ fn trim(value: &str) -> &str {
 /// Met when every value meets it in every reading, not met when none does in any, and otherwise unknown. A line may be a list,
 /// lines may become one, and what is said under another name that folds to the same may be said or not.
 fn header(wanted: &Value, asked: &Asked) -> Known {
-    if asked.tcp {
+    if asked.tcp || is_tunnel(asked) {
         return None;
     }
     let name = wanted["name"].as_str().unwrap();

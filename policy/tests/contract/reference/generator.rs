@@ -243,7 +243,8 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
         .prop_map(|(trust_domain, path)| format!("spiffe://{trust_domain}/{}", path.join("/")));
     let method = prop_oneof![
         20 => select(vec!["GET", "GET", "POST", "PUT", "get"]),
-        1 => select(vec!["CONNECT", "G T", ""]),
+        2 => Just("CONNECT"),
+        1 => select(vec!["G T", ""]),
     ];
     let host = prop_oneof![
         20 => select(vec!["a.x", "A.X:80", "a.x.", "b.x", "c.x", "x", "a.b.x", "[::1]:80", "[0::1]", "[::2]", ""]),
@@ -267,6 +268,10 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
                 "G T",
                 "CONNECT"
             ]),
+        ),
+        (
+            select(vec!["upgrade", ":protocol"]),
+            select(vec!["websocket", "WebSocket ", "connect-udp", "h2c", "websocket, h2c"]),
         ),
         (
             select(vec!["x-original-url", "x_rewrite_url"]),
