@@ -2,8 +2,8 @@
 //!
 //! Peers that are let in, peers that are refused, bytes that are no TLS; then requests of a peer that is let in. Each is
 //! sent to both Envoys in turn, round after round; the tables have the medians. `ROUNDS` (3) and `CONNECTIONS` in a round
-//! (200; those that cost more are fewer) make it shorter. Last comes what would fill the VM; `ONLY=fill` runs that alone, prints
-//! it and writes no record.
+//! (200; those that cost more are fewer) make it shorter. Last comes what would fill the VM, which has a record of its own:
+//! memory does not depend on who else has the machine. `ONLY=fill` runs that alone.
 
 use std::env;
 
@@ -73,14 +73,13 @@ async fn main() {
     pin_generator();
     let world = World::new();
     if env::var("ONLY").is_ok_and(|only| only == "fill") {
-        println!("{}", fill_table(&fill::all(&world).await));
-        return;
+        return write_fills(&circumstances, &fill::all(&world).await);
     }
     let rounds = number("ROUNDS", 3);
     let floods = floods(&world, rounds, number("CONNECTIONS", 200)).await;
     let requests = requests(&world).await;
-    let fills = fill::all(&world).await;
-    write(&circumstances, rounds, &floods, &requests, &fills);
+    write(&circumstances, rounds, &floods, &requests);
+    write_fills(&circumstances, &fill::all(&world).await);
 }
 
 fn number(name: &str, usual: usize) -> usize {
@@ -302,7 +301,10 @@ async fn reason(envoy: &Envoy, requests: usize) -> String {
     record["reason"].as_str().unwrap_or("none at all").to_owned()
 }
 
-fn fill_table(fills: &[Fill]) -> String {
+fn write_fills(circumstances: &Value, fills: &[Fill]) {
+    let mut page = record::head("What would fill the VM", "make abuse", circumstances);
+    page += "\nResident memory of Envoy. Each with an Envoy of its own, one worker, once; what was freed but kept by its allocator and by\n\
+             the VM included.\n";
     let rows = fills.iter().map(|fill| {
         let without = |[before, during, after]: [f64; 3]| format!("{before} / {during} / {after} MiB");
         vec![
@@ -318,10 +320,13 @@ fn fill_table(fills: &[Fill]) -> String {
         "without svidgate",
         "what became of it",
     ];
-    record::table(&columns, &rows.collect::<Vec<_>>())
+    page += &record::table(&columns, &rows.collect::<Vec<_>>());
+    let mut json = circumstances.clone();
+    json["fills"] = json!(fills);
+    record::write("fill-latest", &page, &json);
 }
 
-fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[RequestRow], fills: &[Fill]) {
+fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[RequestRow]) {
     let mut page = record::head("What abuse costs Envoy with svidgate", "make abuse", circumstances);
     page += &format!(
         "\nCPU of the Envoy process; one worker, TLS 1.3, every handshake a full one. Both Envoys get the same; the one without\n\
@@ -361,12 +366,9 @@ fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[
     });
     let columns = ["what is asked", "without", "with svidgate", "more", "answer"];
     page += &record::table(&columns, &rows.collect::<Vec<_>>());
-    page += "\n## What would fill the VM\n\nResident memory of Envoy. Each with an Envoy of its own, once; what was freed but kept by its allocator included.\n";
-    page += &fill_table(fills);
     let mut json = circumstances.clone();
     json["rounds"] = json!(rounds);
     json["connections"] = json!(floods);
     json["requests"] = json!(requests);
-    json["fills"] = json!(fills);
     record::write("abuse-latest", &page, &json);
 }
