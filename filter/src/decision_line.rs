@@ -58,7 +58,8 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
         let named = target.filter(|(known, target)| *known == name && !target.is_empty());
         named.map(|(_, target)| printable(target, MAX_SHOWN_BYTES))
     };
-    let detail = circumstances.detail.clone().or_else(|| decision.detail());
+    let detail = circumstances.detail.clone();
+    let detail = detail.or_else(|| decision.detail.map(|detail| detail.to_string()));
     let line = Line {
         stage: entry.stage.as_str(),
         decision: decision.effect.as_str(),

@@ -254,7 +254,7 @@ impl Records {
 mod tests {
     use super::{Entry, LINES_PERIOD, MAX_LINES, Records, Stage};
     use jiff::{SignedDuration, Timestamp};
-    use svidgate_policy::{Decision, DryRun, Effect, Overridden, Reason, SpiffeId};
+    use svidgate_policy::{Decision, DryRun, Effect, Reason, SpiffeId};
 
     #[test]
     fn access_log_field_is_one_short_json() {
@@ -268,8 +268,7 @@ mod tests {
                 rule: "new",
             }),
             would_be_is_unknown: false,
-            overridden: Overridden::default(),
-            is_tunnel: false,
+            detail: None,
         };
         let json = Entry {
             stage: Stage::Request,

@@ -16,7 +16,7 @@
 //! (`rule.too_costly`), whatever has been found by then. A dry run has steps of its own, and where they do not suffice, what
 //! would be is unknown. Nothing is allocated.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use jiff::Timestamp;
 
@@ -76,10 +76,41 @@ pub struct Decision<'g> {
     pub dry_run: Option<DryRun<'g>>,
     /// Whether that would have cost too much to find out.
     pub would_be_is_unknown: bool,
-    /// Which reading of the request it is about, where that is not the one of HTTP.
-    pub overridden: Overridden,
-    /// Whether it is about a tunnel.
-    pub is_tunnel: bool,
+    /// What exactly is behind a refusal, where there is more to say than the reason.
+    pub detail: Option<Detail>,
+}
+
+/// What exactly is behind a refusal. Nothing in it is a peer's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The path, or the header that some upstreams take for it, has no one reading.
+    Path {
+        /// Why.
+        error: PathError,
+        /// The header.
+        from: Option<&'static str>,
+    },
+    /// The request, as some upstreams read it.
+    Overridden(Overridden),
+    /// It opens a tunnel.
+    Tunnel,
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path { error, from: None } => write!(f, "{error}"),
+            Self::Path {
+                error,
+                from: Some(header),
+            } => write!(f, "`{header}`, which some upstreams take for the path: {error}"),
+            Self::Overridden(overridden) => write!(f, "{overridden}"),
+            Self::Tunnel => f.write_str(
+                "a tunnel, inside which nothing is known: deny rules on methods, paths, hosts and headers apply, and only an \
+                 allow rule that names the method CONNECT opens it",
+            ),
+        }
+    }
 }
 
 /// What a decision would have been.
@@ -100,19 +131,7 @@ impl Decision<'_> {
             rule: None,
             dry_run: None,
             would_be_is_unknown: false,
-            overridden: Overridden::default(),
-            is_tunnel: false,
-        }
-    }
-
-    /// What exactly is wrong, where there is more to say than the reason.
-    pub fn detail(&self) -> Option<String> {
-        if self.is_allowed() {
-            None
-        } else if self.is_tunnel {
-            Some(TUNNEL.to_owned())
-        } else {
-            (self.overridden != Overridden::default()).then(|| self.overridden.to_string())
+            detail: None,
         }
     }
 
@@ -124,9 +143,6 @@ impl Decision<'_> {
         }
     }
 }
-
-const TUNNEL: &str = "a tunnel, inside which nothing is known: deny rules on methods, paths, hosts and headers apply, and only \
-                      an allow rule that names the method CONNECT opens it";
 
 impl Grants {
     /// Decides a request, or a connection of a TCP listener.
@@ -159,16 +175,20 @@ impl Grants {
             }
         };
         match asked {
-            Err((reason, overridden)) => Decision {
-                overridden,
+            Err((reason, detail)) => Decision {
+                detail,
                 ..Decision::refused(reason)
             },
             Ok(()) if self.enforced.is_too_costly || effort.is_exhausted() => Decision::refused(Reason::RuleTooCostly),
             Ok(()) => {
                 let would_be_is_unknown = self.dry_run.is_too_costly || dry_run.is_exhausted();
-                Decision {
-                    is_tunnel: asking.facts.is_tunnel,
-                    ..asking.answers.decision(&self.rules.0, would_be_is_unknown)
+                let decision = asking.answers.decision(&self.rules.0, would_be_is_unknown);
+                match decision.effect {
+                    Effect::Deny if asking.facts.is_tunnel => Decision {
+                        detail: Some(Detail::Tunnel),
+                        ..decision
+                    },
+                    Effect::Allow | Effect::Deny => decision,
                 }
             }
         }
@@ -195,8 +215,7 @@ impl Grants {
                 rule: None,
                 dry_run: None,
                 would_be_is_unknown: false,
-                overridden: Overridden::default(),
-                is_tunnel: false,
+                detail: None,
             }
         } else {
             let reason = match allows {
@@ -212,7 +231,11 @@ impl Grants {
 }
 
 /// Why a reading is refused before any rule is asked.
-type Refused = (Reason, Overridden);
+type Refused = (Reason, Option<Detail>);
+
+fn overridden(overridden: Overridden) -> Option<Detail> {
+    (overridden != Overridden::default()).then_some(Detail::Overridden(overridden))
+}
 
 /// A request that is being decided on.
 struct Asking<'a> {
@@ -232,13 +255,13 @@ impl<'a> Asking<'a> {
         // A longer one has no name in it that a rule could speak of, and is unknown: it would be compared with each pattern.
         if (1..=MAX_AUTHORITY_BYTES).contains(&http.authority.len()) {
             let host = Host::read(http.authority);
-            self.facts.host = Some(host.ok_or((Reason::RequestMalformed, Overridden::default()))?);
+            self.facts.host = Some(host.ok_or((Reason::RequestMalformed, None))?);
         }
         let path = match http.path {
-            Some(path) => Some(self.read_path(path, Overridden::default())?),
+            Some(path) => Some(self.read_path(path, None)?),
             // RFC 9110 9.3.6: a tunnel has no path.
             None if http.method == CONNECT => None,
-            None => return Err((Reason::RequestMalformed, Overridden::default())),
+            None => return Err((Reason::RequestMalformed, None)),
         };
         let signs = Signs::of(http.headers, effort);
         self.facts.is_tunnel = signs.is_tunnel(http.method);
@@ -254,13 +277,9 @@ impl<'a> Asking<'a> {
         self.ask_with_each_method(http, path, None)?;
         let mut asked = Ok(());
         reading::each_path(http.headers, effort, &mut |path, header| {
-            let overridden = Overridden {
-                path: Some(header),
-                ..Overridden::default()
-            };
             if asked.is_ok() {
                 asked = self
-                    .read_path(path, overridden)
+                    .read_path(path, Some(header))
                     .and_then(|path| self.ask_with_each_method(http, Some(path), Some(header)));
             }
         });
@@ -288,24 +307,24 @@ impl<'a> Asking<'a> {
         asked
     }
 
-    fn read_method(&mut self, method: &'a [u8], overridden: Overridden) -> Result<(), Refused> {
+    fn read_method(&mut self, method: &'a [u8], from: Overridden) -> Result<(), Refused> {
         self.facts.method = Some(method);
         if is_token(method) {
             Ok(())
         } else {
-            Err((Reason::RequestMalformed, overridden))
+            Err((Reason::RequestMalformed, overridden(from)))
         }
     }
 
-    fn read_path(&self, path: &'a [u8], overridden: Overridden) -> Result<RequestPath<'a>, Refused> {
+    fn read_path(&self, path: &'a [u8], from: Option<&'static str>) -> Result<RequestPath<'a>, Refused> {
         let reading = self.grants.rules.0.reading.paths;
         let read = RequestPath::read(path, reading).map_err(|error| {
-            let reason = match overridden.path {
+            let reason = match from {
                 None => path_reason(error),
                 // To one who takes it for the path, it may be one all the same.
                 Some(_) => Reason::RequestAmbiguousPath,
             };
-            (reason, overridden)
+            (reason, Some(Detail::Path { error, from }))
         })?;
         self.facts.effort.spend(read.reading_steps());
         Ok(read)
@@ -558,8 +577,10 @@ impl Answers {
             rule: name(answer.rule),
             dry_run,
             would_be_is_unknown,
-            overridden: answer.overridden,
-            is_tunnel: false,
+            detail: match answer.effect {
+                Effect::Allow => None,
+                Effect::Deny => overridden(answer.overridden),
+            },
         }
     }
 }

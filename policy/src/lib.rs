@@ -45,7 +45,7 @@ mod verdict;
 
 pub use bundle::{Bundle, BundleSet};
 pub use compile::Configuration;
-pub use decide::{Decision, DryRun, HttpRequest, Request};
+pub use decide::{Decision, Detail, DryRun, HttpRequest, Request};
 pub use document::{AccessLog, Chain, Effect, Format, Listener, MAX_DOCUMENT_BYTES, Mode, Xfcc};
 pub use federation::{Relationship, Relationships};
 pub use grants::Grants;

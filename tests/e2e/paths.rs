@@ -97,6 +97,8 @@ async fn path_with_two_readings_is_refused_unless_the_document_chose_one() {
     for path in AMBIGUOUS {
         assert_eq!(ask("strict", path).await, refused, "{path}");
     }
+    let said = json!({ "reason": "request.ambiguous_path", "detail": "path has a dot segment" });
+    envoy.wait_decision(&said).await;
     for path in NEVER {
         assert_eq!(ask("lenient", path).await, refused, "{path}");
     }

@@ -144,6 +144,60 @@ impl Asked {
     }
 }
 
+/// An operator who has only the line knows which of the two readings it is about. Never the path itself.
+#[test]
+fn refusal_says_what_exactly_is_behind_it() {
+    let rules = rules(
+        &BTreeMap::new(),
+        &[
+            json!({ "name": "all", "effect": "allow", "from": [default_id()], "to": [{ "paths": ["/a/**"], "methods": ["GET"] }] }),
+        ],
+    );
+    let grants = rules.specialise(&svid(&default_id()));
+    let said = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let headers: &dyn Headers = &headers;
+        let http = HttpRequest {
+            method: method.as_bytes(),
+            authority: b"",
+            path: Some(path.as_bytes()),
+            headers,
+        };
+        let request = Request {
+            http: Some(http),
+            ..Request::default()
+        };
+        let decision = grants.decide(&request, NOW);
+        decision.detail.map(|detail| detail.to_string()).unwrap_or_default()
+    };
+    for (path, expected) in [
+        ("/a/../b", "path has a dot segment"),
+        ("/a//b", "path has an empty segment"),
+        ("/a%2fb", "path has a backslash or an encoded slash"),
+        ("/a;b", "path has a `;`"),
+        ("/a%zz", "path has a broken escape"),
+        ("/a%2561", "path has an escaped `%`"),
+        ("/a%00", "path has a control byte or a space"),
+        ("/a#b", "path has a `#`"),
+        ("/a%3fb", "path has an escaped `?` or `#`"),
+        ("/a%ff", "path is not UTF-8 in ASCII and escapes"),
+        ("a", "path does not begin with `/`"),
+        ("/a/b", ""),
+        ("/b", ""),
+    ] {
+        assert_eq!(said("GET", path, &[]), expected, "{path}");
+    }
+    assert_eq!(
+        said("GET", "/a", &[("x_original_url", "/a/./b")]),
+        "`x-original-url`, which some upstreams take for the path: path has a dot segment"
+    );
+    assert_eq!(
+        said("GET", "/a", &[("x-http-method", "PUT")]),
+        "read with its method from `x-http-method`, as some upstreams do (`overrides: ignore` where yours does not)"
+    );
+    assert!(said("CONNECT", "/a", &[]).starts_with("a tunnel, inside which nothing is known"));
+    assert_eq!(said("GET", "/a", &[("x-http-method", "GET")]), "");
+}
+
 #[test]
 fn every_request_gets_its_decision() {
     let mut wrong = Vec::new();
