@@ -373,6 +373,13 @@ impl Host for Envoy {
     }
 
     fn log(&self, level: Level, line: &str) {
+        // The proxy writes the `vm_id` before each line: `svidgate: ` once is enough, whatever that is.
+        let is_named = self.property(&["plugin_vm_id"]).as_deref() == Some(b"svidgate");
+        let line = if is_named {
+            line.strip_prefix("svidgate: ").unwrap_or(line)
+        } else {
+            line
+        };
         let level = match level {
             Level::Info => 2,
             Level::Warn => 3,

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 
 use crate::read::Escaped;
 
@@ -113,14 +113,18 @@ const RULES: &str = "rules";
 impl<'t> Parts<'t> {
     /// Reads one whole value; anything but white space behind it is an error.
     pub(crate) fn parse(text: &'t [u8]) -> Result<Self, JsonError> {
-        if text.trim_ascii_start().first() != Some(&b'{') {
-            let tree = Json::parse(text)?;
-            return Ok(Self {
+        if text.starts_with(BYTE_ORDER_MARK) {
+            return Err(JsonError("expected JSON, found a byte order mark before it".to_owned()));
+        }
+        let parsed = match text.trim_ascii_start().first() {
+            None => return Err(JsonError("expected JSON, found nothing".to_owned())),
+            Some(b'{') => serde_json::from_slice(text),
+            Some(_) => serde_json::from_slice(text).map(|tree| Self {
                 tree,
                 rules: Vec::new(),
-            });
-        }
-        serde_json::from_slice(text).map_err(|error| JsonError(error.to_string()))
+            }),
+        };
+        parsed.map_err(|error| JsonError(explained(text, &error)))
     }
 
     /// The same of YAML 1.2.
@@ -137,6 +141,36 @@ impl<'t> Parts<'t> {
         }
         Ok(Self { tree, rules })
     }
+}
+
+/// What some editors write before UTF-8. JSON has none (RFC 8259 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The parser's words, and before them that JSON is read here, for whom the text is none.
+fn explained(text: &[u8], error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Data | Category::Io => error.to_string(),
+        Category::Syntax | Category::Eof if looks_like_yaml(text) => {
+            format!("expected JSON, found what looks like YAML: {error}")
+        }
+        Category::Syntax | Category::Eof => format!("cannot be read as JSON: {error}"),
+    }
+}
+
+/// Whether a text begins like a document that people write in YAML: with a comment, a marker, an entry of a list, a name and
+/// a colon, or with a name that has no quotes in braces.
+fn looks_like_yaml(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let braced = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    let is_named = |text: &[u8]| {
+        let is_in_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let length = text.iter().take_while(|byte| is_in_name(byte)).count();
+        length > 0 && text.get(length) == Some(&b':')
+    };
+    let begins = [&b"#"[..], b"---", b"%YAML", b"- "]
+        .iter()
+        .any(|begin| text.starts_with(begin));
+    begins || is_named(braced.unwrap_or(text))
 }
 
 impl<'t> Part<'t> {

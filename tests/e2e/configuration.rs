@@ -48,6 +48,20 @@ fn scenario(listener: Listener) -> Scenario {
     )
 }
 
+/// The proxy writes the `vm_id`, which in most configurations is our name, before each line.
+#[tokio::test]
+async fn line_names_us_once() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let document = world.document(allow_api());
+    let envoy = serve([http_listener(&world, "web", Filters::Both, &document)], &upstream).await;
+    let mut stranger = http1(&envoy, "web", Some(&world.own_identity("/ns/shop/sa/nobody"))).await;
+    stranger.get("/").await;
+    envoy.wait_decision(&json!({ "reason": "rule.none_matched" })).await;
+    let log = envoy.log();
+    assert!(log.contains("svidgate: svidgate 0.1.0 configured"), "{log}");
+    assert!(!log.contains("svidgate: svidgate: "), "{log}");
+}
+
 #[tokio::test]
 async fn envoy_does_not_start_with_a_bad_document_and_says_every_mistake_with_its_place() {
     let world = World::new();
