@@ -132,17 +132,6 @@ impl When {
         *self == Self::default()
     }
 
-    /// Whether any condition looks at the time.
-    pub(crate) fn looks_at_time(&self) -> bool {
-        self.time.is_some() || self.not_time.is_some()
-    }
-
-    /// The first moment after `now` at which a time window may begin or end.
-    pub(crate) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let windows = [&self.time, &self.not_time].into_iter().flatten().flatten();
-        windows.filter_map(|window| window.next_edge(now)).min()
-    }
-
     /// Whether any condition looks at the source address.
     pub(crate) fn looks_at_source(&self) -> bool {
         self.source_ips.is_some() || self.not_source_ips.is_some()
@@ -205,22 +194,6 @@ pub(crate) struct TimeWindow {
 }
 
 impl TimeWindow {
-    /// The first moment after `now` at which it begins or ends, on whatever day.
-    fn next_edge(&self, now: Timestamp) -> Option<Timestamp> {
-        let day = i64::from(DAY_MINUTES).saturating_mul(60);
-        let second = now.as_second().rem_euclid(day);
-        let until = |minute: u16| {
-            let edge = i64::from(minute)
-                .saturating_mul(60)
-                .saturating_sub(second)
-                .rem_euclid(day);
-            if edge == 0 { day } else { edge }
-        };
-        let seconds = until(self.from).min(until(self.until));
-        let today = Timestamp::from_second(now.as_second()).ok()?;
-        today.checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
-    }
-
     fn contains(&self, now: Timestamp) -> bool {
         let minutes = now.as_second().div_euclid(60);
         let minute = u16::try_from(minutes.rem_euclid(i64::from(DAY_MINUTES))).unwrap_or_default();

@@ -19,8 +19,9 @@ pub struct Grants {
     pub(crate) enforced: Found,
     /// What rules in a dry run say.
     pub(crate) dry_run: Found,
-    /// Its rules about which time alone can change the answer.
-    timed: Box<[u32]>,
+    /// Its routers about which time alone can change the answer. `None` where there are more than [`MAX_SCHEDULES`]: then
+    /// whatever time changes of any rule may change it.
+    timed: Option<Box<[u32]>>,
     needs: Needs,
 }
 
@@ -40,6 +41,10 @@ pub(crate) struct Granted {
     pub(crate) captures: Box<[Box<str>]>,
 }
 
+/// Most schedules that are searched for one identity, which is done for all of them at once where a window ends. Our decision:
+/// with more, each look at those of all rules costs less, and comes more often.
+const MAX_SCHEDULES: usize = 256;
+
 /// What a router costs beside its exceptions: captures are copied, and all routers are sorted.
 const GRANT_STEPS: usize = 12;
 
@@ -58,7 +63,13 @@ impl RuleSet {
         let needs = routers()
             .map(|router| router.needs)
             .fold(Needs::default(), Needs::union);
-        let timed = routers().flat_map(|router| &router.timed).copied().collect();
+        let is_timed = |granted: &&Granted| {
+            let router = at(&rules.routers, granted.router);
+            router.is_some_and(|router| router.schedule.is_some())
+        };
+        let mut timed: Vec<u32> = granted().filter(is_timed).map(|granted| granted.router).collect();
+        timed.dedup();
+        let timed = (timed.len() <= MAX_SCHEDULES).then(|| timed.into());
         Grants {
             rules: self.clone(),
             timed,
@@ -133,8 +144,13 @@ fn captured(rules: &Rules, principal: &Principal, id: &SpiffeId) -> Option<Box<[
 impl Grants {
     /// The first moment after `now` at which time alone may change what they say; `None` where it never does.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let timed = self.timed.iter().filter_map(|rule| at(&self.rules.0.rules, *rule));
-        timed.filter_map(|rule| rule.next_change(now)).min()
+        let rules = &*self.rules.0;
+        let Some(timed) = &self.timed else {
+            return rules.schedule.next_change(now);
+        };
+        let routers = timed.iter().filter_map(|router| at(&rules.routers, *router));
+        let schedules = routers.filter_map(|router| router.schedule.as_ref());
+        schedules.filter_map(|schedule| schedule.next_change(now)).min()
     }
 
     /// About how many bytes they take.
@@ -145,7 +161,8 @@ impl Grants {
             sum.saturating_add(text.len()).saturating_add(size_of::<Box<str>>())
         });
         let granted = granted().count().saturating_mul(size_of::<Granted>());
-        let timed = self.timed.len().saturating_mul(size_of::<u32>());
+        let timed = self.timed.as_ref().map_or(0, |timed| timed.len());
+        let timed = timed.saturating_mul(size_of::<u32>());
         texts.saturating_add(granted).saturating_add(timed)
     }
 

@@ -36,6 +36,7 @@ mod reason;
 pub mod revocation;
 mod rule;
 mod ruleset;
+mod schedule;
 pub mod signature;
 pub mod signer;
 pub mod source;

@@ -169,6 +169,11 @@ pub enum Mistake {
     },
     /// A rule that no request can ever match.
     NeverMatches(&'static str),
+    /// Whether it can match would take too long to find out.
+    TooManyComparisons {
+        /// The bound.
+        bound: u32,
+    },
 }
 
 /// At most this many mistakes are reported; a document with more is another kind of document.
@@ -221,6 +226,11 @@ impl fmt::Display for Mistake {
                 )
             }
             Self::NeverMatches(because) => write!(f, "can never match: {because}"),
+            Self::TooManyComparisons { bound } => write!(
+                f,
+                "takes too long to compare with `except` and the relationship's scope: up to here the document has more than \
+                 {bound} segments to compare (write fewer exceptions, or patterns in place of many ids)"
+            ),
         }
     }
 }

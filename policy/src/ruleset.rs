@@ -17,6 +17,7 @@ use crate::{
     pattern::{SegmentPattern, Segments},
     reading::Reading,
     rule::{Rule, Target},
+    schedule::Schedule,
     trie::{NodeId, Tries},
 };
 
@@ -63,6 +64,8 @@ pub(crate) struct Rules {
     pub(crate) paths: Tries<Candidate>,
     pub(crate) conditions: Vec<Conditions>,
     pub(crate) captures: Vec<Captures>,
+    /// Of all rules.
+    pub(crate) schedule: Schedule,
 }
 
 /// From an id to the routers that it matches.
@@ -97,19 +100,6 @@ pub(crate) struct RuleHead {
     pub(crate) when: Option<Box<When>>,
 }
 
-impl RuleHead {
-    fn is_timed(&self) -> bool {
-        self.expires.is_some() || self.when.as_ref().is_some_and(|when| when.looks_at_time())
-    }
-
-    /// The first moment after `now` at which time alone may change whether the rule matches.
-    pub(crate) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        let expires = self.expires.filter(|expires| *expires > now);
-        let window = self.when.as_ref().and_then(|when| when.next_change(now));
-        expires.into_iter().chain(window).min()
-    }
-}
-
 /// The rules of one `from` and `except`, all in force or all in a dry run.
 #[derive(Debug)]
 pub(crate) struct Router {
@@ -123,8 +113,8 @@ pub(crate) struct Router {
     /// Until when an allow rule of it holds; `None` where there is none.
     pub(crate) allows: Option<Until>,
     pub(crate) needs: Needs,
-    /// Its rules about which time alone can change the answer.
-    pub(crate) timed: Vec<u32>,
+    /// When time alone can change the answer; `None` where it never does.
+    pub(crate) schedule: Option<Box<Schedule>>,
 }
 
 /// When something ends. The order is that of time.
@@ -229,6 +219,7 @@ impl RuleSetBuilder {
                 paths: Tries::default(),
                 conditions: Vec::new(),
                 captures: Vec::new(),
+                schedule: Schedule::default(),
             },
             routers: HashMap::new(),
             conditions: HashTable::new(),
@@ -250,6 +241,12 @@ impl RuleSetBuilder {
             self.add_needs(router, Needs::of(&target.conditions, &rule.when));
             self.add_target(router, number, rule.effect, target, &names);
         }
+        self.rules.schedule.add(rule.expires, &rule.when);
+        if let Some(router) = self.router_mut(router) {
+            let mut schedule = router.schedule.take().unwrap_or_default();
+            schedule.add(rule.expires, &rule.when);
+            router.schedule = (!schedule.is_empty()).then_some(schedule);
+        }
         let head = RuleHead {
             name: rule.name,
             effect: rule.effect,
@@ -257,11 +254,6 @@ impl RuleSetBuilder {
             dry_run: rule.dry_run,
             when: (!rule.when.is_empty()).then(|| Box::new(rule.when)),
         };
-        if head.is_timed()
-            && let Some(router) = self.router_mut(router)
-        {
-            router.timed.push(number);
-        }
         if head.effect == Effect::Allow {
             let until = head.expires.map_or(Until::Forever, Until::Expires);
             if let Some(router) = self.router_mut(router) {
@@ -274,6 +266,11 @@ impl RuleSetBuilder {
     pub(crate) fn finish(mut self) -> Rules {
         self.rules.rules.shrink_to_fit();
         self.rules.routers.shrink_to_fit();
+        self.rules.schedule.sort();
+        let routers = self.rules.routers.iter_mut();
+        routers
+            .filter_map(|router| router.schedule.as_mut())
+            .for_each(|schedule| schedule.sort());
         self.rules
     }
 
@@ -298,7 +295,7 @@ impl RuleSetBuilder {
             denied_somewhere: Vec::new(),
             allows: None,
             needs: Needs::default(),
-            timed: Vec::new(),
+            schedule: None,
         });
         self.routers.insert(key, router);
         router

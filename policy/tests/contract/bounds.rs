@@ -217,6 +217,35 @@ fn what_is_compared_with_every_id_is_bounded() {
     assert_eq!(said(&scope(257)), ["federation[0].scope: 257 entries (at most 256)"]);
 }
 
+/// Counted, not timed: each `from` is compared with each exception, segment by segment.
+#[test]
+fn exceptions_are_compared_with_so_many_from_and_no_further() {
+    let rule = |from: usize, segment: &str| {
+        let path = |last: &str| format!("{}/{last}", format!("/{segment}").repeat(62));
+        let from = many(from, |place| {
+            format!(r#""spiffe://prod.example{}""#, path(&format!("f{place}")))
+        });
+        let except = many(256, |place| {
+            format!(r#""spiffe://prod.example{}""#, path(&format!("e{place}")))
+        });
+        let rule = format!(r#"{{"name": "r", "effect": "deny", "from": [{from}], "except": [{except}]}}"#);
+        rules(&format!(
+            r#"{rule}, {{"name": "s", "effect": "deny", "from": [{from}], "except": [{except}]}}"#
+        ))
+    };
+    assert_eq!(said(&rule(500, "a")), [""; 0]);
+    let expected = "rules[1].from[220]: takes too long to compare with `except` and the relationship's scope: up to here the \
+                    document has more than 20000000 segments to compare (write fewer exceptions, or patterns in place of many ids)";
+    assert_eq!(said(&rule(1_000, "a")), [expected]);
+    // What captures each other out is refused for that alone.
+    let captured = said(&rule(1_000, "{x}"));
+    assert_eq!(captured.len(), 100);
+    assert!(
+        captured.iter().all(|said| said.contains("capture `{x}`")),
+        "{captured:?}"
+    );
+}
+
 #[test]
 fn regular_expressions_are_bounded_in_number_and_counted_once() {
     let with = |count, distinct| {

@@ -230,6 +230,46 @@ fn every_request_gets_its_decision() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The edges of windows come to all identities at once, so finding the next is a search and no walk over rules.
+#[test]
+fn next_change_is_found_without_a_walk_over_all_rules() {
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    let timed = |count: usize, from: &dyn Fn(usize) -> Value| {
+        let rule = |number: usize| {
+            let ends = at("2027-01-01T00:00:00Z") + SignedDuration::from_secs(i64::try_from(number).unwrap());
+            let minute = format!("{:02}:{:02}", number / 60 % 24, number % 60);
+            json!({ "name": format!("r{number}"), "effect": "allow", "from": from(number),
+                    "expires": ends.to_string(),
+                    "when": { "time": [{ "until": minute, "from": "23:59" }] } })
+        };
+        let list: Vec<Value> = (0..count).filter(|number| number % 1440 != 1439).map(rule).collect();
+        rules(&BTreeMap::new(), &list).specialise(&svid(&default_id()))
+    };
+    let shared = timed(20_000, &|_| json!([default_id()]));
+    assert!(shared.bytes() < 1_000, "{} bytes", shared.bytes());
+    let own = timed(5_000, &|number| {
+        json!([default_id(), format!("spiffe://prod.example/x{number}")])
+    });
+    for grants in [&shared, &own] {
+        assert_eq!(
+            grants.next_change(at("2026-11-23T12:00:30Z")),
+            Some(at("2026-11-23T12:01:00Z"))
+        );
+        assert_eq!(
+            grants.next_change(at("2026-11-23T12:01:00Z")),
+            Some(at("2026-11-23T12:02:00Z"))
+        );
+        assert_eq!(
+            grants.next_change(at("2026-11-23T23:59:00Z")),
+            Some(at("2026-11-24T00:00:00Z"))
+        );
+        assert_eq!(
+            grants.next_change(at("2027-01-01T00:00:00Z")),
+            Some(at("2027-01-01T00:00:01Z"))
+        );
+    }
+}
+
 /// What a stream that is let through is cut by: as long as its grants say that nothing changes, nothing may.
 #[test]
 fn answers_hold_until_the_next_change_and_not_for_longer() {
