@@ -502,6 +502,9 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
                     lets anyone be anyone";
         host.log(Level::Warn, line);
     }
+    if let Some(too_costly) = configuration.rules.too_costly(configuration.listener.has_requests()) {
+        host.log(Level::Warn, &format!("svidgate: rules: {too_costly}"));
+    }
     let lines = remarks::lines(configuration.bundles.iter());
     remarks::tell(host, &lines, &[]);
 }

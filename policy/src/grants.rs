@@ -46,7 +46,7 @@ pub(crate) struct Granted {
 const MAX_SCHEDULES: usize = 256;
 
 /// What a router costs beside its exceptions: captures are copied, and all routers are sorted.
-const GRANT_STEPS: usize = 12;
+pub(crate) const GRANT_STEPS: usize = 12;
 
 impl RuleSet {
     /// Finds everything that the rules say about a verified identity.

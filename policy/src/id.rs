@@ -329,6 +329,19 @@ impl IdPattern {
         trust_domains && self.segments.overlaps(&other.segments)
     }
 
+    /// An ID that this pattern matches, where it names its trust domain: with a segment for each of its wildcards that no
+    /// other pattern is likely to write out.
+    pub(crate) fn example(&self) -> Option<String> {
+        let trust_domain = self.trust_domain()?;
+        let segment = |segment: &SegmentPattern| match segment {
+            SegmentPattern::Literal(literal) => literal.to_string(),
+            SegmentPattern::Any | SegmentPattern::Capture(_) => "any".to_owned(),
+        };
+        let mut path: Vec<String> = self.segments.list.iter().map(segment).collect();
+        path.extend(self.segments.rest.then(|| "any".to_owned()));
+        Some(format!("spiffe://{trust_domain}/{}", path.join("/")))
+    }
+
     /// The one ID that this pattern matches, where it has no wildcard and no capture.
     pub(crate) fn exact(&self) -> Option<String> {
         let mut text = format!("spiffe://{}", self.trust_domain.as_ref()?);

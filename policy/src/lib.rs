@@ -17,6 +17,7 @@ pub mod chain;
 mod claim;
 mod compile;
 mod condition;
+mod cost;
 mod decide;
 mod distinguished_name;
 mod document;
@@ -46,6 +47,7 @@ mod verdict;
 
 pub use bundle::{Bundle, BundleSet};
 pub use compile::Configuration;
+pub use cost::TooCostly;
 pub use decide::{Decision, Detail, DryRun, HttpRequest, Request};
 pub use document::{AccessLog, Chain, Effect, Format, Listener, MAX_DOCUMENT_BYTES, Mode, Xfcc};
 pub use federation::{Relationship, Relationships};

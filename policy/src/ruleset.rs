@@ -76,7 +76,14 @@ pub(crate) struct Index {
     /// Patterns of ids; the first segment is the trust domain.
     pub(crate) patterns: Tries<Principal>,
     pub(crate) root: NodeId,
+    /// The routers of patterns.
+    pub(crate) by_pattern: Vec<u32>,
+    /// For as many patterns of a trust domain, an id that matches. Who matches a pattern matches all that cover it.
+    pub(crate) examples: Vec<Box<str>>,
 }
+
+/// Most examples. Our decision: what makes too much of one pattern is seen in few of them.
+const MAX_EXAMPLES: usize = 16;
 
 impl Default for Index {
     fn default() -> Self {
@@ -85,6 +92,8 @@ impl Default for Index {
             exact: HashMap::new(),
             root: patterns.root(),
             patterns,
+            by_pattern: Vec::new(),
+            examples: Vec::new(),
         }
     }
 }
@@ -313,6 +322,10 @@ impl RuleSetBuilder {
             let alone = || Vec::with_capacity(1);
             index.exact.entry(id.into()).or_insert_with(alone).push(router);
             return;
+        }
+        index.by_pattern.push(router);
+        if index.examples.len() < MAX_EXAMPLES {
+            index.examples.extend(pattern.example().map(Into::into));
         }
         let below = match pattern.trust_domain() {
             Some(name) => index.patterns.literal_child(index.root, name.as_str()),

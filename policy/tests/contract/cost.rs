@@ -179,6 +179,49 @@ fn deny_rule_that_was_found_does_not_change_the_reason() {
     assert_eq!(decided(&grants(&rules), "/", &[]), "deny rule.too_costly");
 }
 
+/// Said when the document is compiled, not when the first request is refused.
+#[test]
+fn principal_that_can_only_be_refused_for_what_it_costs_is_told_of() {
+    let told = |rules: &[Value]| rules_of(rules).too_costly(true).map(|told| told.to_string());
+    let advice = " (fewer different `from` and exceptions, or fewer rules without paths, for this identity)";
+    let own = |count| {
+        many(
+            count,
+            |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")] }),
+        )
+    };
+    assert_eq!(told(&own(7_000)), None);
+    let expected =
+        format!("`{ID}` can only ever get rule.too_costly: each request takes 56000 steps at least, of 50000{advice}");
+    assert_eq!(told(&own(8_000)), Some(expected));
+    let expected =
+        format!("`{ID}` can only ever get rule.too_costly: to find its rules takes more than 220000 steps{advice}");
+    assert_eq!(told(&own(20_000)), Some(expected));
+    // Rules without paths, of one `from`; those with paths depend on the request.
+    let same = |target: Value| {
+        many(
+            60_000,
+            |_| json!({ "from": ["spiffe://prod.example/ns/**"], "to": [target] }),
+        )
+    };
+    let example = "spiffe://prod.example/ns/any";
+    let expected = format!(
+        "`{example}` can only ever get rule.too_costly: each request takes 60006 steps at least, of 50000{advice}"
+    );
+    assert_eq!(told(&same(json!({ "methods": ["GET"] }))), Some(expected));
+    assert_eq!(told(&same(json!({ "paths": ["/a"] }))), None);
+    // In a dry run it costs nothing.
+    let mut dry = own(8_000);
+    dry.iter_mut().for_each(|rule| rule["dry_run"] = json!(true));
+    assert_eq!(told(&dry), None);
+    // Many, none of which has much.
+    let many_ids = many(
+        60_000,
+        |number| json!({ "from": [format!("spiffe://prod.example/x{number}")] }),
+    );
+    assert_eq!(told(&many_ids), None);
+}
+
 /// The answer, and what it would be with the rules in a dry run.
 fn would_be(grants: &Grants, path: &str, headers: &[(&str, &str)]) -> (String, Option<String>) {
     let headers: &dyn Headers = &headers;
