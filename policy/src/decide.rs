@@ -165,6 +165,7 @@ impl Grants {
             grants: self,
             facts,
             dry_run: &dry_run,
+            signs: Signs::default(),
             answers: Answers::default(),
         };
         let asked = match &request.http {
@@ -243,6 +244,7 @@ struct Asking<'a> {
     facts: Facts<'a>,
     /// What the rules in a dry run may still cost.
     dry_run: &'a Effort,
+    signs: Signs,
     answers: Answers,
 }
 
@@ -251,6 +253,7 @@ impl<'a> Asking<'a> {
     fn ask_each_reading(&mut self, http: &HttpRequest<'a>) -> Result<(), Refused> {
         let effort = self.facts.effort;
         self.facts.headers = Some(http.headers);
+        self.signs = Signs::of(http.headers, effort);
         self.read_method(http.method, Overridden::default())?;
         // A longer one has no name in it that a rule could speak of, and is unknown: it would be compared with each pattern.
         if (1..=MAX_AUTHORITY_BYTES).contains(&http.authority.len()) {
@@ -263,10 +266,8 @@ impl<'a> Asking<'a> {
             None if http.method == CONNECT => None,
             None => return Err((Reason::RequestMalformed, None)),
         };
-        let signs = Signs::of(http.headers, effort);
-        self.facts.is_tunnel = signs.is_tunnel(http.method);
         let has_overrides = match self.grants.rules.0.reading.overrides {
-            Overrides::Read => signs.has_overrides,
+            Overrides::Read => self.signs.has_overrides,
             Overrides::Ignore => false,
         };
         // Inside a tunnel no method and no path is known anyway.
@@ -309,6 +310,7 @@ impl<'a> Asking<'a> {
 
     fn read_method(&mut self, method: &'a [u8], from: Overridden) -> Result<(), Refused> {
         self.facts.method = Some(method);
+        self.facts.is_tunnel = self.signs.is_tunnel(method);
         if is_token(method) {
             Ok(())
         } else {
