@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
 use x509_cert::{
-    Certificate,
+    certificate::{Certificate, Version},
     der::{
         self, Decode, Encode, Reader as _, SliceReader, Tag, Tagged as _,
         asn1::{AnyRef, BitString, UintRef},
@@ -142,6 +142,10 @@ impl<'a> Fields<'a> {
         check_size(der)?;
         let certificate = Certificate::from_der(der).map_err(|_| undecodable(der))?;
         let body = certificate.tbs_certificate();
+        // RFC 5280 4.1.2.1: only version 3 has extensions, and without them it is neither an SVID nor may it sign.
+        if body.version() != Version::V3 {
+            return Err(CertificateError::NotDer);
+        }
         // RFC 5280 4.1.1.2: the signature does not cover the outer one.
         if body.signature() != certificate.signature_algorithm() {
             return Err(CertificateError::NotDer);

@@ -200,3 +200,24 @@ fn leaf_of_more_than_16_kib_is_refused() {
     assert!(verify(with(15 * 1024)).is_ok());
     assert_eq!(refused(with(16 * 1024)), Reason::ConnectionCertificateUnreadable);
 }
+
+/// RFC 5280 4.1.2.1: what has extensions and calls itself of another version is read in two ways.
+#[test]
+fn certificate_of_another_version_is_none() {
+    let authority = authority();
+    let version_3 = der::context(0, &der::integer(&[2]));
+    for version in [0, 1, 3] {
+        let mut identity = authority.issue(leaf());
+        let place = identity
+            .leaf
+            .windows(version_3.len())
+            .position(|window| window == version_3);
+        let place = place.unwrap() + version_3.len() - 1;
+        identity.leaf[place] = version;
+        assert_eq!(
+            Verifier::trusting(&authority).refuses(&identity),
+            Reason::ConnectionCertificateUnreadable,
+            "{version}"
+        );
+    }
+}
