@@ -137,7 +137,7 @@ pub enum Breach {
         /// The first constraint on this kind.
         base: String,
     },
-    /// More than [`MAX_COMPARISONS`].
+    /// More than the bound on comparisons.
     TooMuchWork,
 }
 
