@@ -146,12 +146,12 @@ async fn megabytes_pass_an_allowed_connection_unchanged_both_ways() {
 async fn tcp_connections_are_told_apart_by_port_server_name_and_address() {
     let (world, upstream) = (World::new(), TcpUpstream::echo());
     let high_ports: Vec<u16> = (1024..=65535).collect();
-    let allow = |to: Value, when: Value| {
-        let rules = json!([{ "name": "r", "effect": "allow", "from": [API], "to": [to], "when": when }]);
-        with(world.document(rules), json!({ "listener": "tcp" }))
+    let allow = |to: Value, more: Value| {
+        let rule = json!({ "name": "r", "effect": "allow", "from": [API], "to": [to] });
+        with(world.document(json!([with(rule, more)])), json!({ "listener": "tcp" }))
     };
     let any = json!({ "ports": [5432] });
-    let here = json!({ "source_ips": ["127.0.0.0/8"] });
+    let here = json!({ "when": { "source_ips": ["127.0.0.0/8"] } });
     let cases = [
         ("high_port", allow(json!({ "ports": high_ports }), json!({})), true),
         ("other_port", allow(any, json!({})), false),
@@ -166,7 +166,7 @@ async fn tcp_connections_are_told_apart_by_port_server_name_and_address() {
             "not_from_here",
             allow(
                 json!({ "ports": high_ports }),
-                json!({ "not_source_ips": ["127.0.0.0/8"] }),
+                json!({ "when": { "not_source_ips": ["127.0.0.0/8"] } }),
             ),
             false,
         ),
