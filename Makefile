@@ -48,7 +48,7 @@ demo: wasm envoy ## Twenty cases, then a rotation, a revocation and a lost bundl
 # What is built for the host. One selection for every step, because another one switches on other features of libraries, and
 # then all is built again. Without the engines that benches compare with: they switch on features that we ship without.
 HOST := --locked --workspace --exclude svidgate-benches --features svidgate-policy/yaml
-# Tests of a target without an operating system.
+# The same for wasm32-unknown-unknown.
 UNKNOWN := --locked --package svidgate-policy --package svidgate-conformance --target wasm32-unknown-unknown
 
 .PHONY: test
@@ -61,24 +61,18 @@ programs:
 	@echo "== building the programs of the tests" >&2
 	cargo test $(HOST) --quiet --no-run --test readme --test node
 
-# Node is the operating system of WASI preview 1, and the engine of what has none.
 .PHONY: node
 node:
 	@command -v node >/dev/null || { echo "wasm is run by Node, 20 or later: apt-get install nodejs" >&2; exit 1; }
 
 .PHONY: test-wasm
-test-wasm: node wasm-target ## The tests of `policy` on the module's target, where a machine word has 32 bits (needs Node).
-	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/conformance/wasip1.mjs" \
-	    cargo test --locked --package svidgate-policy --target $(WASM_TARGET) --lib --test contract
-
-.PHONY: test-wasm-unknown
-test-wasm-unknown: wasm-bindgen ## The same on wasm32-unknown-unknown, which has no operating system (needs Node).
+test-wasm: wasm-bindgen ## The tests of `policy` on wasm32-unknown-unknown, where a machine word has 32 bits (needs Node).
 	cargo test $(UNKNOWN) --lib --test contract
 
 # What runs tests on wasm32-unknown-unknown. It must have the version of the library. Unoptimised, because building it takes
 # longer than running it. Not `--locked`: its own lock file names releases so new that not every mirror has them.
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/.*"\(.*\)"/\1/p;}' Cargo.lock)
-test-wasm-unknown conformance: export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := \
+test-wasm conformance: export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER := \
 	$(CURDIR)/target/tools/bin/wasm-bindgen-test-runner
 
 .PHONY: wasm-unknown-target
