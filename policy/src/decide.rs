@@ -183,14 +183,7 @@ impl Grants {
             Ok(()) if self.enforced.is_too_costly || effort.is_exhausted() => Decision::refused(Reason::RuleTooCostly),
             Ok(()) => {
                 let would_be_is_unknown = self.dry_run.is_too_costly || dry_run.is_exhausted();
-                let decision = asking.answers.decision(&self.rules.0, would_be_is_unknown);
-                match decision.effect {
-                    Effect::Deny if asking.facts.is_tunnel => Decision {
-                        detail: Some(Detail::Tunnel),
-                        ..decision
-                    },
-                    Effect::Allow | Effect::Deny => decision,
-                }
+                asking.answers.decision(&self.rules.0, would_be_is_unknown)
             }
         }
     }
@@ -271,7 +264,7 @@ impl<'a> Asking<'a> {
             Overrides::Ignore => false,
         };
         // Inside a tunnel no method and no path is known anyway.
-        if !has_overrides || self.facts.is_tunnel {
+        if !has_overrides || self.signs.is_tunnel(http.method, path.is_some()) {
             self.ask(path, Overridden::default());
             return Ok(());
         }
@@ -310,7 +303,6 @@ impl<'a> Asking<'a> {
 
     fn read_method(&mut self, method: &'a [u8], from: Overridden) -> Result<(), Refused> {
         self.facts.method = Some(method);
-        self.facts.is_tunnel = self.signs.is_tunnel(method);
         if is_token(method) {
             Ok(())
         } else {
@@ -333,7 +325,9 @@ impl<'a> Asking<'a> {
     }
 
     /// Asks the rules about one reading.
-    fn ask(&mut self, path: Option<RequestPath<'a>>, overridden: Overridden) {
+    fn ask(&mut self, path: Option<RequestPath<'a>>, from: Overridden) {
+        let is_tunnel = |method: &[u8]| self.signs.is_tunnel(method, path.is_some());
+        self.facts.is_tunnel = self.facts.method.is_some_and(is_tunnel);
         let mut tally = Tally::default();
         self.ask_those(&self.grants.enforced, path, &self.facts, &mut tally);
         let facts = Facts {
@@ -341,7 +335,8 @@ impl<'a> Asking<'a> {
             ..self.facts
         };
         self.ask_those(&self.grants.dry_run, path, &facts, &mut tally);
-        self.answers.add(&tally, overridden);
+        let detail = overridden(from).or(self.facts.is_tunnel.then_some(Detail::Tunnel));
+        self.answers.add(&tally, detail);
     }
 
     fn ask_those(&self, found: &Found, path: Option<RequestPath<'a>>, facts: &Facts<'a>, tally: &mut Tally) {
@@ -501,7 +496,8 @@ struct Answer {
     effect: Effect,
     reason: Reason,
     rule: Option<u32>,
-    overridden: Overridden,
+    /// What there would be to say of its refusal.
+    detail: Option<Detail>,
 }
 
 impl Answer {
@@ -510,7 +506,7 @@ impl Answer {
             effect: Effect::Deny,
             reason,
             rule,
-            overridden: Overridden::default(),
+            detail: None,
         }
     }
 
@@ -540,15 +536,12 @@ struct Answers {
 }
 
 impl Answers {
-    fn add(&mut self, tally: &Tally, overridden: Overridden) {
+    fn add(&mut self, tally: &Tally, detail: Option<Detail>) {
         let answer = Answer {
-            overridden,
+            detail,
             ..tally.answer()
         };
-        let would_be = Answer {
-            overridden,
-            ..tally.would_be()
-        };
+        let would_be = tally.would_be();
         let is_the_answer = answer.replaces(self.answer);
         let would_be_allowed = self.would_be.is_some_and(|known| known.effect == Effect::Allow);
         // Where all would be allowed, the rule to be told is the one that this takes of the reading that is denied.
@@ -581,7 +574,7 @@ impl Answers {
             would_be_is_unknown,
             detail: match answer.effect {
                 Effect::Allow => None,
-                Effect::Deny => overridden(answer.overridden),
+                Effect::Deny => answer.detail,
             },
         }
     }

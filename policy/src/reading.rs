@@ -113,9 +113,11 @@ impl Signs {
     }
 
     /// Whether a request opens a tunnel: CONNECT, but for a websocket, and an upgrade to any protocol but that, such as
-    /// `connect-udp` (RFC 9298) or `h2c`. What goes on inside is not known: other requests, to any path of any host.
-    pub(crate) fn is_tunnel(self, method: &[u8]) -> bool {
-        self.asks_for_another || (method == CONNECT && !self.asks_for_websocket)
+    /// `connect-udp` (RFC 9298) or `h2c`. What goes on inside is not known: other requests, to any path of any host. Without a
+    /// path there is nothing that a websocket could be about: a plain CONNECT that says so is one all the same.
+    pub(crate) fn is_tunnel(self, method: &[u8], has_path: bool) -> bool {
+        let is_websocket = self.asks_for_websocket && has_path;
+        self.asks_for_another || (method == CONNECT && !is_websocket)
     }
 }
 

@@ -123,18 +123,18 @@ async fn tunnel_that_no_rule_names_reaches_nothing() {
     })
     .await;
     let connect = b"CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\n\r\n";
-    for (number, (who, expected)) in (1..).zip([
-        ("everything", "rule.none_matched"),
-        ("paths", "rule.none_matched"),
-        ("both", "rule.denied"),
+    // The words of a websocket make no other thing of it: there is no path that they could be about.
+    let disguised = b"CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    for (number, (who, asked, expected)) in (1..).zip([
+        ("everything", &connect[..], "rule.none_matched"),
+        ("paths", connect, "rule.none_matched"),
+        ("both", connect, "rule.denied"),
+        ("everything", disguised, "rule.none_matched"),
+        ("both", disguised, "rule.denied"),
     ]) {
         let identity = world.own_identity(&format!("/{who}"));
         let connection = Client::new(Some(&identity)).connect(envoy.listener_addr("web")).await;
-        assert_eq!(
-            connection.unwrap().raw_http1(connect).await.status(),
-            Some(403),
-            "{who}"
-        );
+        assert_eq!(connection.unwrap().raw_http1(asked).await.status(), Some(403), "{who}");
         let log = envoy.wait_request_log("web", number).await;
         assert_eq!(reason(&log[number - 1]), expected, "{who}");
     }

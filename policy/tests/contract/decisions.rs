@@ -195,6 +195,10 @@ fn refusal_says_what_exactly_is_behind_it() {
         "read with its method from `x-http-method`, as some upstreams do (`overrides: ignore` where yours does not)"
     );
     assert!(said("CONNECT", "/a", &[]).starts_with("a tunnel, inside which nothing is known"));
+    assert!(
+        said("GET", "/a", &[("x-http-method", "CONNECT")]).starts_with("read with its method from `x-http-method`")
+    );
+    assert!(said("GET", "/b", &[("x-http-method", "CONNECT")]).is_empty());
     assert_eq!(said("GET", "/a", &[("x-http-method", "GET")]), "");
 }
 

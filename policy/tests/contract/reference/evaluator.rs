@@ -95,7 +95,8 @@ fn is_tunnel(asked: &Asked) -> bool {
         .filter(|(name, _)| name == "upgrade" || name == ":protocol");
     let protocols: Vec<String> = protocols.map(|(_, value)| trim(value).to_ascii_lowercase()).collect();
     let is_other = protocols.iter().any(|protocol| protocol != "websocket");
-    !asked.tcp && (is_other || (asked.method == "CONNECT" && protocols.is_empty()))
+    let is_websocket = !protocols.is_empty() && asked.path.is_some();
+    !asked.tcp && (is_other || (asked.method == "CONNECT" && !is_websocket))
 }
 
 type Path = Option<Vec<Vec<u8>>>;
