@@ -79,7 +79,7 @@ impl Gate {
         &self.version
     }
 
-    /// The names of all headers that its rules look at.
+    /// The names of all headers that its rules in force look at.
     pub fn header_names(&self) -> HeaderNames {
         Rc::clone(&self.header_names)
     }

@@ -14,6 +14,7 @@
 pub mod bundle;
 pub mod certificate;
 pub mod chain;
+mod chain_error;
 mod claim;
 mod compile;
 mod condition;

@@ -7,7 +7,6 @@
 use serde_json::{Value, json};
 use support::{
     ca::Identity,
-    client::{Client, ClientOptions},
     envoy::{Envoy, envoy_version},
     upstream::{HttpUpstream, Recorded},
     world::World,
@@ -295,18 +294,7 @@ impl Gate {
             authority: &case.authority,
             headers: &headers,
         };
-        let addr = self.envoy.listener_addr("web");
-        match version {
-            Version::One => {
-                let connection = Client::new(Some(&self.api)).connect(addr).await.unwrap();
-                let _ = connection.raw_http1(&sent.http1()).await;
-            }
-            Version::Two => {
-                let client = Client::with(Some(&self.api), ClientOptions::http2());
-                let connection = client.connect(addr).await.unwrap();
-                connection.raw_http2(&sent.http2()).await.unwrap();
-            }
-        }
+        sent.send(version, &self.api, self.envoy.listener_addr("web")).await;
         let log = self.envoy.wait_request_log("web", logged + 1).await;
         let (entry, arrived) = (&log[logged], self.upstream.requests().split_off(reached));
         match (reason(entry).as_str(), arrived.as_slice()) {

@@ -8,7 +8,6 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::{
     ca::Identity,
-    client::{Client, ClientOptions},
     envoy::{Cluster, Envoy, Scenario, envoy_version},
     upstream::{HttpUpstream, Recorded},
     world::{World, with},
@@ -341,18 +340,7 @@ impl Gate {
             headers: &headers,
             ..get(target)
         };
-        let addr = self.envoy.listener_addr(listener);
-        match version {
-            Version::One => {
-                let connection = Client::new(Some(&self.api)).connect(addr).await.unwrap();
-                let _ = connection.raw_http1(&send.http1()).await;
-            }
-            Version::Two => {
-                let client = Client::with(Some(&self.api), ClientOptions::http2());
-                let connection = client.connect(addr).await.unwrap();
-                connection.raw_http2(&send.http2()).await.unwrap();
-            }
-        }
+        send.send(version, &self.api, self.envoy.listener_addr(listener)).await;
         let log = self.envoy.wait_request_log(listener, logged + 1).await;
         let mut arrived = self.upstream.requests().into_iter();
         let arrived = arrived.find(|request| request.header("x-mark") == [&mark[..]]);

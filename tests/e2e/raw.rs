@@ -1,5 +1,12 @@
 //! Requests in bytes.
 
+use std::net::SocketAddr;
+
+use support::{
+    ca::Identity,
+    client::{Client, ClientOptions},
+};
+
 /// Which version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -44,5 +51,20 @@ impl Sent<'_> {
         ];
         fields.extend(self.headers);
         fields
+    }
+
+    /// Sends it on a connection of its own, and waits until it has been answered. What came of it is in the access log.
+    pub(crate) async fn send(&self, version: Version, peer: &Identity, addr: SocketAddr) {
+        match version {
+            Version::One => {
+                let connection = Client::new(Some(peer)).connect(addr).await.unwrap();
+                let _ = connection.raw_http1(&self.http1()).await;
+            }
+            Version::Two => {
+                let client = Client::with(Some(peer), ClientOptions::http2());
+                let connection = client.connect(addr).await.unwrap();
+                connection.raw_http2(&self.http2()).await.unwrap();
+            }
+        }
     }
 }
