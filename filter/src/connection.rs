@@ -69,7 +69,7 @@ impl<H: Host> ConnectionFilter<H> {
         }
         let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
         self.root.begin(self.context, thing);
-        match gate.configuration.listener {
+        match self.root.listener() {
             // A dry run changes nothing, and what stands behind may not bear being held.
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
             Listener::Http | Listener::Tcp => {
@@ -77,7 +77,7 @@ impl<H: Host> ConnectionFilter<H> {
                 self.held_until.set(until.ok());
                 // Bytes that are at hand already come next, but not to one who pauses now. The HTTP connection manager
                 // does nothing before it has bytes, so where there are none yet, this is as good.
-                if self.root.is_behind_hold() && gate.configuration.listener.has_requests() {
+                if self.root.is_behind_hold() && self.root.listener().has_requests() {
                     Action::Continue
                 } else {
                     Action::Pause
@@ -140,7 +140,7 @@ impl<H: Host> ConnectionFilter<H> {
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
         let identity = gate.identify(self.root.host(), self.root.now(), None);
         let (decision, circumstances) = match &identity {
-            Ok(identity) => (self.decide_identity(&gate, identity), Circumstances::default()),
+            Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
             Err(refusal) => refused(refusal, server_spoke),
         };
         let action = self.enforce(&gate, judges, identity.as_ref().ok(), decision, circumstances);
@@ -150,12 +150,12 @@ impl<H: Host> ConnectionFilter<H> {
 
     fn is_refused(&self, gate: &Gate) -> bool {
         let identity = gate.identify(self.root.host(), self.root.now(), None);
-        gate.enforces() && !identity.is_ok_and(|identity| self.decide_identity(gate, &identity).is_allowed())
+        gate.enforces() && !identity.is_ok_and(|identity| self.decide_identity(&identity).is_allowed())
     }
 
-    fn decide_identity<'i>(&self, gate: &Gate, identity: &'i Identity) -> Decision<'i> {
+    fn decide_identity<'i>(&self, identity: &'i Identity) -> Decision<'i> {
         let (grants, now, host) = (&identity.grants, self.root.now(), self.root.host());
-        if gate.configuration.listener.has_requests() {
+        if self.root.listener().has_requests() {
             return grants.admit(now);
         }
         let needs = grants.needs();
@@ -195,7 +195,7 @@ impl<H: Host> ConnectionFilter<H> {
         // In front of HTTP an admission is not the last word, and one connection's filter state is shared by all of
         // its streams: each request writes its own.
         let passes = decision.is_allowed() || !enforced;
-        let has_requests = gate.configuration.listener.has_requests();
+        let has_requests = self.root.listener().has_requests();
         let shown = (!passes || !has_requests) && gate.shows(&decision);
         self.root.record(&entry, shown, || self.completed(circumstances));
         if !passes {
@@ -288,8 +288,8 @@ impl<H: Host> ConnectionFilter<H> {
             Some(identity) => gate.identify_again(identity, now),
             None => gate.identify(self.root.host(), now, None),
         };
-        let words = Words::ask(&judges, identify, |gate, identity| {
-            let decision = self.decide_identity(gate, identity);
+        let words = Words::ask(&judges, identify, |_, identity| {
+            let decision = self.decide_identity(identity);
             (!decision.is_allowed()).then_some(decision.reason)
         });
         if let Some(word) = words.refusal() {
@@ -297,7 +297,7 @@ impl<H: Host> ConnectionFilter<H> {
             // What a dry run would cut is told once, not on every tick.
             if enforced || word.refused != grounds.would_refuse {
                 let (decision, circumstances) = match &word.identity {
-                    Ok(identity) => (self.decide_identity(&word.gate, identity), Circumstances::default()),
+                    Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
                     Err(refusal) => refused(refusal, false),
                 };
                 let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
@@ -310,7 +310,7 @@ impl<H: Host> ConnectionFilter<H> {
                     version: word.gate.version(),
                 };
                 // Of a connection that goes on in front of HTTP, the field would be read as the word on each of its streams.
-                let shown = enforced || !word.gate.configuration.listener.has_requests();
+                let shown = enforced || !self.root.listener().has_requests();
                 self.root.record(&entry, shown, || self.completed(circumstances));
             }
             if enforced {
@@ -349,8 +349,9 @@ impl<H: Host> Thing for ConnectionFilter<H> {
         let Some(identity) = grounds.as_ref().and_then(|grounds| grounds.identity.as_ref()) else {
             return false;
         };
-        let is_ours_to_close = |gate: Rc<Gate>| gate.configuration.listener.has_requests() && gate.enforces();
-        now >= identity.svid.path_until() && self.root.gate().is_some_and(is_ours_to_close)
+        let is_ours_to_close =
+            self.root.listener().has_requests() && self.root.gate().is_some_and(|gate| gate.enforces());
+        now >= identity.svid.path_until() && is_ours_to_close
     }
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {

@@ -19,6 +19,7 @@ use std::{
 };
 
 use fnv::FnvHasher;
+use svidgate_policy::Listener;
 
 use crate::{
     abi::{self, Envoy},
@@ -110,17 +111,20 @@ extern "C" fn proxy_on_context_create(number: u32, parent: u32) {
 }
 
 fn create_plugin(number: u32, root_id: &[u8]) -> Option<Context> {
-    let part = match root_id {
-        b"svidgate.hold" => Part::Hold,
-        b"svidgate.connection" => Part::Connection,
-        b"svidgate.request" => Part::Request,
+    let (part, listener) = match root_id {
+        b"svidgate.hold" => (Part::Hold, None),
+        b"svidgate.connection" => (Part::Connection, None),
+        b"svidgate.connection.http" => (Part::Connection, Some(Listener::Http)),
+        b"svidgate.connection.tcp" => (Part::Connection, Some(Listener::Tcp)),
+        b"svidgate.connection.tcp_server_first" => (Part::Connection, Some(Listener::TcpServerFirst)),
+        b"svidgate.request" => (Part::Request, None),
         _ => return None,
     };
     let call = |arguments: &[u8]| abi::call_foreign_function("verify_signature", arguments);
     let root = |stage| Root::new(Envoy, stage, number, Some(call), WORKER.with(Rc::clone));
     let root = match part {
         Part::Hold => root(Stage::Connection).holding(),
-        Part::Connection => root(Stage::Connection),
+        Part::Connection => root(Stage::Connection).placed(listener),
         Part::Request => root(Stage::Request),
     };
     Some(Context::Plugin(Rc::new(root), part))
@@ -154,8 +158,9 @@ extern "C" fn proxy_on_delete(number: u32) {
 extern "C" fn proxy_on_configure(number: u32, _size: usize) -> u32 {
     let taken = plugin(number).map_or_else(
         || {
-            let line = "svidgate: root_id is none of `svidgate.connection` (network filter), `svidgate.request` (HTTP filter) and \
-                        `svidgate.hold` (network filter, for Envoy 1.36)";
+            let line = "svidgate: root_id is none of `svidgate.connection` (network filter; with `listener: shared` followed by \
+                        `.http`, `.tcp` or `.tcp_server_first`), `svidgate.request` (HTTP filter) and `svidgate.hold` (network \
+                        filter, for Envoy 1.36)";
             Envoy.log(Level::Error, line);
             false
         },

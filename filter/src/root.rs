@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Listener, Reason};
+use svidgate_policy::{Listener, Listeners, Reason};
 
 use crate::{
     gate::Gate,
@@ -40,6 +40,10 @@ pub struct Root<H> {
     stage: Stage,
     /// Whether this is `svidgate.hold`.
     holds: bool,
+    /// The listener that its `root_id` says it stands in.
+    placed: Option<Listener>,
+    /// The listener that it stands in, once it is configured.
+    listener: Cell<Listener>,
     context: u32,
     proxy: Option<Call>,
     worker: Rc<Worker>,
@@ -57,6 +61,8 @@ impl<H: Host> Root<H> {
             host,
             stage,
             holds: false,
+            placed: None,
+            listener: Cell::default(),
             context,
             proxy,
             worker,
@@ -71,6 +77,15 @@ impl<H: Host> Root<H> {
     #[must_use]
     pub fn holding(self) -> Self {
         Self { holds: true, ..self }
+    }
+
+    /// The same plugin where its `root_id` says what it stands in.
+    #[must_use]
+    pub fn placed(self, listener: Option<Listener>) -> Self {
+        Self {
+            placed: listener,
+            ..self
+        }
     }
 
     /// Compiles the document that the proxy has for this plugin, and swaps it in if all of it is good.
@@ -94,16 +109,15 @@ impl<H: Host> Root<H> {
         let Some((digest, gate)) = self.worker.gate(&self.host, &document, self.proxy) else {
             return false;
         };
-        let listener = gate.configuration.listener;
-        if self.stage == Stage::Request && !listener.has_requests() {
-            let line = "svidgate: listener: a TCP listener has no requests (`http` is what the HTTP filter stands in)";
-            self.host.log(Level::Error, line);
-            return false;
-        }
-        if let Some(refusal) = self.refusal(listener) {
-            self.host.log(Level::Error, &format!("svidgate: {refusal}"));
-            return false;
-        }
+        let placed = self.place(gate.configuration.listener);
+        let borne = placed.and_then(|listener| self.refusal(listener).map_or(Ok(listener), Err));
+        let listener = match borne {
+            Ok(listener) => listener,
+            Err(refusal) => {
+                self.host.log(Level::Error, &format!("svidgate: {refusal}"));
+                return false;
+            }
+        };
         if self.holds {
             hold::note(&self.host);
             self.worker.add_hold();
@@ -116,6 +130,28 @@ impl<H: Host> Root<H> {
         self.worker.look_at_sources(&self.host);
         self.configured.set(self.now());
         self.set_period(false)
+    }
+
+    /// The listener that this plugin stands in: what the document says, and where it leaves that to the plugins, what the
+    /// plugin's `root_id` says. It is never guessed.
+    fn place(&self, listeners: Listeners) -> Result<Listener, String> {
+        match (self.stage, listeners, self.placed) {
+            (Stage::Request, Listeners::Only(Listener::Http) | Listeners::Shared, _) => Ok(Listener::Http),
+            (Stage::Request, Listeners::Only(Listener::Tcp | Listener::TcpServerFirst), _) => {
+                Err("listener: a TCP listener has no requests (`http` is what the HTTP filter stands in)".to_owned())
+            }
+            // `svidgate.hold` is for nothing else.
+            (Stage::Connection, Listeners::Shared, None) if self.holds => Ok(Listener::Http),
+            (Stage::Connection, Listeners::Shared, Some(placed)) => Ok(placed),
+            (Stage::Connection, Listeners::Shared, None) => Err(NOT_PLACED.to_owned()),
+            (Stage::Connection, Listeners::Only(said), None) => Ok(said),
+            (Stage::Connection, Listeners::Only(said), Some(placed)) if said == placed => Ok(said),
+            (Stage::Connection, Listeners::Only(said), Some(placed)) => Err(format!(
+                "listener: the document is for `{}`, and the `root_id` of the plugin says `{}` (a document for both is `shared`)",
+                said.as_str(),
+                placed.as_str()
+            )),
+        }
     }
 
     fn refusal(&self, listener: Listener) -> Option<String> {
@@ -136,6 +172,7 @@ impl<H: Host> Root<H> {
         let successions = self.worker.successions();
         let succession = successions.configure(name, self.context, digest, gate);
         self.succession.replace(Some(succession));
+        self.listener.set(listener);
     }
 
     fn set_period(&self, is_cutting: bool) -> bool {
@@ -253,6 +290,11 @@ impl<H: Host> Root<H> {
         &self.host
     }
 
+    /// The listener that it stands in.
+    pub fn listener(&self) -> Listener {
+        self.listener.get()
+    }
+
     /// The document at work, once there is one.
     pub fn gate(&self) -> Option<Rc<Gate>> {
         self.succession()?.gate(self.context)
@@ -294,6 +336,9 @@ impl<H: Host> Root<H> {
         self.succession.borrow().clone()
     }
 }
+
+const NOT_PLACED: &str = "listener: `shared` leaves it to the plugin: its `root_id` must be `svidgate.connection.http`, \
+                          `svidgate.connection.tcp` or `svidgate.connection.tcp_server_first`";
 
 const OLD_DOCUMENT: &str = "svidgate: a connection begins under a document although a newer one is configured under the same \
                             plugin `name`: it must please both. A listener that drains does that; where two listeners have \

@@ -41,7 +41,7 @@ pub struct PluginName {
     pub stage: Stage,
     /// `name` in its configuration.
     pub name: Vec<u8>,
-    /// What its document says it stands in: no document for TCP takes the place of one for HTTP.
+    /// What it stands in: no document of a TCP listener takes the place of one of an HTTP listener.
     pub listener: Listener,
     /// Whether it is `svidgate.hold`, which decides nothing.
     pub holds: bool,

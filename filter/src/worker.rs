@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Chain, Configuration, Format, Listener, Mode, certificate::sha256};
+use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, certificate::sha256};
 
 use crate::{
     authorities::Authorities,
@@ -472,9 +472,8 @@ pub(crate) fn whole_seconds(now: Timestamp) -> Timestamp {
 /// `took` is what a worker could do nothing else for.
 fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<SignedDuration>) {
     let listener = match configuration.listener {
-        Listener::Http => "http",
-        Listener::Tcp => "tcp",
-        Listener::TcpServerFirst => "tcp_server_first",
+        Listeners::Only(listener) => listener.as_str(),
+        Listeners::Shared => "shared",
     };
     let line = format!(
         "svidgate {} configured: version=\"{}\" trust_domain={} listener={listener} relationships={} rules={}{}{}",
@@ -491,6 +490,15 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
         },
     );
     host.log(Level::Info, &line);
+    if configuration.listener == Listeners::Shared {
+        let about = configuration.rules.about_requests();
+        let line = format!(
+            "svidgate: listener: shared: at TCP listeners the allow rules that need a request ({}) never match, and the deny rules \
+             that need one ({}) deny each connection that their `ports` do not rule out",
+            about.allows, about.denies
+        );
+        host.log(Level::Info, &line);
+    }
     if configuration.mode == Mode::DryRun {
         host.log(
             Level::Warn,
@@ -502,7 +510,7 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
                     lets anyone be anyone";
         host.log(Level::Warn, line);
     }
-    if let Some(too_costly) = configuration.rules.too_costly(configuration.listener.has_requests()) {
+    if let Some(too_costly) = configuration.rules.too_costly(configuration.listener.have_requests()) {
         host.log(Level::Warn, &format!("svidgate: rules: {too_costly}"));
     }
     let lines = remarks::lines(configuration.bundles.iter());

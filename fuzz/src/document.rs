@@ -2,7 +2,7 @@
 //! JSON means the same when it is read as YAML.
 
 use serde_json::Value;
-use svidgate_policy::{Configuration, Format, SpiffeId};
+use svidgate_policy::{Configuration, Format, Listener, Listeners, SpiffeId};
 
 use crate::{
     identity::NOW,
@@ -45,9 +45,15 @@ fn decides_as_the_reference(compiled: &Configuration, document: &Value) {
         return;
     }
     let own = compiled.trust_domain.as_str();
+    // Whether what is asked for is a connection of a TCP listener.
+    let kinds: &[bool] = match compiled.listener {
+        Listeners::Only(Listener::Http) => &[false],
+        Listeners::Only(Listener::Tcp | Listener::TcpServerFirst) => &[true],
+        Listeners::Shared => &[false, true],
+    };
     for rule in rules {
         for id in texts(&rule["from"]).filter_map(|pattern| id_for(pattern, own)).take(4) {
-            for asked in requests(rule, &id, !compiled.listener.has_requests()) {
+            for asked in kinds.iter().flat_map(|tcp| requests(rule, &id, *tcp)) {
                 let (found, expected) = (decide(&compiled.rules, &asked), evaluator::decide(document, &asked));
                 assert_eq!(found, expected, "{asked:?}");
             }

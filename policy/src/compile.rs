@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 
 use crate::{
     bundle::BundleSet,
-    document::{AccessLog, Chain, Document, Format, Listener, Mode, Xfcc, parse, read_document},
+    document::{AccessLog, Chain, Document, Format, Listeners, Mode, Xfcc, parse, read_document},
     effort::Effort,
     federation::{Relationship, Relationships},
     id::{IdPattern, TrustDomain},
@@ -35,8 +35,8 @@ pub struct Configuration {
     pub trust_domain: TrustDomain,
     /// Whether decisions are enforced.
     pub mode: Mode,
-    /// What stands behind the network filter.
-    pub listener: Listener,
+    /// Which listeners it is for.
+    pub listener: Listeners,
     /// Who verifies chains.
     pub chain: Chain,
     /// Who writes `x-forwarded-client-cert`.

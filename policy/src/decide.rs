@@ -380,11 +380,10 @@ fn walk(
         .anywhere
         .iter()
         .for_each(|candidate| tally.consider(rules, candidate, facts));
-    if facts.is_tunnel {
+    let Some(path) = path.filter(|_| !facts.is_tunnel) else {
         let denied = router.denied_somewhere.iter();
         return denied.for_each(|candidate| tally.consider(rules, candidate, facts));
-    }
-    let Some(path) = path else { return };
+    };
     rules.paths.visit(
         router.paths,
         path.segments(),

@@ -75,11 +75,45 @@ pub enum Listener {
 }
 
 impl Listener {
+    /// As documents write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::TcpServerFirst => "tcp_server_first",
+        }
+    }
+
     /// Whether there are requests, or connections only.
     pub fn has_requests(self) -> bool {
         match self {
             Self::Http => true,
             Self::Tcp | Self::TcpServerFirst => false,
+        }
+    }
+}
+
+/// Which listeners a document is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listeners {
+    /// One of this kind.
+    Only(Listener),
+    /// All of a workload: each plugin says which it stands in.
+    Shared,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self::Only(Listener::default())
+    }
+}
+
+impl Listeners {
+    /// Whether there are requests at any of them.
+    pub fn have_requests(self) -> bool {
+        match self {
+            Self::Only(listener) => listener.has_requests(),
+            Self::Shared => true,
         }
     }
 }
@@ -121,7 +155,7 @@ pub(crate) struct Document {
     pub(crate) version: String,
     pub(crate) trust_domain: Option<TrustDomain>,
     pub(crate) mode: Mode,
-    pub(crate) listener: Listener,
+    pub(crate) listener: Listeners,
     pub(crate) chain: Chain,
     pub(crate) xfcc: Xfcc,
     pub(crate) forward_id: bool,
@@ -250,7 +284,7 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
     let trust_domain = object.required("trust_domain", reader, &root);
     let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &root.member("trust_domain")));
     let reading = read_reading(reader, object);
-    let listener = read_listener(reader, object);
+    let listener = read_listeners(reader, object);
     let max_staleness = read_max_staleness(reader, object, &root, MAX_STALENESS);
     let mut document = Document {
         version: read_text(reader, object, "version", &root).unwrap_or_default(),
@@ -368,15 +402,15 @@ fn read_reading(reader: &mut Reader, object: Object<'_>) -> Reading {
     }
 }
 
-fn read_listener(reader: &mut Reader, object: Object<'_>) -> Listener {
-    let values = [Listener::Http, Listener::Tcp, Listener::TcpServerFirst];
-    read_word(
-        reader,
-        object,
-        "listener",
-        &["http", "tcp", "tcp_server_first"],
-        &values,
-    )
+fn read_listeners(reader: &mut Reader, object: Object<'_>) -> Listeners {
+    let words = &["http", "tcp", "tcp_server_first", "shared"];
+    let values = [
+        Listeners::Only(Listener::Http),
+        Listeners::Only(Listener::Tcp),
+        Listeners::Only(Listener::TcpServerFirst),
+        Listeners::Shared,
+    ];
+    read_word(reader, object, "listener", words, &values)
 }
 
 fn read_flag(reader: &mut Reader, object: Object<'_>, name: &str) -> bool {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     condition::{Conditions, DAY_MINUTES, TimeWindow, When},
-    document::{Effect, Listener, MAX_COMPARED_PATTERNS, MAX_TEXT_BYTES, read_time},
+    document::{Effect, Listeners, MAX_COMPARED_PATTERNS, MAX_TEXT_BYTES, read_time},
     header::{HeaderCondition, HeaderTest, ID_HEADER, reads_as, trimmed},
     host::HostPattern,
     id::IdPattern,
@@ -58,7 +58,7 @@ pub(crate) fn read_rule(
     json: &Json,
     at: &Place<'_>,
     paths: PathReading,
-    listener: Listener,
+    listener: Listeners,
 ) -> Option<Rule> {
     let before = reader.count();
     let object = reader.object(json, at, FIELDS)?;
@@ -96,7 +96,7 @@ pub(crate) fn read_rule(
     let dry_run = object
         .optional("dry_run")
         .and_then(|json| reader.flag(json, &at.member("dry_run")));
-    Some(Rule {
+    let mut rule = Rule {
         name: name.unwrap_or_default(),
         effect: effect.unwrap_or(Effect::Deny),
         from: from.unwrap_or_default(),
@@ -106,7 +106,47 @@ pub(crate) fn read_rule(
         expires,
         dry_run: dry_run.unwrap_or_default(),
         whole: reader.count() == before,
-    })
+    };
+    if rule.whole && listener == Listeners::Shared {
+        check_opens_one_listener(reader, &rule, object, at);
+        rule.whole = reader.count() == before;
+    }
+    Some(rule)
+}
+
+impl Rule {
+    /// Whether what it says of a target can only be known of a request.
+    pub(crate) fn needs_request(&self, target: &Target) -> bool {
+        let Conditions {
+            methods,
+            hosts,
+            routes,
+            ports: _,
+            sni: _,
+        } = &target.conditions;
+        let of_target = target.paths.is_some() || methods.is_some() || hosts.is_some() || routes.is_some();
+        of_target || !self.when.headers.is_empty() || !self.when.not_headers.is_empty()
+    }
+}
+
+/// Notes an allow that was meant for connections of a TCP listener and would open every request of the others.
+fn check_opens_one_listener(reader: &mut Reader, rule: &Rule, object: Object<'_>, at: &Place<'_>) {
+    if rule.effect != Effect::Allow {
+        return;
+    }
+    let to = at.member("to");
+    for (index, target) in rule.to.iter().enumerate() {
+        if target.conditions.ports.is_none() && !rule.needs_request(target) {
+            let mistake = Mistake::Expected(
+                "`ports`, or something that only a request has (with `listener: shared` it opens every request and every \
+                 connection of all listeners)",
+            );
+            match object.optional("to") {
+                Some(_) => reader.note(&to.item(index), mistake),
+                None => reader.note(&to, mistake),
+            }
+        }
+    }
 }
 
 /// Names stand in logs, metrics and access logs as they are, so they need no escaping anywhere.
@@ -130,8 +170,8 @@ fn read_ids(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Vec<I
 }
 
 /// Notes a demand that a connection alone cannot answer.
-fn check_decidable(reader: &mut Reader, object: Object<'_>, place: &Place<'_>, names: &[&str], listener: Listener) {
-    if listener.has_requests() {
+fn check_decidable(reader: &mut Reader, object: Object<'_>, place: &Place<'_>, names: &[&str], listener: Listeners) {
+    if listener.have_requests() {
         return;
     }
     for name in names {
@@ -164,7 +204,7 @@ fn read_target(
     json: &Json,
     at: &Place<'_>,
     paths: PathReading,
-    listener: Listener,
+    listener: Listeners,
 ) -> Option<Target> {
     let object = reader.object(json, at, TARGET_FIELDS)?;
     check_demands(reader, object, at, TARGET_FIELDS, "leave `to` out for everything");
@@ -242,7 +282,7 @@ fn read_port(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<u16>
     port
 }
 
-fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listener) -> Option<When> {
+fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listeners) -> Option<When> {
     let object = reader.object(json, at, WHEN_FIELDS)?;
     check_demands(
         reader,

@@ -37,6 +37,11 @@ impl RuleSet {
         rules.filter_map(|rule| Some((rule.name.as_ref(), rule.expires?)))
     }
 
+    /// The rules in force that say something of requests.
+    pub fn about_requests(&self) -> AboutRequests {
+        self.0.about_requests
+    }
+
     /// The names of all headers that any rule in force looks at, as [`folded`] and in order.
     pub fn header_names(&self) -> BTreeSet<Box<[u8]>> {
         let in_force = self.0.rules.iter().filter(|rule| !rule.dry_run);
@@ -53,6 +58,28 @@ impl RuleSet {
     }
 }
 
+/// How many rules in force need a request, which a connection of a TCP listener is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AboutRequests {
+    /// Allow rules all of whose targets do, so that they open no TCP listener.
+    pub allows: usize,
+    /// Deny rules one of whose targets does, so that they close each TCP listener that its `ports` do not rule out.
+    pub denies: usize,
+}
+
+impl AboutRequests {
+    fn add(&mut self, rule: &Rule) {
+        let mut needs = rule.to.iter().map(|target| rule.needs_request(target));
+        let (count, does) = match rule.effect {
+            Effect::Allow => (&mut self.allows, needs.all(|needs| needs)),
+            Effect::Deny => (&mut self.denies, needs.any(|needs| needs)),
+        };
+        if does && !rule.dry_run {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Rules {
     pub(crate) reading: Reading,
@@ -66,6 +93,7 @@ pub(crate) struct Rules {
     pub(crate) captures: Vec<Captures>,
     /// Of all rules.
     pub(crate) schedule: Schedule,
+    pub(crate) about_requests: AboutRequests,
 }
 
 /// From an id to the routers that it matches.
@@ -117,7 +145,8 @@ pub(crate) struct Router {
     pub(crate) paths: NodeId,
     /// Rules that do not.
     pub(crate) anywhere: Vec<Candidate>,
-    /// Deny rules that look at the path, each target once. Of what is inside a tunnel no path is known, so all of them apply.
+    /// Deny rules that look at the path, each target once. Of what is inside a tunnel, and of a connection of a TCP listener, no
+    /// path is known, so all of them apply.
     pub(crate) denied_somewhere: Vec<Candidate>,
     /// Until when an allow rule of it holds; `None` where there is none.
     pub(crate) allows: Option<Until>,
@@ -229,6 +258,7 @@ impl RuleSetBuilder {
                 conditions: Vec::new(),
                 captures: Vec::new(),
                 schedule: Schedule::default(),
+                about_requests: AboutRequests::default(),
             },
             routers: HashMap::new(),
             conditions: HashTable::new(),
@@ -244,6 +274,7 @@ impl RuleSetBuilder {
         rule.from.dedup();
         rule.except.sort();
         rule.except.dedup();
+        self.rules.about_requests.add(&rule);
         let names = capture_names(&rule.from);
         let router = self.router(rule.from, rule.except, &names, rule.dry_run);
         for target in rule.to {

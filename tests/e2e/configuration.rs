@@ -96,7 +96,9 @@ async fn envoy_does_not_start_with_a_plugin_that_is_none_of_ours_or_has_no_docum
     };
     let log = log_of_a_failed_start(unknown).await;
     assert!(
-        log.contains("root_id is none of `svidgate.connection` (network filter), `svidgate.request` (HTTP filter) and `svidgate.hold`"),
+        log.contains(
+            "root_id is none of `svidgate.connection` (network filter; with `listener: shared` followed by `.http`"
+        ),
         "{log}"
     );
 

@@ -25,6 +25,7 @@ mod requests;
 mod resumption;
 mod rotation;
 mod second_lock;
+mod shared_document;
 mod source_address;
 mod stage;
 mod streams;

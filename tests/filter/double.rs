@@ -16,7 +16,7 @@ use svidgate::{
     root::Root,
     worker::Worker,
 };
-use svidgate_policy::Timestamp;
+use svidgate_policy::{Listener, Timestamp};
 
 /// The double. Clones are the same proxy.
 #[derive(Clone, Default)]
@@ -118,11 +118,16 @@ impl Proxy {
     }
 
     pub(crate) fn unconfigured(&self, stage: Stage, worker: &Rc<Worker>) -> Rc<Root<Self>> {
+        Rc::new(self.placed(stage, None, worker))
+    }
+
+    /// A plugin without a document, whose `root_id` says what it stands in.
+    pub(crate) fn placed(&self, stage: Stage, listener: Option<Listener>, worker: &Rc<Worker>) -> Root<Self> {
         let context = self.change(|state| {
             state.plugins += 1;
             state.plugins
         });
-        Rc::new(Root::new(self.clone(), stage, context, None, Rc::clone(worker)))
+        Root::new(self.clone(), stage, context, None, Rc::clone(worker)).placed(listener)
     }
 
     /// The calls since the last look.

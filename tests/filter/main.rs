@@ -3,6 +3,7 @@
 mod cuts;
 mod double;
 mod holdings;
+mod listeners;
 mod many_streams;
 mod memory;
 mod odd_proxies;

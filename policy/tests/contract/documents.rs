@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use svidgate_policy::{Chain, Configuration, Format, Listener, Mode, Xfcc};
+use svidgate_policy::{Chain, Configuration, Format, Listener, Listeners, Mode, Xfcc};
 
 use crate::{identity, vectors};
 
@@ -108,7 +108,7 @@ fn every_key_has_its_effect() {
     assert_eq!(compiled.version, "2026-11-22.1");
     assert_eq!(compiled.trust_domain.as_str(), "prod.example");
     assert_eq!(compiled.mode, Mode::DryRun);
-    assert_eq!(compiled.listener, Listener::Http);
+    assert_eq!(compiled.listener, Listeners::Only(Listener::Http));
     assert_eq!(compiled.chain, Chain::Verify);
     assert_eq!(compiled.xfcc, Xfcc::Own);
     assert!(compiled.forward_id && compiled.forward_xfcc);
@@ -137,7 +137,7 @@ fn what_is_left_out_has_the_safe_default() {
     let compiled = Configuration::compile(text.as_bytes(), Format::Json).unwrap();
     assert_eq!(compiled.version, "");
     assert_eq!(compiled.mode, Mode::Enforce);
-    assert_eq!(compiled.listener, Listener::Http);
+    assert_eq!(compiled.listener, Listeners::Only(Listener::Http));
     assert_eq!(compiled.xfcc, Xfcc::Ignore);
     assert!(!compiled.forward_id && !compiled.forward_xfcc);
     assert_eq!(compiled.first_bytes_timeout.as_secs(), 10);

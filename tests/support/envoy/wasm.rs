@@ -15,6 +15,8 @@ pub struct Wasm {
     pub failure_policy: FailurePolicy,
     /// How the configuration arrives.
     pub delivery: Delivery,
+    /// What the `root_id` of its network filter says of the listener, where it says anything.
+    pub placed: Option<&'static str>,
     /// What the names of its plugins begin with: documents under one name judge each other's connections. `None`: the name
     /// of the listener, or nothing where the configuration arrives apart from any.
     pub name: Option<String>,
@@ -71,6 +73,7 @@ impl Wasm {
             configuration: Configuration::Json(document),
             failure_policy: FailurePolicy::Closed,
             delivery: Delivery::Static,
+            placed: None,
             name: None,
         }
     }
@@ -121,7 +124,10 @@ impl Wasm {
         let filter_name = place.filter_name();
         let mut plugin = json!({
             "name": name.map_or_else(|| filter_name.to_owned(), |name| format!("{name}.{filter_name}")),
-            "root_id": place.filter_name(),
+            "root_id": match self.placed {
+                Some(listener) if place == Place::Network => format!("{filter_name}.{listener}"),
+                Some(_) | None => filter_name.to_owned(),
+            },
             "vm_config": {
                 "vm_id": "svidgate",
                 "runtime": "envoy.wasm.runtime.v8",

@@ -221,7 +221,7 @@ fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>) -> bool {
                 let path_matches = match list(target, "paths") {
                     None => true,
                     // Whatever path is asked for inside.
-                    Some(_) if is_tunnel(asked) => rule["effect"] == "deny",
+                    Some(_) if asked.tcp || is_tunnel(asked) => rule["effect"] == "deny",
                     Some(patterns) => path.is_some_and(|path| {
                         patterns
                             .iter()

@@ -17,26 +17,59 @@ pub(crate) const MAX_RULES: usize = 8;
 
 /// A document, and requests for it.
 pub(crate) fn case() -> impl Strategy<Value = (Value, Vec<Asked>)> {
-    (prop::bool::weighted(0.15), prop::bool::weighted(0.3))
-        .prop_flat_map(|(tcp, lenient)| (document(tcp, lenient), vec(asked(tcp), 12)))
+    let listener = prop_oneof![7 => Just("http"), 1 => Just("tcp"), 2 => Just("shared")];
+    (listener, prop::bool::weighted(0.3)).prop_flat_map(|(listener, lenient)| {
+        let tcp = prop::bool::weighted(match listener {
+            "http" => 0.0,
+            "tcp" => 1.0,
+            _ => 0.5,
+        });
+        (document(listener, lenient), vec(tcp.prop_flat_map(asked), 12))
+    })
 }
 
-fn document(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
-    let rules = vec(rule(tcp, lenient), 1..=MAX_RULES);
+fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Value> {
+    let rules = vec(rule(listener == "tcp", lenient), 1..=MAX_RULES);
     (rules, prop::bool::weighted(0.2)).prop_map(move |(mut rules, ignores_overrides)| {
         for (place, rule) in rules.iter_mut().enumerate() {
             rule["name"] = json!(format!("r{place}"));
+            if listener == "shared" {
+                open_no_listener_whole(rule);
+            }
         }
         json!({
             "trust_domain": "td",
             "chain": "proxy",
-            "listener": if tcp { "tcp" } else { "http" },
+            "listener": listener,
             "paths": if lenient { "lenient" } else { "strict" },
             "overrides": if ignores_overrides { "ignore" } else { "read" },
             "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
             "rules": rules,
         })
     })
+}
+
+/// What needs no request has ports, as a document for all listeners demands of an allow.
+fn open_no_listener_whole(rule: &mut Value) {
+    if rule["effect"] != "allow"
+        || rule["when"]
+            .get("headers")
+            .or(rule["when"].get("not_headers"))
+            .is_some()
+    {
+        return;
+    }
+    if rule.get("to").is_none() {
+        rule["to"] = json!([{}]);
+    }
+    for target in rule["to"].as_array_mut().unwrap() {
+        if ["paths", "methods", "hosts", "routes"]
+            .iter()
+            .all(|name| target.get(name).is_none())
+        {
+            target["ports"] = json!([80]);
+        }
+    }
 }
 
 fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {

@@ -1,0 +1,100 @@
+//! Which listener a plugin stands in: what its document says, or, where that is for all, what its `root_id` says.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use support::world::{World, with};
+use svidgate::{record::Stage, root::Root};
+use svidgate_policy::Listener;
+
+use crate::double::Proxy;
+
+fn document(world: &World, listener: &str) -> Value {
+    let rules = json!([
+        { "name": "db", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "ports": [5432] }] },
+        { "name": "get", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "ports": [80], "sni": ["a.example"] }] },
+    ]);
+    with(world.document(rules), json!({ "listener": listener }))
+}
+
+/// What is said where the plugin is refused, else the listener.
+fn configured(
+    world: &World,
+    stage: Stage,
+    holds: bool,
+    placed: Option<Listener>,
+    listener: &str,
+) -> Result<Listener, String> {
+    let proxy = Proxy::at(world);
+    let root = proxy.placed(stage, placed, &Rc::default());
+    let root = if holds { root.holding() } else { root };
+    proxy.change(|state| state.configuration = document(world, listener).to_string().into_bytes());
+    if root.configure() {
+        return Ok(root.listener());
+    }
+    proxy.look(|state| Err(state.log.last().cloned().unwrap_or_default()))
+}
+
+#[test]
+fn plugin_stands_where_its_document_or_its_root_id_says_and_is_refused_where_they_disagree() {
+    use Listener::{Http, Tcp, TcpServerFirst};
+    let world = World::new();
+    let connection = |placed, listener: &str| configured(&world, Stage::Connection, false, placed, listener);
+    for (listener, word) in [(Http, "http"), (Tcp, "tcp"), (TcpServerFirst, "tcp_server_first")] {
+        assert_eq!(connection(None, word), Ok(listener));
+        assert_eq!(connection(Some(listener), word), Ok(listener));
+        assert_eq!(connection(Some(listener), "shared"), Ok(listener));
+        for other in [Http, Tcp, TcpServerFirst]
+            .into_iter()
+            .filter(|other| *other != listener)
+        {
+            let said = connection(Some(other), word).unwrap_err();
+            let disagree = format!(
+                "the document is for `{word}`, and the `root_id` of the plugin says `{}`",
+                other.as_str()
+            );
+            assert!(said.contains(&disagree), "{said}");
+        }
+    }
+    let said = connection(None, "shared").unwrap_err();
+    assert!(
+        said.contains("its `root_id` must be `svidgate.connection.http`"),
+        "{said}"
+    );
+
+    let request = |listener: &str| configured(&world, Stage::Request, false, None, listener);
+    assert_eq!(request("http"), Ok(Http));
+    assert_eq!(request("shared"), Ok(Http));
+    assert!(request("tcp").unwrap_err().contains("a TCP listener has no requests"));
+
+    let hold = |listener: &str| configured(&world, Stage::Connection, true, None, listener);
+    assert_eq!(hold("shared"), Ok(Http));
+    assert!(hold("tcp").unwrap_err().contains("`svidgate.hold` is for `http` only"));
+}
+
+#[test]
+fn document_for_all_listeners_says_once_which_rules_mean_little_at_tcp() {
+    let world = World::new();
+    let (proxy, worker) = (Proxy::at(&world), Rc::default());
+    let rules = json!([
+        { "name": "db", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "ports": [5432] }, { "paths": ["/a"] }] },
+        { "name": "get", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "methods": ["GET"] }] },
+        { "name": "no-admin", "effect": "deny", "from": ["spiffe://prod.example/**"], "to": [{ "paths": ["/admin"] }] },
+        { "name": "no-debug", "effect": "deny", "from": ["spiffe://prod.example/**"],
+          "when": { "headers": [{ "name": "debug", "present": true }] } },
+        { "name": "tried", "effect": "deny", "from": ["spiffe://prod.example/**"], "to": [{ "paths": ["/b"] }], "dry_run": true },
+    ]);
+    let document = with(world.document(rules), json!({ "listener": "shared" }));
+    proxy.change(|state| state.configuration = document.to_string().into_bytes());
+    let roots = [Listener::Http, Listener::Tcp].map(|placed| proxy.placed(Stage::Connection, Some(placed), &worker));
+    assert!(roots.iter().all(Root::configure));
+    let lines = proxy.look(|state| state.log.clone());
+    let said = lines.iter().filter(|line| line.contains("listener: shared: "));
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            "svidgate: listener: shared: at TCP listeners the allow rules that need a request (1) never match, and the deny rules that \
+          need one (2) deny each connection that their `ports` do not rule out"
+        ]
+    );
+}
