@@ -82,6 +82,7 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_grpc_send(token: u32, message: *const u8, size: usize, is_last: u32) -> u32;
     fn proxy_grpc_cancel(token: u32) -> u32;
+    fn proxy_get_status(code: *mut u32, message: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_call_foreign_function(
         name: *const u8,
         name_size: usize,
@@ -336,6 +337,12 @@ impl Host for Envoy {
 
     fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, HostError> {
         buffer(STREAM_MESSAGE, bytes)
+    }
+
+    fn stream_status_message(&self) -> Result<Vec<u8>, HostError> {
+        let mut code: u32 = 0;
+        // SAFETY: the pointers are to live memory, for the time of the call.
+        bytes(|data, size| unsafe { proxy_get_status(&raw mut code, data, size) })
     }
 
     fn cancel_stream(&self, token: u32) {

@@ -19,7 +19,7 @@ use crate::{
     remarks,
     secret::Board,
     shared::{self, Content, Kind, Published, SourceKey},
-    workload_api::{FETCH_X509_BUNDLES, MAX_MESSAGE_BYTES},
+    workload_api::{FETCH_X509_BUNDLES, MAX_MESSAGE_BYTES, StreamEnd},
 };
 
 /// How often an endpoint is asked whose bundle does not say (SPIFFE Federation 4.1: about five minutes).
@@ -32,6 +32,8 @@ const ASKED_BEFORE_STALE: i32 = 3;
 /// The first pause after a failure; each further failure doubles it.
 const BACK_OFF: SignedDuration = SignedDuration::from_secs(1);
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_secs(60);
+/// The same while a source has never said anything, and perhaps nobody can be let in.
+const LONGEST_BACK_OFF_AT_FIRST: SignedDuration = SignedDuration::from_secs(5);
 /// How long an answer, or the first message of a stream, may take.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 const PATIENCE_MILLISECONDS: u32 = 10_000;
@@ -222,12 +224,9 @@ impl Authorities {
         }
         let Some((_, feed)) = self.asked(token) else { return };
         feed.poll.pending = None;
-        feed.fail(
-            host,
-            Event::Failed,
-            &format!("the stream ended with gRPC status {status}"),
-            now,
-        );
+        let message = host.stream_status_message().unwrap_or_default();
+        let error = StreamEnd::new(status, &message).to_string();
+        feed.fail(host, Event::Failed, &error, now);
     }
 
     fn asked(&mut self, token: u32) -> Option<(SourceKey, &mut Feed)> {
@@ -449,7 +448,11 @@ impl Feed {
         count(host, event, 1);
         self.give_up();
         self.poll.failures = self.poll.failures.saturating_add(1);
-        let pause = back_off(self.poll.failures).min(self.refresh());
+        let longest = match self.number {
+            0 => LONGEST_BACK_OFF_AT_FIRST,
+            _ => LONGEST_BACK_OFF,
+        };
+        let pause = back_off(self.poll.failures).min(longest).min(self.refresh());
         self.poll.next = later(now, jittered(pause, host.random()));
         // The first failure, and then fewer and fewer of them: the counter has them all.
         if self.poll.failures.is_power_of_two() {

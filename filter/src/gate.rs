@@ -238,7 +238,7 @@ impl Gate {
             revocations: &revocations,
             expiry_grace,
         };
-        let (answer, stands) = ask(&trust).map_err(|error| refusal(leaf, &error))?;
+        let (answer, stands) = ask(&trust).map_err(|error| refusal(leaf, &error, &trusted))?;
         Ok((answer, stands.min(until)))
     }
 
@@ -304,11 +304,17 @@ impl Gate {
     }
 }
 
-fn refusal(leaf: &[u8], error: &SvidError) -> Refusal {
+fn refusal(leaf: &[u8], error: &SvidError, trusted: &Trusted) -> Refusal {
     let claimed = Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone());
+    let mut detail = error.to_string();
+    if let SvidError::BundleMissing(name) = error
+        && let Some(missing) = trusted.missing(name)
+    {
+        detail = format!("{detail} ({missing})");
+    }
     Refusal {
         reason: error.reason(),
-        detail: error.to_string(),
+        detail,
         claimed,
         changes: error.changes(),
     }

@@ -86,6 +86,8 @@ pub trait Host: Clone + 'static {
     fn http_answer_body(&self, bytes: usize) -> Result<Vec<u8>, HostError>;
     /// Opens a stream with one message through a cluster. Messages come to the root context that asked, with this token.
     fn open_stream(&self, cluster: &str, method: Method<'_>, message: &[u8]) -> Result<u32, HostError>;
+    /// What the other side says to the status with which it closes the stream at hand; empty where it says nothing.
+    fn stream_status_message(&self) -> Result<Vec<u8>, HostError>;
     /// The message at hand.
     fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, HostError>;
     /// Ends a stream from our side.

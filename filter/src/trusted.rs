@@ -5,10 +5,10 @@
 //! it; else what the document brings. A bundle in the document beside a source is the pin to start from: it goes stale
 //! like an answer of that moment, and once the source has spoken it is never used again.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Bundle, BundleSet, Configuration, Reason, Relationship, Revocations, TrustDomain};
+use svidgate_policy::{Bundle, BundleSet, Chain, Configuration, Reason, Relationship, Revocations, TrustDomain};
 
 use crate::{
     authorities::{Authorities, Feed, Fetched, Want},
@@ -51,12 +51,40 @@ pub struct Trusted {
     inline: Arc<Revocations>,
     fetched: FetchedList,
     crls: Option<Arc<Revocations>>,
+    /// Why trust domains have no bundle that might have one.
+    missing: BTreeMap<TrustDomain, Missing>,
     /// How many bundles a Workload API brings that there is no relationship for.
     unused: u64,
     /// The sources of the document, by key.
     keys: Vec<SourceKey>,
     /// The content and the age of each of them that this was made of.
     seen: Vec<Option<(u64, Timestamp)>>,
+}
+
+/// Why a trust domain has no bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Its source has not answered yet.
+    NotAnswered,
+    /// The Workload API answers and does not list it.
+    NotListed {
+        /// Whether it is our own.
+        is_own: bool,
+    },
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnswered => "its source has not answered",
+            Self::NotListed { is_own: true } => {
+                "the Workload API answers and does not list it: does its agent belong to another trust domain?"
+            }
+            Self::NotListed { is_own: false } => {
+                "the Workload API answers and does not list it: `federatesWith` is missing in the registration entry of this workload"
+            }
+        })
+    }
 }
 
 /// What has changed.
@@ -140,6 +168,11 @@ impl Trusted {
         }
     }
 
+    /// Why a trust domain has no bundle, where there is more to say than that it has none.
+    pub fn missing(&self, name: &TrustDomain) -> Option<Missing> {
+        self.missing.get(name).copied()
+    }
+
     /// How many bundles a Workload API brings that there is no relationship for.
     pub fn unused(&self) -> u64 {
         self.unused
@@ -173,11 +206,23 @@ impl Trusted {
             .as_ref()
             .and_then(|source| authorities.feed(SourceKey::new(Kind::WorkloadApi, source)));
         self.bundles = BundleSet::default();
+        self.missing = BTreeMap::new();
         for relationship in configuration.relationships.iter() {
             let endpoint = configuration.endpoints.get(&relationship.trust_domain);
             let endpoint = endpoint.map(|source| authorities.feed(SourceKey::new(Kind::Bundle, source)));
             let pin = configuration.bundles.bundle(&relationship.trust_domain);
             self.place(relationship, pin, endpoint, workload_api);
+            let name = &relationship.trust_domain;
+            if self.bundles.bundle(name).is_none() && configuration.chain == Chain::Verify {
+                let has_spoken = workload_api.is_some_and(|feed| feed.fetched().is_some());
+                let why = match (endpoint.is_some(), has_spoken) {
+                    (false, true) => Missing::NotListed {
+                        is_own: *name == configuration.trust_domain,
+                    },
+                    (true, _) | (false, false) => Missing::NotAnswered,
+                };
+                self.missing.insert(name.clone(), why);
+            }
         }
         self.inline = Arc::clone(&configuration.revoked);
         self.fetched = match &configuration.revocations {

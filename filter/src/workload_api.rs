@@ -12,6 +12,7 @@ use svidgate_policy::{
     Bundle, Revocations, SpiffeIdError, TrustDomain,
     bundle::MAX_BUNDLE_KEYS,
     certificate::{CertificateError, split_der},
+    claim::Claim,
     revocation::CrlError,
 };
 
@@ -43,6 +44,63 @@ struct Entry {
     trust_domain: String,
     #[prost(bytes = "vec", tag = "2")]
     certificates: Vec<u8>,
+}
+
+/// How a server ended a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEnd {
+    status: u32,
+    message: String,
+}
+
+impl StreamEnd {
+    /// By its gRPC status, and what the server says to it.
+    pub fn new(status: u32, message: &[u8]) -> Self {
+        Self {
+            status,
+            message: String::from_utf8_lossy(message).into_owned(),
+        }
+    }
+
+    /// The name of the status, and what it means of a Workload API (SPIFFE Workload API, 4.1; the others as SPIRE's agent and the
+    /// proxy use them). Empty where there is nothing to say.
+    fn meaning(&self) -> (&'static str, &'static str) {
+        match self.status {
+            0 => ("OK", "the agent has closed it"),
+            1 => ("CANCELLED", ""),
+            3 => (
+                "INVALID_ARGUMENT",
+                "did the header `workload.spiffe.io: true` get lost on the way?",
+            ),
+            4 => ("DEADLINE_EXCEEDED", ""),
+            7 => (
+                "PERMISSION_DENIED",
+                "the agent has no registration entry for the workload that this proxy is",
+            ),
+            8 => ("RESOURCE_EXHAUSTED", ""),
+            12 => ("UNIMPLEMENTED", "is this cluster a Workload API?"),
+            13 => ("INTERNAL", "the agent went away, or broke the stream"),
+            14 => ("UNAVAILABLE", "no agent answers at the socket of this cluster"),
+            _ => ("", ""),
+        }
+    }
+}
+
+impl fmt::Display for StreamEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, meaning) = self.meaning();
+        write!(f, "the stream ended with gRPC status {}", self.status)?;
+        if !name.is_empty() {
+            write!(f, " {name}")?;
+        }
+        if !self.message.is_empty() {
+            write!(f, " \"{}\"", Claim(&self.message))?;
+        }
+        if !meaning.is_empty() {
+            write!(f, " ({meaning})")?;
+        }
+        Ok(())
+    }
 }
 
 /// The state of the world, as one message tells it.

@@ -6,7 +6,8 @@ use std::fmt;
 const MAX_SHOWN: usize = 64;
 
 /// Printable ASCII without what quotes it here and in JSON; the rest as `?`, and a long text cut.
-pub(crate) struct Claim<'a>(pub(crate) &'a str);
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a>(pub &'a str);
 
 impl fmt::Display for Claim<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

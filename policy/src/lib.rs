@@ -15,7 +15,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod chain;
 mod chain_error;
-mod claim;
+pub mod claim;
 mod compile;
 mod condition;
 mod cost;

@@ -138,6 +138,36 @@ async fn bundles_of_every_push_are_used_and_what_is_no_longer_listed_is_gone() {
     assert_alive(&envoy).await;
 }
 
+/// A workload that starts before its registration entry is made.
+#[tokio::test]
+async fn agent_that_refuses_is_told_in_its_words_and_asked_again_soon() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let agent = Agent::start(both(&world));
+    agent.api.refuse(Some((7, "no identity issued")));
+    let document = document(&world, json!({}));
+    let envoy = serve(&world, Filters::RequestOnly, &document, &upstream, &agent, 1).await;
+    let mut own = Asking::start(&envoy, "web", &world.own_identity("/api")).await;
+    assert_eq!(own.reason().await, "federation.bundle_missing");
+    envoy
+        .wait_log(
+            // Envoy puts its own word behind that of the agent.
+            "the stream ended with gRPC status 7 PERMISSION_DENIED \"no identity issued{via_upstream}\" (the agent has no \
+             registration entry for the workload that this proxy is)",
+        )
+        .await;
+    assert!(
+        envoy
+            .log()
+            .contains("there is no bundle for `prod.example` yet (its source has not answered)")
+    );
+    // Long enough for pauses that only grow to be beyond what is promised.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    agent.api.refuse(None);
+    let began = Instant::now();
+    own.wait("rule.allowed").await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn socket_that_goes_and_streams_that_break_leave_the_last_good_bundles() {
     let (world, upstream) = (World::new(), HttpUpstream::start());

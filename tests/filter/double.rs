@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) filter_state: BTreeMap<String, String>,
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) log: Vec<String>,
+    /// What is said to the status of a stream that is closed.
+    pub(crate) status_message: Vec<u8>,
     pub(crate) closed: Vec<u32>,
     pub(crate) effective: u32,
     pub(crate) removed: Vec<String>,
@@ -308,6 +310,10 @@ impl Host for Proxy {
     fn open_stream(&self, cluster: &str, method: Method<'_>, _message: &[u8]) -> Result<u32, HostError> {
         self.call("open_stream")?;
         self.ask_for(format!("{}/{} of {cluster}", method.service, method.name))
+    }
+
+    fn stream_status_message(&self) -> Result<Vec<u8>, HostError> {
+        Ok(self.look(|state| state.status_message.clone()))
     }
 
     fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, HostError> {

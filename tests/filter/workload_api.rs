@@ -230,17 +230,79 @@ fn pin_beside_a_silent_workload_api_goes_stale() {
 #[test]
 fn stream_that_ends_is_opened_again_with_growing_pauses() {
     let workers = workload_workers(1, json!({}));
-    let mut pauses = Vec::new();
+    let pauses = || {
+        let pauses = (0..8).map(|_| {
+            let asked = workers.asked().len();
+            workers.roots[0].on_stream_close(workers.last_token(), 14);
+            workers.wait_until_asked(asked)
+        });
+        pauses.collect::<Vec<_>>()
+    };
     workers.tick();
-    for _ in 0..8 {
-        let asked = workers.asked().len();
-        workers.roots[0].on_stream_close(workers.last_token(), 14);
-        pauses.push(workers.wait_until_asked(asked));
-    }
+    // Where nothing has come yet, nobody can be let in.
+    assert_eq!(pauses(), [1, 2, 4, 5, 5, 5, 5, 5]);
+    let own: (&str, &[&Authority]) = ("prod.example", &[&workers.world.own]);
+    workers.message(0, workload_message(&[own], &[]));
+    let pauses = pauses();
     assert_eq!(pauses[..4], [1, 2, 4, 8]);
     assert!((15..=16).contains(&pauses[4]), "{pauses:?}");
     assert!(pauses[5..].iter().all(|pause| (28..=60).contains(pause)), "{pauses:?}");
-    assert!(workers.logged("the stream ended with gRPC status 14"));
+    assert!(
+        workers.logged(
+            "the stream ended with gRPC status 14 UNAVAILABLE (no agent answers at the socket of this cluster)"
+        )
+    );
+}
+
+#[test]
+fn status_that_ends_a_stream_is_told_with_what_the_agent_says_and_what_to_do() {
+    let told = [
+        (
+            7,
+            "PERMISSION_DENIED \"no identity `?`\" (the agent has no registration entry for the workload that this proxy is)",
+        ),
+        (
+            3,
+            "INVALID_ARGUMENT \"no identity `?`\" (did the header `workload.spiffe.io: true` get lost on the way?)",
+        ),
+        (
+            13,
+            "INTERNAL \"no identity `?`\" (the agent went away, or broke the stream)",
+        ),
+        (99, "99 \"no identity `?`\"; what there is stays"),
+    ];
+    for (status, text) in told {
+        let workers = workload_workers(1, json!({}));
+        workers
+            .proxy
+            .change(|state| state.status_message = b"no identity \"\n".to_vec());
+        workers.tick();
+        workers.roots[0].on_stream_close(workers.last_token(), status);
+        let text = text.replace("`?`", "??");
+        assert!(
+            workers.logged(&text),
+            "{status}: {:?}",
+            workers.proxy.look(|state| state.log.clone())
+        );
+    }
+}
+
+#[test]
+fn refusal_for_want_of_a_bundle_says_what_its_source_lacks() {
+    let workers = workload_workers(1, json!({}));
+    let partner = workers.world.partner_identity("/ns/billing/x");
+    workers.tick();
+    assert_eq!(workers.reason(0, &partner), "federation.bundle_missing");
+    assert!(workers.logged("there is no bundle for `partner.example` yet (its source has not answered)"));
+    workers.message(0, workload_message(&[("other.example", &[&workers.world.own])], &[]));
+    workers.tick();
+    assert_eq!(workers.reason(0, &partner), "federation.bundle_missing");
+    assert!(workers.logged("does not list it: `federatesWith` is missing in the registration entry of this workload)"));
+    assert_eq!(
+        workers.reason(0, &workers.world.own_identity("/api")),
+        "federation.bundle_missing"
+    );
+    assert!(workers.logged("does not list it: does its agent belong to another trust domain?)"));
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub struct WorkloadApi {
 struct State {
     /// The message that streams begin with, in its frame.
     message: Option<Bytes>,
+    /// The status that new streams get, in place of anything else.
+    refusing: Option<(u16, &'static str)>,
     silent: bool,
     opened: usize,
     streams: BTreeMap<usize, UnboundedSender<Push>>,
@@ -151,6 +153,11 @@ impl WorkloadApi {
         let mut state = lock(&self.state);
         state.silent = silent;
         state.push_message();
+    }
+
+    /// Refuses new streams with a gRPC status and these words; `None` ends that.
+    pub fn refuse(&self, status: Option<(u16, &'static str)>) {
+        lock(&self.state).refusing = status;
     }
 
     /// How many streams are open.
@@ -229,7 +236,11 @@ async fn answer(
     if !is_request(&sent) {
         return Ok(refusal(INVALID_ARGUMENT, "not one X509BundlesRequest"));
     }
-    Ok(response(Stream::open(state).into_body()))
+    let refusing = lock(&state).refusing;
+    Ok(match refusing {
+        Some((code, message)) => refusal(code, message),
+        None => response(Stream::open(state).into_body()),
+    })
 }
 
 /// Whether these bytes are one message in its frame, not compressed.
