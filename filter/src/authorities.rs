@@ -82,7 +82,8 @@ impl Fetched {
     ///
     /// # Errors
     /// What is wrong with it, in one line.
-    pub fn parse(kind: Kind, bytes: &[u8], listed: &[String]) -> Result<Self, String> {
+    pub fn parse(kind: Kind, content: &Content) -> Result<Self, String> {
+        let bytes = content.bytes.as_slice();
         match kind {
             Kind::Bundle => Bundle::parse(bytes)
                 .map(|bundle| Self::Bundle(Arc::new(bundle)))
@@ -92,9 +93,13 @@ impl Fetched {
                 .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default()),
             Kind::Document => Err("a document is no source".to_owned()),
             Kind::WorkloadApi => {
-                let world = World::read(bytes).map_err(|error| error.to_string())?;
-                let before = listed.iter().filter_map(|name| TrustDomain::parse(name).ok());
-                let listed = before.chain(world.bundles.keys().cloned()).collect();
+                let world = World::read(bytes, &content.kept).map_err(|error| error.to_string())?;
+                let before = content.listed.iter().filter_map(|name| TrustDomain::parse(name).ok());
+                let unusable = world
+                    .unusable
+                    .iter()
+                    .filter_map(|unusable| unusable.trust_domain.clone());
+                let listed = before.chain(world.bundles.keys().cloned()).chain(unusable).collect();
                 Ok(Self::World {
                     world: Rc::new(world),
                     listed: Rc::new(listed),
@@ -164,7 +169,7 @@ impl Feed {
     }
 
     fn take(&mut self, content: &Content) -> Result<(), String> {
-        let fetched = Fetched::parse(self.want.kind, &content.bytes, &content.listed)?;
+        let fetched = Fetched::parse(self.want.kind, content)?;
         self.hold(content, fetched);
         Ok(())
     }

@@ -39,6 +39,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 const PATIENCE_MILLISECONDS: u32 = 10_000;
 /// Most sources that are asked in one tick; the others are asked in the next.
 const MOST_ASKED: usize = 64;
+/// Most lines about what cannot be used in one message.
+const MOST_UNUSABLE: usize = 16;
 /// How often, at most, it is noted that an open stream is still open.
 const STREAM_NOTE: SignedDuration = SignedDuration::from_secs(5);
 
@@ -104,6 +106,8 @@ pub enum Event {
     SameSequence,
     /// A bundle of a trust domain that there is no relationship with; it is not used.
     UnusedBundle,
+    /// A bundle or a CRL that cannot be used, in a message that can.
+    UnusableBundle,
 }
 
 impl Event {
@@ -117,6 +121,7 @@ impl Event {
             Self::Rollback => "rollback",
             Self::SameSequence => "same_sequence",
             Self::UnusedBundle => "unused_bundle",
+            Self::UnusableBundle => "unusable_bundle",
         }
     }
 }
@@ -345,8 +350,13 @@ impl Feed {
             self.succeed(host, Event::Unchanged, now);
             return;
         }
-        let listed = self.fetched.as_ref().map(Fetched::listed).unwrap_or_default();
-        let fetched = match Fetched::parse(self.want.kind, &bytes, &listed) {
+        let mut content = Content {
+            number: self.published.saturating_add(1),
+            listed: self.fetched.as_ref().map(Fetched::listed).unwrap_or_default(),
+            bytes,
+            kept: Vec::new(),
+        };
+        let fetched = match self.read_answer(&mut content) {
             Ok(fetched) => fetched,
             Err(error) => return self.fail(host, Event::Unreadable, &error, now),
         };
@@ -358,11 +368,7 @@ impl Feed {
             return self.fail(host, Event::Rollback, &error, now);
         }
         let is_same_sequence = held.is_some() && held == fetched.sequence() && self.number > 0;
-        let content = Content {
-            number: self.published.saturating_add(1),
-            listed: fetched.listed(),
-            bytes,
-        };
+        content.listed = fetched.listed();
         match content.publish(board, key, now) {
             // What cannot be shared, because another module writes over it, is taken for this worker alone.
             Published::Shared | Published::Unshared => {}
@@ -379,6 +385,12 @@ impl Feed {
             );
             host.log(Level::Warn, &line);
         }
+        if let Fetched::World { world, .. } = &fetched
+            && !world.unusable.is_empty()
+        {
+            let unusable = u64::try_from(world.unusable.len()).unwrap_or(u64::MAX);
+            count(host, Event::UnusableBundle, unusable);
+        }
         self.published = content.number;
         let before = self.remarks();
         self.hold(&content, fetched);
@@ -388,12 +400,29 @@ impl Feed {
         remarks::tell(host, &self.remarks(), &before);
     }
 
+    /// Reads what came, and puts beside it what trust domains had before that it cannot be used for.
+    fn read_answer(&self, content: &mut Content) -> Result<Fetched, String> {
+        let fetched = Fetched::parse(self.want.kind, content)?;
+        let (Some(Fetched::World { world: held, .. }), Fetched::World { world, .. }) = (&self.fetched, &fetched) else {
+            return Ok(fetched);
+        };
+        content.kept = held.kept_beside(world, self.as_of);
+        if content.kept.is_empty() {
+            Ok(fetched)
+        } else {
+            Fetched::parse(self.want.kind, content)
+        }
+    }
+
     /// What there is to say about the bundles that are held.
     fn remarks(&self) -> Vec<String> {
         match &self.fetched {
             Some(Fetched::Bundle(bundle)) => remarks::lines([(&self.want.source, &**bundle)].into_iter()),
             Some(Fetched::World { world, .. }) => {
-                remarks::lines(world.bundles.iter().map(|(name, bundle)| (name, &**bundle)))
+                let unusable = world.unusable.iter();
+                let unusable = unusable.map(|unusable| format!("svidgate: {}: {unusable}", self.want.source));
+                let bundles = world.bundles.iter().map(|(name, listed)| (name, &*listed.bundle));
+                unusable.take(MOST_UNUSABLE).chain(remarks::lines(bundles)).collect()
             }
             Some(Fetched::Revocations(_)) | None => Vec::new(),
         }
@@ -412,7 +441,7 @@ impl Feed {
             }
             Some(Fetched::Revocations(list)) => format!("{} revocations", list.len()),
             Some(Fetched::World { world, .. }) => {
-                let skipped = world.bundles.values().map(|bundle| bundle.skipped().len());
+                let skipped = world.bundles.values().map(|listed| listed.bundle.skipped().len());
                 format!(
                     "{} trust domains, {} certificates skipped, {} revoked by CRLs",
                     world.bundles.len(),

@@ -25,7 +25,7 @@ use crate::{
     ledger::Ledger,
     peer::{self, Digest, Presented, Unreadable},
     proxy_signature::{Call, ProxyAlgorithms},
-    trusted::{Change, Trusted},
+    trusted::{Change, Missing, Trusted},
     verification::Verifications,
     version,
     watch::MOST_NAMES,
@@ -306,14 +306,17 @@ impl Gate {
 
 fn refusal(leaf: &[u8], error: &SvidError, trusted: &Trusted) -> Refusal {
     let claimed = Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone());
-    let mut detail = error.to_string();
+    let (mut reason, mut detail) = (error.reason(), error.to_string());
     if let SvidError::BundleMissing(name) = error
         && let Some(missing) = trusted.missing(name)
     {
         detail = format!("{detail} ({missing})");
+        if missing == Missing::Revocations {
+            reason = Reason::RevocationsMissing;
+        }
     }
     Refusal {
-        reason: error.reason(),
+        reason,
         detail,
         claimed,
         changes: error.changes(),

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 use svidgate_policy::{Source, certificate::sha256};
 
-use crate::{host::Host, secret::Board};
+use crate::{host::Host, secret::Board, workload_api::Kept};
 
 /// How long a lease lasts. Our decision: a few ticks, so that a busy worker keeps it and a dead one is soon followed.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(5);
@@ -166,6 +166,9 @@ pub struct Content {
     /// Of a Workload API, every trust domain that it has ever listed.
     #[prost(string, repeated, tag = "3")]
     pub listed: Vec<String>,
+    /// Of a Workload API, the bundles that trust domains had before, where the bytes cannot be used for them.
+    #[prost(message, repeated, tag = "4")]
+    pub kept: Vec<Kept>,
 }
 
 impl Content {

@@ -14,6 +14,7 @@ use crate::{
     authorities::{Authorities, Feed, Fetched, Want},
     identities::Refusal,
     shared::{Kind, SourceKey},
+    workload_api::{Unusable, World},
 };
 
 /// The sources of a document.
@@ -71,12 +72,31 @@ pub enum Missing {
         /// Whether it is our own.
         is_own: bool,
     },
+    /// The Workload API lists it with what cannot be used, and never listed it otherwise.
+    NotUsable,
+    /// Who of it is revoked is not known.
+    Revocations,
+}
+
+impl Missing {
+    fn of(world: &World, name: &TrustDomain, is_own: bool) -> Self {
+        let is_it = |unusable: &Unusable| unusable.trust_domain.as_ref() == Some(name);
+        if world.without_revocations.contains(name) {
+            Self::Revocations
+        } else if world.unusable.iter().any(is_it) {
+            Self::NotUsable
+        } else {
+            Self::NotListed { is_own }
+        }
+    }
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAnswered => "its source has not answered",
+            Self::NotUsable => "what the Workload API lists for it cannot be used; the line about it says why",
+            Self::Revocations => "a CRL of it cannot be used, so it is not known who is revoked; the line about it says why",
             Self::NotListed { is_own: true } => {
                 "the Workload API answers and does not list it: does its agent belong to another trust domain?"
             }
@@ -214,12 +234,11 @@ impl Trusted {
             self.place(relationship, pin, endpoint, workload_api);
             let name = &relationship.trust_domain;
             if self.bundles.bundle(name).is_none() && configuration.chain == Chain::Verify {
-                let has_spoken = workload_api.is_some_and(|feed| feed.fetched().is_some());
-                let why = match (endpoint.is_some(), has_spoken) {
-                    (false, true) => Missing::NotListed {
-                        is_own: *name == configuration.trust_domain,
-                    },
-                    (true, _) | (false, false) => Missing::NotAnswered,
+                let is_own = *name == configuration.trust_domain;
+                let asked = workload_api.filter(|_| endpoint.is_none());
+                let why = match asked.and_then(Feed::fetched) {
+                    Some(Fetched::World { world, .. }) => Missing::of(world, name, is_own),
+                    Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => Missing::NotAnswered,
                 };
                 self.missing.insert(name.clone(), why);
             }
@@ -254,8 +273,8 @@ impl Trusted {
         workload_api: Option<&Feed>,
     ) {
         let name = &relationship.trust_domain;
-        let stale_from = |feed: &Feed| {
-            let end = feed.as_of().checked_add(relationship.max_staleness);
+        let stale_from = |as_of: Timestamp| {
+            let end = as_of.checked_add(relationship.max_staleness);
             end.unwrap_or(Timestamp::MAX)
         };
         match (endpoint, workload_api) {
@@ -269,19 +288,26 @@ impl Trusted {
                 };
                 if let Some(bundle) = bundle {
                     self.bundles
-                        .insert_until(name.clone(), Arc::clone(bundle), stale_from(feed));
+                        .insert_until(name.clone(), Arc::clone(bundle), stale_from(feed.as_of()));
                 }
             }
             (None, Some(feed)) => {
                 let (bundle, was_listed) = match feed.fetched() {
-                    Some(Fetched::World { world, listed }) => (world.bundles.get(name), listed.contains(name)),
+                    Some(Fetched::World { world, .. }) if world.without_revocations.contains(name) => (None, true),
+                    Some(Fetched::World { world, listed }) => {
+                        let listing = world.bundles.get(name);
+                        let bundle = listing.map(|listed| (&listed.bundle, listed.since.unwrap_or(feed.as_of())));
+                        (bundle, listed.contains(name))
+                    }
                     // It has not said yet whether it lists the trust domain: the pin stands for its answer.
-                    Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => (pin, true),
+                    Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => {
+                        (pin.map(|pin| (pin, feed.as_of())), true)
+                    }
                 };
                 match (bundle, pin) {
-                    (Some(bundle), _) => {
+                    (Some((bundle, as_of)), _) => {
                         self.bundles
-                            .insert_until(name.clone(), Arc::clone(bundle), stale_from(feed));
+                            .insert_until(name.clone(), Arc::clone(bundle), stale_from(as_of));
                     }
                     // Never listed: what the document brings is all that there is for it.
                     (None, Some(pin)) if !was_listed => self.bundles.insert(name.clone(), Arc::clone(pin)),

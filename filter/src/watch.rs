@@ -17,7 +17,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    authorities::Authorities,
+    authorities::{Authorities, Fetched},
     gate::Gate,
     host::{Host, Level},
     shared::{Kind, SourceKey},
@@ -284,7 +284,11 @@ fn ages(gate: &Gate, authorities: &Authorities, now: Timestamp) -> Vec<(Gauge, u
         .chain(list)
         .filter_map(|(gauge, kind, source)| {
             let feed = authorities.feed(SourceKey::new(kind, source))?;
-            let age = now.duration_since(feed.as_of()).as_secs();
+            let left_behind = match feed.fetched() {
+                Some(Fetched::World { world, .. }) => world.since(&gauge.subject),
+                Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => None,
+            };
+            let age = now.duration_since(left_behind.unwrap_or(feed.as_of())).as_secs();
             Some((gauge, u64::try_from(age).unwrap_or_default()))
         })
         .collect()

@@ -1,25 +1,32 @@
 //! Messages of the SPIFFE Workload API (SPIFFE Workload API, sections 4 and 5): the bundles of all trust domains.
 //!
-//! Each message is complete: what is not in it is gone. One that cannot be read as a whole changes nothing, so that no
-//! trust domain keeps an old bundle beside the new ones of others (BN-23). Who trusts which trust domain is not said
-//! here.
+//! Each message is complete: what is not in it is gone. What is wrong with the bundle or the CRL of one trust domain is that
+//! trust domain's affair alone: its bundle stays as it was and grows old, whatever the stream says of others; without its
+//! revocations nobody of it is accepted. So no partner's publisher shuts anyone out but its own. A message that cannot be
+//! read as such changes nothing. Who trusts which trust domain is not said here.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
+use jiff::Timestamp;
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    Bundle, Revocations, SpiffeIdError, TrustDomain,
-    bundle::MAX_BUNDLE_KEYS,
+    Bundle, Revocations, TrustDomain,
+    bundle::{MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS},
     certificate::{CertificateError, split_der},
     claim::Claim,
-    revocation::CrlError,
+    revocation::{CrlError, crl_issuer},
 };
 
 use crate::host::Method;
 
-/// Largest message in bytes. Our decision: a thousand trust domains with a few authorities each.
-pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Largest message in bytes. Our decision: thousands of trust domains with a few authorities each, and room for some with as
+/// much as a bundle may have.
+pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The method that streams them. Without the metadata a server refuses, which keeps browsers out.
 pub const FETCH_X509_BUNDLES: Method<'static> = Method {
@@ -107,55 +114,211 @@ impl fmt::Display for StreamEnd {
 #[derive(Debug, Default)]
 pub struct World {
     /// The bundle of each trust domain.
-    pub bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
+    pub bundles: BTreeMap<TrustDomain, Listed>,
     /// What the CRLs list.
     pub revocations: Arc<Revocations>,
+    /// Trust domains of which it is not known who is revoked.
+    pub without_revocations: BTreeSet<TrustDomain>,
+    /// What could not be taken, in no order.
+    pub unusable: Vec<Unusable>,
+}
+
+/// The bundle of one trust domain.
+#[derive(Debug)]
+pub struct Listed {
+    /// What it says.
+    pub bundle: Arc<Bundle>,
+    /// Since when it has not been heard of, where the newest message could not be used for it.
+    pub since: Option<Timestamp>,
+    certificates: Vec<u8>,
+}
+
+/// The bundle that a trust domain had before a message that cannot be used for it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Kept {
+    #[prost(string, tag = "1")]
+    trust_domain: String,
+    #[prost(bytes = "vec", tag = "2")]
+    certificates: Vec<u8>,
+    /// When it was heard of last. Seconds since 1970.
+    #[prost(int64, tag = "3")]
+    seconds: i64,
 }
 
 impl World {
-    /// Reads a message.
+    /// Reads a message. `kept` is what trust domains had before that it cannot be used for.
     ///
     /// # Errors
-    /// The first thing in it that cannot be read.
-    pub fn read(message: &[u8]) -> Result<Self, WorldError> {
+    /// Why it is no message, or leaves it open whose revocations are missing.
+    pub fn read(message: &[u8], kept: &[Kept]) -> Result<Self, WorldError> {
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(WorldError::TooLarge { bytes: message.len() });
         }
         let response = Response::decode(message).map_err(|_| WorldError::NotProtobuf)?;
         let mut world = Self::default();
-        for entry in response.bundles {
-            let name = entry
-                .trust_domain
-                .strip_prefix("spiffe://")
-                .unwrap_or(&entry.trust_domain);
-            let trust_domain = TrustDomain::parse(name).map_err(WorldError::Name)?;
-            let bundle = read_bundle(&entry.certificates).map_err(|error| WorldError::Bundle {
-                trust_domain: trust_domain.clone(),
-                error,
-            })?;
-            if world.bundles.insert(trust_domain.clone(), Arc::new(bundle)).is_some() {
-                return Err(WorldError::Twice { trust_domain });
+        world.take_bundles(response.bundles);
+        world.take_kept(kept);
+        world.take_crls(&response.crl)?;
+        Ok(world)
+    }
+
+    fn take_bundles(&mut self, entries: Vec<Entry>) {
+        let mut seen = BTreeSet::new();
+        for entry in entries {
+            let name = entry.trust_domain.strip_prefix("spiffe://");
+            let name = name.unwrap_or(&entry.trust_domain);
+            let trust_domain = match TrustDomain::parse(name) {
+                Ok(trust_domain) => trust_domain,
+                Err(error) => {
+                    let why = format!("`{}` is no trust domain: {error}", Claim(name));
+                    self.unusable.push(Unusable {
+                        trust_domain: None,
+                        why,
+                    });
+                    continue;
+                }
+            };
+            let read = if seen.insert(trust_domain.clone()) {
+                read_bundle(&entry.certificates).map_err(|error| format!("{error}; {LEFT}"))
+            } else {
+                // Which of them counts is not said (BN-20).
+                self.bundles.remove(&trust_domain);
+                Err(format!("it is listed twice; {LEFT}"))
+            };
+            match read {
+                Ok(bundle) => {
+                    let listed = Listed {
+                        bundle: Arc::new(bundle),
+                        since: None,
+                        certificates: entry.certificates,
+                    };
+                    self.bundles.insert(trust_domain, listed);
+                }
+                Err(why) => self.unusable.push(Unusable {
+                    trust_domain: Some(trust_domain),
+                    why,
+                }),
             }
         }
-        let mut revocations = Revocations::default();
-        for crl in &response.crl {
-            revocations.add_crl(crl).map_err(WorldError::Crl)?;
+    }
+
+    fn take_kept(&mut self, kept: &[Kept]) {
+        for kept in kept {
+            let (Ok(trust_domain), Ok(bundle)) =
+                (TrustDomain::parse(&kept.trust_domain), read_bundle(&kept.certificates))
+            else {
+                continue;
+            };
+            self.bundles.entry(trust_domain).or_insert_with(|| Listed {
+                bundle: Arc::new(bundle),
+                since: Some(Timestamp::from_second(kept.seconds).unwrap_or(Timestamp::MIN)),
+                certificates: kept.certificates.clone(),
+            });
         }
-        world.revocations = Arc::new(revocations);
-        Ok(world)
+    }
+
+    fn take_crls(&mut self, crls: &[Vec<u8>]) -> Result<(), WorldError> {
+        let mut revocations = Revocations::default();
+        for crl in crls {
+            let Err(error) = revocations.add_crl(crl) else { continue };
+            // What it revokes is not known: neither what it said before nor that it says nothing would do.
+            let issuer = crl_issuer(crl).unwrap_or_default();
+            let has_issued = |(name, listed): (&TrustDomain, &Listed)| {
+                listed.bundle.has_authority_named(&issuer).then(|| name.clone())
+            };
+            let issuers: Vec<TrustDomain> = self.bundles.iter().filter_map(has_issued).collect();
+            if issuers.is_empty() {
+                return Err(WorldError::Crl(error));
+            }
+            for trust_domain in issuers {
+                self.unusable.push(Unusable {
+                    trust_domain: Some(trust_domain.clone()),
+                    why: format!("{error}, so nobody of it is accepted"),
+                });
+                self.without_revocations.insert(trust_domain);
+            }
+        }
+        self.revocations = Arc::new(revocations);
+        Ok(())
+    }
+
+    /// Since when a trust domain has not been heard of, where newer messages could not be used for it.
+    pub(crate) fn since(&self, name: &str) -> Option<Timestamp> {
+        self.bundles.get(&TrustDomain::parse(name).ok()?)?.since
+    }
+
+    /// The bundles that are held here of trust domains that a newer message cannot be used for; `as_of` is when this one was
+    /// heard of last.
+    pub(crate) fn kept_beside(&self, newer: &Self, as_of: Timestamp) -> Vec<Kept> {
+        let names: BTreeSet<&TrustDomain> = newer
+            .unusable
+            .iter()
+            .filter_map(|unusable| unusable.trust_domain.as_ref())
+            .filter(|name| !newer.bundles.contains_key(*name))
+            .collect();
+        let kept = |name: &TrustDomain| {
+            let listed = self.bundles.get(name)?;
+            Some(Kept {
+                trust_domain: name.to_string(),
+                certificates: listed.certificates.clone(),
+                seconds: listed.since.unwrap_or(as_of).as_second(),
+            })
+        };
+        names.into_iter().filter_map(kept).collect()
+    }
+}
+
+const LEFT: &str = "its bundle stays as it was, and grows old";
+
+/// Something in a message that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// Whose it is, where that can be told.
+    pub trust_domain: Option<TrustDomain>,
+    why: String,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.trust_domain {
+            Some(trust_domain) => write!(f, "`{trust_domain}`: {}", self.why),
+            None => f.write_str(&self.why),
+        }
     }
 }
 
 /// Certificates in DER, one behind the other.
-fn read_bundle(certificates: &[u8]) -> Result<Bundle, CertificateError> {
-    let split: Vec<CertificateDer<'static>> = split_der(certificates, MAX_BUNDLE_KEYS)?
+fn read_bundle(certificates: &[u8]) -> Result<Bundle, BundleError> {
+    if certificates.len() > MAX_BUNDLE_BYTES {
+        return Err(BundleError::TooLarge {
+            bytes: certificates.len(),
+        });
+    }
+    let split: Vec<CertificateDer<'static>> = split_der(certificates, MAX_BUNDLE_KEYS)
+        .map_err(BundleError::Certificates)?
         .into_iter()
         .map(|der| der.to_vec().into())
         .collect();
     Ok(Bundle::from_certificates(split))
 }
 
-/// Why a message cannot be used.
+/// Why the bundle of one trust domain cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum BundleError {
+    TooLarge { bytes: usize },
+    Certificates(CertificateError),
+}
+
+impl fmt::Display for BundleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { bytes } => write!(f, "its bundle has {bytes} bytes (at most {MAX_BUNDLE_BYTES})"),
+            Self::Certificates(error) => write!(f, "its bundle cannot be read: {error}"),
+        }
+    }
+}
+
+/// Why a message cannot be used at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorldError {
     /// More than [`MAX_MESSAGE_BYTES`].
@@ -165,21 +328,7 @@ pub enum WorldError {
     },
     /// Not the message that was expected.
     NotProtobuf,
-    /// A key that is no trust domain.
-    Name(SpiffeIdError),
-    /// Two bundles for one trust domain.
-    Twice {
-        /// Whose.
-        trust_domain: TrustDomain,
-    },
-    /// A bundle that is no list of certificates.
-    Bundle {
-        /// Whose.
-        trust_domain: TrustDomain,
-        /// What is wrong with it.
-        error: CertificateError,
-    },
-    /// A CRL that cannot be read; leaving it out would accept what it revokes.
+    /// A CRL that cannot be read and is of no authority that is known; leaving it out would accept what it revokes.
     Crl(CrlError),
 }
 
@@ -188,9 +337,6 @@ impl fmt::Display for WorldError {
         match self {
             Self::TooLarge { bytes } => write!(f, "message has {bytes} bytes (at most {MAX_MESSAGE_BYTES})"),
             Self::NotProtobuf => f.write_str("message is no X509BundlesResponse"),
-            Self::Name(error) => write!(f, "{error}"),
-            Self::Twice { trust_domain } => write!(f, "`{trust_domain}` has two bundles"),
-            Self::Bundle { trust_domain, error } => write!(f, "bundle of `{trust_domain}`: {error}"),
             Self::Crl(error) => write!(f, "{error}"),
         }
     }

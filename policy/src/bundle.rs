@@ -10,10 +10,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
+use x509_cert::{der::Decode as _, name::RdnSequence};
 
 use crate::{
     certificate::{CertificateError, Fields, MAX_CERTIFICATE_BYTES, Purpose},
     chain::MAX_SIGNATURE_CHECKS,
+    distinguished_name,
     id::TrustDomain,
     json::{Json, JsonError},
     revocation::Revocable,
@@ -21,10 +23,11 @@ use crate::{
     signer::{Role, Signer, SigningError},
 };
 
-/// Largest bundle document in bytes. Our decision: a hundred authorities with RSA-4096 keys stay under it.
-pub const MAX_BUNDLE_BYTES: usize = 1024 * 1024;
-/// Most entries in `keys`, of any use. Our decision: every authority of one name may be tried for a signature.
-pub const MAX_BUNDLE_KEYS: usize = 256;
+/// Largest bundle document in bytes. Our decision: as many keys as are taken, with P-256 keys, and half as many with RSA-4096.
+pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
+/// Most entries in `keys`, of any use. Our decision: an issuer that keeps ended keys for two days and makes new ones every ten
+/// minutes has 580, half of them for JWTs. What a leaf may cost is bounded apart from it.
+pub const MAX_BUNDLE_KEYS: usize = 1024;
 
 /// One X.509 authority: a signing certificate that the bundle vouches for, self-signed or not (PV-10).
 #[derive(Debug)]
@@ -220,6 +223,20 @@ impl Bundle {
             Some(_) => Ok(()),
             None => Err(SkipReason::NoUse),
         }
+    }
+
+    /// Whether an authority has this name, in DER.
+    pub fn has_authority_named(&self, name: &[u8]) -> bool {
+        let canonical = |der: &[u8]| {
+            RdnSequence::from_der(der)
+                .ok()
+                .map(|name| distinguished_name::canonical(&name))
+        };
+        let Some(wanted) = canonical(name) else {
+            return false;
+        };
+        let mut subjects = self.authorities.iter().map(|authority| &authority.signer.subject);
+        subjects.any(|subject| canonical(subject).as_ref() == Some(&wanted))
     }
 
     /// How many X.509 authorities can be used.

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use jiff::Timestamp;
 use x509_cert::{
     crl::{CertificateList, RevokedCert},
-    der::{Decode as _, oid::db::rfc5280},
+    der::{Decode as _, Header, Reader as _, SliceReader, Tag, oid::db::rfc5280},
     name::{Name, RdnSequence},
 };
 
@@ -85,6 +85,28 @@ pub(crate) struct Revocable {
     /// SHA-256 of the subject public key info in DER.
     pub(crate) public_key: Digest,
     pub(crate) issued: Issued,
+}
+
+/// The first byte of an INTEGER in DER.
+const TAG_INTEGER: u8 = 2;
+
+/// The name of whoever issued a CRL, in DER, read even where nothing behind it can be (RFC 5280 5.1).
+pub fn crl_issuer(der: &[u8]) -> Option<Vec<u8>> {
+    let mut reader = SliceReader::new(der).ok()?;
+    let sequence = |reader: &mut SliceReader<'_>| {
+        let header = Header::decode(reader).ok()?;
+        (header.tag() == Tag::Sequence).then_some(())
+    };
+    // CertificateList, and in it TBSCertList.
+    sequence(&mut reader)?;
+    sequence(&mut reader)?;
+    // The version, where there is one, and the algorithm of the signature.
+    if reader.tlv_bytes().ok()?.first() == Some(&TAG_INTEGER) {
+        reader.tlv_bytes().ok()?;
+    }
+    let issuer = reader.tlv_bytes().ok()?;
+    RdnSequence::from_der(issuer).ok()?;
+    Some(issuer.to_vec())
 }
 
 /// One entry.

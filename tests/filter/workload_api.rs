@@ -157,7 +157,7 @@ fn pin_of_a_trust_domain_that_the_workload_api_listed_once_is_not_used_again() {
 }
 
 #[test]
-fn message_with_anything_unreadable_changes_nothing_and_the_open_stream_does_not_hide_it() {
+fn message_that_cannot_be_read_changes_nothing_and_the_open_stream_does_not_hide_it() {
     let workers = workload_workers(1, json!({}));
     let api = workers.world.own_identity("/api");
     workers.tick();
@@ -166,9 +166,7 @@ fn message_with_anything_unreadable_changes_nothing_and_the_open_stream_does_not
     workers.message(0, workload_message(&[own], &[]));
     let bad = [
         b"\xff\xff\xff".to_vec(),
-        workload_message(&[partner, partner], &[]),
-        workload_message(&[("spiffe://Partner", &[])], &[]),
-        workload_message(&[("spiffe://partner.example/x", &[])], &[]),
+        // Nobody can tell whose it is.
         workload_message(&[partner], &[b"no CRL".to_vec()]),
     ];
     // A Workload API sends only what is new, so what could not be used is asked for again.
@@ -208,6 +206,111 @@ fn message_with_anything_unreadable_changes_nothing_and_the_open_stream_does_not
         "rule.allowed",
         "an open stream is a fresh one"
     );
+}
+
+/// A partner above a bound, listed twice, or under a name that is none.
+#[test]
+fn bundle_that_cannot_be_used_is_left_as_it_was_and_grows_old_and_the_others_are_taken() {
+    let unusable = |message: &[u8]| {
+        // All certificates of a list are read, so one byte more makes it none.
+        let mut message = message.to_vec();
+        let name = b"partner.example";
+        let at = message.windows(name.len()).position(|window| window == name).unwrap();
+        message[at + name.len() + 4] = 0xff;
+        message
+    };
+    let workers = workload_workers(2, json!({ "max_staleness": "100s" }));
+    let (own, successor) = (&workers.world.own, Authority::of("prod.example", workers.world.now));
+    let partner = &workers.world.partner;
+    let message = |own: &Authority, partner: &[&Authority]| {
+        workload_message(&[("prod.example", &[own]), ("partner.example", partner)], &[])
+    };
+    let twice = |own: &Authority| {
+        let listed: (&str, &[&Authority]) = ("partner.example", &[partner]);
+        workload_message(&[("prod.example", &[own]), listed, listed], &[])
+    };
+    let nameless = workload_message(
+        &[
+            ("prod.example", &[&successor]),
+            ("Partner", &[]),
+            ("partner.example", &[partner]),
+        ],
+        &[],
+    );
+    let crowded = vec![partner; 1025];
+    let (api, next) = (
+        workers.world.own_identity("/api"),
+        successor.issue(Leaf::svid("spiffe://prod.example/api", workers.world.now)),
+    );
+    let theirs = workers.world.partner_identity("/ns/billing/x");
+    workers.tick();
+    for bad in [
+        unusable(&message(&successor, &[partner])),
+        message(&successor, &crowded),
+        twice(&successor),
+    ] {
+        workers.message(0, message(own, &[partner]));
+        workers.pass(50);
+        workers.tick();
+        assert_eq!(workers.reason(1, &api), "rule.allowed");
+        assert_eq!(workers.reason(1, &theirs), "rule.allowed");
+        let counted = workers.counted("svidgate.source_events_total.unusable_bundle");
+        workers.message(0, bad.clone());
+        assert_eq!(
+            workers.counted("svidgate.source_events_total.unusable_bundle"),
+            counted + 1
+        );
+        workers.pass(1);
+        workers.tick();
+        for worker in [0, 1] {
+            assert_eq!(workers.reason(worker, &next), "rule.allowed", "ours is taken");
+            assert_eq!(workers.reason(worker, &api), "svid.bad_signature");
+            assert_eq!(workers.reason(worker, &theirs), "rule.allowed", "theirs is as it was");
+        }
+        // The stream is open and speaks; what it could not be used for grows old all the same.
+        workers.message(0, bad);
+        for _ in 0..100 {
+            workers.pass(1);
+            workers.tick();
+        }
+        for worker in [0, 1] {
+            assert_eq!(workers.reason(worker, &theirs), "federation.bundle_stale");
+            assert_eq!(workers.reason(worker, &next), "rule.allowed");
+        }
+    }
+    assert!(workers.logged("`partner.example`: its bundle cannot be read: "));
+    assert!(workers.logged("`partner.example`: it is listed twice; its bundle stays as it was"));
+    workers.message(0, nameless);
+    assert_eq!(workers.reason(0, &theirs), "rule.allowed");
+    assert!(workers.logged("`Partner` is no trust domain"));
+    assert_eq!(workers.asked().len(), 1, "the stream is the first one still");
+}
+
+/// Left out, it would let in whom it revokes.
+#[test]
+fn crl_that_cannot_be_used_shuts_out_those_of_its_issuer_alone() {
+    let workers = workload_workers(2, json!({}));
+    let world = &workers.world;
+    let (api, theirs) = (world.own_identity("/api"), world.partner_identity("/ns/billing/x"));
+    let both: [(&str, &[&Authority]); 2] = [("prod.example", &[&world.own]), ("partner.example", &[&world.partner])];
+    let crl = world.partner.crl(&[], world.now);
+    let mut broken = crl.clone();
+    broken.truncate(crl.len() - 1);
+    workers.tick();
+    for message in [workload_message(&both, &[crl.clone()]), workload_message(&both, &[])] {
+        workers.message(0, workload_message(&both, &[broken.clone()]));
+        workers.pass(1);
+        workers.tick();
+        for worker in [0, 1] {
+            assert_eq!(workers.reason(worker, &theirs), "revocations.missing");
+            assert_eq!(workers.reason(worker, &api), "rule.allowed");
+        }
+        assert!(workers.logged("`partner.example`: CRL cannot be read, so nobody of it is accepted"));
+        workers.message(0, message);
+        workers.pass(1);
+        workers.tick();
+        assert_eq!(workers.reason(1, &theirs), "rule.allowed");
+    }
 }
 
 #[test]
