@@ -17,7 +17,7 @@ use crate::{
     host::{Host, Level},
     secret::Board,
     shared::{Claim, Content, Index, Kind, SourceKey},
-    workload_api::World,
+    workload_api::{self, World},
 };
 
 /// What a document needs from a source.
@@ -134,6 +134,14 @@ impl Fetched {
     }
 }
 
+/// A digest of what a source sent says.
+pub(crate) fn content_digest(kind: Kind, bytes: &[u8]) -> Option<[u8; 32]> {
+    match kind {
+        Kind::Bundle | Kind::Revocations | Kind::Document => svidgate_policy::source::content_digest(bytes),
+        Kind::WorkloadApi => workload_api::content_digest(bytes),
+    }
+}
+
 /// One source, as this worker knows it.
 #[derive(Debug)]
 pub struct Feed {
@@ -142,6 +150,8 @@ pub struct Feed {
     pub(crate) number: u64,
     /// SHA-256 of its bytes.
     pub(crate) digest: Option<[u8; 32]>,
+    /// Of what it says, which other bytes may say, too.
+    pub(crate) content_digest: Option<[u8; 32]>,
     /// The number of the newest content that the index names.
     pub(crate) published: u64,
     pub(crate) as_of: Timestamp,
@@ -177,6 +187,7 @@ impl Feed {
     /// Holds what has been parsed.
     pub(crate) fn hold(&mut self, content: &Content, fetched: Fetched) {
         (self.number, self.digest) = (content.number, Some(sha256(&content.bytes)));
+        self.content_digest = content_digest(self.want.kind, &content.bytes);
         self.fetched = Some(fetched);
     }
 }
@@ -218,6 +229,7 @@ impl Authorities {
                         want,
                         number: 0,
                         digest: None,
+                        content_digest: None,
                         published: 0,
                         as_of: now,
                         is_ahead: false,
@@ -261,7 +273,7 @@ impl Authorities {
     /// What was shared under one secret is not there under another: what each source says next is shared anew.
     pub fn share_anew(&mut self, now: Timestamp) {
         for feed in self.feeds.values_mut() {
-            feed.digest = None;
+            (feed.digest, feed.content_digest) = (None, None);
             feed.let_go(now);
         }
     }

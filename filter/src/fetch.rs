@@ -13,7 +13,7 @@ use svidgate_policy::{
 };
 
 use crate::{
-    authorities::{Authorities, Feed, Fetched},
+    authorities::{Authorities, Feed, Fetched, content_digest},
     cut,
     host::{Host, Level},
     remarks,
@@ -345,7 +345,9 @@ impl Feed {
         let host = board.host;
         let held = self.fetched.as_ref().and_then(Fetched::sequence);
         let is_below_pin = held.is_some_and(|held| self.want.pinned_sequence.is_some_and(|pinned| held < pinned));
-        if self.digest == Some(sha256(&bytes)) && !is_below_pin {
+        let is_known = self.digest == Some(sha256(&bytes))
+            || (self.content_digest.is_some() && self.content_digest == content_digest(self.want.kind, &bytes));
+        if is_known && !is_below_pin {
             shared::note(board, key, now);
             self.succeed(host, Event::Unchanged, now);
             return;

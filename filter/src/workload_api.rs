@@ -17,7 +17,7 @@ use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     Bundle, Revocations, TrustDomain,
     bundle::{MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS},
-    certificate::{CertificateError, split_der},
+    certificate::{CertificateError, sha256, split_der},
     claim::Claim,
     revocation::{CrlError, crl_issuer},
 };
@@ -269,6 +269,30 @@ impl World {
 }
 
 const LEFT: &str = "its bundle stays as it was, and grows old";
+
+/// A digest of what a message says, whatever the order of its entries and of the certificates of each: a map has none, and
+/// senders make use of it. `None` where it is no message, or no lists of certificates.
+pub(crate) fn content_digest(message: &[u8]) -> Option<[u8; 32]> {
+    let mut response = Response::decode(message).ok()?;
+    response.crl.sort_unstable();
+    let mut bundles = Vec::new();
+    for entry in &response.bundles {
+        let mut certificates: Vec<[u8; 32]> = split_der(&entry.certificates, MAX_BUNDLE_KEYS)
+            .ok()?
+            .into_iter()
+            .map(sha256)
+            .collect();
+        certificates.sort_unstable();
+        bundles.push([
+            sha256(entry.trust_domain.as_bytes()),
+            sha256(certificates.as_flattened()),
+        ]);
+    }
+    bundles.sort_unstable();
+    let crls = response.crl.iter().map(|crl| sha256(crl));
+    let said: Vec<[u8; 32]> = bundles.into_iter().flatten().chain([[0; 32]]).chain(crls).collect();
+    Some(sha256(said.as_flattened()))
+}
 
 /// Something in a message that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

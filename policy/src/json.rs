@@ -60,6 +60,26 @@ impl<'t> Json<'t> {
         }
     }
 
+    /// The value as a text that is the same for all that say the same: members of objects in the order of their names.
+    pub(crate) fn canonical(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Unsigned(value) => value.to_string(),
+            Self::OtherNumber(value) => format!("{value:?}"),
+            Self::String(text) => format!("{text:?}"),
+            Self::Array(items) => format!("[{}]", items.iter().map(Self::canonical).collect::<Vec<_>>().join(",")),
+            Self::Object(members) => {
+                let mut members: Vec<String> = members
+                    .iter()
+                    .map(|(name, value)| format!("{name:?}:{}", value.canonical()))
+                    .collect();
+                members.sort_unstable();
+                format!("{{{}}}", members.join(","))
+            }
+        }
+    }
+
     pub(crate) fn member(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => members.iter().find(|(known, _)| known == name).map(|(_, value)| value),

@@ -7,6 +7,7 @@ use std::fmt;
 use jiff::SignedDuration;
 
 use crate::{
+    certificate::sha256,
     document::{read_duration, read_max_staleness},
     json::Json,
     read::{Mistake, Object, Place, Reader},
@@ -57,6 +58,29 @@ pub struct RevocationSource {
     pub source: Source,
     /// From then on everything is refused.
     pub max_staleness: SignedDuration,
+}
+
+/// A digest of what a JSON document says, whatever the order of its members and, at its top, of the entries of its lists
+/// (`keys` of a bundle, `revoked`). Publishers change these from answer to answer. `None` where it is no JSON.
+///
+/// ```
+/// use svidgate_policy::source::content_digest;
+///
+/// let one = content_digest(br#"{"keys": [{"kid": "a"}, {"kid": "b"}], "spiffe_sequence": 1}"#);
+/// let same = content_digest(br#"{"spiffe_sequence":1,"keys":[{"kid":"b"},{"kid":"a"}]}"#);
+/// assert_eq!(one, same);
+/// assert_ne!(one, content_digest(br#"{"keys": [{"kid": "a"}], "spiffe_sequence": 1}"#));
+/// ```
+pub fn content_digest(text: &[u8]) -> Option<[u8; 32]> {
+    let mut json = Json::parse(text).ok()?;
+    if let Json::Object(members) = &mut json {
+        for (_, value) in members {
+            if let Json::Array(entries) = value {
+                entries.sort_by_cached_key(Json::canonical);
+            }
+        }
+    }
+    Some(sha256(json.canonical().as_bytes()))
 }
 
 /// Longest name of a cluster, authority or path, in bytes. Our decision.

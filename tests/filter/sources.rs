@@ -141,6 +141,35 @@ fn lower_sequence_is_ignored_and_counted() {
     assert_eq!(workers.counted("svidgate.source_events_total.same_sequence"), 1);
 }
 
+/// Publishers order keys and members anew at each answer.
+#[test]
+fn same_content_in_other_bytes_is_no_news() {
+    let workers = Workers::start(
+        1,
+        json!({ "bundle": { "endpoint": with(endpoint(), json!({ "refresh": "1s" })) } }),
+    );
+    let (old, new) = (&workers.world.own, Authority::of(OWN, workers.world.now));
+    let jwt = |kid: &str| json!({ "kty": "EC", "use": "jwt-svid", "kid": kid, "crv": "P-256", "x": "a", "y": "b" });
+    let answer = |authorities: &[&Authority], kids: &[&str]| {
+        let mut bundle: Value = serde_json::from_str(&bundle(authorities, Some(7))).unwrap();
+        bundle["keys"]
+            .as_array_mut()
+            .unwrap()
+            .extend(kids.iter().map(|kid| jwt(kid)));
+        workers.pass(1);
+        workers.tick();
+        workers.answer(0, "200", &bundle.to_string());
+        let event = |name: &str| workers.counted(&format!("svidgate.source_events_total.{name}"));
+        (event("updated"), event("unchanged"), event("same_sequence"))
+    };
+    assert_eq!(answer(&[old, &new], &["a", "b"]), (1, 0, 0));
+    assert_eq!(answer(&[&new, old], &["b", "a"]), (1, 1, 0));
+    assert_eq!(answer(&[old, &new], &["b", "a"]), (1, 2, 0));
+    assert!(!workers.logged("other content under the same sequence"));
+    assert_eq!(answer(&[&new], &["b", "a"]), (2, 2, 1));
+    assert_eq!(answer(&[&new], &["b", "c"]), (3, 2, 2));
+}
+
 #[test]
 fn lower_sequence_than_the_pin_is_ignored() {
     let world = World::new();

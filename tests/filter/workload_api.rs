@@ -286,6 +286,34 @@ fn bundle_that_cannot_be_used_is_left_as_it_was_and_grows_old_and_the_others_are
     assert_eq!(workers.asked().len(), 1, "the stream is the first one still");
 }
 
+/// The map in a message has no order, and neither have the certificates of a bundle.
+#[test]
+fn same_message_in_other_bytes_is_no_news() {
+    let workers = workload_workers(1, json!({}));
+    let (own, partner) = (&workers.world.own, &workers.world.partner);
+    let updated = || workers.counted("svidgate.source_events_total.updated");
+    workers.tick();
+    let messages: [[(&str, &[&Authority]); 2]; 3] = [
+        [("prod.example", &[own, partner]), ("partner.example", &[partner])],
+        [("partner.example", &[partner]), ("prod.example", &[own, partner])],
+        [("prod.example", &[partner, own]), ("partner.example", &[partner])],
+    ];
+    for message in messages {
+        workers.message(0, workload_message(&message, &[]));
+        assert_eq!(updated(), 1);
+    }
+    workers.message(0, workload_message(&[messages[0][0], ("partner.example", &[own])], &[]));
+    assert_eq!(updated(), 2);
+    workers.message(
+        0,
+        workload_message(
+            &[messages[0][0], ("partner.example", &[own])],
+            &[own.crl(&[], workers.world.now)],
+        ),
+    );
+    assert_eq!(updated(), 3);
+}
+
 /// Left out, it would let in whom it revokes.
 #[test]
 fn crl_that_cannot_be_used_shuts_out_those_of_its_issuer_alone() {
