@@ -4,6 +4,7 @@
 //! has changed. A document is told nothing here: it asks for what it needs, and looks at what there is on the tick.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
     sync::Arc,
@@ -43,18 +44,24 @@ impl Want {
     fn and(self, other: &Self) -> Self {
         Self {
             max_staleness: self.max_staleness.min(other.max_staleness),
-            pinned_sequence: self.pinned_sequence.max(other.pinned_sequence),
+            // What a document pins is of the publisher that it means.
+            pinned_sequence: match self.source.epoch().cmp(&other.source.epoch()) {
+                Ordering::Less => other.pinned_sequence,
+                Ordering::Equal => self.pinned_sequence.max(other.pinned_sequence),
+                Ordering::Greater => self.pinned_sequence,
+            },
             source: sooner(self.source, &other.source),
             ..self
         }
     }
 }
 
-/// Of two endpoints that differ in how often they are asked, the one that is asked more often.
+/// Of two endpoints that differ in how often they are asked, the one that is asked more often; in the later epoch.
 fn sooner(source: Source, other: &Source) -> Source {
     match (source, other) {
         (Source::Endpoint(mut endpoint), Source::Endpoint(other)) => {
             endpoint.refresh = endpoint.refresh.into_iter().chain(other.refresh).min();
+            endpoint.epoch = endpoint.epoch.max(other.epoch);
             Source::Endpoint(endpoint)
         }
         (source, _) => source,
@@ -146,6 +153,8 @@ pub(crate) fn content_digest(kind: Kind, bytes: &[u8]) -> Option<[u8; 32]> {
 #[derive(Debug)]
 pub struct Feed {
     pub(crate) want: Want,
+    /// The latest that any document, of any worker, has named. An older one that comes back names nothing.
+    pub(crate) epoch: u64,
     /// The number of the content that is known here; 0 for none.
     pub(crate) number: u64,
     /// SHA-256 of its bytes.
@@ -176,6 +185,15 @@ impl Feed {
     /// What came last.
     pub fn fetched(&self) -> Option<&Fetched> {
         self.fetched.as_ref()
+    }
+
+    /// Its publisher has begun anew: what it said before is forgotten.
+    fn begin_epoch(&mut self, epoch: u64, now: Timestamp) {
+        self.let_go(now);
+        self.epoch = epoch;
+        self.number = 0;
+        (self.digest, self.content_digest, self.fetched) = (None, None, None);
+        (self.as_of, self.is_ahead) = (now, false);
     }
 
     fn take(&mut self, content: &Content) -> Result<(), String> {
@@ -223,9 +241,15 @@ impl Authorities {
         });
         for (key, want) in wanted {
             match self.feeds.get_mut(&key) {
-                Some(feed) => feed.want = want,
+                Some(feed) => {
+                    if want.source.epoch() > feed.epoch {
+                        feed.begin_epoch(want.source.epoch(), now);
+                    }
+                    feed.want = want;
+                }
                 None => {
                     let feed = Feed {
+                        epoch: want.source.epoch(),
                         want,
                         number: 0,
                         digest: None,
@@ -249,13 +273,19 @@ impl Authorities {
         for entry in &self.index.entries {
             let Some(key) = entry.key() else { continue };
             let Some(feed) = self.feeds.get_mut(&key) else { continue };
+            feed.published = entry.content;
+            if entry.epoch > feed.epoch {
+                feed.begin_epoch(entry.epoch, now);
+            } else if entry.epoch < feed.epoch {
+                // What is shared is of before; it is said so with the next lease.
+                continue;
+            }
             // What was noted by a clock that has been set back since counts from now on, and is noted anew.
             (feed.as_of, feed.is_ahead) = (entry.as_of().min(now), entry.as_of() > now);
-            feed.published = entry.content;
             if entry.content <= feed.number {
                 continue;
             }
-            let newest = |content: &Content| content.number == entry.content;
+            let newest = |content: &Content| content.number == entry.content && content.epoch == entry.epoch;
             let Some(content) = Content::read(board, key).filter(newest) else {
                 continue;
             };
@@ -287,6 +317,7 @@ impl Authorities {
     pub fn claims(&self) -> impl Iterator<Item = Claim> {
         self.feeds.iter().map(|(key, feed)| Claim {
             key: *key,
+            epoch: feed.epoch,
             content: feed.published.max(feed.number),
             as_of: feed.as_of,
         })

@@ -357,6 +357,7 @@ impl Feed {
             listed: self.fetched.as_ref().map(Fetched::listed).unwrap_or_default(),
             bytes,
             kept: Vec::new(),
+            epoch: self.epoch,
         };
         let fetched = match self.read_answer(&mut content) {
             Ok(fetched) => fetched,
@@ -366,7 +367,7 @@ impl Feed {
         if let (Some(held), Some(sequence)) = (held, fetched.sequence())
             && sequence < held
         {
-            let error = format!("sequence {sequence} is lower than {held}, which is held");
+            let error = self.step_back(&fetched, sequence, held);
             return self.fail(host, Event::Rollback, &error, now);
         }
         let is_same_sequence = held.is_some() && held == fetched.sequence() && self.number > 0;
@@ -400,6 +401,27 @@ impl Feed {
         let line = format!("svidgate: new content from {}: {}", self.want.source, self.summary());
         host.log(Level::Info, &line);
         remarks::tell(host, &self.remarks(), &before);
+    }
+
+    /// What there is to say about an answer that is older than what there is. It may be a replay, or the publisher may have been
+    /// built anew; no answer tells which, so the operator must.
+    fn step_back(&self, answer: &Fetched, sequence: u64, held: u64) -> String {
+        let is_pin = self.fetched.as_ref().and_then(Fetched::sequence) != Some(held);
+        let whose = if is_pin {
+            "which the document pins"
+        } else {
+            "which is held"
+        };
+        let mut common = String::new();
+        if let (Some(Fetched::Bundle(held)), Fetched::Bundle(bundle)) = (&self.fetched, answer) {
+            let (shared, all) = (bundle.common_authorities(held), held.authority_count());
+            common = format!(", with {shared} of the {all} authorities that are held");
+        }
+        format!(
+            "sequence {sequence} is lower than {held}, {whose}{common} (if its publisher was built anew: raise `epoch` of this \
+             endpoint above {})",
+            self.epoch
+        )
     }
 
     /// Reads what came, and puts beside it what trust domains had before that it cannot be used for.

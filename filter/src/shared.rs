@@ -115,6 +115,9 @@ pub struct Entry {
     /// Until when it does. Seconds since 1970.
     #[prost(int64, tag = "5")]
     until: i64,
+    /// Which of its publisher's beginnings this is about; what was said before is not believed.
+    #[prost(uint64, tag = "6")]
+    pub epoch: u64,
 }
 
 impl Entry {
@@ -169,6 +172,9 @@ pub struct Content {
     /// Of a Workload API, the bundles that trust domains had before, where the bytes cannot be used for them.
     #[prost(message, repeated, tag = "4")]
     pub kept: Vec<Kept>,
+    /// The epoch of the source that it was fetched in.
+    #[prost(uint64, tag = "5")]
+    pub epoch: u64,
 }
 
 impl Content {
@@ -186,7 +192,7 @@ impl Content {
         let mut published = Published::Unshared;
         let changed = change_index(board, |index| {
             published = match index.entries.iter_mut().find(|entry| entry.key == key.0) {
-                Some(entry) if entry.content.checked_add(1) == Some(self.number) => {
+                Some(entry) if entry.epoch == self.epoch && entry.content.checked_add(1) == Some(self.number) => {
                     (entry.content, entry.seconds) = (self.number, now.as_second());
                     Published::Shared
                 }
@@ -238,6 +244,8 @@ pub fn note<H: Host>(board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> bo
 pub struct Claim {
     /// What.
     pub key: SourceKey,
+    /// The epoch of the source; 0 of what has none.
+    pub epoch: u64,
     /// The content that it has; 0 for none.
     pub content: u64,
     /// When it first asked, or the source last spoke. Where the index has lost it, it counts from then, not from now.
@@ -260,6 +268,7 @@ pub fn lease<H: Host>(
         .collect();
     let is_wanting = |claim: &&Claim| match known.get(&claim.key) {
         None => true,
+        Some(entry) if entry.epoch < claim.epoch => true,
         Some(entry) if entry.holder == worker => entry.left(now) <= RENEW_BEFORE.as_secs(),
         Some(entry) => entry.left(now) == 0,
     };
@@ -293,6 +302,13 @@ fn take(index: &mut Index, wanting: &[Claim], worker: u64, now: Timestamp) {
         .collect();
     for claim in wanting {
         let until = now.as_second().saturating_add(LEASE.as_secs());
+        let place = places.get(&claim.key);
+        if let Some(entry) = place.and_then(|place| index.entries.get_mut(*place))
+            && entry.epoch < claim.epoch
+        {
+            // The content keeps its number, which grows: whoever has something of that number forgets it.
+            (entry.epoch, entry.seconds) = (claim.epoch, now.as_second());
+        }
         match places.get(&claim.key).and_then(|place| index.entries.get_mut(*place)) {
             Some(entry) if entry.holder == worker || entry.left(now) == 0 => {
                 (entry.holder, entry.until) = (worker, until);
@@ -304,6 +320,7 @@ fn take(index: &mut Index, wanting: &[Claim], worker: u64, now: Timestamp) {
                 seconds: claim.as_of.as_second(),
                 holder: worker,
                 until,
+                epoch: claim.epoch,
             }),
         }
     }

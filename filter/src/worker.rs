@@ -248,6 +248,7 @@ impl Worker {
         let mut authorities = self.authorities.borrow_mut();
         let documents = self.gates().into_iter().map(|(digest, _)| Claim {
             key: SourceKey::of_document(&digest),
+            epoch: 0,
             content: 0,
             as_of: self.now(),
         });

@@ -5,7 +5,11 @@
 //! could be read in two ways (a member twice, a sequence that is no integer) is refused whole. A bundle does not name
 //! its trust domain; whoever configured it does (BN-17).
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -223,6 +227,14 @@ impl Bundle {
             Some(_) => Ok(()),
             None => Err(SkipReason::NoUse),
         }
+    }
+
+    /// How many authorities another bundle has, too.
+    pub fn common_authorities(&self, other: &Self) -> usize {
+        let digest = |authority: &Authority| authority.revocable.sha256;
+        let theirs: BTreeSet<[u8; 32]> = other.authorities.iter().map(digest).collect();
+        let ours: BTreeSet<[u8; 32]> = self.authorities.iter().map(digest).collect();
+        ours.intersection(&theirs).count()
     }
 
     /// Whether an authority has this name, in DER.

@@ -36,6 +36,18 @@ pub struct Endpoint {
     pub path: String,
     /// How often it is asked, whatever a bundle says in `spiffe_refresh_hint`.
     pub refresh: Option<SignedDuration>,
+    /// What the operator counts up when its publisher has begun anew, with lower sequences than before.
+    pub epoch: u64,
+}
+
+impl Source {
+    /// Which of its publisher's beginnings is meant.
+    pub fn epoch(&self) -> u64 {
+        match self {
+            Self::WorkloadApi { .. } => 0,
+            Self::Endpoint(endpoint) => endpoint.epoch,
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -108,7 +120,7 @@ pub(crate) fn read_workload_api(reader: &mut Reader, json: &Json, at: &Place<'_>
 }
 
 pub(crate) fn read_bundle_source(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Source> {
-    let object = reader.object(json, at, &["cluster", "path", "authority", "refresh"])?;
+    let object = reader.object(json, at, &["cluster", "path", "authority", "refresh", "epoch"])?;
     let cluster = read_name(reader, object, "cluster", at);
     let path = read_path(reader, object, at);
     let authority = match object.optional("authority") {
@@ -118,11 +130,15 @@ pub(crate) fn read_bundle_source(reader: &mut Reader, json: &Json, at: &Place<'_
     let refresh = object
         .optional("refresh")
         .and_then(|json| read_duration(reader, json, &at.member("refresh")));
+    let epoch = object
+        .optional("epoch")
+        .and_then(|json| read_epoch(reader, json, &at.member("epoch")));
     Some(Source::Endpoint(Endpoint {
         cluster: cluster?,
         authority: authority?,
         path: path?,
         refresh,
+        epoch: epoch.unwrap_or_default(),
     }))
 }
 
@@ -137,6 +153,17 @@ pub(crate) fn read_revocation_source(
     let endpoint = object.required("endpoint", reader, at)?;
     let source = read_bundle_source(reader, endpoint, &at.member("endpoint"))?;
     Some(RevocationSource { source, max_staleness })
+}
+
+fn read_epoch(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<u64> {
+    let epoch = match json {
+        Json::Unsigned(epoch) => Some(*epoch),
+        Json::Null | Json::Bool(_) | Json::OtherNumber(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => None,
+    };
+    if epoch.is_none() {
+        reader.note(place, Mistake::Expected("a whole number, which only grows"));
+    }
+    epoch
 }
 
 fn read_name(reader: &mut Reader, object: Object<'_>, name: &str, at: &Place<'_>) -> Option<String> {

@@ -170,6 +170,53 @@ async fn sequence_that_goes_back_is_ignored() {
     assert!(envoy.log().contains("sequence 10 is lower than 11, which is held"));
 }
 
+/// The runbook: only a document that says so makes every worker forget what the publisher said before, without a restart.
+#[tokio::test]
+async fn publisher_that_was_built_anew_is_followed_when_a_document_raises_the_epoch() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let anew = Authority::of(OWN, world.now);
+    let endpoint = BundleEndpoint::start(None);
+    let publish = |authority: &Authority, sequence| {
+        let bundle = bundle_document(&[authority], Some(sequence), None);
+        endpoint.serve("/own.json", Served::Document(bundle));
+    };
+    let at_epoch = |epoch: u64| {
+        let endpoint = json!({ "cluster": "endpoint", "path": "/own.json", "refresh": "1s", "epoch": epoch });
+        let document = fetching(
+            &world,
+            json!({ "bundle": { "endpoint": endpoint }, "version": format!("epoch {epoch}") }),
+        );
+        http_listener(&world, "web", Filters::RequestOnly, &document)
+    };
+    publish(&world.own, 2);
+    let envoy = Envoy::start(Scenario {
+        concurrency: 2,
+        lds: true,
+        ..Scenario::of(at_epoch(0), [Cluster::new("app", upstream.addr()), plain(&endpoint)])
+    })
+    .await;
+    let (old, new) = (
+        world.own_identity("/api"),
+        anew.issue(Leaf::svid(&format!("spiffe://{OWN}/api"), world.now)),
+    );
+    let reason = async |identity: &Identity| Asking::start(&envoy, "web", identity).await.reason().await;
+    Asking::start(&envoy, "web", &old).await.wait("rule.allowed").await;
+    publish(&anew, 1);
+    envoy
+        .wait_log("sequence 1 is lower than 2, which is held, with 0 of the 1 authorities that are held")
+        .await;
+    assert_eq!(reason(&new).await, "svid.bad_signature");
+    envoy.replace_listeners(&[at_epoch(1)]);
+    Asking::start(&envoy, "web", &new).await.wait("rule.allowed").await;
+    envoy.replace_listeners(&[at_epoch(0)]);
+    envoy.wait_stat("listener_manager.lds.update_success", 3).await;
+    for _ in 0..20 {
+        // Each on a connection of its own, so on either worker, and under either document.
+        assert_eq!(reason(&old).await, "svid.bad_signature");
+        assert_eq!(reason(&new).await, "rule.allowed");
+    }
+}
+
 /// The cluster is the endpoint's profile: who answers is checked by the proxy before anything is read.
 #[tokio::test]
 async fn endpoints_of_both_profiles_are_read_and_impostors_are_not() {

@@ -9,7 +9,7 @@ use support::{
     ca::{Authority, Key, KeyKind, KeyUsage, Leaf, Profile, bundle_json},
     world::{OWN, World, with},
 };
-use svidgate::{connection::Action, host::HeaderMap, root::Root};
+use svidgate::{connection::Action, host::HeaderMap, root::Root, worker::Worker};
 
 use crate::{
     double::{Proxy, request},
@@ -168,6 +168,73 @@ fn same_content_in_other_bytes_is_no_news() {
     assert!(!workers.logged("other content under the same sequence"));
     assert_eq!(answer(&[&new], &["b", "a"]), (2, 2, 1));
     assert_eq!(answer(&[&new], &["b", "c"]), (3, 2, 2));
+}
+
+/// A partner whose server was built anew counts from 1 again, with another CA.
+#[test]
+fn publisher_that_was_built_anew_is_believed_when_the_operator_says_so_and_the_old_ca_never_again() {
+    let at_epoch = |epoch: u64, more: Value| {
+        let endpoint = with(endpoint(), json!({ "refresh": "1s", "epoch": epoch }));
+        with(json!({ "bundle": { "endpoint": endpoint } }), more)
+    };
+    let workers = Workers::start(2, at_epoch(0, json!({})));
+    let (old, new) = (&workers.world.own, Authority::of(OWN, workers.world.now));
+    let (of_old, of_new) = (
+        workers.world.own_identity("/api"),
+        new.issue(Leaf::svid("spiffe://prod.example/api", workers.world.now)),
+    );
+    let round = |body: &str| {
+        workers.pass(1);
+        workers.tick();
+        workers.answer(0, "200", body);
+        workers.pass(1);
+        workers.tick();
+    };
+    round(&bundle(&[old], Some(2)));
+    for _ in 0..3 {
+        round(&bundle(&[&new], Some(1)));
+        workers.pass(10);
+    }
+    assert_eq!(
+        workers.reason(0, &of_new),
+        "svid.bad_signature",
+        "no answer alone lowers the sequence"
+    );
+    assert!(workers.logged(
+        "sequence 1 is lower than 2, which is held, with 0 of the 1 authorities that are held (if its publisher was built anew: \
+         raise `epoch` of this endpoint above 0)"
+    ));
+    // The document comes to one worker first; both forget.
+    let next = workers.plugin(&workers.workers[1], at_epoch(1, json!({ "version": "next" })));
+    for _ in 0..2 {
+        workers.pass(1);
+        workers.tick();
+    }
+    for worker in [0, 1] {
+        assert_eq!(workers.reason(worker, &of_old), "federation.bundle_missing", "{worker}");
+    }
+    round(&bundle(&[&new], Some(1)));
+    for worker in [0, 1] {
+        assert_eq!(workers.reason(worker, &of_new), "rule.allowed", "{worker}");
+        assert_eq!(workers.reason(worker, &of_old), "svid.bad_signature", "{worker}");
+    }
+    // A document of before that is put back brings nothing back, on a new worker neither.
+    next.leave();
+    let late: Rc<Worker> = Rc::default();
+    let back =
+        [&workers.workers[0], &late].map(|worker| workers.plugin(worker, at_epoch(0, json!({ "version": "back" }))));
+    for _ in 0..3 {
+        workers.pass(1);
+        workers.tick();
+        back.iter().for_each(|root| root.tick());
+    }
+    for root in &back {
+        workers.proxy.connect(&of_old);
+        workers.proxy.ask("GET", "/", &[]);
+        assert_eq!(request(root), Action::Pause);
+        assert_eq!(workers.proxy.reason(), "svid.bad_signature");
+    }
+    assert_eq!(workers.reason(0, &of_new), "rule.allowed");
 }
 
 #[test]
