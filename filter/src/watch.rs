@@ -114,6 +114,22 @@ impl Gauge {
 struct Ending {
     what: String,
     at: Timestamp,
+    /// How long before that it is announced at most.
+    most_before: SignedDuration,
+}
+
+/// The last of a trust domain's authorities is announced when no more than this part of its life is left. Issuers make the
+/// next one after half of it (SPIRE), so that whoever has a `ca_ttl` of a day is not warned for ever.
+const LAST_PART_OF_A_LIFE: i32 = 4;
+
+impl Ending {
+    fn any_time_before(what: String, at: Timestamp) -> Self {
+        Self {
+            what,
+            at,
+            most_before: SignedDuration::MAX,
+        }
+    }
 }
 
 impl Watch {
@@ -164,7 +180,7 @@ impl Watch {
             for (gauge, age) in ages(gate, authorities, now) {
                 show(&mut readings, gauge, age);
             }
-            for (gauge, ending) in endings(gate, now) {
+            for (gauge, ending) in endings(gate) {
                 show(&mut readings, gauge.clone(), seconds_until(ending.at, now));
                 let known = soonest.get(&gauge);
                 if known.is_none_or(|(known, _)| ending.at < known.at) {
@@ -181,7 +197,7 @@ impl Watch {
             .iter()
             .flat_map(|gate| {
                 let ages = ages(gate, authorities, now).into_iter().map(|(gauge, _)| gauge);
-                ages.chain(endings(gate, now).into_iter().map(|(gauge, _)| gauge))
+                ages.chain(endings(gate).into_iter().map(|(gauge, _)| gauge))
             })
             .collect();
         let is_at_work = |gauge: &Gauge| readings.contains_key(gauge) || elsewhere.contains(gauge);
@@ -227,8 +243,9 @@ impl Watch {
     fn announce<H: Host>(&mut self, host: &H, gate: &Gate, gauge: Gauge, ending: &Ending, now: Timestamp) {
         let left = ending.at.duration_since(now);
         // The end itself is the last threshold.
-        let thresholds = gate.configuration.warn_before.iter().copied();
+        let thresholds = gate.configuration.warn_before.iter();
         let passed = thresholds
+            .map(|before| ending.most_before.min(*before))
             .chain([SignedDuration::ZERO])
             .filter(|before| left <= *before);
         // Of several that are passed at once, the shortest tells most.
@@ -295,7 +312,7 @@ fn ages(gate: &Gate, authorities: &Authorities, now: Timestamp) -> Vec<(Gauge, u
 }
 
 /// Everything that a document says, or was brought, that ends.
-fn endings(gate: &Gate, now: Timestamp) -> Vec<(Gauge, Ending)> {
+fn endings(gate: &Gate) -> Vec<(Gauge, Ending)> {
     let configuration = &gate.configuration;
     let mut endings = Vec::new();
     let trusted = gate.trusted();
@@ -304,20 +321,21 @@ fn endings(gate: &Gate, now: Timestamp) -> Vec<(Gauge, Ending)> {
         if let Some(at) = relationship.expires {
             let owner = relationship.owner.as_ref().map(|owner| format!(" (owner: {owner})"));
             let what = format!("the relationship with `{name}`{}", owner.unwrap_or_default());
-            endings.push((Gauge::new(Family::Relationship, name.as_str()), Ending { what, at }));
+            let ending = Ending::any_time_before(what, at);
+            endings.push((Gauge::new(Family::Relationship, name.as_str()), ending));
         }
-        if let Some(at) = trusted
-            .bundles()
-            .bundle(name)
-            .and_then(|bundle| bundle.next_expiry(now))
-        {
-            let what = format!("an authority of `{name}`");
-            endings.push((Gauge::new(Family::Authority, name.as_str()), Ending { what, at }));
+        let bundle = trusted.bundles().bundle(name);
+        if let Some((begins, at)) = bundle.and_then(|bundle| bundle.last_authority()) {
+            let what = format!("the last authority of `{name}`");
+            let life = at.duration_since(begins);
+            let most_before = life.checked_div(LAST_PART_OF_A_LIFE).unwrap_or(life);
+            let ending = Ending { what, at, most_before };
+            endings.push((Gauge::new(Family::Authority, name.as_str()), ending));
         }
     }
     endings.extend(gate.ending_rules().iter().map(|(at, name)| {
         let what = format!("rule `{name}`");
-        (Gauge::new(Family::Rule, name), Ending { what, at: *at })
+        (Gauge::new(Family::Rule, name), Ending::any_time_before(what, *at))
     }));
     endings
 }

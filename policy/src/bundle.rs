@@ -271,10 +271,12 @@ impl Bundle {
         self.refresh_hint
     }
 
-    /// The last second of the authority that ends next; where all have ended, of the last one. `None` where there is none.
-    pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
-        let ends = || self.authorities.iter().map(|authority| authority.signer.not_after);
-        ends().filter(|end| now <= *end).min().or_else(|| ends().max())
+    /// The first and the last second of the authority that ends last: when it has ended nobody has a path any more. `None`
+    /// where there is none.
+    pub fn last_authority(&self) -> Option<(Timestamp, Timestamp)> {
+        let lives = self.authorities.iter().map(|authority| &authority.signer);
+        let lives = lives.map(|signer| (signer.not_before, signer.not_after));
+        lives.max_by_key(|(_, end)| *end)
     }
 
     /// Entries that were meant for us and could not be used.

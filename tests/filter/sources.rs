@@ -571,6 +571,57 @@ fn what_is_about_to_end_is_shown_and_told() {
     );
 }
 
+/// An issuer of short-lived authorities always has the next one ready, and keeps those that have ended for a while.
+#[test]
+fn authorities_that_are_renewed_in_time_are_no_alarm_and_the_last_one_is() {
+    let workers = Workers::start(
+        1,
+        json!({ "bundle": { "endpoint": with(endpoint(), json!({ "refresh": "1s" })) }, "max_staleness": "30d" }),
+    );
+    let start = workers.world.now;
+    let of_a_day = |begins: i64| {
+        let day = Profile {
+            not_before: start + SignedDuration::from_hours(begins),
+            not_after: start + SignedDuration::from_hours(begins + 24),
+            ..Profile::authority(OWN, start)
+        };
+        Authority::root(day)
+    };
+    let lines = |text: &str| {
+        workers
+            .proxy
+            .look(|state| state.log.iter().filter(|line| line.contains(text)).count())
+    };
+    let gauge = || {
+        let name = "svidgate.trust_domain.prod.example.authority_expires_seconds";
+        workers
+            .proxy
+            .look(|state| state.gauges.get(name).copied().unwrap_or_default() / 3600)
+    };
+    let authorities: Vec<Authority> = (0..6).map(|number| of_a_day(12 * number)).collect();
+    for number in 1..6 {
+        let published: Vec<&Authority> = authorities[..=number].iter().collect();
+        workers.wait_until_asked(workers.asked().len());
+        workers.answer(0, "200", &bundle(&published, Some(number as u64)));
+        workers.pass(11);
+        workers.tick();
+        assert!((34..=36).contains(&gauge()), "{}", gauge());
+        workers.pass(12 * 3600);
+    }
+    assert_eq!(lines("authority of `prod.example`"), 0);
+    // Nothing comes any more.
+    workers.pass(19 * 3600);
+    workers.tick();
+    workers.pass(11);
+    workers.tick();
+    assert_eq!(lines("the last authority of `prod.example` ends at"), 1);
+    workers.pass(6 * 3600);
+    workers.tick();
+    workers.pass(11);
+    workers.tick();
+    assert_eq!(lines("the last authority of `prod.example` ended at"), 1);
+}
+
 #[test]
 fn endpoint_is_asked_as_often_as_the_hint_says_within_bounds() {
     // The hint, and the shortest and the longest pause that may come of it: a tenth less is jitter.
