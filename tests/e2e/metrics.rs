@@ -245,3 +245,57 @@ async fn new_version_is_one_in_the_metric_when_it_is_at_work_and_the_old_one_zer
         .collect();
     assert_eq!(versions, ["1.0", "2.0"]);
 }
+
+/// The first block of YAML in the operator's guide that mentions `what`.
+fn yaml_of_the_guide(what: &str) -> Value {
+    let guide = operate::text("README.md");
+    let blocks = guide
+        .split("```yaml")
+        .skip(1)
+        .filter_map(|text| Some(text.split_once("```")?.0));
+    let block = blocks.into_iter().find(|block| block.contains(what));
+    serde_saphyr::from_str(block.expect("the guide has it")).unwrap()
+}
+
+/// The tags, and the inclusion list of the guide.
+fn with_listed_metrics(bootstrap: &mut Value) {
+    operate::with_tags(bootstrap);
+    let listed = yaml_of_the_guide("stats_matcher")["stats_config"]["stats_matcher"].clone();
+    assert!(listed.is_object(), "{listed}");
+    bootstrap["stats_config"]["stats_matcher"] = listed;
+}
+
+/// A list with what one might take for the prefix.
+fn with_other_metrics(bootstrap: &mut Value) {
+    with_listed_metrics(bootstrap);
+    bootstrap["stats_config"]["stats_matcher"]["inclusion_list"]["patterns"] =
+        json!([{ "prefix": "wasm." }, { "prefix": "svidgate" }]);
+}
+
+#[tokio::test]
+async fn inclusion_list_of_the_guide_lets_our_metrics_through_and_a_near_miss_none() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let document = telling(&world, "1");
+    let serve = async |amend: fn(&mut Value)| {
+        let listener = http_listener(&world, "web", Filters::Both, &document);
+        let envoy = Envoy::start(Scenario {
+            amend: Some(amend),
+            ..Scenario::of(listener, [Cluster::new("app", upstream.addr())])
+        })
+        .await;
+        let mut http = http1(&envoy, "web", Some(&world.own_identity(API_PATH))).await;
+        assert_eq!(http.get("/open").await.status(), Some(200));
+        envoy
+    };
+    let listed = serve(with_listed_metrics).await;
+    let is_told = |scrape: &Scrape| {
+        decisions(scrape, "request", "allow", "rule.allowed") == Some(1.0) && scrape.families().len() > 5
+    };
+    wait(&listed, "it is not listed", is_told).await;
+    assert_eq!(listed.stats("cluster.").await.len(), 0, "nothing else is listed");
+    let unlisted = serve(with_other_metrics).await;
+    // As long as it took the other to tell.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(unlisted.scrape().await.series(), BTreeSet::new());
+    assert!(!unlisted.stats("wasm.").await.is_empty(), "the list is at work");
+}
