@@ -2,6 +2,7 @@
 
 mod access_log;
 mod algorithms;
+mod bad_starts;
 mod configuration;
 mod cuts;
 mod documents;

@@ -5,6 +5,7 @@ mod federation;
 mod manifests;
 mod mesh;
 mod second_lock;
+mod validate;
 mod xds;
 
 use std::{fs, path::Path};

@@ -1,6 +1,7 @@
 //! A Prometheus with the shipped rules, gone when it is dropped.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     net::{SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
@@ -26,8 +27,8 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes this admin interface every second.
-    pub(crate) async fn start(admin: SocketAddr) -> Self {
+    /// Scrapes these admin interfaces every second.
+    pub(crate) async fn start(admins: &[SocketAddr]) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory");
         let addr = free_port();
         let configuration = json!({
@@ -36,7 +37,7 @@ impl Prometheus {
             "scrape_configs": [{
                 "job_name": "envoy",
                 "metrics_path": "/stats/prometheus",
-                "static_configs": [{ "targets": [admin.to_string()] }],
+                "static_configs": [{ "targets": admins.iter().map(ToString::to_string).collect::<Vec<_>>() }],
             }],
         });
         // JSON is YAML.
@@ -89,6 +90,17 @@ impl Prometheus {
             .collect()
     }
 
+    /// The targets for which an alert fires or is about to: its condition holds, and `for` may still run.
+    pub(crate) async fn alerting(&self, alert: &str) -> BTreeSet<String> {
+        let answer = self.api("/api/v1/alerts").await;
+        let alerts = answer["data"]["alerts"].as_array().cloned().unwrap_or_default();
+        let labels = alerts.iter().map(|alert| &alert["labels"]);
+        let these = labels.filter(|labels| labels["alertname"] == alert);
+        these
+            .filter_map(|labels| labels["instance"].as_str().map(str::to_owned))
+            .collect()
+    }
+
     /// The rules that it could not evaluate.
     pub(crate) async fn unhealthy_rules(&self) -> Vec<String> {
         let answer = self.api("/api/v1/rules").await;
@@ -124,7 +136,8 @@ impl Drop for Prometheus {
     }
 }
 
-fn free_port() -> SocketAddr {
+/// Where nobody listens.
+pub(crate) fn free_port() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port of loopback");
     listener.local_addr().expect("a bound socket has an address")
 }

@@ -7,10 +7,10 @@ use serde_json::json;
 use support::{
     bundle_endpoint::{BundleEndpoint, Served, bundle_document},
     ca::{Identity, Leaf, bundle_json, real_now},
-    client::{Client, Http},
+    client::{Answer, Client, Http, Request},
     envoy::{ClientCertificate, Cluster, Envoy, Listener, Route, Scenario, Wasm},
     module_path, operate,
-    upstream::HttpUpstream,
+    upstream::{Behaviour, HttpUpstream},
     world::{PARTNER, World, with},
 };
 use tokio::time::sleep;
@@ -18,7 +18,7 @@ use tokio::time::sleep;
 pub(crate) struct Traffic {
     pub(crate) envoy: Envoy,
     world: World,
-    _upstream: HttpUpstream,
+    upstream: HttpUpstream,
     _endpoint: BundleEndpoint,
 }
 
@@ -74,9 +74,14 @@ impl Traffic {
         Self {
             envoy,
             world,
-            _upstream: upstream,
+            upstream,
             _endpoint: endpoint,
         }
+    }
+
+    /// Its trust domains.
+    pub(crate) fn world(&self) -> &World {
+        &self.world
     }
 
     async fn connect(&self, identity: Option<&Identity>) -> Option<Http> {
@@ -94,6 +99,7 @@ impl Traffic {
     pub(crate) async fn run(&self, span: Duration) {
         let start = Instant::now();
         let mut short: Option<Http> = None;
+        let mut under_way: Option<Answer> = None;
         while start.elapsed() < span {
             if short.as_ref().is_none_or(Http::is_closed) {
                 let leaf = Leaf {
@@ -102,7 +108,13 @@ impl Traffic {
                 };
                 short = self.connect(Some(&self.world.own.issue(leaf))).await;
                 if let Some(http) = &mut short {
-                    let _ = http.get("/open").await;
+                    // With nothing under way it would be drained, not cut.
+                    self.upstream.behave(Behaviour::Stream {
+                        every: Duration::from_millis(100),
+                        count: 1000,
+                    });
+                    under_way = http.open(Request::get("/open")).await.ok();
+                    self.upstream.behave(Behaviour::Answer(200, b"ok".to_vec()));
                 }
             }
             let partner = self.world.partner_identity("/ns/billing/x");
@@ -115,5 +127,6 @@ impl Traffic {
             }
             sleep(Duration::from_millis(100)).await;
         }
+        drop(under_way);
     }
 }

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,23 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// How many lines of the log a failed test prints.
 const TAIL: usize = 60;
+
+/// What `envoy --mode validate` makes of a configuration in YAML: its exit code, and what it says.
+///
+/// # Panics
+/// When there is no Envoy.
+pub fn validate(yaml: &str) -> (Option<i32>, String) {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let path = home.path().join("bootstrap.yaml");
+    fs::write(&path, yaml).expect("the bootstrap is written");
+    let output = Command::new(binary::binary())
+        .args(["--mode", "validate", "--log-level", "error", "--config-path"])
+        .arg(path)
+        .output()
+        .expect("Envoy runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
 
 /// A running Envoy. Dropping it ends it; a test that fails prints the end of its log.
 #[derive(Debug)]
@@ -185,7 +202,12 @@ impl Envoy {
         Scrape::parse(&self.admin("/stats/prometheus").await)
     }
 
-    /// The same, where Envoy may have ended: `None` when it does not answer.
+    /// What Prometheus reads of Envoy itself.
+    pub async fn scrape_itself(&self) -> Scrape {
+        Scrape::of_envoy(&self.admin("/stats/prometheus").await)
+    }
+
+    /// What an admin path answers, where Envoy may have ended: `None` when it does not answer.
     pub async fn try_admin(&self, path: &str) -> Option<String> {
         get_admin(self.admin, path).await
     }

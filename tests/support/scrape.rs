@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prometheus_parse::{Scrape as Parsed, Value};
 
-/// The metrics of svidgate in one scrape.
+/// The metrics of svidgate in one scrape, or those of Envoy itself.
 #[derive(Clone, Debug, Default)]
 pub struct Scrape(Vec<Series>);
 
@@ -22,18 +22,30 @@ pub struct Series {
 }
 
 impl Scrape {
-    /// Reads the answer to `/stats/prometheus`.
+    /// Reads what the answer to `/stats/prometheus` has of svidgate.
     ///
     /// # Panics
     /// When it cannot be read.
     pub fn parse(text: &str) -> Self {
+        Self::of("svidgate_", text)
+    }
+
+    /// Reads what it has of Envoy itself.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn of_envoy(text: &str) -> Self {
+        Self::of("envoy_", text)
+    }
+
+    fn of(prefix: &str, text: &str) -> Self {
         // The parser does not know the empty list of labels that Envoy writes.
         let text = text.replace("{} ", " ");
         let lines = text.lines().map(|line| Ok(line.to_owned()));
         let parsed = Parsed::parse(lines).expect("a scrape is lines of text");
         let ours = parsed.samples.into_iter();
         Self(
-            ours.filter(|sample| sample.metric.starts_with("svidgate_"))
+            ours.filter(|sample| sample.metric.starts_with(prefix))
                 .filter(|sample| !sample.metric.ends_with("_sum") && !sample.metric.ends_with("_count"))
                 .map(|sample| {
                     let (kind, value) = match sample.value {
