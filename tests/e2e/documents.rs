@@ -1,5 +1,6 @@
 //! Which document judges, on a real proxy: what began under an old one, in whatever state it is, when a tighter or a looser one
-//! comes, in place or with a listener that drains, is refused by the proxy, or goes with its listener.
+//! comes, in place or with a listener that drains, is refused by the proxy, or goes with its listener. `reloads` and
+//! `late_worker` ask the same of a VM that was made anew and of a worker that is behind.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +12,13 @@ use support::{
     upstream::{Behaviour, HttpUpstream},
     world::{World, with},
 };
+use tokio::net::TcpStream;
 
 use crate::stage::{API, API_PATH, Filters, assert_alive, http_listener};
 
 /// How an update reaches the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+pub(crate) enum How {
     /// Only its filter chain is another: the old chain drains.
     InPlace,
     /// A new listener; the old one drains.
@@ -25,11 +27,12 @@ enum How {
     Refused,
 }
 
-struct Setting {
+pub(crate) struct Setting {
     world: World,
-    upstream: HttpUpstream,
-    envoy: Envoy,
+    pub(crate) upstream: HttpUpstream,
+    pub(crate) envoy: Envoy,
     api: Identity,
+    shape: fn(Listener) -> Listener,
 }
 
 fn document(world: &World, version: &str, paths: &[&str]) -> Value {
@@ -46,10 +49,16 @@ fn listener(world: &World, filters: Filters, document: &Value, edition: u64) -> 
 
 impl Setting {
     async fn start(filters: Filters) -> Self {
+        Self::shaped(filters, 1, |listener| listener).await
+    }
+
+    /// With as many workers, and every listener in this shape.
+    pub(crate) async fn shaped(filters: Filters, workers: u32, shape: fn(Listener) -> Listener) -> Self {
         let (world, upstream) = (World::new(), HttpUpstream::start());
-        let first = listener(&world, filters, &document(&world, "1", &["/a", "/b"]), 1);
+        let first = shape(listener(&world, filters, &document(&world, "1", &["/a", "/b"]), 1));
         let envoy = Envoy::start(Scenario {
             lds: true,
+            concurrency: workers,
             drain_time: Some(Duration::from_secs(600)),
             ..Scenario::of(first, [Cluster::new("app", upstream.addr())])
         })
@@ -60,11 +69,19 @@ impl Setting {
             upstream,
             envoy,
             api,
+            shape,
         }
     }
 
     /// Puts another document in place, and waits until Envoy has taken or refused it.
-    async fn update(&self, filters: Filters, how: How, version: &str, paths: &[&str], edition: u64) -> Instant {
+    pub(crate) async fn update(
+        &self,
+        filters: Filters,
+        how: How,
+        version: &str,
+        paths: &[&str],
+        edition: u64,
+    ) -> Instant {
         let edition = if how == How::InPlace { 1 } else { edition };
         let mut next = listener(&self.world, filters, &document(&self.world, version, paths), edition);
         if let (How::Refused, Kind::Http(http)) = (how, &mut next.kind) {
@@ -81,7 +98,7 @@ impl Setting {
             How::InPlace | How::Drained => "listener_manager.lds.update_success",
         };
         let before = self.envoy.stat(stat).await;
-        self.envoy.replace_listeners(&[next]);
+        self.envoy.replace_listeners(&[(self.shape)(next)]);
         self.envoy.wait_stat(stat, before + 1).await;
         if how != How::Refused {
             self.envoy.wait_log(&format!("version=\"{version}\"")).await;
@@ -91,13 +108,38 @@ impl Setting {
         Instant::now()
     }
 
-    async fn connect(&self) -> Connection {
+    /// A connection that is accepted, and has not begun its handshake.
+    pub(crate) async fn accepted(&self) -> TcpStream {
         let addr = self.envoy.listeners_now().await.unwrap()["web"];
-        Client::new(Some(&self.api)).connect(addr).await.unwrap()
+        TcpStream::connect(addr).await.unwrap()
     }
 
-    async fn fresh(&self) -> Http {
+    /// What it is answered once it goes on. Waits for nothing of this setting, so that many can go on side by side.
+    pub(crate) fn goes_through(
+        &self,
+        accepted: TcpStream,
+        path: &'static str,
+    ) -> impl Future<Output = Option<u16>> + Send + use<> {
+        let client = Client::new(Some(&self.api));
+        async move {
+            let connection = client.handshake(accepted).await.ok()?;
+            connection.http1().await.ok()?.get(path).await.status()
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Connection {
+        let accepted = self.accepted().await;
+        Client::new(Some(&self.api)).handshake(accepted).await.unwrap()
+    }
+
+    pub(crate) async fn fresh(&self) -> Http {
         self.connect().await.http1().await.unwrap()
+    }
+
+    /// The same, where there may be nobody to answer.
+    pub(crate) async fn fresh_asks(&self, path: &'static str) -> Option<u16> {
+        let accepted = self.accepted().await;
+        self.goes_through(accepted, path).await
     }
 
     /// What a new connection is answered.
@@ -107,18 +149,18 @@ impl Setting {
 }
 
 /// What is there when the update comes.
-struct Old {
+pub(crate) struct Old {
     used: Http,
     unused: Http,
     /// Asked nothing before a test asks it itself.
-    silent: Http,
+    pub(crate) silent: Http,
     half: Option<Connection>,
     download: Answer,
     _of_download: Http,
 }
 
 impl Old {
-    async fn start(setting: &Setting) -> Self {
+    pub(crate) async fn start(setting: &Setting) -> Self {
         let mut used = setting.fresh().await;
         assert_eq!(used.get("/b").await.status(), Some(200));
         let (unused, silent) = (setting.fresh().await, setting.fresh().await);
@@ -145,7 +187,7 @@ impl Old {
 
     /// What `/b` is answered on each connection, once: used, unused, in its first bytes. Envoy may close a connection of a
     /// chain that drains with its answer.
-    async fn answers(&mut self) -> [Option<u16>; 3] {
+    pub(crate) async fn answers(&mut self) -> [Option<u16>; 3] {
         let half = self.half.take().expect("asked once");
         [
             self.used.get("/b").await.status(),
@@ -155,7 +197,7 @@ impl Old {
     }
 
     /// Whether the download goes on beyond the promised time.
-    async fn goes_on(&mut self, event: Instant) -> bool {
+    pub(crate) async fn goes_on(&mut self, event: Instant) -> bool {
         while event.elapsed() < Duration::from_millis(3500) {
             if !matches!(self.download.next().await, Chunk::Data(_)) {
                 return false;
@@ -165,8 +207,8 @@ impl Old {
     }
 }
 
-const DENIED: Option<u16> = Some(403);
-const SERVED: Option<u16> = Some(200);
+pub(crate) const DENIED: Option<u16> = Some(403);
+pub(crate) const SERVED: Option<u16> = Some(200);
 
 /// In front of HTTP the network filter admits whoever has any grant, so it is the HTTP filter that is told apart here.
 #[tokio::test]
