@@ -32,7 +32,7 @@ const MOST_WRITTEN: usize = 100;
 pub const MOST_NAMES: usize = 1_000;
 /// Most gauges of ages and ends that one worker ever names, for as long as its VM lives. Our decision: all that one document
 /// may have, and a quarter more for names that change.
-pub const MOST_GAUGES: usize = 5_000;
+pub const MOST_GAUGES: usize = 6_250;
 /// The trust domain, and the rule, that all which come after are shown as.
 pub const OTHER: &str = "other";
 /// What a gauge says of something that does not end: a hundred years.
@@ -58,6 +58,8 @@ pub struct Watch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Family {
     Authority,
+    /// How long the authority that ends last lives in all: what its end is to be compared with.
+    AuthorityLife,
     Relationship,
     BundleAge,
     RevocationsAge,
@@ -69,7 +71,7 @@ impl Family {
     fn worst(self, a: u64, b: u64) -> u64 {
         match self {
             Self::Authority | Self::Relationship | Self::Rule => a.min(b),
-            Self::BundleAge | Self::RevocationsAge => a.max(b),
+            Self::AuthorityLife | Self::BundleAge | Self::RevocationsAge => a.max(b),
         }
     }
 }
@@ -97,6 +99,7 @@ impl Gauge {
         let subject = &self.subject;
         match self.family {
             Family::Authority => format!("svidgate.trust_domain.{subject}.authority_expires_seconds"),
+            Family::AuthorityLife => format!("svidgate.trust_domain.{subject}.authority_life_seconds"),
             Family::Relationship => format!("svidgate.trust_domain.{subject}.relationship_expires_seconds"),
             Family::BundleAge => format!("svidgate.trust_domain.{subject}.bundle_age_seconds"),
             Family::RevocationsAge => "svidgate.revocations.age_seconds".to_owned(),
@@ -180,6 +183,9 @@ impl Watch {
             for (gauge, age) in ages(gate, authorities, now) {
                 show(&mut readings, gauge, age);
             }
+            for (gauge, life) in lives(gate) {
+                show(&mut readings, gauge, life);
+            }
             for (gauge, ending) in endings(gate) {
                 show(&mut readings, gauge.clone(), seconds_until(ending.at, now));
                 let known = soonest.get(&gauge);
@@ -197,7 +203,9 @@ impl Watch {
             .iter()
             .flat_map(|gate| {
                 let ages = ages(gate, authorities, now).into_iter().map(|(gauge, _)| gauge);
-                ages.chain(endings(gate).into_iter().map(|(gauge, _)| gauge))
+                let lives = lives(gate).into_iter().map(|(gauge, _)| gauge);
+                ages.chain(lives)
+                    .chain(endings(gate).into_iter().map(|(gauge, _)| gauge))
             })
             .collect();
         let is_at_work = |gauge: &Gauge| readings.contains_key(gauge) || elsewhere.contains(gauge);
@@ -307,6 +315,22 @@ fn ages(gate: &Gate, authorities: &Authorities, now: Timestamp) -> Vec<(Gauge, u
             };
             let age = now.duration_since(left_behind.unwrap_or(feed.as_of())).as_secs();
             Some((gauge, u64::try_from(age).unwrap_or_default()))
+        })
+        .collect()
+}
+
+/// How long the authority that ends last lives, of each trust domain.
+fn lives(gate: &Gate) -> Vec<(Gauge, u64)> {
+    let trusted = gate.trusted();
+    let relationships = gate.configuration.relationships.iter().take(MOST_NAMES);
+    relationships
+        .filter_map(|relationship| {
+            let name = &relationship.trust_domain;
+            let (begins, ends) = trusted.bundles().bundle(name)?.last_authority()?;
+            Some((
+                Gauge::new(Family::AuthorityLife, name.as_str()),
+                seconds_until(ends, begins),
+            ))
         })
         .collect()
 }
