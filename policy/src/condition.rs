@@ -26,6 +26,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) sni: Option<Host<'a>>,
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) now: Timestamp,
+    /// Whether the path has an encoded slash, so that this is one of its two readings.
+    pub(crate) has_encoded_slash: bool,
     /// Whether the request opens a tunnel, inside which methods, hosts and headers are not known.
     pub(crate) is_tunnel: bool,
     /// What the decision may still cost.
@@ -41,6 +43,8 @@ pub(crate) struct Conditions {
     /// In order.
     pub(crate) ports: Option<Vec<u16>>,
     pub(crate) sni: Option<Vec<HostPattern>>,
+    /// No demand: whether it opens paths with an encoded slash, too.
+    pub(crate) encoded_slashes: bool,
 }
 
 /// Conditions that hold for the rule as a whole.

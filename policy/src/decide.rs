@@ -10,7 +10,9 @@
 //! | no | no | deny, `rule.none_matched` |
 //!
 //! A path that has two readings is refused before any rule is asked; a request that headers make several of
-//! ([`crate::reading`]) is allowed where each of these is. Of several rules that match, the first of the
+//! ([`crate::reading`]) is allowed where each of these is. A path of which an encoded slash is all that has two readings
+//! is asked about in both, and refused all the same unless a rule opens it and every allow rule that matches one of them
+//! says that its upstream reads such paths ([`Tally::ambiguity`]); then each of the two must be allowed. Of several rules that match, the first of the
 //! document is named; their order means nothing else. Rules in a dry run are left out of the decision and tell what it
 //! would have been. There is no error: what cannot be read is denied, and so is what would cost too much to find out
 //! (`rule.too_costly`), whatever has been found by then. A dry run has steps of its own, and where they do not suffice, what
@@ -27,7 +29,7 @@ use crate::{
     grants::{Found, Granted, Grants},
     header::Headers,
     host::{Host, MAX_AUTHORITY_BYTES},
-    path::{PathError, RequestPath, Segment},
+    path::{PathError, PathReading, RequestPath, Segment},
     reading::{self, CONNECT, Overridden, Overrides, Signs},
     reason::Reason,
     rule::is_token,
@@ -90,6 +92,12 @@ pub enum Detail {
         /// The header.
         from: Option<&'static str>,
     },
+    /// The path has an encoded slash, and the rule that is named could allow it and does not say that it reads one.
+    ReadStrictly,
+    /// The path, with its encoded slashes as data.
+    SlashesAsData,
+    /// The path, with its encoded slashes as slashes.
+    SlashesAsSlashes,
     /// The request, as some upstreams read it.
     Overridden(Overridden),
     /// It opens a tunnel.
@@ -104,6 +112,13 @@ impl fmt::Display for Detail {
                 error,
                 from: Some(header),
             } => write!(f, "`{header}`, which some upstreams take for the path: {error}"),
+            Self::ReadStrictly => f.write_str(
+                "path has an encoded slash, and this rule could allow it, too, but does not say `encoded_slashes: true` for it",
+            ),
+            Self::SlashesAsData => f.write_str("read with its encoded slashes as data within their segment"),
+            Self::SlashesAsSlashes => {
+                f.write_str("read with its encoded slashes as slashes, as some upstreams do: both readings must be allowed")
+            }
             Self::Overridden(overridden) => write!(f, "{overridden}"),
             Self::Tunnel => f.write_str(
                 "a tunnel, inside which nothing is known: deny rules on methods, paths, hosts and headers apply, and only an \
@@ -158,6 +173,7 @@ impl Grants {
             sni: request.sni.and_then(Host::name),
             source_ip: request.source_ip.map(|ip| ip.to_canonical()),
             now,
+            has_encoded_slash: false,
             is_tunnel: false,
             effort: &effort,
         };
@@ -166,6 +182,7 @@ impl Grants {
             facts,
             dry_run: &dry_run,
             signs: Signs::default(),
+            refused: None,
             answers: Answers::default(),
         };
         let asked = match &request.http {
@@ -175,16 +192,16 @@ impl Grants {
                 Ok(())
             }
         };
-        match asked {
-            Err((reason, detail)) => Decision {
+        let would_be_is_unknown = self.dry_run.is_too_costly || dry_run.is_exhausted();
+        match (asked, asking.refused) {
+            (Err(_), Some((reason, detail))) | (Err((reason, detail)), None) => Decision {
                 detail,
                 ..Decision::refused(reason)
             },
-            Ok(()) if self.enforced.is_too_costly || effort.is_exhausted() => Decision::refused(Reason::RuleTooCostly),
-            Ok(()) => {
-                let would_be_is_unknown = self.dry_run.is_too_costly || dry_run.is_exhausted();
-                asking.answers.decision(&self.rules.0, would_be_is_unknown)
+            (Ok(()), None) if self.enforced.is_too_costly || effort.is_exhausted() => {
+                Decision::refused(Reason::RuleTooCostly)
             }
+            (Ok(()), Some(_) | None) => asking.answers.decision(&self.rules.0, would_be_is_unknown),
         }
     }
 
@@ -238,6 +255,8 @@ struct Asking<'a> {
     /// What the rules in a dry run may still cost.
     dry_run: &'a Effort,
     signs: Signs,
+    /// Why it is refused without a rule in force being asked, where those in a dry run are.
+    refused: Option<Refused>,
     answers: Answers,
 }
 
@@ -254,7 +273,7 @@ impl<'a> Asking<'a> {
             self.facts.host = Some(host.ok_or((Reason::RequestMalformed, None))?);
         }
         let path = match http.path {
-            Some(path) => Some(self.read_path(path, None)?),
+            Some(path) => Some(self.read_own_path(path)?),
             // RFC 9110 9.3.6: a tunnel has no path.
             None if http.method == CONNECT => None,
             None => return Err((Reason::RequestMalformed, None)),
@@ -310,6 +329,28 @@ impl<'a> Asking<'a> {
         }
     }
 
+    fn read_own_path(&mut self, path: &'a [u8]) -> Result<RequestPath<'a>, Refused> {
+        let refused = match self.read_path(path, None) {
+            Err(refused) => refused,
+            read @ Ok(_) => return read,
+        };
+        let rules = &*self.grants.rules.0;
+        let is_opened = rules.enforced.opens_encoded_slashes;
+        let would_be_opened = is_opened || rules.dry_run.opens_encoded_slashes;
+        if !would_be_opened || self.grants.enforced.is_too_costly {
+            return Err(refused);
+        }
+        let read = RequestPath::read(path, PathReading::EncodedSlashes).map_err(|_| refused)?;
+        if !is_opened {
+            // All else is asked for the dry run, and costs it alone.
+            self.refused = Some(refused);
+            self.facts.effort = self.dry_run;
+        }
+        // It was read strictly, too.
+        self.facts.effort.spend(read.reading_steps().saturating_mul(2));
+        Ok(read)
+    }
+
     fn read_path(&self, path: &'a [u8], from: Option<&'static str>) -> Result<RequestPath<'a>, Refused> {
         let reading = self.grants.rules.0.reading.paths;
         let read = RequestPath::read(path, reading).map_err(|error| {
@@ -324,10 +365,26 @@ impl<'a> Asking<'a> {
         Ok(read)
     }
 
-    /// Asks the rules about one reading.
+    /// Asks the rules about a method and a path.
     fn ask(&mut self, path: Option<RequestPath<'a>>, from: Overridden) {
         let is_tunnel = |method: &[u8]| self.signs.is_tunnel(method, path.is_some());
         self.facts.is_tunnel = self.facts.method.is_some_and(is_tunnel);
+        let split = path.and_then(RequestPath::split_at_encoded_slashes);
+        self.facts.has_encoded_slash = split.is_some();
+        let tally = self.tally(path);
+        let from = overridden(from);
+        if let Some(split) = split {
+            let split = self.tally(Some(split));
+            self.answers.add_both(&tally, &split, from);
+        } else {
+            let detail = from.or(self.facts.is_tunnel.then_some(Detail::Tunnel));
+            self.answers
+                .add(tally.answer().with(detail), tally.with_dry_run().answer());
+        }
+    }
+
+    /// What the rules say about one reading.
+    fn tally(&self, path: Option<RequestPath<'a>>) -> Tally {
         let mut tally = Tally::default();
         self.ask_those(&self.grants.enforced, path, &self.facts, &mut tally);
         let facts = Facts {
@@ -335,8 +392,7 @@ impl<'a> Asking<'a> {
             ..self.facts
         };
         self.ask_those(&self.grants.dry_run, path, &facts, &mut tally);
-        let detail = overridden(from).or(self.facts.is_tunnel.then_some(Detail::Tunnel));
-        self.answers.add(&tally, detail);
+        tally
     }
 
     fn ask_those(&self, found: &Found, path: Option<RequestPath<'a>>, facts: &Facts<'a>, tally: &mut Tally) {
@@ -436,8 +492,11 @@ struct Tally {
     denies: Option<u32>,
     allows: Option<u32>,
     expired: Option<u32>,
+    /// Allow rules that match, or may, and do not read the encoded slash that the path has.
+    strict: Option<u32>,
     would_deny: Option<u32>,
     would_allow: Option<u32>,
+    would_be_strict: Option<u32>,
 }
 
 impl Tally {
@@ -452,17 +511,23 @@ impl Tally {
             return;
         };
         let is_over = rule.expires.is_some_and(|expires| facts.now >= expires);
-        let first = match (rule.effect, rule.dry_run, is_over) {
-            (Effect::Deny, false, false) => &mut self.denies,
-            (Effect::Allow, false, false) => &mut self.allows,
-            (Effect::Allow, false, true) => &mut self.expired,
-            (Effect::Deny, true, false) => &mut self.would_deny,
-            (Effect::Allow, true, false) => &mut self.would_allow,
-            (Effect::Deny, _, true) | (Effect::Allow, true, true) => return,
+        // Inside a tunnel nobody reads this path.
+        let reads = !facts.has_encoded_slash || (conditions.encoded_slashes && !facts.is_tunnel);
+        let first = match (rule.effect, reads, rule.dry_run, is_over) {
+            (Effect::Deny, _, false, false) => &mut self.denies,
+            (Effect::Deny, _, true, false) => &mut self.would_deny,
+            (Effect::Allow, true, false, false) => &mut self.allows,
+            (Effect::Allow, true, false, true) => &mut self.expired,
+            (Effect::Allow, true, true, false) => &mut self.would_allow,
+            (Effect::Allow, false, false, false) => &mut self.strict,
+            (Effect::Allow, false, true, false) => &mut self.would_be_strict,
+            (Effect::Deny, _, _, true) | (Effect::Allow, true, true, true) | (Effect::Allow, false, _, true) => return,
         };
         // Only an earlier rule of the document could change what is known.
         let known = first.is_some_and(|known| known <= candidate.rule);
-        if !known && verdict(conditions, rule, facts).applies_to(rule.effect) {
+        // A rule that keeps a path shut does so in doubt, as a deny rule does.
+        let effect = if reads { rule.effect } else { Effect::Deny };
+        if !known && verdict(conditions, rule, facts).applies_to(effect) {
             *first = Some(candidate.rule);
         }
     }
@@ -478,14 +543,30 @@ impl Tally {
     }
 
     /// The same with the rules that are in a dry run.
-    fn would_be(&self) -> Answer {
-        let both = Self {
+    fn with_dry_run(&self) -> Self {
+        Self {
             // Of the two, the one whose rule is told is the one that would make the difference.
             denies: self.denies.or(self.would_deny),
             allows: self.allows.or(self.would_allow),
+            strict: self.strict.or(self.would_be_strict),
             ..Self::default()
-        };
-        both.answer()
+        }
+    }
+
+    /// Why a path with an encoded slash is refused whatever rules say about its two readings: no rule opens it, or one that could
+    /// allow it does not. That rule's upstream may be the one that reads the path, and in which way is not known.
+    fn ambiguity(readings: [&Self; 2]) -> Option<Answer> {
+        let opens = |reading: &Self| reading.allows.or(reading.expired).is_some();
+        let strict = readings.iter().filter_map(|reading| reading.strict).min();
+        let deny = |rule| Answer::deny(Reason::RequestAmbiguousPath, rule);
+        match (readings.into_iter().any(opens), strict) {
+            (true, None) => None,
+            (true, strict @ Some(_)) => Some(deny(strict).with(Some(Detail::ReadStrictly))),
+            (false, _) => Some(deny(None).with(Some(Detail::Path {
+                error: PathError::EncodedSeparator,
+                from: None,
+            }))),
+        }
     }
 }
 
@@ -517,6 +598,10 @@ impl Answer {
         }
     }
 
+    fn with(self, detail: Option<Detail>) -> Self {
+        Self { detail, ..self }
+    }
+
     /// Whether this is the answer, and not one to an earlier reading: the first that is denied, else the first.
     fn replaces(self, known: Option<Self>) -> bool {
         match known.map(|known| (known.effect, self.effect)) {
@@ -535,12 +620,22 @@ struct Answers {
 }
 
 impl Answers {
-    fn add(&mut self, tally: &Tally, detail: Option<Detail>) {
-        let answer = Answer {
-            detail,
-            ..tally.answer()
-        };
-        let would_be = tally.would_be();
+    /// Adds what the rules say about a path with an encoded slash, which is one within its segment or separates two.
+    fn add_both(&mut self, kept: &Tally, split: &Tally, from: Option<Detail>) {
+        let (kept_would_be, split_would_be) = (kept.with_dry_run(), split.with_dry_run());
+        let ambiguity = Tally::ambiguity([kept, split]);
+        let would_be_ambiguity = Tally::ambiguity([&kept_would_be, &split_would_be]);
+        for (tally, would_be, detail) in [
+            (kept, kept_would_be, Detail::SlashesAsData),
+            (split, split_would_be, Detail::SlashesAsSlashes),
+        ] {
+            let answer = ambiguity.unwrap_or_else(|| tally.answer().with(Some(detail)));
+            let answer = answer.with(from.or(answer.detail));
+            self.add(answer, would_be_ambiguity.unwrap_or_else(|| would_be.answer()));
+        }
+    }
+
+    fn add(&mut self, answer: Answer, would_be: Answer) {
         let is_the_answer = answer.replaces(self.answer);
         let would_be_allowed = self.would_be.is_some_and(|known| known.effect == Effect::Allow);
         // Where all would be allowed, the rule to be told is the one that this takes of the reading that is denied.

@@ -17,6 +17,9 @@ pub enum PathReading {
     /// Any path with two readings is refused. The default.
     #[default]
     Strict,
+    /// The same, but an encoded slash is data within its segment. It is one of two readings of such a path: the other is
+    /// [`RequestPath::split_at_encoded_slashes`], whose segments are as strict as any.
+    EncodedSlashes,
     /// Encoded slashes, backslashes, `;`, escaped `?` and `#`, empty segments, double escapes and bytes that are not
     /// UTF-8 are data within their segment. Only for an upstream that reads them just so: one that takes `%2F` for a slash, or merges `//`,
     /// then sees another path than the rules did. Dot segments, NUL, control bytes, fragments and broken escapes are
@@ -76,6 +79,8 @@ impl std::error::Error for PathError {}
 const READ_BYTES_A_STEP: usize = 2;
 /// How many bytes of a path are gone through in a step once it is read.
 const PATH_BYTES_A_STEP: usize = 128;
+/// The same where encoded slashes are looked for, each escape may begin one, and every third byte may begin an escape.
+const ENCODED_BYTES_A_STEP: usize = 8;
 
 /// A path that has one reading.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +89,18 @@ pub(crate) struct RequestPath<'a> {
     raw: &'a [u8],
     /// `/`, which has no segments. (`//` has one, which is empty.)
     is_root: bool,
+    slashes: Slashes,
+}
+
+/// What separates the segments of a path.
+#[derive(Clone, Copy, Debug)]
+enum Slashes {
+    /// `/`, and the path has no other reading.
+    Plain,
+    /// `/`, and the path has an encoded slash that may be another one.
+    EncodedKept,
+    /// `/` and encoded slashes.
+    EncodedToo,
 }
 
 impl<'a> RequestPath<'a> {
@@ -97,10 +114,25 @@ impl<'a> RequestPath<'a> {
         let read = Self {
             raw: path.strip_suffix(b"/").unwrap_or(path),
             is_root: path.is_empty(),
+            slashes: match reading {
+                PathReading::Strict | PathReading::Lenient => Slashes::Plain,
+                PathReading::EncodedSlashes => Slashes::EncodedKept,
+            },
         };
         read.segments()
             .try_for_each(|segment| check_segment(segment, reading))?;
         Ok(read)
+    }
+
+    /// The other reading of a path that has an encoded slash, where that is one as well.
+    pub(crate) fn split_at_encoded_slashes(self) -> Option<Self> {
+        match self.slashes {
+            Slashes::EncodedKept => Some(Self {
+                slashes: Slashes::EncodedToo,
+                ..self
+            }),
+            Slashes::Plain | Slashes::EncodedToo => None,
+        }
     }
 
     /// What it costs to read it.
@@ -110,15 +142,25 @@ impl<'a> RequestPath<'a> {
 
     /// What it costs to go through it once more.
     pub(crate) fn steps(self) -> usize {
-        self.raw.len().div_ceil(PATH_BYTES_A_STEP)
+        match self.slashes {
+            Slashes::Plain | Slashes::EncodedKept => self.raw.len().div_ceil(PATH_BYTES_A_STEP),
+            Slashes::EncodedToo => self.raw.len().div_ceil(ENCODED_BYTES_A_STEP),
+        }
     }
 
     pub(crate) fn segments(self) -> impl Iterator<Item = Segment<'a>> + Clone {
         let mut rest = (!self.is_root).then_some(self.raw);
         std::iter::from_fn(move || {
-            let (raw, behind) = split_segment(rest?);
+            let (raw, behind) = match self.slashes {
+                Slashes::Plain | Slashes::EncodedKept => split_segment(rest?),
+                Slashes::EncodedToo => split_at_either(rest?),
+            };
             rest = behind;
-            Some(Segment { raw, escaped: true })
+            Some(Segment {
+                raw,
+                escaped: true,
+                slashes: self.slashes,
+            })
         })
     }
 }
@@ -131,12 +173,32 @@ fn split_segment(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     split.map_or((path, None), |(segment, rest)| (segment, rest.strip_prefix(b"/")))
 }
 
+/// The same where an encoded slash is one, too.
+fn split_at_either(path: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let encoded = |from: usize| {
+        path.get(from..)?
+            .strip_prefix(b"%2")
+            .filter(|rest| matches!(rest, [b'F' | b'f', ..]))
+    };
+    let slash = memchr::memchr2_iter(b'/', b'%', path).find_map(|place| {
+        let (segment, behind) = path.split_at_checked(place)?;
+        let rest = match behind.strip_prefix(b"/") {
+            Some(rest) => rest,
+            None => encoded(place)?.get(1..)?,
+        };
+        Some((segment, rest))
+    });
+    slash.map_or((path, None), |(segment, rest)| (segment, Some(rest)))
+}
+
 /// One segment as it came, escapes and all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment<'a> {
     raw: &'a [u8],
     /// A `%` begins an escape. Not so in a compiled pattern, where it stands for itself.
     escaped: bool,
+    /// What its ends were found by.
+    slashes: Slashes,
 }
 
 impl<'a> Segment<'a> {
@@ -145,11 +207,20 @@ impl<'a> Segment<'a> {
         Self {
             raw: text.as_bytes(),
             escaped: false,
+            slashes: Slashes::Plain,
         }
     }
 
     pub(crate) fn is_empty(self) -> bool {
         self.raw.is_empty()
+    }
+
+    /// What it costs to find its end, more than [`Segment::least_bytes`] say.
+    pub(crate) fn seeking_steps(self) -> usize {
+        match self.slashes {
+            Slashes::Plain | Slashes::EncodedKept => 0,
+            Slashes::EncodedToo => self.raw.len() / ENCODED_BYTES_A_STEP,
+        }
     }
 
     /// How many bytes it stands for at least, seen without reading it.
@@ -203,7 +274,8 @@ fn check_segment(segment: Segment<'_>, reading: PathReading) -> Result<(), PathE
     }
     match reading {
         PathReading::Strict if segment.is_empty() => Err(PathError::EmptySegment),
-        PathReading::Strict | PathReading::Lenient => Ok(()),
+        PathReading::EncodedSlashes if hides_empty_segment(segment) => Err(PathError::EmptySegment),
+        PathReading::Strict | PathReading::EncodedSlashes | PathReading::Lenient => Ok(()),
     }
 }
 
@@ -227,10 +299,11 @@ fn check_raw_byte(byte: u8, reading: PathReading) -> Result<(), PathError> {
     match (byte, reading) {
         (0..=b' ' | 0x7f, _) => Err(PathError::ControlByte),
         (b'#', _) => Err(PathError::Fragment),
-        (b'\\', PathReading::Strict) => Err(PathError::EncodedSeparator),
-        (b';', PathReading::Strict) => Err(PathError::Parameter),
-        (0x80.., PathReading::Strict) => Err(PathError::NotUtf8),
-        (_, PathReading::Strict | PathReading::Lenient) => Ok(()),
+        (_, PathReading::Lenient) => Ok(()),
+        (b'\\', PathReading::Strict | PathReading::EncodedSlashes) => Err(PathError::EncodedSeparator),
+        (b';', PathReading::Strict | PathReading::EncodedSlashes) => Err(PathError::Parameter),
+        (0x80.., PathReading::Strict | PathReading::EncodedSlashes) => Err(PathError::NotUtf8),
+        (_, PathReading::Strict | PathReading::EncodedSlashes) => Ok(()),
     }
 }
 
@@ -254,17 +327,29 @@ fn hides_dot_segment(segment: Segment<'_>) -> bool {
     false
 }
 
+/// Whether whoever takes an encoded slash for one finds an empty segment.
+fn hides_empty_segment(segment: Segment<'_>) -> bool {
+    let mut behind_slash = true;
+    segment.bytes().chain([b'/']).any(|byte| {
+        let is_slash = byte == b'/';
+        std::mem::replace(&mut behind_slash, is_slash) && is_slash
+    })
+}
+
 fn check_unescaped(segment: Segment<'_>, reading: PathReading) -> Result<(), PathError> {
     let mut utf8 = Utf8::default();
     for byte in segment.bytes() {
         match (byte, reading) {
             (0..=0x1f | 0x7f, _) => return Err(PathError::ControlByte),
-            (b'/' | b'\\', PathReading::Strict) => return Err(PathError::EncodedSeparator),
-            (b';', PathReading::Strict) => return Err(PathError::Parameter),
-            (b'%', PathReading::Strict) => return Err(PathError::DoubleEscape),
-            (b'?' | b'#', PathReading::Strict) => return Err(PathError::EncodedDelimiter),
-            (_, PathReading::Strict) => utf8.push(byte)?,
             (_, PathReading::Lenient) => {}
+            (b'/', PathReading::Strict) => return Err(PathError::EncodedSeparator),
+            (b'\\', PathReading::Strict | PathReading::EncodedSlashes) => return Err(PathError::EncodedSeparator),
+            (b';', PathReading::Strict | PathReading::EncodedSlashes) => return Err(PathError::Parameter),
+            (b'%', PathReading::Strict | PathReading::EncodedSlashes) => return Err(PathError::DoubleEscape),
+            (b'?' | b'#', PathReading::Strict | PathReading::EncodedSlashes) => {
+                return Err(PathError::EncodedDelimiter);
+            }
+            (_, PathReading::Strict | PathReading::EncodedSlashes) => utf8.push(byte)?,
         }
     }
     utf8.finish()
@@ -343,6 +428,7 @@ fn literal_segment(text: &str, reading: PathReading) -> Result<Box<str>, Pattern
     let segment = Segment {
         raw: escaped.as_bytes(),
         escaped: true,
+        slashes: Slashes::Plain,
     };
     if segment.is_empty() {
         return Err(PatternError::UnreachablePath(PathError::EmptySegment));
@@ -424,6 +510,71 @@ mod tests {
         }
     }
 
+    /// Both readings of a path that has an encoded slash.
+    fn read_both(path: &[u8]) -> Result<[Vec<String>; 2], PathError> {
+        let kept = RequestPath::read(path, PathReading::EncodedSlashes)?;
+        let split = kept.split_at_encoded_slashes().unwrap();
+        assert!(split.split_at_encoded_slashes().is_none());
+        let text = |segment: Segment<'_>| String::from_utf8(segment.bytes().collect()).unwrap();
+        Ok([kept, split].map(|path| path.segments().map(text).collect()))
+    }
+
+    #[test]
+    fn path_with_encoded_slashes_is_read_with_them_as_data_and_as_slashes() {
+        for (path, kept, split) in [
+            ("/p/a%2Fb", vec!["p", "a/b"], vec!["p", "a", "b"]),
+            (
+                "/p/a%2fb%2Fc/d/",
+                vec!["p", "a/b/c", "d"],
+                vec!["p", "a", "b", "c", "d"],
+            ),
+            ("/p%2F%61/%2e.x?y%2F%2F..", vec!["p/a", "..x"], vec!["p", "a", "..x"]),
+            ("/caf%C3%A9%2F%c3%a9", vec!["café/é"], vec!["café", "é"]),
+            ("/a", vec!["a"], vec!["a"]),
+            ("/", vec![], vec![]),
+        ] {
+            let expected = [kept, split].map(|list| list.into_iter().map(String::from).collect::<Vec<_>>());
+            assert_eq!(read_both(path.as_bytes()), Ok(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn encoded_slash_is_all_that_may_be_read_in_two_ways() {
+        for (path, error) in [
+            ("/a%2F", PathError::EmptySegment),
+            ("/a%2F/", PathError::EmptySegment),
+            ("/%2Fa", PathError::EmptySegment),
+            ("/%2F", PathError::EmptySegment),
+            ("/a%2F%2fb", PathError::EmptySegment),
+            ("/a%2Fb//c", PathError::EmptySegment),
+            ("/a%2F/b", PathError::EmptySegment),
+            ("/a%2F..%2Fb", PathError::DotSegment),
+            ("/a%2F..", PathError::DotSegment),
+            ("/..%2Fa", PathError::DotSegment),
+            ("/.%2Fa", PathError::DotSegment),
+            ("/a%2F%2e%2E/b", PathError::DotSegment),
+            ("/a%2F.;x/b", PathError::Parameter),
+            ("/a%2Fb;c", PathError::Parameter),
+            ("/a%2Fb%3bc", PathError::Parameter),
+            ("/a%2Fb\\c", PathError::EncodedSeparator),
+            ("/a%2Fb%5Cc", PathError::EncodedSeparator),
+            ("/a%252Fb", PathError::DoubleEscape),
+            ("/a%2Fb%25", PathError::DoubleEscape),
+            ("/a%25%32%46b", PathError::DoubleEscape),
+            ("/a%2Fb%3f", PathError::EncodedDelimiter),
+            ("/a%2Fb%23", PathError::EncodedDelimiter),
+            ("/a%2Fb#", PathError::Fragment),
+            ("/a%2Fb%00", PathError::ControlByte),
+            ("/a%2Fb%2", PathError::BrokenEscape),
+            ("/a%%2Fb", PathError::BrokenEscape),
+            ("/a%c3%2F%a9", PathError::NotUtf8),
+            ("/a%2F%c0%af", PathError::NotUtf8),
+            ("/a%2F\u{e9}", PathError::NotUtf8),
+        ] {
+            assert_eq!(read_both(path.as_bytes()), Err(error), "{path}");
+        }
+    }
+
     #[test]
     fn lenient_reading_keeps_odd_bytes_as_data_and_still_refuses_dots() {
         let bytes = |path: &str| read(path.as_bytes(), PathReading::Lenient);
@@ -458,5 +609,10 @@ mod tests {
         }
         assert_eq!(parse("/caf%C3%A9/"), parse("/café"));
         assert!(PathPattern::parse("/a%2fb", PathReading::Lenient).is_ok());
+        let parse = |text| PathPattern::parse(text, PathReading::EncodedSlashes);
+        assert!(parse("/a%2fb").is_ok());
+        for text in ["/a%2f", "/a%2f..", "/a%2f%2Fb", "/a%252fb", "/a%5cb"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 }

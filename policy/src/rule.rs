@@ -17,7 +17,8 @@ use crate::{
 };
 
 const FIELDS: &[&str] = &["name", "effect", "from", "except", "to", "when", "expires", "dry_run"];
-const TARGET_FIELDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni"];
+const TARGET_FIELDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni", "encoded_slashes"];
+const TARGET_DEMANDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni"];
 const WHEN_FIELDS: &[&str] = &[
     "headers",
     "not_headers",
@@ -86,7 +87,7 @@ pub(crate) fn read_rule(
         .and_then(|json| read_when(reader, json, &at.member("when"), listener));
     let to = match object.optional("to") {
         Some(json) => reader.list(json, &at.member("to"), |reader, json, place| {
-            read_target(reader, json, place, paths, listener)
+            read_target(reader, json, place, effect, paths, listener)
         }),
         None => Some(vec![Target::default()]),
     };
@@ -189,11 +190,12 @@ fn check_demands(
     reader: &mut Reader,
     object: Object<'_>,
     place: &Place<'_>,
+    fields: &[&str],
     demands: &'static [&'static str],
     otherwise: &'static str,
 ) {
     // One that is misspelled has been noted.
-    let is_known = |name: &str| demands.contains(&name) || TIME_FIELDS.contains(&name);
+    let is_known = |name: &str| fields.contains(&name);
     if object.names().all(is_known) && demands.iter().all(|name| object.optional(name).is_none()) {
         reader.note(place, Mistake::NoDemand { demands, otherwise });
     }
@@ -203,12 +205,30 @@ fn read_target(
     reader: &mut Reader,
     json: &Json,
     at: &Place<'_>,
+    effect: Option<Effect>,
     paths: PathReading,
     listener: Listeners,
 ) -> Option<Target> {
     let object = reader.object(json, at, TARGET_FIELDS)?;
-    check_demands(reader, object, at, TARGET_FIELDS, "leave `to` out for everything");
+    check_demands(
+        reader,
+        object,
+        at,
+        TARGET_FIELDS,
+        TARGET_DEMANDS,
+        "leave `to` out for everything",
+    );
     check_decidable(reader, object, at, &["routes", "hosts", "methods", "paths"], listener);
+    let encoded_slashes = object
+        .optional("encoded_slashes")
+        .and_then(|json| reader.flag(json, &at.member("encoded_slashes")))
+        .unwrap_or_default();
+    let paths = if encoded_slashes {
+        check_encoded_slashes(reader, object, at, effect, paths);
+        PathReading::EncodedSlashes
+    } else {
+        paths
+    };
     let list = |reader: &mut Reader, name: &'static str, parse: &dyn Fn(&str) -> Result<Box<str>, Mistake>| {
         let json = object.optional(name)?;
         reader.list(json, &at.member(name), |reader, json, place| {
@@ -232,6 +252,7 @@ fn read_target(
             .optional("ports")
             .and_then(|json| reader.list(json, &at.member("ports"), read_port))
             .map(sorted),
+        encoded_slashes,
     };
     let paths = object.optional("paths").and_then(|json| {
         reader.list(json, &at.member("paths"), |reader, json, place| {
@@ -241,6 +262,39 @@ fn read_target(
         })
     });
     Some(Target { paths, conditions })
+}
+
+/// Notes an entry that would open paths with an encoded slash and cannot, or where it is not certain what they reach.
+fn check_encoded_slashes(
+    reader: &mut Reader,
+    object: Object<'_>,
+    at: &Place<'_>,
+    effect: Option<Effect>,
+    paths: PathReading,
+) {
+    let place = at.member("encoded_slashes");
+    match paths {
+        PathReading::Strict | PathReading::EncodedSlashes => {}
+        PathReading::Lenient => reader.note(
+            &place,
+            Mistake::Expected("`paths: strict` in the document (with `lenient` every encoded slash is data already)"),
+        ),
+    }
+    if effect == Some(Effect::Deny) {
+        reader.note(
+            &place,
+            Mistake::Expected("an allow rule (a deny rule sees both readings of such a path, whatever it says)"),
+        );
+    } else if object.optional("routes").is_none() {
+        // A host, a path and a server name are the client's to choose, and behind a virtual host `*` none of them tells which
+        // upstream will read the path.
+        reader.note(
+            &place,
+            Mistake::Expected(
+                "`routes` beside it (the route alone says which upstream reads the path; a client chooses the rest)",
+            ),
+        );
+    }
 }
 
 /// A method or the name of a header (RFC 9110 5.6.2).
@@ -288,6 +342,7 @@ fn read_when(reader: &mut Reader, json: &Json, at: &Place<'_>, listener: Listene
         reader,
         object,
         at,
+        WHEN_FIELDS,
         WHEN_FIELDS,
         "leave `when` out where nothing is demanded",
     );
@@ -407,6 +462,7 @@ fn read_window(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<TimeW
         reader,
         object,
         at,
+        TIME_FIELDS,
         &["days", "from", "until"],
         "write `from: \"00:00\"` for all of every day",
     );

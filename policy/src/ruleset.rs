@@ -108,6 +108,8 @@ pub(crate) struct Index {
     pub(crate) by_pattern: Vec<u32>,
     /// For as many patterns of a trust domain, an id that matches. Who matches a pattern matches all that cover it.
     pub(crate) examples: Vec<Box<str>>,
+    /// Whether any of its rules opens paths with an encoded slash.
+    pub(crate) opens_encoded_slashes: bool,
 }
 
 /// Most examples. Our decision: what makes too much of one pattern is seen in few of them.
@@ -122,6 +124,7 @@ impl Default for Index {
             patterns,
             by_pattern: Vec::new(),
             examples: Vec::new(),
+            opens_encoded_slashes: false,
         }
     }
 }
@@ -278,6 +281,7 @@ impl RuleSetBuilder {
         let names = capture_names(&rule.from);
         let router = self.router(rule.from, rule.except, &names, rule.dry_run);
         for target in rule.to {
+            self.index_mut(rule.dry_run).opens_encoded_slashes |= target.conditions.encoded_slashes;
             self.add_needs(router, Needs::of(&target.conditions, &rule.when));
             self.add_target(router, number, rule.effect, target, &names);
         }
@@ -314,6 +318,14 @@ impl RuleSetBuilder {
         self.rules
     }
 
+    fn index_mut(&mut self, dry_run: bool) -> &mut Index {
+        if dry_run {
+            &mut self.rules.dry_run
+        } else {
+            &mut self.rules.enforced
+        }
+    }
+
     fn router_mut(&mut self, router: u32) -> Option<&mut Router> {
         self.rules.routers.get_mut(usize::try_from(router).ok()?)
     }
@@ -343,11 +355,7 @@ impl RuleSetBuilder {
 
     fn index_pattern(&mut self, router: u32, pattern: &IdPattern, names: &[Box<str>], dry_run: bool) {
         let captures = self.captures(&pattern.segments, names);
-        let index = if dry_run {
-            &mut self.rules.dry_run
-        } else {
-            &mut self.rules.enforced
-        };
+        let index = self.index_mut(dry_run);
         if let Some(id) = pattern.exact() {
             // Most ids are in one rule's `from`.
             let alone = || Vec::with_capacity(1);

@@ -148,7 +148,8 @@ impl<V> Tries<V> {
             return node.here.iter().for_each(show);
         };
         // Its slash was looked for, and it is hashed.
-        if !effort.spend(segment.least_bytes() / BYTES_A_STEP) {
+        let steps = segment.least_bytes() / BYTES_A_STEP;
+        if !effort.spend(steps.saturating_add(segment.seeking_steps())) {
             return;
         }
         // A segment that is empty, which only a lenient reading has, is matched by nothing but `**`.

@@ -55,6 +55,8 @@ fn everything() -> Grants {
         { "name": "over", "effect": "allow", "from": ["spiffe://prod.example/**"], "expires": "2026-01-01T00:00:00Z" },
         { "name": "no-admin", "effect": "deny", "from": ["spiffe://*/**"], "to": [{ "paths": ["/admin/**"] }] },
         { "name": "try", "effect": "deny", "from": ["spiffe://prod.example/ns/shop/tenant/acme"], "dry_run": true },
+        { "name": "projects", "effect": "allow", "from": ["spiffe://prod.example/**"],
+          "to": [{ "routes": ["invoices"], "paths": ["/projects/**"], "encoded_slashes": true }] },
     ]))
 }
 
@@ -75,6 +77,8 @@ fn decision_allocates_nothing() {
         (&long, "allow rule.allowed own"),
         ("/invoices/other", "deny rule.expired over"),
         ("/%61dmin/x", "deny rule.denied no-admin"),
+        ("/projects/a%2Fb%2fc", "allow rule.allowed projects"),
+        ("/admin/a%2Fb", "deny request.ambiguous_path"),
         ("/invoices/acme/../other", "deny request.ambiguous_path"),
         ("/%c0%af", "deny request.ambiguous_path"),
         ("", "deny request.malformed"),

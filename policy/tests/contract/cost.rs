@@ -172,6 +172,66 @@ fn long_segments_are_counted_for_each_router_that_reads_them() {
     }
 }
 
+/// An entry that reads encoded slashes below `/a`, for a method that nobody asks with.
+fn encoded_slashes() -> Value {
+    json!({ "routes": ["r"], "paths": ["/a/**"], "methods": ["POST"], "encoded_slashes": true })
+}
+
+#[test]
+fn both_readings_of_a_path_are_paid_from_one_decision() {
+    let below_a = grants(&many(10_000, |_| json!({ "from": [ID], "to": [encoded_slashes()] })));
+    assert_eq!(decided(&below_a, "/a/b/c", &[]), "deny rule.none_matched");
+    assert_eq!(decided(&below_a, "/a/b%2Fc", &[]), "deny rule.too_costly");
+    assert_eq!(decided(&below_a, "/b%2Fc", &[]), "deny request.ambiguous_path");
+    let one = grants(&many(1, |_| json!({ "from": [ID], "to": [encoded_slashes()] })));
+    assert_eq!(
+        decided(&one, &format!("/a{}", "/b%2Fc".repeat(4_000)), &[]),
+        "deny request.ambiguous_path"
+    );
+    assert_eq!(
+        decided(&one, &format!("/a{}", "/b%2Fc".repeat(10_000)), &[]),
+        "deny rule.too_costly"
+    );
+}
+
+#[test]
+fn search_for_encoded_slashes_is_counted_for_each_router() {
+    let rules = |count| {
+        many(count, |number| {
+            let from = [ID.to_owned(), format!("spiffe://prod.example/x{number}")];
+            json!({ "from": from, "to": [{ "routes": ["r"], "paths": ["/*/a"], "encoded_slashes": true }] })
+        })
+    };
+    let path = format!("/{}%2Fb", "%41".repeat(1_000));
+    let few = grants(&rules(50));
+    assert_eq!(decided(&few, &path, &[]), "deny request.ambiguous_path");
+    let more = grants(&rules(150));
+    assert_eq!(decided(&more, &path, &[]), "deny rule.too_costly");
+    assert_eq!(decided(&more, &path.replace("%2F", "/"), &[]), "deny rule.none_matched");
+}
+
+#[test]
+fn dry_run_that_alone_reads_encoded_slashes_pays_for_all_that_it_asks() {
+    let mut rules = many(
+        10_000,
+        |_| json!({ "from": [ID], "to": [{ "paths": ["/a/**"], "methods": ["POST"] }] }),
+    );
+    let mut entry = encoded_slashes();
+    entry["paths"] = json!(["/**"]);
+    rules.push(json!({ "name": "dry", "effect": "allow", "from": [ID], "to": [entry], "dry_run": true }));
+    let grants = grants(&rules);
+    let ambiguous = "deny request.ambiguous_path".to_owned();
+    assert_eq!(
+        would_be(&grants, "/a/b%2Fc", &[]),
+        (ambiguous.clone(), Some("unknown".to_owned()))
+    );
+    assert_eq!(would_be(&grants, "/b/b%2Fc", &[]), (ambiguous, None));
+    assert_eq!(
+        would_be(&grants, "/a/b/c", &[]),
+        ("deny rule.none_matched".to_owned(), None)
+    );
+}
+
 #[test]
 fn deny_rule_that_was_found_does_not_change_the_reason() {
     let mut rules = many(30_000, |_| json!({ "from": [ID], "to": [{ "methods": ["POST"] }] }));

@@ -202,6 +202,69 @@ fn refusal_says_what_exactly_is_behind_it() {
     assert_eq!(said("GET", "/a", &[("x-http-method", "GET")]), "");
 }
 
+/// Of a path with an encoded slash, too: which reading it is about, or which rule keeps it shut.
+#[test]
+fn refusal_of_an_encoded_slash_says_what_would_open_it() {
+    let entry = |path: &str| json!({ "routes": ["r"], "paths": [path], "encoded_slashes": true });
+    let allow = |name: &str, to: Value| json!({ "name": name, "effect": "allow", "from": [default_id()], "to": [to] });
+    let rules = rules(
+        &BTreeMap::new(),
+        &[
+            allow("open", entry("/a/**")),
+            allow("kept", entry("/kept/*")),
+            allow("split", entry("/split/*/*")),
+            allow("strict", json!({ "paths": ["/a/strict/**"] })),
+            json!({ "name": "no", "effect": "deny", "from": [default_id()], "to": [{ "paths": ["/a/*/no"] }] }),
+        ],
+    );
+    let grants = rules.specialise(&svid(&default_id()));
+    let said = |path: &str, headers: &[(&str, &str)]| {
+        let headers: &dyn Headers = &headers;
+        let http = HttpRequest {
+            method: b"GET",
+            authority: b"",
+            path: Some(path.as_bytes()),
+            headers,
+        };
+        let request = Request {
+            http: Some(http),
+            route: Some(b"r"),
+            ..Request::default()
+        };
+        let decision = grants.decide(&request, NOW);
+        decision.detail.map(|detail| detail.to_string()).unwrap_or_default()
+    };
+    let (kept, split) = (
+        "read with its encoded slashes as data",
+        "read with its encoded slashes as slashes",
+    );
+    for (path, expected) in [
+        ("/a/x%2Fy", ""),
+        ("/x%2Fy", "path has a backslash or an encoded slash"),
+        (
+            "/a/strict%2Fy",
+            "path has an encoded slash, and this rule could allow it, too, but does not say `encoded_slashes: true` for it",
+        ),
+        ("/kept/x%2Fy", split),
+        ("/split/x%2Fy", kept),
+        ("/a/x%2Fy/no", kept),
+        ("/a/x%2Fno", split),
+    ] {
+        let found = said(path, &[]);
+        assert!(
+            found.starts_with(expected) && found.is_empty() == expected.is_empty(),
+            "{path}: {found}"
+        );
+    }
+    let found = said("/kept/x%2Fy", &[("x-http-method", "PUT")]);
+    assert!(found.starts_with(split), "{found}");
+    let found = said("/a/x%2Fy", &[("x-http-method", "CONNECT")]);
+    assert!(
+        found.starts_with("read with its method from `x-http-method`"),
+        "{found}"
+    );
+}
+
 #[test]
 fn every_request_gets_its_decision() {
     let mut wrong = Vec::new();

@@ -41,12 +41,16 @@ pub(crate) fn decide(document: &Value, asked: &Asked) -> Answer {
     // Whichever of them the upstream takes, it must be allowed.
     let words: Vec<(Word, Word)> = readings
         .iter()
-        .map(|(method, path)| {
+        .flat_map(|(method, path)| {
             let asked = Asked {
                 method: method.clone(),
                 ..asked.clone()
             };
-            decide_reading(document, &asked, path.as_deref())
+            match path {
+                Path::None => vec![decide_reading(document, &asked, None, None)],
+                Path::One(path) => vec![decide_reading(document, &asked, Some(path), None)],
+                Path::EncodedSlash(both) => decide_both(document, &asked, both),
+            }
         })
         .collect();
     let is_denied = |word: &Word| word.effect == "deny";
@@ -99,23 +103,48 @@ fn is_tunnel(asked: &Asked) -> bool {
     !asked.tcp && (is_other || (asked.method == "CONNECT" && !is_websocket))
 }
 
-type Path = Option<Vec<Vec<u8>>>;
+type Segments = Vec<Vec<u8>>;
+
+#[derive(Clone)]
+enum Path {
+    None,
+    One(Segments),
+    /// With encoded slashes as data, and as slashes.
+    EncodedSlash([Segments; 2]),
+}
 
 /// Every method and path that some upstream may take a request to have; for a connection, none of either.
 fn readings(document: &Value, asked: &Asked) -> Result<Vec<(String, Path)>, &'static str> {
     if asked.tcp {
-        return Ok(vec![(asked.method.clone(), None)]);
+        return Ok(vec![(asked.method.clone(), Path::None)]);
     }
     let read = |path: &[u8]| path_of(path, document["paths"] == "lenient").ok_or("request.ambiguous_path");
     if !is_token(&asked.method) || (!asked.host.is_empty() && host_of(&asked.host).is_none()) {
         return Err("request.malformed");
     }
     let own = match &asked.path {
-        None if asked.method == "CONNECT" => None,
+        None if asked.method == "CONNECT" => Path::None,
         None => return Err("request.malformed"),
         Some(path) if !path.starts_with(b"/") => return Err("request.malformed"),
-        Some(path) => Some(read(path)?),
+        Some(path) => match (read(path), both_readings(path)) {
+            (Ok(path), _) => Path::One(path),
+            (Err(_), Some(both)) if has_encoded_slashes(document, false) => Path::EncodedSlash(both),
+            // In force nothing opens any, so whatever else is wrong with it is not looked at.
+            (Err(shut), Some(both)) if has_encoded_slashes(document, true) => {
+                return all_readings(document, asked, Path::EncodedSlash(both), &read).map_err(|_| shut);
+            }
+            (Err(shut), _) => return Err(shut),
+        },
     };
+    all_readings(document, asked, own, &read)
+}
+
+fn all_readings(
+    document: &Value,
+    asked: &Asked,
+    own: Path,
+    read: &dyn Fn(&[u8]) -> Result<Segments, &'static str>,
+) -> Result<Vec<(String, Path)>, &'static str> {
     if is_tunnel(asked) {
         return Ok(vec![(asked.method.clone(), own)]);
     }
@@ -130,7 +159,7 @@ fn readings(document: &Value, asked: &Asked) -> Result<Vec<(String, Path)>, &'st
     let methods: Vec<&str> = methods.filter(|method| !method.is_empty()).collect();
     let urls = taken_from(&["x-original-url", "x-rewrite-url"]).map(trim);
     let paths = urls.filter(|url| !url.is_empty()).map(|url| match path_of_url(url) {
-        Some(path) => read(path.as_bytes()).map(Some),
+        Some(path) => read(path.as_bytes()).map(Path::One),
         None => Err("request.ambiguous_path"),
     });
     let mut readings = Vec::new();
@@ -161,15 +190,60 @@ fn path_of_url(url: &str) -> Option<String> {
     }
 }
 
-/// What the rules say, and what they would say with those that are in a dry run.
-fn decide_reading(document: &Value, asked: &Asked, segments: Option<&[Vec<u8>]>) -> (Word, Word) {
+/// Whether any entry of a rule in force, or in a dry run, reads encoded slashes.
+fn has_encoded_slashes(document: &Value, dry_run: bool) -> bool {
+    let mut rules = document["rules"].as_array().unwrap().iter();
+    let has = |rule: &Value| list(rule, "to").is_some_and(|to| to.iter().any(|entry| entry["encoded_slashes"] == true));
+    rules.any(|rule| has(rule) && (rule["dry_run"] == true) == dry_run)
+}
+
+/// Both must be allowed, and all that could allow one of them must say that it reads encoded slashes.
+fn decide_both(document: &Value, asked: &Asked, both: &[Segments; 2]) -> Vec<(Word, Word)> {
+    let rules = document["rules"].as_array().unwrap();
+    let first = |entries: Entries, dry_runs: &[bool], over_too: bool| {
+        let found = rules.iter().find(|rule| {
+            rule["effect"] == "allow"
+                && dry_runs.contains(&(rule["dry_run"] == true))
+                && (over_too || !is_over(rule, asked.now))
+                && both.iter().any(|path| matches(rule, asked, Some(path), entries))
+        });
+        found.map(|rule| rule["name"].as_str().unwrap().to_owned())
+    };
+    let shut = |dry_runs: &[bool]| {
+        let strict = first(Entries::Strict, &dry_runs[..1], false);
+        let strict = strict.or_else(|| first(Entries::Strict, dry_runs, false));
+        let open = first(Entries::EncodedSlashes, &dry_runs[..1], true);
+        match open.or_else(|| first(Entries::EncodedSlashes, dry_runs, false)) {
+            Some(_) => strict.map(|rule| Word::deny("request.ambiguous_path", Some(rule))),
+            None => Some(Word::deny("request.ambiguous_path", None)),
+        }
+    };
+    let (in_force, with_dry_run) = (shut(&[false]), shut(&[false, true]));
+    let words = both.iter().map(|path| {
+        let (word, would_be) = decide_reading(document, asked, Some(path), Some(Entries::EncodedSlashes));
+        (
+            in_force.clone().unwrap_or(word),
+            with_dry_run.clone().unwrap_or(would_be),
+        )
+    });
+    words.collect()
+}
+
+/// What the rules say, and what they would say with those that are in a dry run. `entries` are those of allow rules.
+fn decide_reading(
+    document: &Value,
+    asked: &Asked,
+    segments: Option<&[Vec<u8>]>,
+    entries: Option<Entries>,
+) -> (Word, Word) {
     let rules: Vec<&Value> = document["rules"].as_array().unwrap().iter().collect();
     let first = |effect: &str, dry_run: bool, over: bool| {
+        let entries = entries.filter(|_| effect == "allow").unwrap_or(Entries::All);
         let mut found = rules.iter().filter(|rule| {
             rule["effect"] == effect
                 && (rule["dry_run"] == true) == dry_run
                 && is_over(rule, asked.now) == over
-                && matches(rule, asked, segments)
+                && matches(rule, asked, segments, entries)
         });
         found.next().map(|rule| rule["name"].as_str().unwrap().to_owned())
     };
@@ -202,7 +276,17 @@ fn list<'v>(value: &'v Value, name: &str) -> Option<Vec<&'v Value>> {
     value.get(name).map(|list| list.as_array().unwrap().iter().collect())
 }
 
-fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>) -> bool {
+/// Which entries of `to` are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entries {
+    All,
+    /// Those that read encoded slashes.
+    EncodedSlashes,
+    /// Those that do not. Of what is inside a tunnel, none does.
+    Strict,
+}
+
+fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>, entries: Entries) -> bool {
     let ids = |name| {
         list(rule, name)
             .unwrap_or_default()
@@ -213,7 +297,14 @@ fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>) -> bool {
         return false;
     }
     let nothing = serde_json::json!({});
-    let targets = list(rule, "to").unwrap_or_else(|| vec![&nothing]);
+    let mut targets = list(rule, "to").unwrap_or_else(|| vec![&nothing]);
+    targets.retain(
+        |target| match (entries, target["encoded_slashes"] == true && !is_tunnel(asked)) {
+            (Entries::All, _) => true,
+            (Entries::EncodedSlashes, reads) => reads,
+            (Entries::Strict, reads) => !reads,
+        },
+    );
     ids("from")
         .filter_map(|pattern| id_matches(pattern, &asked.id))
         .any(|captured| {
@@ -230,7 +321,7 @@ fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>) -> bool {
                 };
                 let holds = all(demands(target, asked).into_iter().chain(when(&rule["when"], asked)));
                 // What cannot be known never helps the caller.
-                path_matches && holds.unwrap_or(rule["effect"] == "deny")
+                path_matches && holds.unwrap_or(rule["effect"] == "deny" || entries == Entries::Strict)
             })
         })
 }
@@ -317,6 +408,20 @@ fn path_of(path: &[u8], lenient: bool) -> Option<Vec<Vec<u8>>> {
             (!refused && (lenient || !ambiguous)).then_some(segment)
         })
         .collect()
+}
+
+/// The segments of a path whose encoded slashes are all that is ambiguous: with them as data, and as slashes.
+fn both_readings(path: &[u8]) -> Option<[Segments; 2]> {
+    let end = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
+    let text = std::str::from_utf8(&path[..end]).ok()?;
+    let plain = text.replace("%2F", "/").replace("%2f", "/");
+    let split = path_of(plain.as_bytes(), false)?;
+    let text = text.strip_suffix('/').unwrap_or(text);
+    if text.to_ascii_lowercase().ends_with("%2f") {
+        return None;
+    }
+    let kept = text.split('/').skip(1).map(|segment| unescaped(segment.as_bytes()));
+    Some([kept.collect::<Option<_>>()?, split])
 }
 
 fn is_token(method: &str) -> bool {

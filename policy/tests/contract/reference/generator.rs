@@ -84,8 +84,13 @@ fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
             prop::option::weighted(0.4, when(tcp)),
             prop::bool::weighted(0.2),
             prop::option::weighted(0.3, select(TIMES)),
+            prop::option::weighted(0.4, encoded_paths()),
         );
-        rule.prop_map(|(effect, from, except, to, when, dry_run, expires)| {
+        rule.prop_map(move |(effect, from, except, mut to, when, dry_run, expires, encoded)| {
+            if let Some(more) = encoded.filter(|_| effect == "allow" && !tcp && !lenient) {
+                let entries = to.get_or_insert_with(|| vec![json!({})]);
+                reading_encoded_slashes(&mut entries[0], &more);
+            }
             object([
                 ("effect", Some(json!(effect))),
                 ("from", Some(json!(from))),
@@ -134,6 +139,24 @@ fn id_pattern(captures: Vec<&'static str>) -> impl Strategy<Value = String> {
             (Just(trust_domain), segments(&["a", "b", "c", "*", "*"], captures, 1))
         })
         .prop_map(|(trust_domain, path)| format!("spiffe://{trust_domain}{path}"))
+}
+
+/// Paths of an entry that reads encoded slashes.
+fn encoded_paths() -> impl Strategy<Value = Vec<String>> {
+    let alphabet = &["a", "b", "a%2Fb", "b%2fa", "*", "*"];
+    let some = segments(alphabet, Vec::new(), 0).prop_map(|path| if path.is_empty() { "/**".to_owned() } else { path });
+    vec(prop_oneof![3 => some, 2 => Just("/**".to_owned())], 1..=2)
+}
+
+/// Has an entry of `to` read encoded slashes.
+fn reading_encoded_slashes(entry: &mut Value, more: &[String]) {
+    entry["encoded_slashes"] = json!(true);
+    if entry.get("routes").is_none() {
+        entry["routes"] = json!(["r1", "r2"]);
+    }
+    if let Some(Value::Array(paths)) = entry.get_mut("paths") {
+        paths.extend(more.iter().map(|path| json!(path)));
+    }
 }
 
 fn path_pattern(lenient: bool, captures: Vec<&'static str>) -> impl Strategy<Value = String> {
@@ -255,7 +278,9 @@ fn path() -> impl Strategy<Value = Option<Vec<u8>>> {
         "", ".", "..", "%2e", "a;b", "a%3bb", "a%2fb", "a%2Fb", "a%5cb", "a\\b", "%zz", "%", "a%00", "a b", "a%20b",
         "a#", "a%23", "a%3f", "%2561", "%ff", "%c3%a9", "..%2f", "..;", "A", "*", "{x}", "**",
     ];
-    let segment = prop_oneof![20 => select(vec!["a", "b", "c", "%61", "%62"]), 1 => select(odd.to_vec())];
+    let encoded = select(vec!["a%2Fb", "b%2fa", "a%2Fb%2F%61", "a%2F"]);
+    let plain = select(vec!["a", "b", "c", "%61", "%62"]);
+    let segment = prop_oneof![20 => plain, 3 => encoded, 1 => select(odd.to_vec())];
     let tail = select(vec!["", "", "", "/", "?", "?q=/../a", "/?q"]);
     let path = (vec(segment, 0..=4), tail).prop_map(|(segments, tail)| {
         let path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
