@@ -25,7 +25,7 @@ fn document_of_the_readme_compiles() {
         .expect("a block of YAML");
     let compiled = Configuration::compile(document.as_bytes(), Format::Yaml);
     let compiled = compiled.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-    assert_eq!(compiled.rules.len(), 4);
+    assert_eq!(compiled.rules.len(), 5);
 }
 
 #[test]

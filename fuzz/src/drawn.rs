@@ -59,15 +59,23 @@ impl Dice<'_, '_> {
     fn rule(&mut self, tcp: bool, lenient: bool) -> Result<Value> {
         // One shape of a rule for all its patterns, so that captures meet; those that do not are left out later.
         let captures = !tcp && self.rarely(3)?;
+        let effect = self.one(&["allow", "deny"])?;
         object([
-            ("effect", Some(json!(self.one(&["allow", "deny"])?))),
+            ("effect", Some(json!(effect))),
             ("from", Some(json!(self.list(2, |dice| dice.id_pattern(captures))?))),
             (
                 "except",
                 self.some(4, |dice| dice.list(2, |dice| dice.id_pattern(false)))?
                     .map(Value::from),
             ),
-            ("to", self.to(tcp, lenient, captures)?),
+            ("to", {
+                let to = self.to(tcp, lenient, captures)?;
+                if effect == "allow" && !tcp && !lenient && self.rarely(3)? {
+                    Some(self.reading_encoded_slashes(to)?)
+                } else {
+                    to
+                }
+            }),
             ("when", self.some(3, |dice| dice.when(tcp))?),
             ("dry_run", self.rarely(5)?.then_some(json!(true))),
             ("expires", self.some(4, |dice| dice.one(TIMES))?.map(Value::from)),
@@ -126,6 +134,21 @@ impl Dice<'_, '_> {
         Ok(Some(json!(self.list(2, target)?)))
     }
 
+    /// Has the first entry of `to` read encoded slashes.
+    fn reading_encoded_slashes(&mut self, to: Option<Value>) -> Result<Value> {
+        let mut to = to.unwrap_or_else(|| json!([{}]));
+        let entry = &mut to[0];
+        entry["encoded_slashes"] = json!(true);
+        if entry.get("routes").is_none() {
+            entry["routes"] = json!([self.one(&["r1", "r2"])?]);
+        }
+        if let Some(Value::Array(paths)) = entry.get_mut("paths") {
+            let more = ["/**", "/a%2Fb", "/*/**", "/a/b", "/b%2Fa/**"];
+            paths.extend(self.list(2, |dice| dice.one(&more))?.into_iter().map(Value::from));
+        }
+        Ok(to)
+    }
+
     fn when(&mut self, tcp: bool) -> Result<Value> {
         let headers = |dice: &mut Self| {
             dice.list(2, |dice| {
@@ -181,15 +204,23 @@ impl Dice<'_, '_> {
         let trust_domain = self.one(&["td", "fd"])?;
         let id: String = self.list(3, |dice| dice.one(&["/a", "/b", "/c"]))?.concat();
         let path: String = self
-            .list(4, |dice| dice.one(&["/a", "/b", "/c", "/%61", "/", "?q"]))?
+            .list(4, |dice| {
+                dice.one(&["/a", "/b", "/c", "/%61", "/", "?q", "%2Fb", "%2fa"])
+            })?
             .concat();
         let values = ["a", "b", "v1", "v", "", "a, b", "c,v1", "b ,", " a", "b\t", "a; b"];
         let methods = ["GET", "POST", "put", " GET ", "GET, POST", "", "G T", "CONNECT"];
         let urls = ["/a/b", "/b", "http://a.x/a", "HTTPS://b.x?/a", "a", "/a/../b"];
         let header = |dice: &mut Self| {
             let (names, values): (&[&str], &[&str]) = match dice.0.int_in_range(0..=8)? {
-                8 => (&["upgrade", ":protocol"], &["websocket", "WebSocket ", "connect-udp", "h2c"]),
-                6 => (&["x-http-method-override", "X_HTTP_Method", "x-method-override"], &methods),
+                8 => (
+                    &["upgrade", ":protocol"],
+                    &["websocket", "WebSocket ", "connect-udp", "h2c"],
+                ),
+                6 => (
+                    &["x-http-method-override", "X_HTTP_Method", "x-method-override"],
+                    &methods,
+                ),
                 7 => (&["x-original-url", "x_rewrite_url"], &urls),
                 _ => (&["h", "H", "k", "x-h", "X_H", "x.h", "cookie"], &values),
             };

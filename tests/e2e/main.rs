@@ -7,6 +7,7 @@ mod configuration;
 mod cuts;
 mod documents;
 mod dry_run;
+mod encoded_slashes;
 mod endpoints;
 mod forwarded_certificate;
 mod holds;

@@ -1,8 +1,8 @@
 //! Every form in which one path is known to pass for another, against a deny rule on a path and an allow rule on its
 //! siblings: what an upstream gets to see is never a path that the rules forbid, whoever reads it.
 //!
-//! Four listeners: both readings, in front of an Envoy that leaves paths alone and one that normalises all it can. Each
-//! target goes over HTTP/1.1 and over HTTP/2. What was let through is then read by every reader of [`Reader`].
+//! Five listeners: both readings, in front of an Envoy that leaves paths alone and one that normalises all it can, and the strict
+//! one with an allow rule that opens encoded slashes. Each target goes over HTTP/1.1 and over HTTP/2. What was let through is then read by every reader of [`Reader`].
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -18,8 +18,15 @@ use crate::{
     stage::{API, API_PATH, Filters, assert_alive, http_listener, reason},
 };
 
-/// The listeners, in the order of the columns of [`TARGETS`].
-const LISTENERS: [&str; 4] = ["strict", "strict-normalising", "lenient", "lenient-normalising"];
+/// The listeners, in the order of the columns of [`TARGETS`]. The last has no column: it does as the first does, but for
+/// [`OPENED`].
+const LISTENERS: [&str; 5] = [
+    "strict",
+    "strict-normalising",
+    "lenient",
+    "lenient-normalising",
+    "strict-opened",
+];
 
 /// A request target, and what each listener makes of it: allowed (`a`), `rule.denied` (`d`), `rule.none_matched` (`n`),
 /// `request.ambiguous_path` (`?`), `request.malformed` (`m`), refused by Envoy before any filter (`E`).
@@ -51,6 +58,12 @@ const TARGETS: &[Row] = &[
     (b"/open/x%2f..%2fsecret", "?d?d"),
     (b"/open/%2fsecret", "?dad"),
     (b"/open/secret%2fx", "?dad"),
+    (b"/open/x%2Fy", "?aaa"),
+    (b"/open/x%2fsecret/y%2F%73ecret", "?aaa"),
+    (b"/open%2Fx/y", "?ana"),
+    (b"/open/x%2f%2Fy", "?aaa"),
+    (b"/open/x%2Fy;z", "??aa"),
+    (b"/open/x%2Fy%252Fz", "??aa"),
     (b"/open/%5csecret", "?dad"),
     (b"/open%5Csecret", "?dnd"),
     (b"/open\\secret", "?dnd"),
@@ -166,9 +179,21 @@ const OVER_HTTP2: &[Row] = &[
     (b"/open\xc0\xafsecret", "??nn"),
 ];
 
-fn rules() -> Value {
+/// What the listener that opens encoded slashes makes otherwise than the strict one. Where only one reading is allowed, or one
+/// is denied, the other opens nothing.
+const OPENED: &[(&[u8], char)] = &[
+    (b"/open%2fsecret", 'n'),
+    (b"/open%2Fsecret/x", 'n'),
+    (b"/open/secret%2fx", 'd'),
+    (b"/open/x%2Fy", 'a'),
+    (b"/open/x%2fsecret/y%2F%73ecret", 'a'),
+    (b"/open%2Fx/y", 'n'),
+    (b"https://localhost/open%2fsecret", 'n'),
+];
+
+fn rules(siblings: &Value) -> Value {
     json!([
-        { "name": "siblings", "effect": "allow", "from": [API], "to": [{ "paths": ["/open/**"] }] },
+        { "name": "siblings", "effect": "allow", "from": [API], "to": [siblings] },
         { "name": "secret", "effect": "deny", "from": [API], "to": [{ "paths": ["/open/secret/**"] }] },
     ])
 }
@@ -311,9 +336,15 @@ struct Gate {
 impl Gate {
     async fn start() -> Self {
         let (world, upstream) = (World::new(), HttpUpstream::start());
-        let strict = world.document(rules());
+        let strict = world.document(rules(&json!({ "paths": ["/open/**"] })));
         let lenient = with(strict.clone(), json!({ "paths": "lenient" }));
-        let document = |name: &str| if name.starts_with("strict") { &strict } else { &lenient };
+        let opening = json!({ "paths": ["/open/**"], "routes": ["app"], "encoded_slashes": true });
+        let opened = world.document(rules(&opening));
+        let document = |name: &str| match name {
+            "strict-opened" => &opened,
+            name if name.starts_with("strict") => &strict,
+            _ => &lenient,
+        };
         let envoy = Envoy::start(Scenario {
             listeners: LISTENERS
                 .map(|name| http_listener(&world, name, Filters::Both, document(name)))
@@ -382,6 +413,12 @@ fn outcome(entry: &Value) -> char {
 async fn differences(gate: &Gate, rows: impl Iterator<Item = Row>, version: Version) -> Vec<String> {
     let mut differences = Vec::new();
     for (target, expected) in rows {
+        let opened = OPENED.iter().find(|(opened, _)| *opened == target);
+        let as_strict = expected.chars().next();
+        let expected = format!(
+            "{expected}{}",
+            opened.map(|(_, outcome)| *outcome).or(as_strict).unwrap()
+        );
         let mut found = String::new();
         let asked = LISTENERS.map(|listener| gate.ask(listener, version, target));
         for (listener, (outcome, arrived)) in LISTENERS.iter().zip(join_all(asked).await) {
