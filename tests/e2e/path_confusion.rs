@@ -63,6 +63,8 @@ const TARGETS: &[Row] = &[
     (b"/open%2Fx/y", "?ana"),
     (b"/open/x%2f%2Fy", "?aaa"),
     (b"/open/x%2Fy;z", "??aa"),
+    (b"/open/x%2Fy/a;b", "??aa"),
+    (b"/open/x%2Fy/a\\b", "?aaa"),
     (b"/open/x%2Fy%252Fz", "??aa"),
     (b"/open/%5csecret", "?dad"),
     (b"/open%5Csecret", "?dnd"),

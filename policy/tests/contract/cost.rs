@@ -233,6 +233,37 @@ fn dry_run_that_alone_reads_encoded_slashes_pays_for_all_that_it_asks() {
 }
 
 #[test]
+fn identity_with_too_many_from_is_not_told_what_a_dry_run_would_open() {
+    let mut rules = many(
+        20_000,
+        |number| json!({ "from": [ID, format!("spiffe://prod.example/x{number}")] }),
+    );
+    let entry = json!({ "methods": ["GET"], "routes": ["r"], "encoded_slashes": true });
+    rules.push(json!({ "name": "dry", "effect": "allow", "from": [ID], "to": [entry], "dry_run": true }));
+    let request = |grants: &Grants| {
+        let headers: &[(&str, &str)] = &[];
+        let http = HttpRequest {
+            method: b"GET",
+            authority: b"",
+            path: Some(b"/a%2Fb"),
+            headers: &headers,
+        };
+        let request = Request {
+            http: Some(http),
+            route: Some(b"r"),
+            ..Request::default()
+        };
+        shown(&grants.decide(&request, NOW))
+    };
+    let ambiguous = "deny request.ambiguous_path".to_owned();
+    assert_eq!(request(&grants(&rules)), (ambiguous.clone(), None));
+    assert_eq!(
+        request(&grants(&rules[20_000..])),
+        (ambiguous, Some("allow dry".to_owned()))
+    );
+}
+
+#[test]
 fn deny_rule_that_was_found_does_not_change_the_reason() {
     let mut rules = many(30_000, |_| json!({ "from": [ID], "to": [{ "methods": ["POST"] }] }));
     rules.insert(0, json!({ "name": "deny", "effect": "deny", "from": [ID] }));

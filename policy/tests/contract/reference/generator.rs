@@ -287,8 +287,18 @@ fn path() -> impl Strategy<Value = Option<Vec<u8>>> {
         let path = if path.is_empty() { "/".to_owned() } else { path };
         (path + tail).into_bytes()
     });
+    // Each is opened by few entries, in one reading or in both.
+    let opened = select(vec![
+        "/a%2Fb",
+        "/b%2fa",
+        "/a%2Fb/a",
+        "/a/b%2Fa",
+        "/%61%2Fb%2Fa/",
+        "/c%2Fa?%2F",
+    ]);
     prop_oneof![
         40 => path.prop_map(Some),
+        8 => opened.prop_map(|path| Some(path.as_bytes().to_vec())),
         1 => Just(Some(b"/caf\xe9".to_vec())),
         1 => Just(Some(b"*".to_vec())),
         1 => Just(Some(Vec::new())),
