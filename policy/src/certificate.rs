@@ -21,6 +21,7 @@ use x509_cert::{
         Extension,
         pkix::{self, name::GeneralName},
     },
+    name::Name,
     time::Time,
 };
 
@@ -204,9 +205,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The issuer's name as RFC 4514 writes it.
-    pub(crate) fn issuer_text(&self) -> String {
-        self.certificate.tbs_certificate().issuer().to_string()
+    /// The issuer's name.
+    pub(crate) fn issuer_name(&self) -> &Name {
+        self.certificate.tbs_certificate().issuer()
     }
 
     /// Whether it may be used for a purpose, where it says for which (LF-14, CA-9).

@@ -19,7 +19,7 @@ use x509_cert::{der::Decode as _, spki::SubjectPublicKeyInfoRef};
 use crate::{
     bundle::{Authority, Bundle},
     certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
-    name_constraints::MAX_COMPARISONS,
+    name_constraints::{MAX_COMPARISONS, NameConstraints, Presented},
     revocation::{Revocable, Revocation, Revocations},
     signature::{self, Mismatch},
     signer::{Role, Signer, SigningError},
@@ -178,6 +178,7 @@ pub(crate) fn find(leaf: &Fields<'_>, intermediates: &[CertificateDer<'_>], mean
         candidates: &candidates,
         means,
         known: HashMap::new(),
+        names: HashMap::new(),
         checks_left: MAX_SIGNATURE_CHECKS,
         comparisons_left: MAX_COMPARISONS,
         is_spent: false,
@@ -330,6 +331,8 @@ struct Search<'s> {
     means: &'s Means<'s>,
     /// What came of signatures: of the certificate of a [`Step`], by the candidate of that place.
     known: HashMap<(usize, usize), Verdict>,
+    /// The names of the certificate of a [`Step`], which many paths may lead through.
+    names: HashMap<usize, Vec<Presented<'s>>>,
     checks_left: u32,
     comparisons_left: usize,
     /// Whether a signature was left unchecked.
@@ -432,7 +435,7 @@ impl<'s> Search<'s> {
     }
 
     /// Whether whoever signed may stand above what was reached so far.
-    fn check_signer(&mut self, candidate: Candidate<'_>, below: &[Step<'_>]) -> Result<(), ChainError> {
+    fn check_signer(&mut self, candidate: Candidate<'_>, below: &[Step<'s>]) -> Result<(), ChainError> {
         let signer = match candidate {
             Candidate::Authority(authority) => &authority.signer,
             Candidate::Link(link) => link.signer.as_ref().map_err(|error| ChainError::Signer(*error))?,
@@ -450,12 +453,22 @@ impl<'s> Search<'s> {
         if signer.path_len.is_some_and(|most| counted(below) > most) {
             return Err(ChainError::PathLength);
         }
-        // NC-1: leaf and signing certificates alike.
-        for fields in below.iter().map(|step| &step.link.fields).chain([self.leaf]) {
-            let checked = signer.constraints.check(&fields.names(), &mut self.comparisons_left);
+        self.check_names(&signer.constraints, below)?;
+        self.check_not_revoked(candidate)
+    }
+
+    /// NC-1: those of the leaf and of signing certificates alike.
+    fn check_names(&mut self, constraints: &NameConstraints, below: &[Step<'s>]) -> Result<(), ChainError> {
+        if constraints.is_empty() {
+            return Ok(());
+        }
+        let below = below.iter().map(|step| (step.number, &step.link.fields));
+        for (number, fields) in below.chain([(0, self.leaf)]) {
+            let names = self.names.entry(number).or_insert_with(|| fields.names().read());
+            let checked = constraints.check(names, &mut self.comparisons_left);
             checked.map_err(ChainError::NameConstraint)?;
         }
-        self.check_not_revoked(candidate)
+        Ok(())
     }
 
     fn check_not_revoked(&mut self, candidate: Candidate<'_>) -> Result<(), ChainError> {

@@ -9,8 +9,8 @@ use x509_cert::der::oid::ObjectIdentifier;
 use crate::{
     certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
     chain::{MAX_PATH_LENGTH, MAX_SIGNATURE_CHECKS},
-    claim::Claim,
-    name_constraints::{Breach, hex},
+    claim::{Claim, Hex, beginning},
+    name_constraints::Breach,
     reason::Reason,
     signer::SigningError,
 };
@@ -20,9 +20,9 @@ use crate::{
 pub struct Issuer {
     /// How many certificates above the leaf were found before this was missed.
     found: usize,
-    /// As RFC 4514 writes it.
+    /// As RFC 4514 writes it, as far as it is shown.
     name: String,
-    /// The identifier of its key, in hexadecimal digits.
+    /// The identifier of its key in hexadecimal digits, as far as it is shown.
     key_id: Option<String>,
 }
 
@@ -30,8 +30,8 @@ impl Issuer {
     pub(crate) fn of(child: &Fields<'_>, found: usize) -> Self {
         Self {
             found,
-            name: child.issuer_text(),
-            key_id: child.issuer_key_id.as_deref().map(hex),
+            name: beginning(child.issuer_name()),
+            key_id: child.issuer_key_id.as_deref().map(|id| beginning(Hex(id))),
         }
     }
 }

@@ -3,9 +3,11 @@
 
 use x509_cert::{
     attr::AttributeTypeAndValue,
-    der::{Encode as _, Tag, Tagged as _},
+    der::{Encode as _, Tag, Tagged as _, oid::ObjectIdentifier},
     name::{RdnSequence, RelativeDistinguishedName},
 };
+
+use crate::claim::Hex;
 
 /// Most attributes of a name that are compared one by one; of one with more, only its DER is.
 const MAX_NAME_ATTRIBUTES: usize = 32;
@@ -21,19 +23,75 @@ pub(crate) fn canonical(name: &RdnSequence) -> Vec<u8> {
     spelled.join("\n").into_bytes()
 }
 
-/// The parts of a name in their one spelling, in their order: what names below it begin with.
-pub(crate) fn parts(name: &RdnSequence) -> Vec<String> {
-    name.iter().map(spell_part).collect()
+/// A part of a name: its attributes in their one spelling, in order.
+pub(crate) type Part = Vec<Attribute>;
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Attribute {
+    oid: ObjectIdentifier,
+    value: Value,
 }
 
-fn spell_part(part: &RelativeDistinguishedName) -> String {
-    let mut spelled: Vec<String> = part.iter().map(spell).collect();
-    spelled.sort_unstable();
-    spelled.join("\n")
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Value {
+    Text(String),
+    /// Of a type that is no string, or that is not read here.
+    Other(Vec<u8>),
+}
+
+impl Value {
+    /// Whether this is another value. `None`: one of them is not read here, and may be the same to who reads it.
+    fn differs(&self, other: &Self) -> Option<bool> {
+        match (self, other) {
+            (Self::Text(one), Self::Text(other)) => Some(one != other),
+            (Self::Other(_), _) | (_, Self::Other(_)) => (self == other).then_some(false),
+        }
+    }
+}
+
+/// The parts of a name, in their order.
+pub(crate) fn parts(name: &RdnSequence) -> Vec<Part> {
+    name.iter().map(part).collect()
+}
+
+fn part(part: &RelativeDistinguishedName) -> Part {
+    let attribute = |attribute: &AttributeTypeAndValue| Attribute {
+        oid: attribute.oid,
+        value: match text(attribute.value.tag(), attribute.value.value()) {
+            Some(text) => Value::Text(folded(&text)),
+            None => Value::Other(attribute.value.value().to_vec()),
+        },
+    };
+    let mut attributes: Part = part.iter().map(attribute).collect();
+    attributes.sort_unstable();
+    attributes
+}
+
+/// Whether a name begins with another, as one does that is below it. `None`: that cannot be said.
+pub(crate) fn begins_with(name: &[Part], above: &[Part]) -> Option<bool> {
+    if name.len() < above.len() {
+        return Some(false);
+    }
+    let mut is_known = true;
+    for (part, above) in name.iter().zip(above) {
+        if part.len() != above.len() {
+            return Some(false);
+        }
+        for (one, other) in part.iter().zip(above) {
+            match (one.oid == other.oid).then(|| one.value.differs(&other.value)) {
+                Some(Some(false)) => {}
+                Some(Some(true)) | None => return Some(false),
+                Some(None) => is_known = false,
+            }
+        }
+    }
+    is_known.then_some(true)
 }
 
 fn spell(attribute: &AttributeTypeAndValue) -> String {
-    let value = text(attribute.value.tag(), attribute.value.value());
+    let (tag, bytes) = (attribute.value.tag(), attribute.value.value());
+    let value = text(tag, bytes).unwrap_or_else(|| Hex(bytes).to_string());
     format!("{}={}", attribute.oid, folded(&value))
 }
 
@@ -47,20 +105,20 @@ const ONE_BYTE: [Tag; 5] = [
     Tag::NumericString,
 ];
 
-/// The text of a string of whatever type; of what is none, its bytes in hexadecimal digits.
-fn text(tag: Tag, bytes: &[u8]) -> String {
+/// The text of a string of a type that is read here.
+fn text(tag: Tag, bytes: &[u8]) -> Option<String> {
     if tag == Tag::Utf8String {
-        return String::from_utf8_lossy(bytes).into_owned();
+        return String::from_utf8(bytes.to_vec()).ok();
     }
     if ONE_BYTE.contains(&tag) {
-        return bytes.iter().map(|byte| char::from(*byte)).collect();
+        return Some(bytes.iter().map(|byte| char::from(*byte)).collect());
     }
     if tag == Tag::BmpString {
-        let unit = |pair: &[u8]| pair.iter().fold(0, |unit: u16, byte| (unit << 8) | u16::from(*byte));
-        let decoded = char::decode_utf16(bytes.chunks(2).map(unit));
-        return decoded.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+        let (units, []) = bytes.as_chunks() else { return None };
+        let units = units.iter().map(|unit| u16::from_be_bytes(*unit));
+        return char::decode_utf16(units).collect::<Result<_, _>>().ok();
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    None
 }
 
 fn folded(text: &str) -> String {
@@ -72,7 +130,7 @@ fn folded(text: &str) -> String {
 mod tests {
     use x509_cert::name::RdnSequence;
 
-    use super::{Tag, canonical, text};
+    use super::{Tag, begins_with, canonical, parts, text};
 
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -91,11 +149,42 @@ mod tests {
     }
 
     #[test]
-    fn every_type_of_string_has_a_text() {
-        assert_eq!(text(Tag::PrintableString, b"AT&T *"), "AT&T *");
-        assert_eq!(text(Tag::TeletexString, b"M\xfcller"), "M\u{fc}ller");
-        assert_eq!(text(Tag::BmpString, b"\0a\0b"), "ab");
-        assert_eq!(text(Tag::Utf8String, "M\u{fc}".as_bytes()), "M\u{fc}");
-        assert_eq!(text(Tag::OctetString, b"\x01\xff"), "01ff");
+    fn strings_have_a_text_and_what_is_none_has_not() {
+        for (tag, bytes, expected) in [
+            (Tag::PrintableString, &b"AT&T *"[..], Some("AT&T *")),
+            (Tag::TeletexString, b"M\xfcller", Some("M\u{fc}ller")),
+            (Tag::BmpString, b"\0a\0b", Some("ab")),
+            (Tag::BmpString, b"\0a\0", None),
+            (Tag::BmpString, b"\xd8\0\0a", None),
+            (Tag::Utf8String, "M\u{fc}".as_bytes(), Some("M\u{fc}")),
+            (Tag::Utf8String, b"M\xfc", None),
+            (Tag::OctetString, b"\x01\xff", None),
+        ] {
+            assert_eq!(text(tag, bytes).as_deref(), expected, "{tag} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn name_that_is_not_read_may_begin_with_any() {
+        let begins = |name: &str, above: &str| {
+            let [name, above] = [name, above].map(|name| parts(&name.parse::<RdnSequence>().unwrap()));
+            begins_with(&name, &above)
+        };
+        // Most general part last. `#0401ff` is an OCTET STRING.
+        assert_eq!(begins("CN=a,O=x", "O=X"), Some(true));
+        let all = parts(&RdnSequence::default());
+        assert_eq!(
+            begins_with(&parts(&"CN=a".parse::<RdnSequence>().unwrap()), &all),
+            Some(true)
+        );
+        assert_eq!(begins("CN=a,O=x", "O=y"), Some(false));
+        assert_eq!(begins("O=x", "CN=a,O=x"), Some(false));
+        assert_eq!(begins("OU=x", "O=x"), Some(false));
+        assert_eq!(begins("CN=a+OU=b,O=x", "CN=a,O=x"), Some(false));
+        assert_eq!(begins("2.5.4.10=#040178", "O=x"), None);
+        assert_eq!(begins("O=x", "2.5.4.10=#040178"), None);
+        assert_eq!(begins("2.5.4.10=#040178", "2.5.4.10=#040178"), Some(true));
+        assert_eq!(begins("CN=a,2.5.4.10=#040178", "CN=b,O=x"), Some(false));
+        assert_eq!(begins("2.5.4.3=#040178,O=x", "O=x"), Some(true));
     }
 }

@@ -15,7 +15,10 @@ use x509_cert::{
     name::Name,
 };
 
-use crate::{claim::Claim, distinguished_name};
+use crate::{
+    claim::{Claim, Hex, beginning},
+    distinguished_name::{self, Part},
+};
 
 /// Most subtrees in one certificate. Our decision: each is compared with each name below.
 const MAX_SUBTREES: usize = 64;
@@ -40,7 +43,7 @@ enum Base {
     /// Address and mask, both of 4 or 16 bytes.
     Ip { address: Vec<u8>, mask: Vec<u8> },
     /// The first parts of a name, each in its one spelling.
-    Directory { parts: Vec<String>, written: String },
+    Directory { parts: Vec<Part>, name: Name },
     /// Of a kind that is not processed.
     Unprocessed(Kind),
 }
@@ -178,20 +181,22 @@ impl NameConstraints {
         })
     }
 
+    /// Whether everything may stand below it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.permitted.is_empty() && self.excluded.is_empty()
+    }
+
     /// Whether the names of a certificate below may stand there. Excluded beats permitted (NC-3). Each comparison is one of
     /// `left`.
-    pub(crate) fn check(&self, names: &Names<'_>, left: &mut usize) -> Result<(), Breach> {
-        if self.permitted.is_empty() && self.excluded.is_empty() {
-            return Ok(());
-        }
-        for name in names.all() {
+    pub(crate) fn check(&self, names: &[Presented<'_>], left: &mut usize) -> Result<(), Breach> {
+        for name in names {
             let mut spend = || {
                 *left = left.checked_sub(1)?;
                 Some(())
             };
             for base in &self.excluded {
                 spend().ok_or(Breach::TooMuchWork)?;
-                if base.kind() == name.kind() && base.holds(&name) != Some(false) {
+                if base.kind() == name.kind() && base.holds(name) != Some(false) {
                     return Err(Breach::Excluded {
                         kind: name.kind(),
                         base: base.written(),
@@ -204,7 +209,7 @@ impl NameConstraints {
                 spend().ok_or(Breach::TooMuchWork)?;
                 if base.kind() == name.kind() {
                     of_its_kind = of_its_kind.or(Some(base));
-                    is_permitted |= base.holds(&name) == Some(true);
+                    is_permitted |= base.holds(name) == Some(true);
                 }
             }
             if let Some(base) = of_its_kind.filter(|_| !is_permitted) {
@@ -249,7 +254,7 @@ impl Base {
             }
             GeneralName::DirectoryName(name) => Ok(Self::Directory {
                 parts: distinguished_name::parts(name.as_ref()),
-                written: name.to_string(),
+                name: name.clone(),
             }),
             GeneralName::OtherName(_)
             | GeneralName::Rfc822Name(_)
@@ -272,8 +277,8 @@ impl Base {
     fn written(&self) -> String {
         match self {
             Self::Uri(base) | Self::Dns(base) => base.clone(),
-            Self::Ip { address, mask } => [address.as_slice(), mask].map(hex).join("/"),
-            Self::Directory { written, .. } => written.clone(),
+            Self::Ip { address, mask } => format!("{}/{}", Hex(address), Hex(mask)),
+            Self::Directory { name, .. } => beginning(name),
             Self::Unprocessed(_) => "a constraint on this kind of name, which is not processed".to_owned(),
         }
     }
@@ -287,7 +292,7 @@ impl Base {
                 4 | 16 => Some(name.len() == address.len() && is_same_network(address, name, mask)),
                 _ => None,
             },
-            (Self::Directory { parts, .. }, Presented::Directory(name)) => Some(name.starts_with(parts)),
+            (Self::Directory { parts, .. }, Presented::Directory(name)) => distinguished_name::begins_with(name, parts),
             // Of another kind, or of one that is not processed.
             (
                 Self::Uri(_) | Self::Dns(_) | Self::Ip { .. } | Self::Directory { .. } | Self::Unprocessed(_),
@@ -308,12 +313,12 @@ pub(crate) struct Names<'a> {
 }
 
 /// One of them, read as far as it is compared.
-enum Presented<'a> {
+pub(crate) enum Presented<'a> {
     /// The host.
     Uri(Option<String>),
     Dns(Option<DnsName>),
     Ip(&'a [u8]),
-    Directory(Vec<String>),
+    Directory(Vec<Part>),
     Unprocessed(Kind),
 }
 
@@ -321,7 +326,8 @@ enum Presented<'a> {
 const EMAIL_ADDRESS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.1");
 
 impl<'a> Names<'a> {
-    fn all(&self) -> impl Iterator<Item = Presented<'a>> {
+    /// All of them, read. That takes longer than a comparison.
+    pub(crate) fn read(&self) -> Vec<Presented<'a>> {
         let subject = self.subject;
         // "when the certificate includes a non-empty subject field".
         let directory =
@@ -331,7 +337,8 @@ impl<'a> Names<'a> {
         // "when the subject alternative name extension [has none]".
         let email = (!self.sans.iter().any(is_email) && attributes.any(|attribute| attribute.oid == EMAIL_ADDRESS))
             .then_some(Presented::Unprocessed(Kind::Email));
-        self.sans.iter().map(Presented::of).chain(directory).chain(email)
+        let sans = self.sans.iter().map(Presented::of);
+        sans.chain(directory).chain(email).collect()
     }
 }
 
@@ -383,7 +390,7 @@ fn holds_host(base: &str, host: &str) -> bool {
 }
 
 /// A DNS name, in lower case.
-struct DnsName {
+pub(crate) struct DnsName {
     /// Whether a label that may be any stands in front.
     is_wildcard: bool,
     rest: String,
@@ -443,10 +450,6 @@ fn is_same_network(address: &[u8], name: &[u8], mask: &[u8]) -> bool {
     bytes.all(|((address, name), mask)| address & mask == name & mask)
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Base, DnsName, NameConstraints, Names, holds_dns_name, is_mask};
@@ -465,7 +468,7 @@ mod tests {
             sans: &[GeneralName::UniformResourceIdentifier(Ia5String::new(uri).unwrap())],
             subject: &Name::default(),
         };
-        constraints.check(&names, &mut 100).is_ok()
+        constraints.check(&names.read(), &mut 100).is_ok()
     }
 
     #[test]
@@ -552,8 +555,8 @@ mod tests {
             subject: &Name::default(),
         };
         let mut left = 2;
-        assert!(constraints.check(&names, &mut left).is_ok());
+        assert!(constraints.check(&names.read(), &mut left).is_ok());
         assert_eq!(left, 0);
-        assert!(constraints.check(&names, &mut left).is_err());
+        assert!(constraints.check(&names.read(), &mut left).is_err());
     }
 }

@@ -188,6 +188,45 @@ fn constraints_on_directory_names_are_processed() {
     accepted(&constrained(&[], &[directory("another")]), leaf);
 }
 
+/// What a name says in a type of string that is not read here, another reader may take for the name that is excluded.
+#[test]
+fn directory_name_that_is_not_read_is_outside_nothing_and_inside_nothing() {
+    let common_name = |value: Vec<u8>| der::sequence([der::set(der::sequence([der::oid("2.5.4.3"), value]))]);
+    let directory = |name: &str| GeneralName::Directory(name.to_owned());
+    let excluding = constrained(&[], &[directory("nobody")]);
+    let permitting = constrained(&[directory("nobody")], &[]);
+    let named = |value: Vec<u8>| Leaf {
+        subject: Some(common_name(value)),
+        ..leaf()
+    };
+    // Of a BIT STRING, an OCTET STRING, a GeneralString; of UTF-8 and UTF-16 that are none.
+    for value in [
+        der::bit_string(b"nobody"),
+        der::octet_string(b"nobody"),
+        der::element(27, b"nobody"),
+        der::element(12, b"nobody\xff"),
+        der::element(30, b"\0n\0o\0b\0o\0d\0y\0"),
+    ] {
+        for authority in [&excluding, &permitting] {
+            let refused = Verifier::trusting(authority).refuses(&authority.issue(named(value.clone())));
+            let is_expected = matches!(
+                refused,
+                Reason::SvidNameConstraint | Reason::ConnectionCertificateUnreadable
+            );
+            assert!(is_expected, "{value:?}: {refused:?}");
+        }
+    }
+    // One that is read, in whichever type.
+    for value in [
+        der::element(19, b"nobody"),
+        der::element(20, b"nobody"),
+        der::element(30, b"\0n\0o\0b\0o\0d\0y"),
+    ] {
+        refused(&excluding, named(value.clone()));
+        accepted(&permitting, named(value));
+    }
+}
+
 /// RFC 5280 4.2.1.10: where no SAN is an e-mail address, one in the subject is held to the constraint.
 #[test]
 fn email_address_in_a_subject_is_one() {

@@ -262,3 +262,79 @@ fn hints_of_the_relationship_never_make_a_good_chain_bad() {
     });
     assert!(verifier.verify(&generations[2].issue(leaf())).is_ok());
 }
+
+/// A directory name of as many attributes of a type as fit into so many bytes.
+fn long_name(oid: &str, bytes: usize) -> GeneralName {
+    let attribute = der::set(der::sequence([der::oid(oid), der::utf8_string("")]));
+    let count = bytes / attribute.len();
+    GeneralName::Raw(der::context(4, &der::sequence(vec![attribute; count])))
+}
+
+/// How many times as long it takes to refuse one as the other; of the same bytes, whatever else the machine does.
+fn times(verifier: &Verifier, one: &Identity, other: &Identity) -> u128 {
+    let [one, other] = [one, other].map(|identity| {
+        let took = quickest(|| assert!(verifier.verify(identity).is_err()));
+        took.as_micros()
+    });
+    one / other.max(1)
+}
+
+#[test]
+fn long_names_are_read_once_however_many_paths_lead_through_them() {
+    // Two of one key under each of four names, so thirty ways up from the leaf; under each constraint many long names.
+    let names = ["a", "b", "c", "d"];
+    let keys = names.map(|name| Authority::root(named(name)));
+    // What takes long to spell is the type.
+    let oid = format!("1.2{}", ".3".repeat(36));
+    let extensions = vec![
+        Extension::name_constraints(&[], &[GeneralName::Directory("x".to_owned())]),
+        Extension::subject_alt_name(&[long_name(&oid, 14_000)], false),
+    ];
+    let issuers = keys.iter().cycle().skip(1);
+    let sent: Vec<Vec<u8>> = keys
+        .iter()
+        .zip(issuers)
+        .zip(names)
+        .flat_map(|((own, issuer), name)| [(own, issuer, name); 2])
+        .map(|(own, issuer, name)| {
+            let profile = Profile {
+                key: own.key.clone(),
+                uri_sans: Vec::new(),
+                extensions: extensions.clone(),
+                ..named(name)
+            };
+            issuer.issue(profile).leaf
+        })
+        .collect();
+    let beside = |identity: Identity| Identity {
+        intermediates: sent.clone(),
+        ..identity
+    };
+    let of_nobody = Authority::root(named("nobody")).issue(leaf());
+    let times = times(
+        &Verifier::trusting(&authority()),
+        &beside(keys[0].issue(leaf())),
+        &beside(of_nobody),
+    );
+    assert!(times < 4, "{times}");
+}
+
+#[test]
+fn names_in_constraints_that_nobody_asks_for_are_not_written_out() {
+    let stranger = Authority::root(named("stranger"));
+    let with = |extension: Extension| {
+        let issue = |number: usize| Profile {
+            uri_sans: Vec::new(),
+            extensions: vec![extension.clone()],
+            ..named(&number.to_string())
+        };
+        Identity {
+            intermediates: (0..8).map(|number| stranger.issue(issue(number)).leaf).collect(),
+            ..stranger.issue(leaf())
+        }
+    };
+    let constrains = with(Extension::name_constraints(&[], &[long_name("2.5.4.3", 15_000)]));
+    let bears = with(Extension::subject_alt_name(&[long_name("2.5.4.3", 15_000)], false));
+    let times = times(&Verifier::trusting(&authority()), &constrains, &bears);
+    assert!(times < 4, "{times}");
+}
