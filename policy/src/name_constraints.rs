@@ -371,8 +371,8 @@ fn is_of_hosts(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
-/// The host of a URI: what stands between `//` and the path, without user info and port, where it is a name. NC-6: RFC 5280
-/// has no form for addresses, and a URI without a host cannot be shown to be inside anything.
+/// The host of a URI: what stands between `//` and the path, without user info and port, where it is a name of whole labels.
+/// NC-6: RFC 5280 has no form for addresses, and a URI without a host cannot be shown to be inside anything.
 fn uri_host(uri: &str) -> Option<String> {
     let (_scheme, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -380,8 +380,10 @@ fn uri_host(uri: &str) -> Option<String> {
     let host = host_and_port
         .split_once(':')
         .map_or(host_and_port, |(host, _port)| host);
-    let is_name = !host.is_empty() && !host.starts_with('[') && host.parse::<std::net::Ipv4Addr>().is_err();
-    is_name.then(|| host.to_ascii_lowercase())
+    // A backslash is a slash to some.
+    let is_name = !authority.contains('\\') && host.bytes().all(is_of_hosts) && !host.split('.').any(str::is_empty);
+    let is_address = host.parse::<std::net::Ipv4Addr>().is_ok();
+    (is_name && !is_address).then(|| host.to_ascii_lowercase())
 }
 
 /// NC-4, NC-5: `example.org` is that host only; `.example.org` is one or more labels below; an empty base is all.
@@ -499,6 +501,13 @@ mod tests {
             "urn:x",
             "spiffe:///w",
             "http://[fe80::1%25.example.com]:16/",
+            // Nobody knows which labels these have.
+            "spiffe://.example.org/w",
+            "spiffe://example..org/w",
+            "spiffe://example.org./w",
+            "http://ex%61mple.org/",
+            "http://x.example\\@example.org/",
+            "http://a b/",
         ] {
             assert!(!allows(&[""], &[], uri), "{uri}");
             assert!(!allows(&[], &["x.example"], uri), "{uri}");
