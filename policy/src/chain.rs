@@ -421,6 +421,10 @@ impl<'s> Search<'s> {
         let (Some(signed), Ok(key)) = (child.signed(), SubjectPublicKeyInfoRef::from_der(public_key)) else {
             return Some(Verdict::Bad);
         };
+        // A key or signature is a whole number of bytes.
+        let Some(key_bytes) = key.subject_public_key.as_bytes() else {
+            return Some(Verdict::Bad);
+        };
         let algorithm = match signature::algorithm(self.means.algorithms, &signed, &key) {
             Ok(algorithm) => algorithm,
             Err(mismatch) => return Some(Verdict::Unsupported(mismatch)),
@@ -430,7 +434,7 @@ impl<'s> Search<'s> {
             return None;
         };
         self.checks_left = left;
-        let made = algorithm.verify_signature(key.subject_public_key.raw_bytes(), signed.message, signed.signature);
+        let made = algorithm.verify_signature(key_bytes, signed.message, signed.signature);
         Some(if made.is_ok() { Verdict::Good } else { Verdict::Bad })
     }
 

@@ -124,9 +124,12 @@ pub(crate) fn is_key_on_the_list(public_key_info: &[u8]) -> bool {
     let Ok(algorithm) = info.algorithm.to_der() else {
         return false;
     };
+    let Some(key) = info.subject_public_key.as_bytes() else {
+        return false;
+    };
     let listed = |known: &&dyn SignatureVerificationAlgorithm| {
         let known = known.public_key_alg_id();
-        algorithm.get(HEADER..) == Some(known.as_ref()) && is_on_the_list(known, info.subject_public_key.raw_bytes())
+        algorithm.get(HEADER..) == Some(known.as_ref()) && is_on_the_list(known, key)
     };
     ALGORITHMS.iter().any(listed)
 }
@@ -300,4 +303,37 @@ fn ed25519(public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<()> {
     let key = ed25519_dalek::VerifyingKey::from_bytes(public_key.try_into().ok()?).ok()?;
     key.verify_strict(message, &ed25519_dalek::Signature::from_slice(signature).ok()?)
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_key_on_the_list, is_on_the_list};
+    use rustls_pki_types::alg_id;
+
+    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn key_that_is_no_whole_number_of_bytes_is_not_on_the_list() {
+        // Ed25519. Read without its last bit, the key may be another.
+        let info = |unused: u8| {
+            let inside = [&[0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 33, unused][..], &[0; 32]].concat();
+            [&[0x30, 42][..], &inside].concat()
+        };
+        assert!(is_key_on_the_list(&info(0)));
+        assert!(!is_key_on_the_list(&info(1)));
+    }
+
+    #[test]
+    fn rsa_key_with_an_exponent_that_is_none_is_not_on_the_list() {
+        let key = |exponent: u8| {
+            let modulus = [&[2, 0x82, 1, 1, 0][..], &[0xff; 256]].concat();
+            let inside = [&modulus[..], &[2, 1, exponent]].concat();
+            [&[0x30, 0x82, 1, 8][..], &inside].concat()
+        };
+        for (exponent, expected) in [(0, false), (1, false), (2, false), (3, true), (4, false), (17, true)] {
+            let found = is_on_the_list(alg_id::RSA_ENCRYPTION, &key(exponent));
+            assert_eq!(found, expected, "{exponent}");
+        }
+    }
 }
