@@ -373,6 +373,35 @@ fn entry_whose_certificate_is_not_plainly_written_is_counted_and_the_others_stay
     assert!(verifier.verify(&good.issue(leaf())).is_ok());
 }
 
+/// They are kept apart as bundles are.
+#[test]
+fn intermediate_of_another_relationship_is_not_at_hand() {
+    let root = Authority::of(THEIRS, FIXED_NOW);
+    let middle = root.issue_authority(Profile {
+        common_name: Some("intermediate".to_owned()),
+        ..Profile::authority(THEIRS, FIXED_NOW)
+    });
+    let identity = Identity {
+        intermediates: Vec::new(),
+        ..middle.issue(their_leaf())
+    };
+    let knowing = |ours: &[&Authority], theirs: &[&Authority]| {
+        let with = |trust_domain, known: &[&Authority]| Relationship {
+            intermediates: known.iter().map(|one| one.certificate.clone().into()).collect(),
+            ..relationship(trust_domain)
+        };
+        Verifier::trusting(&authority())
+            .relationship(with(OURS, ours))
+            .bundle(THEIRS, &[&root])
+            .relationship(with(THEIRS, theirs))
+    };
+    assert!(knowing(&[], &[&middle]).verify(&identity).is_ok());
+    assert_eq!(
+        knowing(&[&middle], &[]).refuses(&identity),
+        Reason::SvidUnknownAuthority
+    );
+}
+
 #[test]
 fn intermediates_of_a_relationship_are_checked_when_the_document_is_read() {
     let root = authority();
