@@ -278,8 +278,9 @@ impl<'a> Asking<'a> {
             None if http.method == CONNECT => None,
             None => return Err((Reason::RequestMalformed, None)),
         };
+        let in_query = |path| reading::has_method_in_query(path, effort);
         let has_overrides = match self.grants.rules.0.reading.overrides {
-            Overrides::Read => self.signs.has_overrides,
+            Overrides::Read => self.signs.has_overrides || http.path.is_some_and(in_query),
             Overrides::Ignore => false,
         };
         // Inside a tunnel no method and no path is known anyway.
@@ -289,34 +290,43 @@ impl<'a> Asking<'a> {
         }
         self.ask_with_each_method(http, path, None)?;
         let mut asked = Ok(());
-        reading::each_path(http.headers, effort, &mut |path, header| {
+        reading::each_path(http.headers, effort, &mut |written, header| {
             if asked.is_ok() {
                 asked = self
-                    .read_path(path, Some(header))
-                    .and_then(|path| self.ask_with_each_method(http, Some(path), Some(header)));
+                    .read_path(written, Some(header))
+                    .and_then(|path| self.ask_with_each_method(http, Some(path), Some((written, header))));
             }
         });
         asked
     }
 
-    /// Asks about a path with every method that the request may be read with.
+    /// Asks about a path with every method that the request may be read with. `from`: as it is written in which header.
     fn ask_with_each_method(
         &mut self,
         http: &HttpRequest<'a>,
         path: Option<RequestPath<'a>>,
-        from: Option<&'static str>,
+        from: Option<(&'a [u8], &'static str)>,
     ) -> Result<(), Refused> {
-        let with = |method| Overridden { method, path: from };
+        let effort = self.facts.effort;
+        let with = |method| Overridden {
+            method,
+            path: from.map(|(_, header)| header),
+        };
         self.read_method(http.method, with(None))?;
         self.ask(path, with(None));
         let mut asked = Ok(());
-        reading::each_method(http.headers, self.facts.effort, &mut |method, header| {
+        let mut ask = |method, name| {
             if asked.is_ok() {
                 asked = self
-                    .read_method(method, with(Some(header)))
-                    .map(|()| self.ask(path, with(Some(header))));
+                    .read_method(method, with(Some(name)))
+                    .map(|()| self.ask(path, with(Some(name))));
             }
-        });
+        };
+        reading::each_method(http.headers, effort, &mut ask);
+        // Who takes the path from a header may keep the query of the other.
+        for written in [http.path, from.map(|(written, _)| written)].into_iter().flatten() {
+            reading::each_method_in_query(written, effort, &mut ask);
+        }
         asked
     }
 

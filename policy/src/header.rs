@@ -41,10 +41,15 @@ pub const ID_HEADER: &str = "x-svidgate-id";
 /// A name as those upstreams read it that make variables of headers, in which `_` and `-` are one (RFC 3875 4.1.18); some
 /// make one of every byte that a variable's name cannot have.
 pub fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
-    name.iter().map(|byte| match byte.to_ascii_lowercase() {
+    name.iter().copied().map(fold)
+}
+
+/// One byte of it.
+pub(crate) fn fold(byte: u8) -> u8 {
+    match byte.to_ascii_lowercase() {
         letter_or_digit @ (b'a'..=b'z' | b'0'..=b'9') => letter_or_digit,
         _ => b'-',
-    })
+    }
 }
 
 /// Whether some upstream takes two names for one.

@@ -1,8 +1,8 @@
 //! In how many ways can a request be read?
 //!
-//! Some frameworks take the method or the path of a request from a header, and which of them an upstream does is not known
-//! here. Each such header makes one more reading of the request, and a request is allowed where every reading of it is. The
-//! obvious alternative, to refuse or remove these headers, takes them from upstreams that want them.
+//! Some frameworks take the method or the path of a request from a header, or the method from the query, and which of them an
+//! upstream does is not known here. Each makes one more reading of the request, and a request is allowed where every reading of
+//! it is. The obvious alternative, to refuse or remove these headers, takes them from upstreams that want them.
 //!
 //! Not seen: a method that a framework takes from the body (`_method` of a form).
 
@@ -10,17 +10,17 @@ use std::fmt;
 
 use crate::{
     effort::Effort,
-    header::{Headers, reads_as, trimmed},
+    header::{Headers, fold, folded, reads_as, trimmed},
     path::PathReading,
 };
 
-/// Whether the headers are read that some frameworks take for the method or the path.
+/// Whether what some frameworks take for the method or the path is read so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Overrides {
     /// Each is one more reading of the request.
     #[default]
     Read,
-    /// They are headers like others: for an upstream that is known to take nothing from them.
+    /// These are headers and a query like others: for an upstream that is known to take nothing from them.
     Ignore,
 }
 
@@ -33,6 +33,9 @@ pub(crate) struct Reading {
 
 /// What some frameworks take for the method.
 const METHOD_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// What some take for it in the query. There are servers that make variables of its names, too, in which a byte that they
+/// cannot have is a `_`.
+const METHOD_PARAMETER: &str = "_method";
 /// What some frameworks take for the path.
 const PATH_HEADERS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
@@ -46,7 +49,7 @@ const NAMES_A_STEP: usize = 8;
 /// How many bytes of a value are looked at in a step.
 const BYTES_A_STEP: usize = 4;
 
-/// The headers that a reading takes something from; none where it is that of HTTP.
+/// The headers, or the name in the query, that a reading takes something from; none where it is that of HTTP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overridden {
     /// The one that the method is from.
@@ -142,6 +145,43 @@ pub(crate) fn each_path<'h>(headers: &'h dyn Headers, effort: &Effort, show: &mu
             show(without_origin(value), header);
         }
     });
+}
+
+/// Whether the query of a path has a method in it, for some.
+pub(crate) fn has_method_in_query(path: &[u8], effort: &Effort) -> bool {
+    let mut has_one = false;
+    each_method_in_query(path, effort, &mut |_, _| has_one = true);
+    has_one
+}
+
+/// Shows every method that the query of a path may be read as, and the name that it stands under. One that is escaped is
+/// shown as none: no method needs that, and to who decodes it, it may be any.
+pub(crate) fn each_method_in_query<'p>(path: &'p [u8], effort: &Effort, show: &mut dyn FnMut(&'p [u8], &'static str)) {
+    let Some(begin) = memchr::memchr(b'?', path) else {
+        return;
+    };
+    let query = path.get(begin..).unwrap_or_default();
+    if !effort.spend(query.len().div_ceil(BYTES_A_STEP)) {
+        return;
+    }
+    for parameter in query.split(|byte| matches!(byte, b'?' | b'&' | b';')) {
+        let mut name_and_value = parameter.splitn(2, |byte| *byte == b'=');
+        let name = name_and_value.next().unwrap_or_default();
+        let value = name_and_value.next().unwrap_or_default();
+        if !value.is_empty() && is_method_parameter(name) {
+            let is_escaped = value.iter().any(|byte| matches!(byte, b'%' | b'+'));
+            show(if is_escaped { b"" } else { value }, METHOD_PARAMETER);
+        }
+    }
+}
+
+/// Whether a name in a query is read as that of the method: decoded, without blanks before it, up to a NUL.
+fn is_method_parameter(name: &[u8]) -> bool {
+    let unescaped = percent_encoding::percent_decode(name).map(|byte| if byte == b'+' { b' ' } else { byte });
+    let decoded = unescaped
+        .skip_while(u8::is_ascii_whitespace)
+        .take_while(|byte| *byte != 0);
+    decoded.map(fold).eq(folded(METHOD_PARAMETER.as_bytes()))
 }
 
 fn each_value<'h>(
