@@ -124,6 +124,7 @@ impl Rule {
             routes,
             ports: _,
             sni: _,
+            encoded_slashes: _,
         } = &target.conditions;
         let of_target = target.paths.is_some() || methods.is_some() || hosts.is_some() || routes.is_some();
         of_target || !self.when.headers.is_empty() || !self.when.not_headers.is_empty()
