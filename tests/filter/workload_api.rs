@@ -325,8 +325,11 @@ fn crl_that_cannot_be_used_shuts_out_those_of_its_issuer_alone() {
     let mut broken = crl.clone();
     broken.truncate(crl.len() - 1);
     workers.tick();
-    for message in [workload_message(&both, &[crl.clone()]), workload_message(&both, &[])] {
-        workers.message(0, workload_message(&both, &[broken.clone()]));
+    for message in [
+        workload_message(&both, std::slice::from_ref(&crl)),
+        workload_message(&both, &[]),
+    ] {
+        workers.message(0, workload_message(&both, std::slice::from_ref(&broken)));
         workers.pass(1);
         workers.tick();
         for worker in [0, 1] {
