@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{record::Stage, root::Root};
+use svidgate::{connection::Action, record::Stage, root::Root, worker::Worker};
 use svidgate_policy::Listener;
 
-use crate::double::Proxy;
+use crate::double::{Proxy, connection};
 
 fn document(world: &World, listener: &str) -> Value {
     let rules = json!([
@@ -97,4 +98,56 @@ fn document_for_all_listeners_says_once_which_rules_mean_little_at_tcp() {
           need one (2) deny each connection that their `ports` do not rule out"
         ]
     );
+}
+
+/// A plugin with a document for all listeners.
+fn plugin(proxy: &Proxy, world: &World, placed: Listener, rules: Value, worker: &Rc<Worker>) -> Rc<Root<Proxy>> {
+    let document = with(world.document(rules), json!({ "listener": "shared" }));
+    let root = Rc::new(proxy.placed(Stage::Connection, Some(placed), worker));
+    proxy.change(|state| state.configuration = document.to_string().into_bytes());
+    assert!(root.configure());
+    root
+}
+
+fn connect(proxy: &Proxy, world: &World) {
+    proxy.connect(&world.own_identity("/api"));
+    proxy.change(|state| state.set("destination.port", &5432_i64.to_le_bytes()));
+}
+
+fn at_port(port: u16) -> Value {
+    json!([{ "name": "db", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "ports": [port] }] }])
+}
+
+/// Nothing tells a plugin that no request will come.
+#[test]
+fn root_id_is_believed_so_one_for_http_admits_who_may_only_ask() {
+    let world = World::new();
+    let get = json!([{ "name": "get", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "methods": ["GET"] }] }]);
+    for (placed, expected) in [(Listener::Http, Action::Continue), (Listener::Tcp, Action::Pause)] {
+        let proxy = Proxy::at(&world);
+        let root = plugin(&proxy, &world, placed, get.clone(), &Rc::default());
+        connect(&proxy, &world);
+        let filter = connection(&root, 10);
+        assert_eq!(filter.on_new_connection(), Action::Pause);
+        assert_eq!(filter.on_downstream_data(1), expected, "{placed:?}");
+    }
+}
+
+#[test]
+fn document_for_another_kind_of_listener_judges_nothing_that_began_before() {
+    let world = World::new();
+    for (placed, cut) in [(Listener::Tcp, 1), (Listener::TcpServerFirst, 0), (Listener::Http, 0)] {
+        let (proxy, worker) = (Proxy::at(&world), Rc::default());
+        let first = plugin(&proxy, &world, Listener::Tcp, at_port(5432), &worker);
+        connect(&proxy, &world);
+        let filter = connection(&first, 10);
+        assert_eq!(filter.on_new_connection(), Action::Pause);
+        assert_eq!(filter.on_downstream_data(1), Action::Continue);
+        let second = plugin(&proxy, &world, placed, at_port(1), &worker);
+        proxy.change(|state| state.now += SignedDuration::from_secs(1));
+        for root in [&first, &second, &first, &second] {
+            root.tick();
+        }
+        assert_eq!(proxy.look(|state| state.closed.len()), cut, "{placed:?}");
+    }
 }
