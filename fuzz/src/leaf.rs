@@ -3,7 +3,8 @@
 
 use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm};
 use svidgate_policy::{
-    ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, SignedDuration, Svid, SvidError, Timestamp, TrustDomain,
+    ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, SignedDuration, Svid, SvidError, Timestamp,
+    TrustDomain,
     certificate::{Leaf, sha256, split_der},
     svid::{Presented, Trust, verify},
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use svidgate::workload_api::World;
+use svidgate::workload_api::{Listed, Unusable, World};
 use x509_parser::{prelude::FromDer as _, revocation_list::CertificateRevocationList};
 
 use crate::certificates::may_be_authority;
@@ -17,21 +17,34 @@ struct Response {
     bundles: BTreeMap<String, Vec<u8>>,
 }
 
-/// A message that reads has the trust domains and authorities that another reading finds, and written anew reads the same.
+/// A message that reads has the trust domains and authorities that another reading finds, but for those that it says it cannot
+/// use, and written anew reads the same.
 pub fn holds(data: &[u8]) {
-    let world = match World::read(data) {
+    let world = match World::read(data, &[]) {
         Ok(world) => world,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
     let response = Response::decode(data).expect("the standard's message reads too");
-    // A name may have its scheme or not, but there are no two bundles for one, so none was lost.
-    assert_eq!(world.bundles.len(), response.bundles.len());
     for (name, certificates) in &response.bundles {
         let name = name.strip_prefix("spiffe://").unwrap_or(name);
-        let bundle = world.bundles.get(name).expect("every trust domain has its bundle");
+        let Some(Listed { bundle, .. }) = world.bundles.get(name) else {
+            // No trust domain, or one whose bundle cannot be used: either is said.
+            let is_it = |unusable: &Unusable| {
+                unusable
+                    .trust_domain
+                    .as_ref()
+                    .is_none_or(|known| known.as_str() == name)
+            };
+            assert!(world.unusable.iter().any(is_it), "`{name}` is lost");
+            continue;
+        };
         let (authorities, all) = count(certificates);
         assert!(bundle.authority_count() <= authorities);
         assert!(bundle.authority_count() + bundle.skipped().len() == all);
+    }
+    assert!(world.bundles.len() <= response.bundles.len());
+    for trust_domain in &world.without_revocations {
+        assert!(world.bundles.contains_key(trust_domain));
     }
     let listed = |crl: &Vec<u8>| {
         let (_, crl) = CertificateRevocationList::from_der(crl).ok()?;
@@ -39,17 +52,23 @@ pub fn holds(data: &[u8]) {
     };
     if let Some(listed) = response.crl.iter().map(listed).sum::<Option<usize>>() {
         assert!(world.revocations.len() <= listed);
-        assert_eq!(world.revocations.is_empty(), listed == 0);
+        if world.without_revocations.is_empty() {
+            assert_eq!(world.revocations.is_empty(), listed == 0);
+        }
     }
     assert!(!response.crl.is_empty() || world.revocations.is_empty());
 
-    let again = World::read(&response.encode_to_vec()).expect("written anew it reads");
+    // Of two entries for one trust domain neither is taken; a map has but one of them.
+    if response.bundles.len() != world.bundles.len() {
+        return;
+    }
+    let again = World::read(&response.encode_to_vec(), &[]).expect("written anew it reads");
     assert!(again.bundles.keys().eq(world.bundles.keys()));
     let counts = |world: &World| {
         world
             .bundles
             .values()
-            .map(|bundle| bundle.authority_count())
+            .map(|listed| listed.bundle.authority_count())
             .collect::<Vec<_>>()
     };
     assert_eq!(counts(&again), counts(&world));

@@ -17,8 +17,8 @@ pub enum PathReading {
     /// Any path with two readings is refused. The default.
     #[default]
     Strict,
-    /// The same, but an encoded slash is data within its segment. It is one of two readings of such a path: the other is
-    /// [`RequestPath::split_at_encoded_slashes`], whose segments are as strict as any.
+    /// The same, but an encoded slash is data within its segment. It is one of two readings of such a path: in the other it
+    /// separates two segments, each as strict as any.
     EncodedSlashes,
     /// Encoded slashes, backslashes, `;`, escaped `?` and `#`, empty segments, double escapes and bytes that are not
     /// UTF-8 are data within their segment. Only for an upstream that reads them just so: one that takes `%2F` for a slash, or merges `//`,
