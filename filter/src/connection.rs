@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use svidgate_policy::{Decision, Listener, Reason, Request};
 
 use crate::{
+    behind::Behind,
     cut::Ending,
     gate::Gate,
     grounds::{Grounds, Judges, Words},
@@ -45,6 +46,22 @@ pub struct ConnectionFilter<H> {
     held_until: Cell<Option<Timestamp>>,
     /// Why it was let through.
     grounds: RefCell<Option<Grounds>>,
+    /// Of one in front of HTTP, whether it is known what reads it.
+    behind: Cell<Seen>,
+}
+
+/// What has been seen of what reads a connection in front of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Seen {
+    /// Nothing yet, and it is looked for on the next tick.
+    #[default]
+    Nothing,
+    /// Nothing, on a tick after bytes had been passed. It is looked for when bytes come.
+    NothingOnTick,
+    /// The HTTP connection manager.
+    Http,
+    /// `tcp_proxy`: nothing more is passed, and it ends on the next tick.
+    Tcp,
 }
 
 impl<H: Host> ConnectionFilter<H> {
@@ -56,6 +73,7 @@ impl<H: Host> ConnectionFilter<H> {
             decided: Cell::default(),
             held_until: Cell::default(),
             grounds: RefCell::default(),
+            behind: Cell::default(),
         })
     }
 
@@ -104,7 +122,7 @@ impl<H: Host> ConnectionFilter<H> {
 
     fn on_first_bytes(&self, bytes: usize, act: impl FnOnce() -> Action) -> Action {
         match self.decided.get() {
-            Some(action) => action,
+            Some(action) => self.passed_on(action),
             // The end of a stream may come before the handshake; it tells nothing and carries nothing.
             None if bytes == 0 && self.enforces() => Action::Pause,
             None if bytes == 0 => Action::Continue,
@@ -115,10 +133,34 @@ impl<H: Host> ConnectionFilter<H> {
     /// Bytes of the server.
     pub fn on_upstream_data(&self) -> Action {
         match self.decided.get() {
-            Some(action) => action,
+            Some(action) => self.passed_on(action),
             // A dry run can wait for the handshake, which tells more.
             None if !self.enforces() && peer::digest(self.root.host()).is_err() => Action::Continue,
             None => self.decide(true),
+        }
+    }
+
+    /// Bytes of a connection that has been decided on. Those of one that turns out not to be read as HTTP are kept.
+    fn passed_on(&self, action: Action) -> Action {
+        if action == Action::Continue && self.is_for_http() && self.behind.get() != Seen::Http {
+            self.look_behind();
+        }
+        self.decided.get().unwrap_or(action)
+    }
+
+    /// Whether it was let through because each request will be decided on.
+    fn is_for_http(&self) -> bool {
+        self.grounds.borrow().is_some() && self.root.listener().has_requests() && self.enforces()
+    }
+
+    fn look_behind(&self) {
+        match Behind::look(self.root.host()) {
+            Some(Behind::Http) => self.behind.set(Seen::Http),
+            Some(Behind::Tcp) => {
+                self.behind.set(Seen::Tcp);
+                self.decided.set(Some(Action::Pause));
+            }
+            None => {}
         }
     }
 
@@ -136,6 +178,10 @@ impl<H: Host> ConnectionFilter<H> {
             return self.refuse_unjudged();
         };
         self.held_until.set(None);
+        let is_for_http = self.root.listener().has_requests() && self.enforces();
+        if is_for_http && Behind::look(self.root.host()) == Some(Behind::Tcp) {
+            return self.refuse_at_once(Reason::ConnectionNotHttp, judges.own().version(), NOT_HTTP);
+        }
         let refusing = judges.others().find(|gate| self.is_refused(gate)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
         let identity = gate.identify(self.root.host(), self.root.now(), None);
@@ -264,6 +310,16 @@ impl<H: Host> ConnectionFilter<H> {
         self.end_for(Reason::ConnectionSilent, version, circumstances)
     }
 
+    fn end_not_http(&self) -> Ending {
+        let gate = self.root.gate();
+        let circumstances = Circumstances {
+            detail: Some(NOT_HTTP.to_owned()),
+            ..Circumstances::default()
+        };
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        self.end_for(Reason::ConnectionNotHttp, version, circumstances)
+    }
+
     /// Ends it for a reason that has nothing to do with who it is.
     fn end_for(&self, reason: Reason, version: &str, circumstances: Circumstances) -> Ending {
         let entry = Entry {
@@ -332,6 +388,12 @@ impl<H: Host> Thing for ConnectionFilter<H> {
         if let Some(until) = self.held_until.get() {
             return now >= until;
         }
+        match self.behind.get() {
+            Seen::Tcp => return true,
+            // The proxy may have dialled since the first bytes were passed, and nothing comes back.
+            Seen::Nothing if self.is_for_http() => return true,
+            Seen::Nothing | Seen::NothingOnTick | Seen::Http => {}
+        }
         let grounds = self.grounds.borrow();
         grounds
             .as_ref()
@@ -355,8 +417,17 @@ impl<H: Host> Thing for ConnectionFilter<H> {
     }
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {
+        if self.is_for_http() && self.behind.get() == Seen::Nothing {
+            self.behind.set(Seen::NothingOnTick);
+            self.look_behind();
+        }
+        if self.behind.get() == Seen::Tcp {
+            return Some(self.end_not_http());
+        }
         let grounds = self.grounds.borrow().clone();
         match &grounds {
+            // It was only looked at what stands behind.
+            Some(grounds) if !self.root.have_moved(grounds, now) => None,
             Some(grounds) => self.decide_again(grounds, now),
             None => Some(self.end_silent()),
         }
@@ -386,6 +457,10 @@ fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circums
 
 const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included (before \
                       tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
+
+const NOT_HTTP: &str = "tcp_proxy reads this connection, so no request will ever be decided on, and the document is for `listener: \
+                        http` (this filter chain needs a document for `tcp`, or the HTTP connection manager with \
+                        `svidgate.request` in it)";
 
 const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter alone, which \
                      decides on each request";

@@ -6,6 +6,7 @@
 #[cfg(target_arch = "wasm32")]
 mod abi;
 pub mod authorities;
+pub mod behind;
 pub mod configuration;
 pub mod connection;
 pub mod cut;

@@ -24,6 +24,8 @@ pub enum Reason {
     ConnectionSilent,
     /// The upstream spoke before there was an identity to decide on.
     ConnectionUndecidable,
+    /// The document is for HTTP, and what stands behind the filter is not: no request would be decided on.
+    ConnectionNotHttp,
     /// The heads of its open streams have more bytes than a connection may make a worker keep.
     ConnectionHoldsTooMuch,
     /// The leaf has no URI SAN.
@@ -98,7 +100,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::ConfigurationNone,
         Self::ConfigurationBehind,
         Self::ConfigurationSuperseded,
@@ -108,6 +110,7 @@ impl Reason {
         Self::ConnectionCertificateMismatch,
         Self::ConnectionSilent,
         Self::ConnectionUndecidable,
+        Self::ConnectionNotHttp,
         Self::ConnectionHoldsTooMuch,
         Self::SvidNoUriSan,
         Self::SvidMultipleUriSans,
@@ -157,6 +160,7 @@ impl Reason {
             Self::ConnectionCertificateMismatch => "connection.certificate_mismatch",
             Self::ConnectionSilent => "connection.silent",
             Self::ConnectionUndecidable => "connection.undecidable",
+            Self::ConnectionNotHttp => "connection.not_http",
             Self::ConnectionHoldsTooMuch => "connection.holds_too_much",
             Self::SvidNoUriSan => "svid.no_uri_san",
             Self::SvidMultipleUriSans => "svid.multiple_uri_sans",

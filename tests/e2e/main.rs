@@ -18,6 +18,7 @@ mod identity_header;
 mod late_worker;
 mod many_streams;
 mod metrics;
+mod misplaced;
 mod path_confusion;
 mod paths;
 mod raw;

@@ -389,7 +389,8 @@ fn sweep_over_ten_thousand_live_connections_makes_no_call() {
     let gateway = Gateway::start(json!({}));
     let api = gateway.world.own_identity("/api");
     let _connections: Vec<_> = (0..10_000).map(|number| gateway.connect(100 + number, &api)).collect();
-    gateway.pass(1);
+    // Each is looked at once, for what stands behind it.
+    (0..25).for_each(|_| gateway.pass(1));
     gateway.proxy.take_calls();
     gateway.pass(1);
     let calls = gateway.proxy.take_calls();

@@ -5,7 +5,12 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{connection::Action, record::Stage, root::Root, worker::Worker};
+use svidgate::{
+    connection::{Action, ConnectionFilter},
+    record::Stage,
+    root::Root,
+    worker::Worker,
+};
 use svidgate_policy::Listener;
 
 use crate::double::{Proxy, connection};
@@ -118,19 +123,79 @@ fn at_port(port: u16) -> Value {
     json!([{ "name": "db", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "ports": [port] }] }])
 }
 
-/// Nothing tells a plugin that no request will come.
+/// What would be admitted because each request will be decided on, where none ever is.
 #[test]
-fn root_id_is_believed_so_one_for_http_admits_who_may_only_ask() {
+fn connection_for_http_that_tcp_proxy_reads_gets_no_byte_further_than_the_first() {
     let world = World::new();
     let get = json!([{ "name": "get", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "methods": ["GET"] }] }]);
-    for (placed, expected) in [(Listener::Http, Action::Continue), (Listener::Tcp, Action::Pause)] {
-        let proxy = Proxy::at(&world);
-        let root = plugin(&proxy, &world, placed, get.clone(), &Rc::default());
+    let start = || {
+        let (proxy, worker) = (Proxy::at(&world), Rc::default());
+        let root = plugin(&proxy, &world, Listener::Http, get.clone(), &worker);
         connect(&proxy, &world);
         let filter = connection(&root, 10);
         assert_eq!(filter.on_new_connection(), Action::Pause);
-        assert_eq!(filter.on_downstream_data(1), expected, "{placed:?}");
+        (proxy, root, filter)
+    };
+    let dialled = |proxy: &Proxy| proxy.change(|state| state.set("xds.cluster_name", b"db"));
+    let closed = |proxy: &Proxy, root: &Rc<Root<Proxy>>| {
+        proxy.change(|state| state.now += SignedDuration::from_secs(1));
+        root.tick();
+        proxy.look(|state| state.closed.len())
+    };
+
+    let (proxy, _root, filter) = start();
+    dialled(&proxy);
+    assert_eq!(filter.on_downstream_data(1), Action::Pause);
+    assert_eq!(proxy.reason(), "connection.not_http");
+    assert_eq!(proxy.look(|state| state.closed.len()), 1);
+
+    // It dials with the first bytes. Whatever comes next is kept: the client's, the server's, or nothing.
+    let next: [fn(&ConnectionFilter<Proxy>) -> Option<Action>; 3] = [
+        |filter| Some(filter.on_downstream_data(1)),
+        |filter| Some(filter.on_upstream_data()),
+        |_| None,
+    ];
+    for next in next {
+        let (proxy, root, filter) = start();
+        assert_eq!(filter.on_downstream_data(1), Action::Continue);
+        dialled(&proxy);
+        assert!(next(&filter).is_none_or(|action| action == Action::Pause));
+        assert_eq!(closed(&proxy, &root), 1);
+        assert_eq!(proxy.reason(), "connection.not_http");
+        assert_eq!(filter.on_downstream_data(1), Action::Pause);
+        assert_eq!(filter.on_upstream_data(), Action::Pause);
+        assert_eq!(closed(&proxy, &root), 1);
     }
+}
+
+/// Whatever a peer does or holds back: only the cluster condemns, and once there was a protocol nothing is asked.
+#[test]
+fn connection_for_http_goes_on_where_nothing_shows_or_http_does() {
+    let world = World::new();
+    let get = json!([{ "name": "get", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "methods": ["GET"] }] }]);
+    let (proxy, worker) = (Proxy::at(&world), Rc::default());
+    let root = plugin(&proxy, &world, Listener::Http, get, &worker);
+    connect(&proxy, &world);
+    let filter = connection(&root, 10);
+    filter.on_new_connection();
+    for _ in 0..5 {
+        assert_eq!(filter.on_downstream_data(1), Action::Continue);
+        proxy.change(|state| state.now += SignedDuration::from_secs(1));
+        root.tick();
+    }
+    proxy.take_calls();
+    root.tick();
+    assert!(
+        !proxy.take_calls().contains(&"property xds.cluster_name".to_owned()),
+        "asked on one tick alone"
+    );
+    proxy.change(|state| state.set("request.protocol", b"HTTP/2"));
+    assert_eq!(filter.on_upstream_data(), Action::Continue);
+    proxy.take_calls();
+    assert_eq!(filter.on_upstream_data(), Action::Continue);
+    assert_eq!(filter.on_downstream_data(1), Action::Continue);
+    assert_eq!(proxy.take_calls(), Vec::<String>::new());
+    assert_eq!(proxy.look(|state| state.closed.len()), 0);
 }
 
 #[test]
