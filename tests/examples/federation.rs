@@ -106,7 +106,11 @@ async fn agent_that_hangs_with_the_stream_open_is_noticed_and_followed_again_whe
     let (hang, hangs) = watch::channel(false);
     hanging_proxy(&socket, &behind, &hangs);
     let values = [("AGENT_SOCKET", socket.display().to_string())];
-    let envoy = start(filled("federation/workload-api.yaml", home.path(), &world, &values)).await;
+    let text = filled("federation/workload-api.yaml", home.path(), &world, &values);
+    // The example waits for as long as SPIRE's agent bears.
+    let patient = "interval: 360s, timeout: 20s";
+    assert!(text.contains(patient));
+    let envoy = start(text.replace(patient, "interval: 5s, timeout: 3s")).await;
     let own = world.own_identity("/api");
     wait_status(&envoy, &own, 200).await;
     wait_status(&envoy, &partner_of(&world.partner, &world), 200).await;
@@ -155,9 +159,9 @@ impl Following {
         ];
         let values: Vec<_> = address.into_iter().chain(values).collect();
         let text = filled(example, home.path(), &world, &values);
-        let patient = "path: /bundle.json }";
+        let patient = "path: / }";
         assert!(text.contains(patient));
-        let text = text.replace(patient, "path: /bundle.json, refresh: 1s }");
+        let text = text.replace(patient, "path: /, refresh: 1s }");
         let following = Self {
             envoy: start(text).await,
             world,
@@ -170,7 +174,7 @@ impl Following {
 
     fn publish(&self, authority: &Authority, sequence: u64) {
         let document = bundle_document(&[authority], Some(sequence), None);
-        self.endpoint.serve("/bundle.json", Served::Document(document));
+        self.endpoint.serve("/", Served::Document(document));
     }
 
     /// Peers with an SVID of this authority are accepted sooner or later.
