@@ -27,6 +27,12 @@ use crate::{
 /// never sets it, for every stream would see that.
 pub const DRAIN_STATE: &str = "svidgate.drain";
 
+/// The filter state of a request that was let through: `wasm.` and this, with the version of the document that let it through.
+/// Only this filter writes it, and for one stream: what the network filter writes each stream of its connection sees.
+pub const PASSED_STATE: &str = "svidgate.passed";
+/// What it says where the document has no version.
+const NO_VERSION: &str = "-";
+
 /// One HTTP stream.
 #[derive(Debug)]
 pub struct RequestFilter<H> {
@@ -234,6 +240,15 @@ impl<H: Host> RequestFilter<H> {
             return self.refuse(&entry, circumstances);
         }
         self.root.record(&entry, gate.shows(&decision), circumstances);
+        if gate.configuration.mark_passed {
+            // Without it the second lock refuses.
+            let version = if gate.version().is_empty() {
+                NO_VERSION
+            } else {
+                gate.version()
+            };
+            let _ = self.root.host().set_filter_state(PASSED_STATE, version.as_bytes());
+        }
         Action::Continue
     }
 

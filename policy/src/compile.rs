@@ -45,6 +45,8 @@ pub struct Configuration {
     pub forward_id: bool,
     /// Whether the upstream gets `x-forwarded-client-cert`, where it is ours.
     pub forward_xfcc: bool,
+    /// Whether each request that is let through is marked, for a second lock behind the HTTP filter.
+    pub mark_passed: bool,
     /// Which decisions get an access-log field.
     pub access_log: AccessLog,
     /// How long a peer may take from when its connection is accepted to its first bytes, the handshake included.
@@ -134,6 +136,7 @@ impl Configuration {
             xfcc: document.xfcc,
             forward_id: document.forward_id,
             forward_xfcc: document.forward_xfcc,
+            mark_passed: document.mark_passed,
             access_log: document.access_log,
             first_bytes_timeout: document.first_bytes_timeout,
             expiry_grace: document.expiry_grace,

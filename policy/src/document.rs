@@ -160,6 +160,7 @@ pub(crate) struct Document {
     pub(crate) xfcc: Xfcc,
     pub(crate) forward_id: bool,
     pub(crate) forward_xfcc: bool,
+    pub(crate) mark_passed: bool,
     pub(crate) access_log: AccessLog,
     pub(crate) first_bytes_timeout: SignedDuration,
     pub(crate) expiry_grace: SignedDuration,
@@ -217,6 +218,7 @@ const FIELDS: &[&str] = &[
     "xfcc",
     "forward_id",
     "forward_xfcc",
+    "mark_passed",
     "access_log",
     "first_bytes_timeout",
     "expiry_grace",
@@ -306,6 +308,7 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
         xfcc: read_word(reader, object, "xfcc", &["ignore", "own"], &[Xfcc::Ignore, Xfcc::Own]),
         forward_id: read_flag(reader, object, "forward_id"),
         forward_xfcc: read_flag(reader, object, "forward_xfcc"),
+        mark_passed: read_flag(reader, object, "mark_passed"),
         access_log: read_word(
             reader,
             object,

@@ -16,6 +16,7 @@ mod hostile_handshakes;
 mod hostile_headers;
 mod identity_header;
 mod late_worker;
+mod lock_behind;
 mod many_streams;
 mod metrics;
 mod misplaced;
