@@ -159,20 +159,50 @@ fn all_readings(
     let methods: Vec<&str> = methods.filter(|method| !method.is_empty()).collect();
     let urls = taken_from(&["x-original-url", "x-rewrite-url"]).map(trim);
     let paths = urls.filter(|url| !url.is_empty()).map(|url| match path_of_url(url) {
-        Some(path) => read(path.as_bytes()).map(Path::One),
+        Some(path) => read(path.as_bytes()).map(|read| (Path::One(read), Some(path))),
         None => Err("request.ambiguous_path"),
     });
     let mut readings = Vec::new();
-    for path in [Ok(own)].into_iter().chain(paths) {
-        let path = path?;
-        for method in [asked.method.as_str()].iter().chain(&methods) {
-            if !is_token(method) {
+    for path in [Ok((own, None))].into_iter().chain(paths) {
+        let (path, written) = path?;
+        // Who takes the path from a header may keep the query of the other.
+        let queries = asked.path.iter().cloned().chain(written.map(String::into_bytes));
+        let of_queries = queries.flat_map(|written| methods_in_query(document, &written));
+        let methods = methods.iter().map(|method| (*method).to_owned());
+        for method in [asked.method.clone()].into_iter().chain(methods).chain(of_queries) {
+            if !is_token(&method) {
                 return Err("request.malformed");
             }
-            readings.push(((*method).to_owned(), path.clone()));
+            readings.push((method, path.clone()));
         }
     }
     Ok(readings)
+}
+
+/// What stands under the name `_method`, as PHP reads names; something that is no method where it is escaped.
+fn methods_in_query(document: &Value, written: &[u8]) -> Vec<String> {
+    let written = String::from_utf8_lossy(written);
+    let Some((_, query)) = written.split_once('?').filter(|_| document["overrides"] != "ignore") else {
+        return Vec::new();
+    };
+    let parameters = query
+        .split(['&', ';', '?'])
+        .filter_map(|parameter| parameter.split_once('='));
+    let is_method = |name: &str| {
+        let decoded = unescaped(name.replace('+', " ").as_bytes()).unwrap_or_default();
+        let decoded = String::from_utf8_lossy(&decoded).into_owned();
+        let name = decoded.trim_start().split('\0').next().unwrap().to_owned();
+        fold(&name) == "-method"
+    };
+    let named = parameters.filter(|(name, value)| is_method(name) && !value.is_empty());
+    let shown = |value: &str| {
+        if value.contains(['%', '+']) {
+            String::new()
+        } else {
+            value.to_owned()
+        }
+    };
+    named.map(|(_, value)| shown(value)).collect()
 }
 
 fn path_of_url(url: &str) -> Option<String> {

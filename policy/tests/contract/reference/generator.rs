@@ -281,7 +281,16 @@ fn path() -> impl Strategy<Value = Option<Vec<u8>>> {
     let encoded = select(vec!["a%2Fb", "b%2fa", "a%2Fb%2F%61", "a%2F"]);
     let plain = select(vec!["a", "b", "c", "%61", "%62"]);
     let segment = prop_oneof![20 => plain, 3 => encoded, 1 => select(odd.to_vec())];
-    let tail = select(vec!["", "", "", "/", "?", "?q=/../a", "/?q"]);
+    let methods = select(vec![
+        "?_method=POST",
+        "?_method=put&_method=GET",
+        "/?q;%5Fmethod=POST",
+        "?.method=P%4fST",
+        "?_method=",
+        "?x_method=POST",
+        "?+_method=CONNECT",
+    ]);
+    let tail = prop_oneof![8 => select(vec!["", "", "", "/", "?", "?q=/../a", "/?q"]), 1 => methods];
     let path = (vec(segment, 0..=4), tail).prop_map(|(segments, tail)| {
         let path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
         let path = if path.is_empty() { "/".to_owned() } else { path };
@@ -355,6 +364,7 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
                 "/a/../b",
                 "ftp://x/a",
                 "/a;b",
+                "/a?_method=PUT",
             ]),
         ),
     ];
