@@ -5,12 +5,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{
-    connection::{Action, ConnectionFilter},
-    record::Stage,
-    root::Root,
-    worker::Worker,
-};
+use svidgate::{connection::Action, record::Stage, root::Root, worker::Worker};
 use svidgate_policy::Listener;
 
 use crate::double::{Proxy, connection};
@@ -123,6 +118,13 @@ fn at_port(port: u16) -> Value {
     json!([{ "name": "db", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "ports": [port] }] }])
 }
 
+/// Whose bytes come next.
+enum Next {
+    OfClient,
+    OfServer,
+    Nothing,
+}
+
 /// What would be admitted because each request will be decided on, where none ever is.
 #[test]
 fn connection_for_http_that_tcp_proxy_reads_gets_no_byte_further_than_the_first() {
@@ -150,16 +152,15 @@ fn connection_for_http_that_tcp_proxy_reads_gets_no_byte_further_than_the_first(
     assert_eq!(proxy.look(|state| state.closed.len()), 1);
 
     // It dials with the first bytes. Whatever comes next is kept: the client's, the server's, or nothing.
-    let next: [fn(&ConnectionFilter<Proxy>) -> Option<Action>; 3] = [
-        |filter| Some(filter.on_downstream_data(1)),
-        |filter| Some(filter.on_upstream_data()),
-        |_| None,
-    ];
-    for next in next {
+    for next in [Next::OfClient, Next::OfServer, Next::Nothing] {
         let (proxy, root, filter) = start();
         assert_eq!(filter.on_downstream_data(1), Action::Continue);
         dialled(&proxy);
-        assert!(next(&filter).is_none_or(|action| action == Action::Pause));
+        match next {
+            Next::OfClient => assert_eq!(filter.on_downstream_data(1), Action::Pause),
+            Next::OfServer => assert_eq!(filter.on_upstream_data(), Action::Pause),
+            Next::Nothing => {}
+        }
         assert_eq!(closed(&proxy, &root), 1);
         assert_eq!(proxy.reason(), "connection.not_http");
         assert_eq!(filter.on_downstream_data(1), Action::Pause);
