@@ -104,7 +104,8 @@ impl Document {
             || self.revoked == Some(who)
             || is_over(self.rules_end)
             || match who {
-                Who::Api | Who::Other => self.is_withdrawn,
+                // Where a Workload API lists our own trust domain, what the document brings for it counts no more.
+                Who::Api | Who::Other => self.is_withdrawn && self.partner_from != Source::Workload,
                 Who::Partner => is_over(self.relation_ends),
             }
     }
