@@ -100,7 +100,8 @@ impl Fetched {
                 .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default()),
             Kind::Document => Err("a document is no source".to_owned()),
             Kind::WorkloadApi => {
-                let world = World::read(bytes, &content.kept).map_err(|error| error.to_string())?;
+                let kept = content.kept.clone().unwrap_or_default();
+                let world = World::read(bytes, &kept).map_err(|error| error.to_string())?;
                 let before = content.listed.iter().filter_map(|name| TrustDomain::parse(name).ok());
                 let unusable = world
                     .unusable
@@ -129,6 +130,14 @@ impl Fetched {
         match self {
             Self::Bundle(bundle) => bundle.refresh_hint(),
             Self::Revocations(_) | Self::World { .. } => None,
+        }
+    }
+
+    /// The state of the world, where it is that.
+    pub fn world(&self) -> Option<&World> {
+        match self {
+            Self::World { world, .. } => Some(world),
+            Self::Bundle(_) | Self::Revocations(_) => None,
         }
     }
 

@@ -32,7 +32,8 @@ const ASKED_BEFORE_STALE: i32 = 3;
 /// The first pause after a failure; each further failure doubles it.
 const BACK_OFF: SignedDuration = SignedDuration::from_secs(1);
 const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_secs(60);
-/// The same while a source has never said anything, and perhaps nobody can be let in.
+/// The same of a Workload API that has never said anything, so that perhaps nobody can be let in. There is one in a document; of
+/// endpoints there may be thousands, and as many that are dead would keep the others from being asked.
 const LONGEST_BACK_OFF_AT_FIRST: SignedDuration = SignedDuration::from_secs(5);
 /// How long an answer, or the first message of a stream, may take.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -356,7 +357,7 @@ impl Feed {
             number: self.published.saturating_add(1),
             listed: self.fetched.as_ref().map(Fetched::listed).unwrap_or_default(),
             bytes,
-            kept: Vec::new(),
+            kept: None,
             epoch: self.epoch,
         };
         let fetched = match self.read_answer(&mut content) {
@@ -424,18 +425,18 @@ impl Feed {
         )
     }
 
-    /// Reads what came, and puts beside it what trust domains had before that it cannot be used for.
+    /// Reads what came, and puts beside it what was known before of what it cannot be used for.
     fn read_answer(&self, content: &mut Content) -> Result<Fetched, String> {
         let fetched = Fetched::parse(self.want.kind, content)?;
         let (Some(Fetched::World { world: held, .. }), Fetched::World { world, .. }) = (&self.fetched, &fetched) else {
             return Ok(fetched);
         };
-        content.kept = held.kept_beside(world, self.as_of);
-        if content.kept.is_empty() {
-            Ok(fetched)
-        } else {
-            Fetched::parse(self.want.kind, content)
+        let kept = held.kept_beside(world, self.as_of);
+        if kept.is_empty() {
+            return Ok(fetched);
         }
+        content.kept = Some(kept);
+        Fetched::parse(self.want.kind, content)
     }
 
     /// What there is to say about the bundles that are held.
@@ -501,9 +502,9 @@ impl Feed {
         count(host, event, 1);
         self.give_up();
         self.poll.failures = self.poll.failures.saturating_add(1);
-        let longest = match self.number {
-            0 => LONGEST_BACK_OFF_AT_FIRST,
-            _ => LONGEST_BACK_OFF,
+        let longest = match (self.number, &self.want.source) {
+            (0, Source::WorkloadApi { .. }) => LONGEST_BACK_OFF_AT_FIRST,
+            (_, Source::WorkloadApi { .. } | Source::Endpoint(_)) => LONGEST_BACK_OFF,
         };
         let pause = back_off(self.poll.failures).min(longest).min(self.refresh());
         self.poll.next = later(now, jittered(pause, host.random()));

@@ -169,9 +169,9 @@ pub struct Content {
     /// Of a Workload API, every trust domain that it has ever listed.
     #[prost(string, repeated, tag = "3")]
     pub listed: Vec<String>,
-    /// Of a Workload API, the bundles that trust domains had before, where the bytes cannot be used for them.
-    #[prost(message, repeated, tag = "4")]
-    pub kept: Vec<Kept>,
+    /// Of a Workload API, what was known before of what the bytes cannot be used for.
+    #[prost(message, optional, tag = "4")]
+    pub kept: Option<Kept>,
     /// The epoch of the source that it was fetched in.
     #[prost(uint64, tag = "5")]
     pub epoch: u64,

@@ -81,9 +81,7 @@ pub enum Missing {
 impl Missing {
     fn of(world: &World, name: &TrustDomain, is_own: bool) -> Self {
         let is_it = |unusable: &Unusable| unusable.trust_domain.as_ref() == Some(name);
-        if world.without_revocations.contains(name) {
-            Self::Revocations
-        } else if world.unusable.iter().any(is_it) {
+        if world.unusable.iter().any(is_it) {
             Self::NotUsable
         } else {
             Self::NotListed { is_own }
@@ -225,6 +223,7 @@ impl Trusted {
             .workload_api
             .as_ref()
             .and_then(|source| authorities.feed(SourceKey::new(Kind::WorkloadApi, source)));
+        let world = workload_api.and_then(Feed::fetched).and_then(Fetched::world);
         self.bundles = BundleSet::default();
         self.missing = BTreeMap::new();
         for relationship in configuration.relationships.iter() {
@@ -233,7 +232,11 @@ impl Trusted {
             let pin = configuration.bundles.bundle(&relationship.trust_domain);
             self.place(relationship, pin, endpoint, workload_api);
             let name = &relationship.trust_domain;
-            if self.bundles.bundle(name).is_none() && configuration.chain == Chain::Verify {
+            let bundle = self.bundles.bundle(name);
+            if bundle.is_some_and(|bundle| world.is_some_and(|world| world.is_without_crl(bundle))) {
+                self.bundles.remove(name);
+                self.missing.insert(name.clone(), Missing::Revocations);
+            } else if self.bundles.bundle(name).is_none() && configuration.chain == Chain::Verify {
                 let is_own = *name == configuration.trust_domain;
                 let asked = workload_api.filter(|_| endpoint.is_none());
                 let why = match asked.and_then(Feed::fetched) {
@@ -293,7 +296,6 @@ impl Trusted {
             }
             (None, Some(feed)) => {
                 let (bundle, was_listed) = match feed.fetched() {
-                    Some(Fetched::World { world, .. }) if world.without_revocations.contains(name) => (None, true),
                     Some(Fetched::World { world, listed }) => {
                         let listing = world.bundles.get(name);
                         let bundle = listing.map(|listed| (&listed.bundle, listed.since.unwrap_or(feed.as_of())));

@@ -27,6 +27,8 @@ use crate::host::Method;
 /// Largest message in bytes. Our decision: thousands of trust domains with a few authorities each, and room for some with as
 /// much as a bundle may have.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Most trust domains in a message. Our decision: those that a document may have relationships with, and as many again.
+const MAX_TRUST_DOMAINS: usize = 20_000;
 
 /// The method that streams them. Without the metadata a server refuses, which keeps browsers out.
 pub const FETCH_X509_BUNDLES: Method<'static> = Method {
@@ -117,8 +119,11 @@ pub struct World {
     pub bundles: BTreeMap<TrustDomain, Listed>,
     /// What the CRLs list.
     pub revocations: Arc<Revocations>,
-    /// Trust domains of which it is not known who is revoked.
-    pub without_revocations: BTreeSet<TrustDomain>,
+    /// Issuers of CRLs that cannot be used: of a trust domain with an authority of such a name it is not known who is revoked,
+    /// wherever its bundle comes from.
+    pub issuers_without_crl: BTreeSet<[u8; 32]>,
+    /// The CRLs that were read, and those of before that stand in for others.
+    crls: Vec<Vec<u8>>,
     /// What could not be taken, in no order.
     pub unusable: Vec<Unusable>,
 }
@@ -133,9 +138,27 @@ pub struct Listed {
     certificates: Vec<u8>,
 }
 
-/// The bundle that a trust domain had before a message that cannot be used for it.
+/// What was known before a message that cannot be used for all of it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Kept {
+    /// Of trust domains whose bundles cannot be used.
+    #[prost(message, repeated, tag = "1")]
+    bundles: Vec<KeptBundle>,
+    /// Of issuers whose CRLs cannot be used: who was revoked stays so, whatever certificate of that name was meant.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    crls: Vec<Vec<u8>>,
+}
+
+impl Kept {
+    /// Whether there is nothing of it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bundles.is_empty() && self.crls.is_empty()
+    }
+}
+
+/// The bundle that a trust domain had before a message that cannot be used for it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct KeptBundle {
     #[prost(string, tag = "1")]
     trust_domain: String,
     #[prost(bytes = "vec", tag = "2")]
@@ -146,19 +169,24 @@ pub struct Kept {
 }
 
 impl World {
-    /// Reads a message. `kept` is what trust domains had before that it cannot be used for.
+    /// Reads a message. `kept` is what was known before of what it cannot be used for.
     ///
     /// # Errors
     /// Why it is no message, or leaves it open whose revocations are missing.
-    pub fn read(message: &[u8], kept: &[Kept]) -> Result<Self, WorldError> {
+    pub fn read(message: &[u8], kept: &Kept) -> Result<Self, WorldError> {
         if message.len() > MAX_MESSAGE_BYTES {
             return Err(WorldError::TooLarge { bytes: message.len() });
         }
         let response = Response::decode(message).map_err(|_| WorldError::NotProtobuf)?;
+        if response.bundles.len() > MAX_TRUST_DOMAINS {
+            return Err(WorldError::TooManyTrustDomains {
+                entries: response.bundles.len(),
+            });
+        }
         let mut world = Self::default();
         world.take_bundles(response.bundles);
-        world.take_kept(kept);
-        world.take_crls(&response.crl)?;
+        world.take_kept(&kept.bundles);
+        world.take_crls(response.crl, &kept.crls)?;
         Ok(world)
     }
 
@@ -202,7 +230,7 @@ impl World {
         }
     }
 
-    fn take_kept(&mut self, kept: &[Kept]) {
+    fn take_kept(&mut self, kept: &[KeptBundle]) {
         for kept in kept {
             let (Ok(trust_domain), Ok(bundle)) =
                 (TrustDomain::parse(&kept.trust_domain), read_bundle(&kept.certificates))
@@ -217,29 +245,59 @@ impl World {
         }
     }
 
-    fn take_crls(&mut self, crls: &[Vec<u8>]) -> Result<(), WorldError> {
+    fn take_crls(&mut self, crls: Vec<Vec<u8>>, kept: &[Vec<u8>]) -> Result<(), WorldError> {
         let mut revocations = Revocations::default();
+        let mut refused: BTreeMap<[u8; 32], CrlError> = BTreeMap::new();
         for crl in crls {
-            let Err(error) = revocations.add_crl(crl) else { continue };
-            // What it revokes is not known: neither what it said before nor that it says nothing would do.
-            let issuer = crl_issuer(crl).unwrap_or_default();
-            let has_issued = |(name, listed): (&TrustDomain, &Listed)| {
-                listed.bundle.has_authority_named(&issuer).then(|| name.clone())
-            };
-            let issuers: Vec<TrustDomain> = self.bundles.iter().filter_map(has_issued).collect();
-            if issuers.is_empty() {
-                return Err(WorldError::Crl(error));
+            match revocations.add_crl(&crl) {
+                Ok(()) => self.crls.push(crl),
+                Err(error) => {
+                    let issuer = crl_issuer(&crl).ok_or_else(|| WorldError::Crl(error.clone()))?;
+                    refused.insert(issuer, error);
+                }
             }
-            for trust_domain in issuers {
-                self.unusable.push(Unusable {
-                    trust_domain: Some(trust_domain.clone()),
-                    why: format!("{error}, so nobody of it is accepted"),
-                });
-                self.without_revocations.insert(trust_domain);
+        }
+        if !refused.is_empty() {
+            for crl in kept {
+                revocations.add_crl(crl).map_err(WorldError::Crl)?;
+                self.crls.push(crl.clone());
             }
+            self.shut_out(refused)?;
         }
         self.revocations = Arc::new(revocations);
         Ok(())
+    }
+
+    /// What a CRL that cannot be used revokes is not known: neither what it said before nor that it says nothing would do.
+    fn shut_out(&mut self, refused: BTreeMap<[u8; 32], CrlError>) -> Result<(), WorldError> {
+        let names: BTreeMap<&TrustDomain, BTreeSet<[u8; 32]>> = self
+            .bundles
+            .iter()
+            .map(|(name, listed)| (name, listed.bundle.authority_names()))
+            .collect();
+        let mut unusable = Vec::new();
+        for (issuer, error) in refused {
+            let issuers = names.iter().filter(|(_, names)| names.contains(&issuer));
+            let issuers: Vec<Unusable> = issuers
+                .map(|(name, _)| Unusable {
+                    trust_domain: Some((*name).clone()),
+                    why: format!("{error}, so nobody of it is accepted"),
+                })
+                .collect();
+            // Of no authority that is listed: nobody can tell whose.
+            if issuers.is_empty() {
+                return Err(WorldError::Crl(error));
+            }
+            unusable.extend(issuers);
+            self.issuers_without_crl.insert(issuer);
+        }
+        self.unusable.extend(unusable);
+        Ok(())
+    }
+
+    /// Whether it is not known who of a bundle's trust domain is revoked.
+    pub(crate) fn is_without_crl(&self, bundle: &Bundle) -> bool {
+        !self.issuers_without_crl.is_empty() && !self.issuers_without_crl.is_disjoint(&bundle.authority_names())
     }
 
     /// Since when a trust domain has not been heard of, where newer messages could not be used for it.
@@ -247,9 +305,8 @@ impl World {
         self.bundles.get(&TrustDomain::parse(name).ok()?)?.since
     }
 
-    /// The bundles that are held here of trust domains that a newer message cannot be used for; `as_of` is when this one was
-    /// heard of last.
-    pub(crate) fn kept_beside(&self, newer: &Self, as_of: Timestamp) -> Vec<Kept> {
+    /// What is held here of what a newer message cannot be used for; `as_of` is when this one was heard of last.
+    pub(crate) fn kept_beside(&self, newer: &Self, as_of: Timestamp) -> Kept {
         let names: BTreeSet<&TrustDomain> = newer
             .unusable
             .iter()
@@ -258,13 +315,18 @@ impl World {
             .collect();
         let kept = |name: &TrustDomain| {
             let listed = self.bundles.get(name)?;
-            Some(Kept {
+            Some(KeptBundle {
                 trust_domain: name.to_string(),
                 certificates: listed.certificates.clone(),
                 seconds: listed.since.unwrap_or(as_of).as_second(),
             })
         };
-        names.into_iter().filter_map(kept).collect()
+        let is_wanted =
+            |crl: &&Vec<u8>| crl_issuer(crl).is_some_and(|issuer| newer.issuers_without_crl.contains(&issuer));
+        Kept {
+            bundles: names.into_iter().filter_map(kept).collect(),
+            crls: self.crls.iter().filter(is_wanted).cloned().collect(),
+        }
     }
 }
 
@@ -352,6 +414,11 @@ pub enum WorldError {
     },
     /// Not the message that was expected.
     NotProtobuf,
+    /// More than [`MAX_TRUST_DOMAINS`].
+    TooManyTrustDomains {
+        /// How many.
+        entries: usize,
+    },
     /// A CRL that cannot be read and is of no authority that is known; leaving it out would accept what it revokes.
     Crl(CrlError),
 }
@@ -361,6 +428,9 @@ impl fmt::Display for WorldError {
         match self {
             Self::TooLarge { bytes } => write!(f, "message has {bytes} bytes (at most {MAX_MESSAGE_BYTES})"),
             Self::NotProtobuf => f.write_str("message is no X509BundlesResponse"),
+            Self::TooManyTrustDomains { entries } => {
+                write!(f, "message lists {entries} trust domains (at most {MAX_TRUST_DOMAINS})")
+            }
             Self::Crl(error) => write!(f, "{error}"),
         }
     }

@@ -17,7 +17,7 @@ use rustls_pki_types::CertificateDer;
 use x509_cert::{der::Decode as _, name::RdnSequence};
 
 use crate::{
-    certificate::{CertificateError, Fields, MAX_CERTIFICATE_BYTES, Purpose},
+    certificate::{CertificateError, Fields, MAX_CERTIFICATE_BYTES, Purpose, sha256},
     chain::MAX_SIGNATURE_CHECKS,
     distinguished_name,
     id::TrustDomain,
@@ -237,18 +237,13 @@ impl Bundle {
         ours.intersection(&theirs).count()
     }
 
-    /// Whether an authority has this name, in DER.
-    pub fn has_authority_named(&self, name: &[u8]) -> bool {
-        let canonical = |der: &[u8]| {
-            RdnSequence::from_der(der)
-                .ok()
-                .map(|name| distinguished_name::canonical(&name))
-        };
-        let Some(wanted) = canonical(name) else {
-            return false;
-        };
-        let mut subjects = self.authorities.iter().map(|authority| &authority.signer.subject);
-        subjects.any(|subject| canonical(subject).as_ref() == Some(&wanted))
+    /// The names of its authorities, as [`crate::revocation::crl_issuer`] gives that of a CRL.
+    pub fn authority_names(&self) -> BTreeSet<[u8; 32]> {
+        let subjects = self.authorities.iter().map(|authority| &authority.signer.subject);
+        subjects
+            .filter_map(|subject| RdnSequence::from_der(subject).ok())
+            .map(|name| sha256(&distinguished_name::canonical(&name)))
+            .collect()
     }
 
     /// How many X.509 authorities can be used.

@@ -90,8 +90,8 @@ pub(crate) struct Revocable {
 /// The first byte of an INTEGER in DER.
 const TAG_INTEGER: u8 = 2;
 
-/// The name of whoever issued a CRL, in DER, read even where nothing behind it can be (RFC 5280 5.1).
-pub fn crl_issuer(der: &[u8]) -> Option<Vec<u8>> {
+/// SHA-256 of the name of whoever issued a CRL, in its one spelling; read even where nothing behind it can be (RFC 5280 5.1).
+pub fn crl_issuer(der: &[u8]) -> Option<[u8; 32]> {
     let mut reader = SliceReader::new(der).ok()?;
     let sequence = |reader: &mut SliceReader<'_>| {
         let header = Header::decode(reader).ok()?;
@@ -104,9 +104,8 @@ pub fn crl_issuer(der: &[u8]) -> Option<Vec<u8>> {
     if reader.tlv_bytes().ok()?.first() == Some(&TAG_INTEGER) {
         reader.tlv_bytes().ok()?;
     }
-    let issuer = reader.tlv_bytes().ok()?;
-    RdnSequence::from_der(issuer).ok()?;
-    Some(issuer.to_vec())
+    let issuer = RdnSequence::from_der(reader.tlv_bytes().ok()?).ok()?;
+    Some(sha256(&distinguished_name::canonical(&issuer)))
 }
 
 /// One entry.

@@ -86,20 +86,30 @@ impl Workers {
 
     /// The endpoint that was asked last answers the worker that asked.
     pub(crate) fn answer(&self, worker: usize, status: &str, body: &str) {
+        self.answer_to(self.last_token(), worker, status, body);
+    }
+
+    /// The endpoint that was asked with this token answers.
+    pub(crate) fn answer_to(&self, token: u32, worker: usize, status: &str, body: &str) {
         self.proxy.change(|state| {
             state.answer = (
                 Some(HeaderMap::from_pairs(&[(b":status", status.as_bytes())])),
                 body.as_bytes().to_vec(),
             );
         });
-        self.roots[worker].on_answer(self.last_token(), 1, body.len());
+        self.roots[worker].on_answer(token, 1, body.len());
     }
 
     /// The stream that was opened last brings a message.
     pub(crate) fn message(&self, worker: usize, message: Vec<u8>) {
+        self.message_to(self.last_token(), worker, message);
+    }
+
+    /// The stream that was opened with this token brings a message.
+    pub(crate) fn message_to(&self, token: u32, worker: usize, message: Vec<u8>) {
         let bytes = message.len();
         self.proxy.change(|state| state.answer.1 = message);
-        self.roots[worker].on_message(self.last_token(), bytes);
+        self.roots[worker].on_message(token, bytes);
     }
 
     /// What a worker answers a peer.

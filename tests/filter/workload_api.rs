@@ -344,6 +344,47 @@ fn crl_that_cannot_be_used_shuts_out_those_of_its_issuer_alone() {
     }
 }
 
+/// What an endpoint brings, or the document, is held against the CRLs of the Workload API, too.
+#[test]
+fn crl_that_cannot_be_used_shuts_out_its_issuer_whatever_the_bundle_comes_from() {
+    let world = World::new();
+    let of_endpoint = json!({ "cluster": "partner", "path": "/" });
+    for bundle in [
+        json!({ "endpoint": of_endpoint }),
+        json!({ "inline": bundle_json(&[&world.partner]) }),
+    ] {
+        let is_fetched = bundle.get("endpoint").is_some();
+        let federation = json!([{ "trust_domain": "partner.example", "bundle": bundle }]);
+        let workers = workload_workers(1, json!({ "federation": federation }));
+        let theirs = world
+            .partner
+            .issue(Leaf::svid("spiffe://partner.example/x", workers.world.now));
+        workers.tick();
+        let tokens: Vec<(u32, String)> = (1..).zip(workers.asked()).collect();
+        let token = |of: &str| tokens.iter().find(|(_, asked)| asked.contains(of)).unwrap().0;
+        if is_fetched {
+            workers.answer_to(token("GET"), 0, "200", &bundle_json(&[&world.partner]).to_string());
+        }
+        let mut broken = world.partner.crl(&[&theirs.serial()], workers.world.now);
+        let whole = broken.clone();
+        broken.truncate(whole.len() - 1);
+        // One of our own authorities has the name of theirs, as those of older issuers do; theirs is in no message.
+        let namesake = Authority::of("partner.example", workers.world.now);
+        let own: (&str, &[&Authority]) = ("prod.example", &[&workers.world.own, &namesake]);
+        workers.message_to(token("Workload"), 0, workload_message(&[own], &[whole]));
+        workers.tick();
+        assert_eq!(workers.reason(0, &theirs), "svid.revoked");
+        workers.message_to(token("Workload"), 0, workload_message(&[own], &[broken]));
+        workers.tick();
+        // Who was revoked stays so; of the others it is not known.
+        assert_eq!(workers.reason(0, &theirs), "svid.revoked", "{federation}");
+        let other = world
+            .partner
+            .issue(Leaf::svid("spiffe://partner.example/y", workers.world.now));
+        assert_eq!(workers.reason(0, &other), "revocations.missing", "{federation}");
+    }
+}
+
 #[test]
 fn pin_beside_a_silent_workload_api_goes_stale() {
     let world = World::new();
