@@ -252,7 +252,7 @@ impl World {
             match revocations.add_crl(&crl) {
                 Ok(()) => self.crls.push(crl),
                 Err(error) => {
-                    let issuer = crl_issuer(&crl).ok_or_else(|| WorldError::Crl(error.clone()))?;
+                    let issuer = crl_issuer(&crl).ok_or(WorldError::Crl(error))?;
                     refused.insert(issuer, error);
                 }
             }

@@ -189,6 +189,34 @@ impl Busy {
     }
 }
 
+/// What the fuzzer of events takes for granted, and why `requests` of a connection are few over HTTP/1.1.
+///
+/// ENVOY (seen on 1.36.4 to 1.40.0): a pipelined request is neither shown to a filter nor passed on before the one in front of it
+/// is through.
+#[tokio::test]
+async fn pipelined_request_is_not_begun_with_before_its_turn() {
+    let (world, upstream) = (World::new(), HttpUpstream::start());
+    let rules = json!([{ "name": "late", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "paths": ["/late"] }] }]);
+    let envoy = serve(
+        [http_listener(&world, "web", Filters::Both, &world.document(rules))],
+        &upstream,
+    )
+    .await;
+    upstream.behave(Behaviour::Late(Duration::from_secs(3)));
+    let client = Client::new(Some(&world.own_identity(API_PATH)));
+    let mut connection = client.connect(envoy.listener_addr("web")).await.unwrap();
+    let asked = ["/late", "/forbidden"].map(|path| format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+    connection.write(asked.concat().as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(
+        !envoy.log().contains("rule.none_matched"),
+        "nobody has been asked about the second"
+    );
+    envoy.wait_decision(&json!({ "reason": "rule.none_matched" })).await;
+    assert_eq!(connection.read(12).await.unwrap(), b"HTTP/1.1 200");
+    assert_eq!(upstream.requests().len(), 1);
+}
+
 /// Every way in which a right ends, each for somebody who is in the middle of everything, at one moment; a bystander is not
 /// disturbed.
 #[tokio::test]

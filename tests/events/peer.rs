@@ -33,6 +33,8 @@ pub(crate) struct Peer {
     pub(crate) until: Option<Instant>,
     /// Whether it has ever stopped reading: when something reached it cannot be known then.
     pub(crate) was_deaf: bool,
+    /// Whether it asks without waiting for answers.
+    pub(crate) is_pipelined: bool,
     valve: Valve,
     asks: UnboundedSender<(char, Kind)>,
     shared: Arc<Shared>,
@@ -83,6 +85,7 @@ impl Peer {
             who,
             until,
             was_deaf: false,
+            is_pipelined: protocol == Protocol::Pipelined,
             valve,
             asks,
             shared,
@@ -217,6 +220,7 @@ async fn speak_pipelined(connection: Connection, mut asked: UnboundedReceiver<(c
                         stream.notes().end();
                     }
                 });
+                shared.at(current.wrapping_add(1), |stream| stream.notes().turn());
             }
             shared.at(current, |stream| stream.notes().bytes(status));
         }

@@ -30,6 +30,8 @@ const REFUSED: u16 = 403;
 pub(crate) struct Seen {
     /// When it was asked for.
     pub(crate) asked: Instant,
+    /// When the proxy could begin with it: of pipelined requests, when the one in front was through.
+    pub(crate) turn: Instant,
     /// The head of the answer; a TCP connection has 200 with its first bytes.
     pub(crate) status: Option<u16>,
     /// When bytes came last, those of the head too.
@@ -69,6 +71,11 @@ impl Notes {
         });
     }
 
+    /// The one in front of it is through.
+    pub(crate) fn turn(&self) {
+        self.change(|seen| seen.turn = Instant::now());
+    }
+
     /// It has ended.
     pub(crate) fn end(&self) {
         self.change(|seen| seen.has_ended = true);
@@ -78,11 +85,13 @@ impl Notes {
 impl Stream {
     /// One that is asked for now.
     pub(crate) fn new(path: Option<char>, kind: Option<Kind>) -> Self {
+        let now = Instant::now();
         Stream {
             path,
             kind,
             seen: Arc::new(Mutex::new(Seen {
-                asked: Instant::now(),
+                asked: now,
+                turn: now,
                 status: None,
                 last: None,
                 has_ended: false,

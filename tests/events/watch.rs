@@ -75,11 +75,14 @@ impl Play {
             return Err(self.finding(What::Exit, status.to_string()));
         }
         for (number, peer) in &self.peers {
-            let mut found = None;
+            let (mut found, mut is_behind) = (None, false);
             peer.each(|stream| {
                 if found.is_none() {
-                    found = self.look_at(*number, peer, stream);
+                    found = self.look_at(*number, peer, stream, is_behind);
                 }
+                let seen = stream.seen();
+                let is_through = seen.has_ended || seen.status.is_some_and(|status| status != 200);
+                is_behind |= peer.is_pipelined && !is_through;
             });
             found.map_or(Ok(()), Err)?;
             self.look_at_connection(*number, peer)?;
@@ -116,7 +119,8 @@ impl Play {
         }
     }
 
-    fn look_at(&self, number: u64, peer: &Peer, stream: &Stream) -> Option<Finding> {
+    /// `is_behind` where the proxy has not begun with it, because it is pipelined behind one that is not through.
+    fn look_at(&self, number: u64, peer: &Peer, stream: &Stream, is_behind: bool) -> Option<Finding> {
         let (seen, now) = (stream.seen(), Instant::now());
         // When something reached one that does not listen cannot be known. What has ended is looked at once more.
         if peer.was_deaf || stream.is_judged() {
@@ -154,10 +158,11 @@ impl Play {
                 return Some(self.finding(What::GoesOn, about(since, last)));
             }
         }
-        let is_open = !seen.has_ended && !seen.is_given_up && seen.status.is_none_or(|status| status == 200);
+        let is_open =
+            !is_behind && !seen.has_ended && !seen.is_given_up && seen.status.is_none_or(|status| status == 200);
         if is_open
             && let Some(since) = self.timeline.forbidden_since(deed, from.max(now - FAR), now)
-            && now - since.max(seen.asked) > PROMISE
+            && now - since.max(seen.turn) > PROMISE
         {
             return Some(self.finding(What::NoEnd, about(since, now)));
         }
