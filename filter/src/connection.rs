@@ -142,7 +142,7 @@ impl<H: Host> ConnectionFilter<H> {
 
     /// Bytes of a connection that has been decided on. Those of one that turns out not to be read as HTTP are kept.
     fn passed_on(&self, action: Action) -> Action {
-        if action == Action::Continue && self.is_for_http() && self.behind.get() != Seen::Http {
+        if action == Action::Continue && self.behind.get() != Seen::Http && self.is_for_http() {
             self.look_behind();
         }
         self.decided.get().unwrap_or(action)
@@ -150,7 +150,7 @@ impl<H: Host> ConnectionFilter<H> {
 
     /// Whether it was let through because each request will be decided on.
     fn is_for_http(&self) -> bool {
-        self.grounds.borrow().is_some() && self.root.listener().has_requests() && self.enforces()
+        self.root.listener().has_requests() && self.grounds.borrow().is_some() && self.enforces()
     }
 
     fn look_behind(&self) {
@@ -417,7 +417,7 @@ impl<H: Host> Thing for ConnectionFilter<H> {
     }
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {
-        if self.is_for_http() && self.behind.get() == Seen::Nothing {
+        if self.behind.get() == Seen::Nothing && self.is_for_http() {
             self.behind.set(Seen::NothingOnTick);
             self.look_behind();
         }

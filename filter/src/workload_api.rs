@@ -28,7 +28,7 @@ use crate::host::Method;
 /// much as a bundle may have.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Most trust domains in a message. Our decision: those that a document may have relationships with, and as many again.
-const MAX_TRUST_DOMAINS: usize = 20_000;
+pub const MAX_TRUST_DOMAINS: usize = 20_000;
 
 /// The method that streams them. Without the metadata a server refuses, which keeps browsers out.
 pub const FETCH_X509_BUNDLES: Method<'static> = Method {
