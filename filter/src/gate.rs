@@ -20,6 +20,7 @@ use svidgate_policy::{
 use crate::{
     authorities::Authorities,
     head::HeaderNames,
+    hints::Hints,
     host::Host,
     identities::{Identities, Identity, Refusal},
     ledger::Ledger,
@@ -46,12 +47,13 @@ pub struct Gate {
     verifications: Verifications,
     header_names: HeaderNames,
     ledger: Ledger,
+    hints: Hints,
 }
 
 impl Gate {
     /// Puts a document to work, verifying signatures by `proxy` where it can.
-    /// What peers make it keep stands in `ledger`.
-    pub fn new(configuration: Configuration, proxy: Option<Call>, ledger: Ledger) -> Self {
+    /// What peers make it keep stands in `ledger`, what paths are built with beside what peers send in `hints`.
+    pub fn new(configuration: Configuration, proxy: Option<Call>, ledger: Ledger, hints: Hints) -> Self {
         let mut ending_rules: Vec<(Timestamp, Box<str>)> = configuration
             .rules
             .expiries()
@@ -66,6 +68,7 @@ impl Gate {
             verifications: Verifications::default(),
             header_names: configuration.rules.header_names().into_iter().collect(),
             ledger,
+            hints,
             trusted: RefCell::new(Trusted::of(&configuration)),
             configuration,
             algorithms: ProxyAlgorithms::new(proxy),
@@ -184,6 +187,7 @@ impl Gate {
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
         let known = self.identities.borrow_mut().find(leaf, chain, clock)?;
         let identity = match known {
+            Err(refusal) if self.is_to_be_looked_at_again(&refusal) => return None,
             Err(refusal) => return Some(Err(refusal)),
             Ok(identity) => identity,
         };
@@ -209,6 +213,14 @@ impl Gate {
                 None
             }
         }
+    }
+
+    /// Whether something was learned of issuers of its trust domain since.
+    fn is_to_be_looked_at_again(&self, refusal: &Refusal) -> bool {
+        let (Some(learned), Some(claimed)) = (refusal.for_want_of_issuer, &refusal.claimed) else {
+            return false;
+        };
+        learned != self.hints.learned(claimed.trust_domain())
     }
 
     fn stands(&self, identity: &Identity, expiry_grace: SignedDuration, now: Timestamp) -> Result<Timestamp, Refusal> {
@@ -238,7 +250,7 @@ impl Gate {
             revocations: &revocations,
             expiry_grace,
         };
-        let (answer, stands) = ask(&trust).map_err(|error| refusal(leaf, &error, &trusted))?;
+        let (answer, stands) = ask(&trust).map_err(|error| self.refusal(leaf, &error, &trusted))?;
         Ok((answer, stands.min(until)))
     }
 
@@ -275,11 +287,12 @@ impl Gate {
             intermediates: &presented.intermediates,
         };
         let ask = |trust: &Trust<'_>| {
-            let svid = svid::verify(shown, &self.algorithms.as_list(), trust, now)?;
+            let svid = self.find_path(shown, trust, now)?;
             let until = svid.valid_until();
             Ok((svid, until))
         };
         let (svid, until) = self.hold_against(&presented.leaf, SignedDuration::ZERO, now, ask)?;
+        self.learn(&svid, &presented, now);
         // What a peer sends that leads nowhere is its own affair; it is not remembered.
         presented
             .intermediates
@@ -287,6 +300,43 @@ impl Gate {
         let identity = self.specialised(svid, presented).map_err(Rc::unwrap_or_clone)?;
         identity.good.set((self.generation(), until));
         Ok(identity)
+    }
+
+    /// By what the peer sends and the document has; where that has no issuer, with hints.
+    fn find_path(
+        &self,
+        shown: Shown<'_>,
+        trust: &Trust<'_>,
+        now: Timestamp,
+    ) -> Result<svidgate_policy::Svid, SvidError> {
+        let algorithms = self.algorithms.as_list();
+        let found = svid::verify(shown, &algorithms, trust, now);
+        let Err(error) = &found else { return found };
+        if !error.is_for_want_of_issuer() {
+            return found;
+        }
+        let Ok(leaf) = Leaf::parse(shown.leaf) else {
+            return found;
+        };
+        let trust_domain = leaf.id().trust_domain();
+        let hints = self.hints.of(trust_domain, now);
+        if hints.is_empty() {
+            return found;
+        }
+        // What is wrong with what the peer sent is told, not what is wrong with hints.
+        let Ok(svid) = svid::verify_with(shown, &hints, &algorithms, trust, now) else {
+            return found;
+        };
+        let used = hints.into_iter().filter(|hint| svid.has_between(&sha256(hint)));
+        self.hints.learn(trust_domain, used, now);
+        Ok(svid)
+    }
+
+    /// What the peer sent and the path needed helps others. What the document brings need not be learned.
+    fn learn(&self, svid: &svidgate_policy::Svid, presented: &Presented, now: Timestamp) {
+        let sent = presented.intermediates.iter();
+        let needed = sent.filter(|certificate| svid.has_between(&sha256(certificate)));
+        self.hints.learn(svid.id().trust_domain(), needed.cloned(), now);
     }
 
     fn specialised(&self, svid: svidgate_policy::Svid, presented: Presented) -> Result<Identity, Rc<Refusal>> {
@@ -299,27 +349,30 @@ impl Gate {
                 detail: "what is known of identities and open streams fills the worker".to_owned(),
                 claimed: Some(id),
                 changes: None,
+                for_want_of_issuer: None,
             })
         })
     }
-}
 
-fn refusal(leaf: &[u8], error: &SvidError, trusted: &Trusted) -> Refusal {
-    let claimed = Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone());
-    let (mut reason, mut detail) = (error.reason(), error.to_string());
-    if let SvidError::BundleMissing(name) = error
-        && let Some(missing) = trusted.missing(name)
-    {
-        detail = format!("{detail} ({missing})");
-        if missing == Missing::Revocations {
-            reason = Reason::RevocationsMissing;
+    fn refusal(&self, leaf: &[u8], error: &SvidError, trusted: &Trusted) -> Refusal {
+        let claimed = Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone());
+        let (mut reason, mut detail) = (error.reason(), error.to_string());
+        if let SvidError::BundleMissing(name) = error
+            && let Some(missing) = trusted.missing(name)
+        {
+            detail = format!("{detail} ({missing})");
+            if missing == Missing::Revocations {
+                reason = Reason::RevocationsMissing;
+            }
         }
-    }
-    Refusal {
-        reason,
-        detail,
-        claimed,
-        changes: error.changes(),
+        let lacking = claimed.as_ref().filter(|_| error.is_for_want_of_issuer());
+        Refusal {
+            reason,
+            detail,
+            changes: error.changes(),
+            for_want_of_issuer: lacking.map(|id| self.hints.learned(id.trust_domain())),
+            claimed,
+        }
     }
 }
 
@@ -330,6 +383,7 @@ impl From<Unreadable> for Refusal {
             detail: unreadable.detail,
             claimed: None,
             changes: None,
+            for_want_of_issuer: None,
         }
     }
 }

@@ -124,6 +124,9 @@ pub struct Refusal {
     pub claimed: Option<SpiffeId>,
     /// The first moment at which it may hold no longer, although nothing but time has changed.
     pub changes: Option<Timestamp>,
+    /// Where nothing is wrong but that its issuer is not at hand: how much had been learned of issuers then
+    /// ([`crate::hints::Hints::learned`]).
+    pub for_want_of_issuer: Option<u64>,
 }
 
 /// A refusal holds for the certificates that it was made with.

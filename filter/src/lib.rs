@@ -17,6 +17,7 @@ pub mod fetch;
 pub mod gate;
 pub mod grounds;
 pub mod head;
+pub mod hints;
 pub mod hold;
 pub mod host;
 pub mod identities;

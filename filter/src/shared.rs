@@ -68,6 +68,11 @@ impl SourceKey {
         Self::of(&format!("{:?}\0{digest:?}", Kind::Document))
     }
 
+    /// The key of what workers have learned of intermediates ([`crate::hints`]).
+    pub fn of_hints() -> Self {
+        Self::of("hints")
+    }
+
     fn of(text: &str) -> Self {
         let mut key = [0; 16];
         key.iter_mut()

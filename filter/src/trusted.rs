@@ -167,6 +167,7 @@ impl Trusted {
             detail,
             claimed: None,
             changes: None,
+            for_want_of_issuer: None,
         };
         match &self.fetched {
             FetchedList::NotNamed => Ok(Timestamp::MAX),

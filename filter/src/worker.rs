@@ -8,13 +8,14 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, certificate::sha256};
+use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, TrustDomain, certificate::sha256};
 
 use crate::{
     authorities::Authorities,
     configuration,
     fetch::{Event, count},
     gate::Gate,
+    hints::Hints,
     host::{Host, Level},
     ledger::Ledger,
     live::{Live, is_over},
@@ -65,6 +66,7 @@ pub struct Worker {
     records: RefCell<Records>,
     live: Live,
     ledger: Ledger,
+    hints: Hints,
     /// The clock as it was read, where whole seconds will not do.
     exact: Cell<Timestamp>,
     successions: Successions,
@@ -230,10 +232,14 @@ impl Worker {
         if *self.gathered.borrow() != known {
             let wants = gates.iter().flat_map(|(_, gate)| trusted::wants(&gate.configuration));
             authorities.follow(wants, self.now());
+            self.hints.keep_only(|name| has_relationship(&gates, name));
             self.gathered.replace(known);
         }
         if let Some(board) = self.board(host) {
             authorities.read(&board, self.now());
+            let has_relationship = |name: &TrustDomain| has_relationship(&gates, name);
+            self.hints
+                .exchange(&board, &authorities.index, has_relationship, self.now());
         }
         self.update(host, &gates, &authorities);
     }
@@ -252,7 +258,8 @@ impl Worker {
             content: 0,
             as_of: self.now(),
         });
-        let claims: Vec<Claim> = authorities.claims().chain(documents).collect();
+        let hints = [self.hints.claim(self.now())];
+        let claims: Vec<Claim> = authorities.claims().chain(documents).chain(hints).collect();
         let leased = shared::lease(&board, &authorities.index, &claims, self.id.get(), self.now());
         authorities.fetch(&board, root, &leased, self.now());
         self.leased.replace(leased);
@@ -441,7 +448,7 @@ impl Worker {
             Ok(compiled) => {
                 let took = began.and_then(|began| Ok(host.now()?.duration_since(began)));
                 announce(host, &compiled, took.ok());
-                let gate = Rc::new(Gate::new(compiled, proxy, self.ledger.clone()));
+                let gate = Rc::new(Gate::new(compiled, proxy, self.ledger.clone(), self.hints.clone()));
                 self.gates.borrow_mut().push(Document {
                     digest,
                     bytes,
@@ -463,6 +470,11 @@ impl Worker {
             }
         }
     }
+}
+
+fn has_relationship(gates: &[(Digest, Rc<Gate>)], name: &TrustDomain) -> bool {
+    let mut documents = gates.iter().map(|(_, gate)| &gate.configuration);
+    documents.any(|configuration| configuration.relationships.with(name).is_some())
 }
 
 /// The second that a moment is in: the last second of a certificate counts to its end.

@@ -437,6 +437,11 @@ impl<'a> Leaf<'a> {
     }
 }
 
+/// The last second of a certificate; `None` where it cannot be read.
+pub fn not_after(der: &[u8]) -> Option<Timestamp> {
+    Fields::read(der).ok().map(|fields| fields.not_after)
+}
+
 fn check_leaf_usage(fields: &Fields<'_>) -> Result<(), CertificateError> {
     if fields.is_ca {
         return Err(CertificateError::IsCa {

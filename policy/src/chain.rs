@@ -37,6 +37,10 @@ pub const MAX_SIGNATURE_CHECKS: u32 = 24;
 /// Most signing certificates between a leaf and its authority. Our decision: nested trust domains have two or three.
 pub const MAX_PATH_LENGTH: usize = 6;
 
+/// Most certificates of earlier paths that another one is looked for with. Our decision: an issuer that rotates has two or
+/// three at a time, and a trust domain may have several issuers.
+pub const MAX_HINTS: usize = 16;
+
 /// A path that was found and verified.
 #[derive(Clone, Debug)]
 pub struct Path {
@@ -203,9 +207,9 @@ pub(crate) fn find(leaf: &Fields<'_>, intermediates: &[CertificateDer<'_>], mean
     })
 }
 
-/// Those of the peer and those of the relationship, each within its own bound.
+/// Those of the peer, those of the relationship, and hints, each within its own bound.
 fn check_bounds(intermediates: &[CertificateDer<'_>]) -> Result<(), ChainError> {
-    if intermediates.len() > MAX_INTERMEDIATES.saturating_mul(2) {
+    if intermediates.len() > MAX_INTERMEDIATES.saturating_mul(2).saturating_add(MAX_HINTS) {
         return Err(ChainError::TooMany);
     }
     let too_large = intermediates

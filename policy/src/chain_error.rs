@@ -145,6 +145,32 @@ impl ChainError {
     }
 }
 
+impl ChainError {
+    /// Whether nothing is known against the leaf but that its issuer is not at hand: with the right certificates beside it,
+    /// there may be a path. Where a certificate with the issuer's name and key id is at hand, it is not that.
+    pub fn is_for_want_of_issuer(&self) -> bool {
+        match self {
+            Self::UnknownAuthority { .. } | Self::AuthorityGone | Self::BadSignature { is_meant: false, .. } => true,
+            Self::BadSignature { is_meant: true, .. }
+            | Self::Expired { .. }
+            | Self::NotYetValid { .. }
+            | Self::Signer(_)
+            | Self::PathLength
+            | Self::LeafKey
+            | Self::LeafSigns
+            | Self::LeafExtension { .. }
+            | Self::NameConstraint(_)
+            | Self::Revoked { .. }
+            | Self::UnsupportedAlgorithm
+            | Self::TooDeep
+            | Self::TooMany
+            | Self::TooLarge { .. }
+            | Self::TooMuchWork
+            | Self::Unreadable => false,
+        }
+    }
+}
+
 impl fmt::Display for ChainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

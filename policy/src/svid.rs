@@ -75,6 +75,21 @@ pub fn verify(
     trust: &Trust<'_>,
     now: Timestamp,
 ) -> Result<Svid, SvidError> {
+    verify_with(presented, &[], algorithms, trust, now)
+}
+
+/// The same, with certificates of earlier paths of the trust domain ([`Svid::has_between`]) to build another with: at most
+/// [`chain::MAX_HINTS`]. They are trusted no more than those that the peer sends.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    presented: Presented<'_>,
+    hints: &[CertificateDer<'_>],
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    trust: &Trust<'_>,
+    now: Timestamp,
+) -> Result<Svid, SvidError> {
     let leaf = Leaf::parse(presented.leaf)?;
     let identified = Identified {
         not_before: leaf.fields.not_before,
@@ -84,10 +99,14 @@ pub fn verify(
     };
     let mut path = None;
     let find = |bundle: &Bundle, relationship: &Relationship, moment| {
-        if presented.intermediates.len() > MAX_INTERMEDIATES {
+        if presented.intermediates.len() > MAX_INTERMEDIATES || hints.len() > chain::MAX_HINTS {
             return Err(ChainError::TooMany.into());
         }
-        let certificates = presented.intermediates.iter().chain(&relationship.intermediates);
+        let certificates = presented
+            .intermediates
+            .iter()
+            .chain(&relationship.intermediates)
+            .chain(hints);
         let intermediates: Vec<CertificateDer<'_>> = certificates
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();
@@ -138,6 +157,12 @@ impl Svid {
     /// end.
     pub fn may_need(&self, sha256: &[u8; 32]) -> bool {
         self.has_in_path(sha256) || self.path.as_ref().is_some_and(|path| path.others.contains(sha256))
+    }
+
+    /// Whether a certificate stands between the leaf and the authority in the path that was verified.
+    pub fn has_between(&self, sha256: &[u8; 32]) -> bool {
+        let below = self.signers().split_last().map_or(&[][..], |(_, below)| below);
+        below.iter().any(|signer| signer.sha256 == *sha256)
     }
 
     fn signers(&self) -> &[Revocable] {
@@ -421,6 +446,24 @@ impl SvidError {
             Self::BundleEmpty(_) => Reason::FederationBundleEmpty,
             Self::Revoked { .. } => Reason::SvidRevoked,
             Self::Chain { why, .. } => why.reason(),
+        }
+    }
+
+    /// Whether all else that can be said without an issuer holds: leaf, relationship, time, lifetime, revocation.
+    pub fn is_for_want_of_issuer(&self) -> bool {
+        match self {
+            Self::Chain { why, .. } => why.is_for_want_of_issuer(),
+            Self::Certificate(_)
+            | Self::UnknownTrustDomain(_)
+            | Self::OutOfScope(_)
+            | Self::RelationshipExpired(_)
+            | Self::NotYetValid { .. }
+            | Self::Expired { .. }
+            | Self::LifetimeTooLong { .. }
+            | Self::BundleMissing(_)
+            | Self::BundleStale { .. }
+            | Self::BundleEmpty(_)
+            | Self::Revoked { .. } => false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod double;
+mod hints;
 mod holdings;
 mod listeners;
 mod many_streams;

@@ -11,6 +11,7 @@ use support::{
 use svidgate::{
     connection::Action,
     gate::Gate,
+    hints::Hints,
     identities::{MAX_IDENTITIES, REFUSAL_LIFETIME},
     ledger::Ledger,
     record::Stage,
@@ -189,7 +190,7 @@ fn identity_whose_path_is_revoked_stands_by_another_that_it_came_with() {
         let changes = json!({ "xfcc": "own", "bundle": both, "revoked": revoked });
         let document = with(world.document(everyone()), changes).to_string();
         let compiled = Configuration::compile(document.as_bytes(), Format::Json).expect("a document");
-        Gate::new(compiled, None, Ledger::default())
+        Gate::new(compiled, None, Ledger::default(), Hints::default())
     };
     let proxy = Proxy::at(&world);
     proxy.connect(&peer);

@@ -61,6 +61,7 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
         Configuration::compile(document.as_bytes(), Format::Json).expect("a document"),
         None,
         svidgate::ledger::Ledger::default(),
+        svidgate::hints::Hints::default(),
     );
     let known = gate.identify(&proxy, world.now, None).expect("an identity");
     let leaf = *known.svid.sha256();
@@ -76,6 +77,7 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
         detail: String::new(),
         claimed: None,
         changes: None,
+        for_want_of_issuer: None,
     });
     identities.keep_refusal(leaf, Some([1; 32]), refusal, world.now);
     let clock = || world.now;
