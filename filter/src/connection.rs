@@ -4,10 +4,15 @@
 //! and of clients that speak first, the connection is held until bytes come, and nothing is dialled before. In front of
 //! servers that speak first it cannot be held; the proxy dials after the handshake, and the first bytes of either side
 //! wait for the decision. The upstream side is never paused: the host cannot resume it.
+//!
+//! A leaf of which nothing is wrong but that its issuer is not at hand is left to the first request, whose filter sees the
+//! chain, where it is certain that it stands behind: in front of HTTP, where the document has `xfcc: own` and `mark_passed`,
+//! so that a lock refuses what the HTTP filter has not let through, and that filter is configured on this worker with the same
+//! document. Of what is closed before a request was allowed, no byte has gone further than the HTTP connection manager.
 
 use std::{
     cell::{Cell, RefCell},
-    rc::Rc,
+    rc::{Rc, Weak},
 };
 
 use jiff::Timestamp;
@@ -24,6 +29,7 @@ use crate::{
     peer::{self, Digest},
     record::{Circumstances, Entry, Stage},
     root::Root,
+    unproven::{Place, Unproven},
 };
 
 /// What the proxy is to do with the bytes at hand.
@@ -48,6 +54,16 @@ pub struct ConnectionFilter<H> {
     grounds: RefCell<Option<Grounds>>,
     /// Of one in front of HTTP, whether it is known what reads it.
     behind: Cell<Seen>,
+    /// Of one that was left to its first request, until one is allowed.
+    unproven: RefCell<Option<Wait>>,
+    this: Weak<Self>,
+}
+
+/// What an unproven connection has until its first request is allowed.
+#[derive(Debug)]
+struct Wait {
+    until: Timestamp,
+    _place: Place,
 }
 
 /// What has been seen of what reads a connection in front of HTTP.
@@ -67,13 +83,15 @@ enum Seen {
 impl<H: Host> ConnectionFilter<H> {
     /// A connection that has just been accepted, the handshake not done.
     pub fn new(root: Rc<Root<H>>, context: u32) -> Rc<Self> {
-        Rc::new(Self {
+        Rc::new_cyclic(|this| Self {
             root,
             context,
             decided: Cell::default(),
             held_until: Cell::default(),
             grounds: RefCell::default(),
             behind: Cell::default(),
+            unproven: RefCell::default(),
+            this: this.clone(),
         })
     }
 
@@ -170,6 +188,7 @@ impl<H: Host> ConnectionFilter<H> {
 
     /// The connection is gone.
     pub fn on_close(&self) {
+        self.unproven.take();
         self.root.end(self.context);
     }
 
@@ -185,6 +204,11 @@ impl<H: Host> ConnectionFilter<H> {
         let refusing = judges.others().find(|gate| self.is_refused(gate)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
         let identity = gate.identify(self.root.host(), self.root.now(), None);
+        if let Err(refusal) = &identity
+            && self.is_left_to_requests(&gate, refusal, &judges)
+        {
+            return self.leave_to_requests(&gate, refusal, judges);
+        }
         let (decision, circumstances) = match &identity {
             Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
             Err(refusal) => refused(refusal, server_spoke),
@@ -197,6 +221,66 @@ impl<H: Host> ConnectionFilter<H> {
     fn is_refused(&self, gate: &Gate) -> bool {
         let identity = gate.identify(self.root.host(), self.root.now(), None);
         gate.enforces() && !identity.is_ok_and(|identity| self.decide_identity(&identity).is_allowed())
+    }
+
+    /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is certain that
+    /// each request will be judged.
+    fn is_left_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: &Judges) -> bool {
+        if !excuses(gate, refusal) || !self.root.listener().has_requests() || !gate.enforces() {
+            return false;
+        }
+        let is_at_peace = |gate: &Rc<Gate>| {
+            let identity = gate.identify(self.root.host(), self.root.now(), None);
+            let pleases = match &identity {
+                Ok(identity) => self.decide_identity(identity).is_allowed(),
+                Err(refusal) => excuses(gate, refusal),
+            };
+            pleases || !gate.enforces()
+        };
+        self.root.decides_on_requests(judges.own()) && judges.all().all(is_at_peace)
+    }
+
+    fn leave_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: Judges) -> Action {
+        let host = self.root.host();
+        let address = peer::source_address(host).as_deref().and_then(peer::ip);
+        let place = || {
+            let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
+            let (leaf, connection) = (peer::digest(host).ok()?, peer::connection_id(host)?);
+            self.root.unproven().take(leaf, connection, address, unproven)
+        };
+        let Some(place) = place() else {
+            return self.refuse_unproven(gate, refusal);
+        };
+        let until = self.root.now().checked_add(gate.configuration.first_bytes_timeout);
+        self.unproven.replace(Some(Wait {
+            until: until.unwrap_or(Timestamp::MAX),
+            _place: place,
+        }));
+        self.grounds
+            .replace(Some(Grounds::new(judges, None, &[], None, self.root.now())));
+        peer::note_address(host);
+        self.decided.set(Some(Action::Continue));
+        Action::Continue
+    }
+
+    /// There is no place for another one.
+    fn refuse_unproven(&self, gate: &Gate, refusal: &Refusal) -> Action {
+        let entry = Entry {
+            stage: Stage::Connection,
+            id: None,
+            decision: Decision::refused(Reason::ConnectionTooManyUnproven),
+            enforced: true,
+            live: false,
+            version: gate.version(),
+        };
+        let circumstances = || Circumstances {
+            claimed: refusal.claimed.clone(),
+            detail: Some(refusal.detail.clone()),
+            ..self.root.connection_circumstances()
+        };
+        self.root.record(&entry, true, circumstances);
+        self.decided.set(Some(Action::Pause));
+        self.close()
     }
 
     fn decide_identity<'i>(&self, identity: &'i Identity) -> Decision<'i> {
@@ -310,6 +394,25 @@ impl<H: Host> ConnectionFilter<H> {
         self.end_for(Reason::ConnectionSilent, version, circumstances)
     }
 
+    fn end_unproven(&self) -> Ending {
+        self.unproven.take();
+        let gate = self.root.gate();
+        let refusal = gate.as_ref().and_then(|gate| {
+            let identity = gate.identify(self.root.host(), self.root.now(), None);
+            identity.err()
+        });
+        let circumstances = Circumstances {
+            claimed: refusal.as_ref().and_then(|refusal| refusal.claimed.clone()),
+            detail: Some(match &refusal {
+                Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
+                None => UNPROVEN.to_owned(),
+            }),
+            ..Circumstances::default()
+        };
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        self.end_for(Reason::ConnectionUnproven, version, circumstances)
+    }
+
     fn end_not_http(&self) -> Ending {
         let gate = self.root.gate();
         let circumstances = Circumstances {
@@ -344,9 +447,13 @@ impl<H: Host> ConnectionFilter<H> {
             Some(identity) => gate.identify_again(identity, now),
             None => gate.identify(self.root.host(), now, None),
         };
-        let words = Words::ask(&judges, identify, |_, identity| {
+        let decide = |identity: &Identity| {
             let decision = self.decide_identity(identity);
             (!decision.is_allowed()).then_some(decision.reason)
+        };
+        let is_unproven = self.unproven.borrow().is_some();
+        let words = Words::ask(&judges, identify, decide, |gate, refusal| {
+            is_unproven && excuses(gate, refusal)
         });
         if let Some(word) = words.refusal() {
             let enforced = word.gate.enforces();
@@ -388,6 +495,9 @@ impl<H: Host> Thing for ConnectionFilter<H> {
         if let Some(until) = self.held_until.get() {
             return now >= until;
         }
+        if self.unproven.borrow().as_ref().is_some_and(|wait| now >= wait.until) {
+            return true;
+        }
         match self.behind.get() {
             Seen::Tcp => return true,
             // The proxy may have dialled since the first bytes were passed, and nothing comes back.
@@ -424,6 +534,9 @@ impl<H: Host> Thing for ConnectionFilter<H> {
         if self.behind.get() == Seen::Tcp {
             return Some(self.end_not_http());
         }
+        if self.unproven.borrow().as_ref().is_some_and(|wait| now >= wait.until) {
+            return Some(self.end_unproven());
+        }
         let grounds = self.grounds.borrow().clone();
         match &grounds {
             // It was only looked at what stands behind.
@@ -432,6 +545,30 @@ impl<H: Host> Thing for ConnectionFilter<H> {
             None => Some(self.end_silent()),
         }
     }
+}
+
+impl<H: Host> Unproven for ConnectionFilter<H> {
+    /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on waiting.
+    /// Calls of the proxy are about the request, whose connection is this one.
+    fn prove(&self) {
+        let Some(judges) = self.root.judges() else { return };
+        let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None);
+        let decide = |identity: &Identity| {
+            let decision = self.decide_identity(identity);
+            (!decision.is_allowed()).then_some(decision.reason)
+        };
+        let words = Words::ask(&judges, identify, decide, |_, _| false);
+        if words.refusal().is_some_and(|word| word.gate.enforces()) {
+            return;
+        }
+        self.unproven.take();
+        self.grounds.replace(Some(words.grounds(judges, self.root.now())));
+    }
+}
+
+/// Whether a document would leave somebody whom it refuses to the first request.
+fn excuses(gate: &Gate, refusal: &Refusal) -> bool {
+    refusal.for_want_of_issuer.is_some() && gate.leaves_to_requests()
 }
 
 /// Whose something is that was let through on these grounds.
@@ -457,6 +594,8 @@ fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circums
 
 const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included (before \
                       tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
+
+const UNPROVEN: &str = "no request that was allowed has shown the chain of its leaf within `first_bytes_timeout`";
 
 const NOT_HTTP: &str = "tcp_proxy reads this connection, so no request will ever be decided on, and the document is for `listener: \
                         http` (this filter chain needs a document for `tcp`, or the HTTP connection manager with \

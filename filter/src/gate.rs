@@ -12,7 +12,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    AccessLog, Chain, Configuration, Decision, Mode, Reason, SvidError, Trust,
+    AccessLog, Chain, Configuration, Decision, Mode, Reason, SvidError, Trust, Xfcc,
     certificate::{Leaf, sha256},
     svid::{self, Presented as Shown},
 };
@@ -93,6 +93,18 @@ impl Gate {
             Mode::Enforce => true,
             Mode::DryRun => false,
         }
+    }
+
+    /// Whether a leaf whose issuer is not at hand may be left to its first request. The HTTP filter reads the chain, and a lock
+    /// behind it lets nothing through that it has not marked; without the lock nothing would tell that the filter is there.
+    pub fn leaves_to_requests(&self) -> bool {
+        let Configuration {
+            chain,
+            xfcc,
+            mark_passed,
+            ..
+        } = &self.configuration;
+        *chain == Chain::Verify && *xfcc == Xfcc::Own && *mark_passed
     }
 
     /// Whether a decision gets an access-log field.

@@ -134,16 +134,18 @@ pub struct Word {
 pub struct Words(Vec<Word>);
 
 impl Words {
-    /// Asks each. `decide` gives what an identity is refused for.
+    /// Asks each. `decide` gives what an identity is refused for, `excuses` whether somebody who is none goes on all the same.
     pub fn ask(
         judges: &Judges,
         identify: impl Fn(&Rc<Gate>) -> Result<Rc<Identity>, Rc<Refusal>>,
-        decide: impl Fn(&Rc<Gate>, &Identity) -> Option<Reason>,
+        decide: impl Fn(&Identity) -> Option<Reason>,
+        excuses: impl Fn(&Gate, &Refusal) -> bool,
     ) -> Self {
         let word = |gate: &Rc<Gate>| {
             let identity = identify(gate);
             let refused = match &identity {
-                Ok(identity) => decide(gate, identity),
+                Ok(identity) => decide(identity),
+                Err(refusal) if excuses(gate, refusal) => None,
                 Err(refusal) => Some(refusal.reason),
             };
             Word {

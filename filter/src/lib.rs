@@ -35,6 +35,7 @@ pub mod secret;
 pub mod shared;
 pub mod succession;
 pub mod trusted;
+pub mod unproven;
 pub mod verification;
 pub mod version;
 pub mod watch;

@@ -105,6 +105,10 @@ impl<H: Host> RequestFilter<H> {
             };
             let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
             let identity = identity.as_ref().ok().cloned();
+            if let Some(identity) = identity.as_ref().filter(|_| decision.is_allowed()) {
+                let connection = || peer::connection_id(self.root.host());
+                self.root.unproven().prove(identity.svid.sha256(), connection);
+            }
             self.passed.replace(Some(Passed {
                 grounds: Grounds::new(judges, identity, &others, would_refuse, self.root.now()),
                 head: Rc::new(kept),
@@ -321,10 +325,11 @@ impl<H: Host> RequestFilter<H> {
             Some(identity) => gate.identify_again(identity, now),
             None => gate.identify(self.root.host(), now, xfcc(gate, head.xfcc())),
         };
-        let words = Words::ask(&judges, identify, |_, identity| {
+        let decide = |identity: &Identity| {
             let decision = self.decide(identity, head.request());
             (!decision.is_allowed()).then_some(decision.reason)
-        });
+        };
+        let words = Words::ask(&judges, identify, decide, |_, _| false);
         if let Some(word) = words.refusal() {
             let enforced = word.gate.enforces();
             // What a dry run would cut is told once, not on every tick.

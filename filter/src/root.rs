@@ -20,6 +20,7 @@ use crate::{
     proxy_version,
     record::{Circumstances, Entry, Stage},
     succession::{Newest, PluginName, Succession},
+    unproven::UnprovenConnections,
     worker::Worker,
 };
 
@@ -283,6 +284,16 @@ impl<H: Host> Root<H> {
     /// What peers hold of the worker.
     pub fn ledger(&self) -> &Ledger {
         self.worker.ledger()
+    }
+
+    /// Connections whose first request is to prove who the peer is.
+    pub fn unproven(&self) -> &UnprovenConnections {
+        self.worker.unproven()
+    }
+
+    /// Whether the HTTP filter is configured on this worker with this document.
+    pub fn decides_on_requests(&self, gate: &Rc<Gate>) -> bool {
+        self.worker.successions().decide_on_requests(gate)
     }
 
     /// The proxy.

@@ -150,6 +150,11 @@ impl Succession {
         self.plugins.borrow().iter().any(has)
     }
 
+    /// Whether a plugin still has what was compiled of its document.
+    fn serves(&self, gate: &Rc<Gate>) -> bool {
+        self.plugins.borrow().iter().any(|plugin| plugin.has(gate))
+    }
+
     /// Whether any plugin has this name now.
     pub fn is_empty(&self) -> bool {
         self.plugins.borrow().is_empty()
@@ -346,6 +351,12 @@ impl Successions {
             }
             None => false,
         }
+    }
+
+    /// Whether the HTTP filter is configured here with this document.
+    pub fn decide_on_requests(&self, gate: &Rc<Gate>) -> bool {
+        let decides = |one: &Rc<Succession>| one.name.stage == Stage::Request && one.serves(gate);
+        self.all().iter().any(decides)
     }
 
     /// The documents at work: the newest of each name that decides.

@@ -28,6 +28,7 @@ use crate::{
     shared::{self, Claim, SourceKey},
     succession::{Succession, Successions},
     trusted,
+    unproven::UnprovenConnections,
     version::Versions,
     watch::Watch,
 };
@@ -67,6 +68,7 @@ pub struct Worker {
     live: Live,
     ledger: Ledger,
     hints: Hints,
+    unproven: UnprovenConnections,
     /// The clock as it was read, where whole seconds will not do.
     exact: Cell<Timestamp>,
     successions: Successions,
@@ -126,6 +128,11 @@ impl Worker {
     /// What peers hold.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Connections whose first request is to prove who the peer is.
+    pub fn unproven(&self) -> &UnprovenConnections {
+        &self.unproven
     }
 
     /// Which document is the newest of each name.

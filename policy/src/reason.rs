@@ -28,6 +28,10 @@ pub enum Reason {
     ConnectionNotHttp,
     /// The heads of its open streams have more bytes than a connection may make a worker keep.
     ConnectionHoldsTooMuch,
+    /// The issuer of its leaf is not at hand, and no request that was allowed has shown the chain in time.
+    ConnectionUnproven,
+    /// The same, and as many of its source address, or of all, wait for their first request already.
+    ConnectionTooManyUnproven,
     /// The leaf has no URI SAN.
     SvidNoUriSan,
     /// The leaf has more than one URI SAN.
@@ -100,7 +104,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::ConfigurationNone,
         Self::ConfigurationBehind,
         Self::ConfigurationSuperseded,
@@ -112,6 +116,8 @@ impl Reason {
         Self::ConnectionUndecidable,
         Self::ConnectionNotHttp,
         Self::ConnectionHoldsTooMuch,
+        Self::ConnectionUnproven,
+        Self::ConnectionTooManyUnproven,
         Self::SvidNoUriSan,
         Self::SvidMultipleUriSans,
         Self::SvidInvalidId,
@@ -162,6 +168,8 @@ impl Reason {
             Self::ConnectionUndecidable => "connection.undecidable",
             Self::ConnectionNotHttp => "connection.not_http",
             Self::ConnectionHoldsTooMuch => "connection.holds_too_much",
+            Self::ConnectionUnproven => "connection.unproven",
+            Self::ConnectionTooManyUnproven => "connection.too_many_unproven",
             Self::SvidNoUriSan => "svid.no_uri_san",
             Self::SvidMultipleUriSans => "svid.multiple_uri_sans",
             Self::SvidInvalidId => "svid.invalid_id",

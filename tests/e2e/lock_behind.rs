@@ -13,7 +13,7 @@ use support::{
 use crate::stage::{API, API_PATH, Filters, assert_alive, gated, http1, http2};
 
 /// RBAC that allows what svidgate has marked, before the router.
-fn locking(bootstrap: &mut Value) {
+pub(crate) fn locking(bootstrap: &mut Value) {
     let lock = json!({
         "name": "envoy.filters.http.rbac",
         "typed_config": {

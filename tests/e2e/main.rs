@@ -39,6 +39,7 @@ mod survival;
 mod tcp;
 mod trap;
 mod tunnels;
+mod unproven;
 mod versions;
 mod workload_api;
 mod xds;

@@ -13,6 +13,7 @@ mod shared;
 mod sources;
 mod succession;
 mod ticks;
+mod unproven;
 mod warm_path;
 mod watch;
 mod workers;

@@ -152,7 +152,7 @@ fn certificate_that_could_not_be_found_is_looked_for_again() {
 }
 
 /// What a proxy writes into `x-forwarded-client-cert` of a peer.
-fn forwarded(peer: &Identity) -> Vec<u8> {
+pub(crate) fn forwarded(peer: &Identity) -> Vec<u8> {
     let escaped = |pem: String| {
         pem.replace('\n', "%0A")
             .replace(' ', "%20")
