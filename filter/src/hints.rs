@@ -102,7 +102,9 @@ impl Shelves {
         let shelf = self.by_trust_domain.entry(trust_domain.clone()).or_default();
         shelf.drop_ended(now);
         let current = hints.filter(|hint| hint.not_after >= now);
-        let is_news = current.fold(false, |is_news, hint| shelf.put(hint) || is_news);
+        // Each is put, whether or not one before was news.
+        let new = current.filter_map(|hint| shelf.put(hint).then_some(())).count();
+        let is_news = new > 0;
         if is_news {
             self.learned = self.learned.saturating_add(1);
             shelf.learned = self.learned;

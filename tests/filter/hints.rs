@@ -238,7 +238,7 @@ fn looks(workers: &Workers) -> usize {
 
 #[test]
 fn bounds_are_kept_in_bytes_too() {
-    assert!(hints::MAX_BYTES >= MAX_HINTS * 2048);
+    const { assert!(hints::MAX_BYTES >= MAX_HINTS * 2048) };
     let workers = Workers::start(1, own_xfcc());
     let world = &workers.world;
     // 3 KiB each: a name that long is allowed.
