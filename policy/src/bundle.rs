@@ -22,6 +22,7 @@ use crate::{
     distinguished_name,
     id::TrustDomain,
     json::{Json, JsonError},
+    jwt_key::JwtKeys,
     revocation::Revocable,
     signature,
     signer::{Role, Signer, SigningError},
@@ -78,13 +79,6 @@ impl fmt::Display for AuthorityError {
 
 impl std::error::Error for AuthorityError {}
 
-/// A JWT key of the bundle. JWT-SVIDs are not verified yet; that it is there is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JwtKey {
-    /// The key id, which the JWT profile demands (JWT-SVID 6.1).
-    pub kid: String,
-}
-
 /// An entry of `keys` that is meant for us and cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedKey {
@@ -109,8 +103,12 @@ pub enum SkipReason {
     NoUse,
     /// The key members of the entry are of another type of key than the certificate's (BN-14).
     KeyMismatch,
-    /// A `jwt-svid` entry without `kid`.
+    /// A JWT key without `kid`, which the JWT profile demands (JWT-SVID 6.1).
     NoKid,
+    /// Two JWT keys have this one's `kid`.
+    RepeatedKid,
+    /// A JWT key that no JWT-SVID can be verified with, and why.
+    NotJwtKey(&'static str),
 }
 
 impl fmt::Display for SkippedKey {
@@ -127,6 +125,8 @@ impl fmt::Display for SkippedKey {
             SkipReason::NoUse => f.write_str("`use` is missing (`x509-svid` or `jwt-svid`)"),
             SkipReason::KeyMismatch => f.write_str("`kty` is not the certificate's kind of key"),
             SkipReason::NoKid => f.write_str("`kid` is missing"),
+            SkipReason::RepeatedKid => f.write_str("another key has its `kid`, so neither counts"),
+            SkipReason::NotJwtKey(why) => f.write_str(why),
         }
     }
 }
@@ -162,7 +162,7 @@ impl fmt::Display for Remark<'_> {
 #[derive(Debug, Default)]
 pub struct Bundle {
     pub(crate) authorities: Vec<Authority>,
-    jwt_keys: Vec<JwtKey>,
+    jwt_keys: JwtKeys,
     sequence: Option<u64>,
     refresh_hint: Option<u64>,
     skipped: Vec<SkippedKey>,
@@ -198,14 +198,17 @@ impl Bundle {
             ..Self::default()
         };
         for (index, key) in keys.iter().enumerate() {
-            if let Err(why) = bundle.take_key(key) {
+            if let Err(why) = bundle.take_key(index, key) {
                 bundle.skipped.push(SkippedKey { index, why });
             }
         }
+        bundle.jwt_keys.drop_repeated();
+        bundle.skipped.extend_from_slice(bundle.jwt_keys.skipped());
+        bundle.skipped.sort_by_key(|skipped| skipped.index);
         Ok(bundle)
     }
 
-    fn take_key(&mut self, key: &Json) -> Result<(), SkipReason> {
+    fn take_key(&mut self, index: usize, key: &Json) -> Result<(), SkipReason> {
         // BN-5: RFC 7517 types are all that this version of the standard knows.
         let kty = key.member("kty").and_then(Json::as_str);
         if !matches!(kty, Some("EC" | "RSA" | "OKP")) {
@@ -218,10 +221,7 @@ impl Bundle {
                 Ok(())
             }
             Some("jwt-svid") => {
-                let kid = key.member("kid").and_then(Json::as_str).filter(|kid| !kid.is_empty());
-                self.jwt_keys.push(JwtKey {
-                    kid: kid.ok_or(SkipReason::NoKid)?.to_owned(),
-                });
+                self.jwt_keys.take(index, key);
                 Ok(())
             }
             Some(_) => Ok(()),
@@ -252,7 +252,7 @@ impl Bundle {
     }
 
     /// The JWT keys; they never validate an X.509-SVID (BN-16).
-    pub fn jwt_keys(&self) -> &[JwtKey] {
+    pub fn jwt_keys(&self) -> &JwtKeys {
         &self.jwt_keys
     }
 
@@ -528,10 +528,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(bundle.authority_count(), 0);
-        assert_eq!(bundle.jwt_keys().len(), 1);
+        assert_eq!(bundle.jwt_keys().len(), 0);
         assert_eq!(
             bundle.skipped().iter().map(|skipped| skipped.index).collect::<Vec<_>>(),
-            [2, 5, 6, 7, 8]
+            [2, 5, 6, 7, 8, 9]
         );
     }
 

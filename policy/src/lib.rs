@@ -29,6 +29,7 @@ mod header;
 mod host;
 pub mod id;
 mod json;
+pub mod jwt_key;
 pub mod name_constraints;
 pub mod path;
 pub mod pattern;

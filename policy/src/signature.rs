@@ -258,6 +258,16 @@ pub(crate) fn ecdsa_twin(signature: &[u8]) -> Option<Vec<u8>> {
         .find_map(|twin| twin(signature))
 }
 
+/// Whether an uncompressed point is on the curve of its kind of key.
+pub(crate) fn is_point(kind: AlgorithmIdentifier, point: &[u8]) -> bool {
+    match kind {
+        alg_id::ECDSA_P256 => ::p256::ecdsa::VerifyingKey::from_sec1_bytes(point).is_ok(),
+        alg_id::ECDSA_P384 => ::p384::ecdsa::VerifyingKey::from_sec1_bytes(point).is_ok(),
+        alg_id::ECDSA_P521 => ::p521::ecdsa::VerifyingKey::from_sec1_bytes(point).is_ok(),
+        _ => false,
+    }
+}
+
 /// RFC 5480 leaves compressed points to the implementation; no issuer of SVIDs writes them.
 fn uncompressed(point: &[u8]) -> Option<&[u8]> {
     (point.first() == Some(&0x04)).then_some(point)

@@ -163,6 +163,10 @@ fn jwt_key_never_vouches_for_a_certificate() {
     let mut document = bundle_json(&[&theirs]);
     document["keys"][0]["use"] = json!("jwt-svid");
     document["keys"][0]["kid"] = json!("key");
+    // Complete as a JWT key.
+    let members = theirs.key.jwk();
+    let entry = document["keys"][0].as_object_mut().unwrap();
+    entry.extend(members.as_object().unwrap().clone());
     let bundle = Bundle::parse(document.to_string().as_bytes()).unwrap();
     assert_eq!((bundle.authority_count(), bundle.jwt_keys().len()), (0, 1));
     let verifier = Verifier::default()

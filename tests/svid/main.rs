@@ -7,6 +7,7 @@ mod constraints;
 mod encoding;
 mod federation;
 mod hostile;
+mod jwt_keys;
 mod keys;
 mod leaf;
 mod one_name;
