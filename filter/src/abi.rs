@@ -182,6 +182,14 @@ impl Host for Envoy {
         checked(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
     }
 
+    fn declare_connection_state(&self, name: &str) -> Result<(), HostError> {
+        let declaration = Declaration {
+            name: name.to_owned(),
+            span: DOWNSTREAM_CONNECTION,
+        };
+        foreign_function("declare_property", &declaration.encode_to_vec()).map(drop)
+    }
+
     fn request_headers(&self) -> Result<HeaderMap, HostError> {
         header_map(REQUEST_HEADERS)
     }
@@ -400,6 +408,10 @@ impl Host for Envoy {
 
 /// Calls one of the proxy's own functions; `None` where it has none of that name, or refuses the arguments.
 pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Option<Vec<u8>> {
+    foreign_function(name, arguments).ok()
+}
+
+fn foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, HostError> {
     // SAFETY: as above.
     bytes(|data, size| unsafe {
         proxy_call_foreign_function(
@@ -411,5 +423,16 @@ pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Option<Vec<
             size,
         )
     })
-    .ok()
 }
+
+/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Declaration {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(int32, tag = "5")]
+    span: i32,
+}
+
+/// The life span of a connection, in the same.
+const DOWNSTREAM_CONNECTION: i32 = 2;

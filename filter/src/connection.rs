@@ -26,7 +26,7 @@ use crate::{
     host::Host,
     identities::{Identity, Refusal},
     live::Thing,
-    peer::{self, Digest},
+    peer::{self, Evidence},
     record::{Circumstances, Entry, Stage},
     root::Root,
     unproven::{Place, Unproven},
@@ -153,7 +153,7 @@ impl<H: Host> ConnectionFilter<H> {
         match self.decided.get() {
             Some(action) => self.passed_on(action),
             // A dry run can wait for the handshake, which tells more.
-            None if !self.enforces() && peer::digest(self.root.host()).is_err() => Action::Continue,
+            None if !self.enforces() && !self.is_known() => Action::Continue,
             None => self.decide(true),
         }
     }
@@ -180,6 +180,12 @@ impl<H: Host> ConnectionFilter<H> {
             }
             None => {}
         }
+    }
+
+    /// Whether there is anything yet that tells who the peer is.
+    fn is_known(&self) -> bool {
+        let gate = self.root.gate();
+        gate.is_some_and(|gate| peer::evidence(self.root.host(), &gate.configuration.peer).is_ok())
     }
 
     fn enforces(&self) -> bool {
@@ -245,7 +251,11 @@ impl<H: Host> ConnectionFilter<H> {
         let address = peer::source_address(host).as_deref().and_then(peer::ip);
         let place = || {
             let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
-            let (leaf, connection) = (peer::digest(host).ok()?, peer::connection_id(host)?);
+            // Of what another listener shares no request shows the chain.
+            let Ok(Evidence::Handshake(leaf)) = peer::evidence(host, &gate.configuration.peer) else {
+                return None;
+            };
+            let connection = peer::connection_id(host)?;
             self.root.unproven().take(leaf, connection, address, unproven)
         };
         let Some(place) = place() else {
@@ -256,8 +266,14 @@ impl<H: Host> ConnectionFilter<H> {
             until: until.unwrap_or(Timestamp::MAX),
             _place: place,
         }));
-        self.grounds
-            .replace(Some(Grounds::new(judges, None, &[], None, self.root.now())));
+        self.grounds.replace(Some(Grounds::new(
+            judges,
+            None,
+            &[],
+            None,
+            self.root.now(),
+            Timestamp::MAX,
+        )));
         peer::note_address(host);
         self.decided.set(Some(Action::Continue));
         Action::Continue
@@ -267,7 +283,7 @@ impl<H: Host> ConnectionFilter<H> {
     fn refuse_unproven(&self, gate: &Gate, refusal: &Refusal) -> Action {
         let entry = Entry {
             stage: Stage::Connection,
-            id: None,
+            who: None,
             decision: Decision::refused(Reason::ConnectionTooManyUnproven),
             enforced: true,
             live: false,
@@ -312,11 +328,11 @@ impl<H: Host> ConnectionFilter<H> {
         decision: Decision<'_>,
         circumstances: Circumstances,
     ) -> Action {
-        let id = identity.map(|identity| identity.svid.id());
+        let who = identity.map(|identity| identity.who());
         let enforced = gate.enforces();
         let entry = Entry {
             stage: Stage::Connection,
-            id,
+            who,
             decision,
             enforced,
             live: false,
@@ -334,7 +350,9 @@ impl<H: Host> ConnectionFilter<H> {
         let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
         let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None).ok();
         let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
-        let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, self.root.now());
+        let now = self.root.now();
+        let ends = judges.end_of_connection(self.root.host(), identity.map(|identity| &**identity), now);
+        let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, now, ends);
         self.grounds.replace(Some(grounds));
         if has_requests {
             peer::note_address(self.root.host());
@@ -351,7 +369,7 @@ impl<H: Host> ConnectionFilter<H> {
     fn refuse_at_once(&self, reason: Reason, version: &str, detail: &str) -> Action {
         let entry = Entry {
             stage: Stage::Connection,
-            id: None,
+            who: None,
             decision: Decision::refused(reason),
             enforced: true,
             live: false,
@@ -427,7 +445,7 @@ impl<H: Host> ConnectionFilter<H> {
     fn end_for(&self, reason: Reason, version: &str, circumstances: Circumstances) -> Ending {
         let entry = Entry {
             stage: Stage::Connection,
-            id: None,
+            who: None,
             decision: Decision::refused(reason),
             enforced: true,
             live: self.grounds.borrow().is_some(),
@@ -444,7 +462,7 @@ impl<H: Host> ConnectionFilter<H> {
             return Some(self.end_for(self.root.no_judges(), "", Circumstances::default()));
         };
         let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(identity, now),
+            Some(identity) => gate.identify_again(self.root.host(), identity, now),
             None => gate.identify(self.root.host(), now, None),
         };
         let decide = |identity: &Identity| {
@@ -466,7 +484,7 @@ impl<H: Host> ConnectionFilter<H> {
                 let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
                 let entry = Entry {
                     stage: Stage::Connection,
-                    id: known.map(|identity| identity.svid.id()),
+                    who: known.map(|identity| identity.who()),
                     decision,
                     enforced,
                     live: true,
@@ -481,7 +499,8 @@ impl<H: Host> ConnectionFilter<H> {
                 return Some(Ending::Close);
             }
         }
-        self.grounds.replace(Some(words.grounds(judges, now)));
+        let grounds = words.grounds(self.root.host(), judges, now);
+        self.grounds.replace(Some(grounds));
         None
     }
 }
@@ -510,20 +529,23 @@ impl<H: Host> Thing for ConnectionFilter<H> {
             .is_some_and(|grounds| self.root.have_moved(grounds, now))
     }
 
-    fn leaf(&self) -> Option<Digest> {
-        leaf(self.grounds.borrow().as_ref())
+    fn peer(&self) -> Option<Evidence> {
+        whose(self.grounds.borrow().as_ref())
     }
 
     /// In front of HTTP, from the last second of its certificates on. What asks before that is drained by its mark; to close an
     /// idle connection sooner would lose what its peer is just sending.
     fn drains(&self, now: Timestamp) -> bool {
         let grounds = self.grounds.borrow();
-        let Some(identity) = grounds.as_ref().and_then(|grounds| grounds.identity.as_ref()) else {
+        let Some((grounds, identity)) = grounds
+            .as_ref()
+            .and_then(|grounds| Some((grounds, grounds.identity.as_ref()?)))
+        else {
             return false;
         };
         let is_ours_to_close =
             self.root.listener().has_requests() && self.root.gate().is_some_and(|gate| gate.enforces());
-        now >= identity.svid.path_until() && is_ours_to_close
+        now >= identity.svid.path_until().min(grounds.last_second()) && is_ours_to_close
     }
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {
@@ -562,7 +584,8 @@ impl<H: Host> Unproven for ConnectionFilter<H> {
             return;
         }
         self.unproven.take();
-        self.grounds.replace(Some(words.grounds(judges, self.root.now())));
+        let grounds = words.grounds(self.root.host(), judges, self.root.now());
+        self.grounds.replace(Some(grounds));
     }
 }
 
@@ -572,8 +595,8 @@ fn excuses(gate: &Gate, refusal: &Refusal) -> bool {
 }
 
 /// Whose something is that was let through on these grounds.
-pub(crate) fn leaf(grounds: Option<&Grounds>) -> Option<Digest> {
-    Some(*grounds?.identity.as_ref()?.svid.sha256())
+pub(crate) fn whose(grounds: Option<&Grounds>) -> Option<Evidence> {
+    Some(grounds?.identity.as_ref()?.evidence.clone())
 }
 
 fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circumstances) {

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::record::{Circumstances, Entry, UNKNOWN};
+use crate::record::{Circumstances, Entry, UNKNOWN, Who};
 
 /// What a decision's line begins with.
 const PREFIX: &str = "svidgate: decision ";
@@ -18,6 +18,8 @@ struct Line<'a> {
     rule: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'a str>,
     /// An id that nothing vouches for.
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed: Option<&'a str>,
@@ -65,8 +67,9 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
         decision: decision.effect.as_str(),
         reason: decision.reason.code(),
         rule: decision.rule,
-        id: entry.id.map(|id| id.as_str()),
-        claimed: match (entry.id, &circumstances.claimed) {
+        id: entry.who.map(|who| who.id.as_str()),
+        evidence: entry.who.and_then(Who::evidence),
+        claimed: match (entry.who, &circumstances.claimed) {
             (None, Some(claimed)) => Some(claimed.as_str()),
             (Some(_), _) | (None, None) => None,
         },
@@ -120,7 +123,7 @@ mod tests {
     fn line_is_a_fixed_prefix_and_one_json_object_of_what_is_known() {
         let entry = Entry {
             stage: Stage::Request,
-            id: None,
+            who: None,
             decision: Decision::refused(Reason::SvidExpired),
             enforced: true,
             live: false,

@@ -12,7 +12,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    AccessLog, Chain, Configuration, Decision, Mode, Reason, SvidError, Trust, Xfcc,
+    AccessLog, Chain, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust, Xfcc,
     certificate::{Leaf, sha256},
     svid::{self, Presented as Shown},
 };
@@ -24,7 +24,7 @@ use crate::{
     host::Host,
     identities::{Identities, Identity, Refusal},
     ledger::Ledger,
-    peer::{self, Digest, Presented, Unreadable},
+    peer::{self, Digest, Evidence, Presented, Unreadable},
     proxy_signature::{Call, ProxyAlgorithms},
     trusted::{Change, Missing, Trusted},
     verification::Verifications,
@@ -155,19 +155,53 @@ impl Gate {
         now: Timestamp,
         xfcc: Option<&[u8]>,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
-        let leaf = peer::digest(host).map_err(|unreadable| Rc::new(unreadable.into()))?;
+        let evidence = peer::evidence(host, &self.configuration.peer).map_err(unreadable)?;
         let chain = || xfcc.map(sha256);
         let clock = || host.now().map_or(now, whole_seconds);
-        if let Some(known) = self.find(&leaf, chain, clock, now) {
-            return known;
+        if let Some(known) = self.find(&evidence, chain, clock, now) {
+            return self.not_too_old(host, now, known?);
         }
         let exact = host.now();
         let now = exact.map_or(now, whole_seconds);
         // Not remembered where it fails: the next listener with this document may show what this one does not.
-        let presented = peer::presented(host, &leaf, xfcc).map_err(|unreadable| Rc::new(unreadable.into()))?;
-        let met = self.meet(leaf, chain, presented, now);
+        let shown = match &evidence {
+            Evidence::Handshake(leaf) => peer::presented(host, leaf, xfcc).map(Some),
+            Evidence::Shared(leaf) => peer::presented_elsewhere(host, leaf, &self.configuration.peer).map(Some),
+            Evidence::Vouched(_) => Ok(None),
+        };
+        let met = self.meet(evidence, chain, shown.map_err(unreadable)?, now);
         self.verifications.measure(host, exact);
-        met
+        self.not_too_old(host, now, met?)
+    }
+
+    /// When a connection has been open for as long as it may; `None` where its peer has a certificate, which ends.
+    pub fn end_of_connection<H: Host>(&self, host: &H, identity: &Identity, now: Timestamp) -> Option<Timestamp> {
+        match (&identity.evidence, &self.configuration.peer) {
+            (Evidence::Vouched(_), PeerOrigin::Id { max_connection_age, .. }) => {
+                // One that cannot be noted has no time at all.
+                let since = peer::since(host, now).unwrap_or(Timestamp::MIN);
+                Some(since.checked_add(*max_connection_age).unwrap_or(Timestamp::MAX))
+            }
+            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_), _) => None,
+        }
+    }
+
+    fn not_too_old<H: Host>(
+        &self,
+        host: &H,
+        now: Timestamp,
+        identity: Rc<Identity>,
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+        match self.end_of_connection(host, &identity, now) {
+            Some(end) if now >= end => Err(Rc::new(Refusal {
+                reason: Reason::ConnectionTooOld,
+                detail: TOO_OLD.to_owned(),
+                claimed: Some(identity.svid.id().clone()),
+                changes: None,
+                for_want_of_issuer: None,
+            })),
+            Some(_) | None => Ok(identity),
+        }
     }
 
     /// Whether someone who was let in, perhaps under another document, still is who it was. `expiry_grace` keeps it after
@@ -175,29 +209,45 @@ impl Gate {
     ///
     /// # Errors
     /// Why it is nobody any more.
-    pub fn identify_again(&self, identity: &Rc<Identity>, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
-        let leaf = *identity.svid.sha256();
-        if let Some(Ok(known)) = self.find(&leaf, || None, || now, now) {
-            return Ok(known);
+    pub fn identify_again<H: Host>(
+        &self,
+        host: &H,
+        identity: &Rc<Identity>,
+        now: Timestamp,
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+        match &identity.evidence {
+            Evidence::Handshake(_) => {}
+            // Whether what another listener shares is taken, and from where, is this document's to say.
+            Evidence::Shared(_) | Evidence::Vouched(_) => {
+                let evidence = peer::evidence(host, &self.configuration.peer).map_err(unreadable)?;
+                if evidence != identity.evidence {
+                    return self.identify(host, now, None);
+                }
+            }
+        }
+        if let Some(Ok(known)) = self.find(&identity.evidence, || None, || now, now) {
+            return self.not_too_old(host, now, known);
         }
         let grace = self.configuration.expiry_grace;
         if let Ok(until) = self.stands(identity, grace, now) {
-            let identity = Rc::new(self.specialised(identity.svid.clone(), identity.presented.clone())?);
+            let (svid, evidence) = (identity.svid.clone(), identity.evidence.clone());
+            let identity = Rc::new(self.specialised(svid, evidence, identity.presented.clone())?);
             identity.good.set((self.generation(), until));
-            return Ok(identity);
+            return self.not_too_old(host, now, identity);
         }
-        self.meet(leaf, || None, identity.presented.clone(), now)
+        let met = self.meet(identity.evidence.clone(), || None, identity.presented.clone(), now);
+        self.not_too_old(host, now, met?)
     }
 
-    /// What is remembered of a leaf, held against everything again where something has changed.
+    /// What is remembered of a peer, held against everything again where something has changed.
     fn find(
         &self,
-        leaf: &Digest,
+        evidence: &Evidence,
         chain: impl FnOnce() -> Option<Digest>,
         clock: impl FnOnce() -> Timestamp,
         now: Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
-        let known = self.identities.borrow_mut().find(leaf, chain, clock)?;
+        let known = self.identities.borrow_mut().find(evidence, chain, clock)?;
         let identity = match known {
             Err(refusal) if self.is_to_be_looked_at_again(&refusal) => return None,
             Err(refusal) => return Some(Err(refusal)),
@@ -213,15 +263,16 @@ impl Gate {
         }
         // Its authority may have been replaced by another that vouches for it, too. Where none does, what the peer shows
         // now may have another path.
-        let renewed = self.verify(identity.presented.clone(), now).ok().map(Rc::new);
+        let renewed = self.verify(evidence.clone(), identity.presented.clone(), now);
+        let renewed = renewed.ok().map(Rc::new);
         let mut identities = self.identities.borrow_mut();
         match renewed {
             Some(renewed) => {
-                identities.keep(*leaf, Rc::clone(&renewed));
+                identities.keep(Rc::clone(&renewed));
                 Some(Ok(renewed))
             }
             None => {
-                identities.forget(leaf);
+                identities.forget(evidence);
                 None
             }
         }
@@ -237,14 +288,14 @@ impl Gate {
 
     fn stands(&self, identity: &Identity, expiry_grace: SignedDuration, now: Timestamp) -> Result<Timestamp, Refusal> {
         let ask = |trust: &Trust<'_>| Ok(((), identity.svid.stands(trust, now)?));
-        let ((), until) = self.hold_against(&identity.presented.leaf, expiry_grace, now, ask)?;
+        let ((), until) = self.hold_against(claimed(identity), expiry_grace, now, ask)?;
         Ok(until)
     }
 
     /// Asks something of all that an identity is held against now, and until when the answer holds.
     fn hold_against<T>(
         &self,
-        leaf: &[u8],
+        claimed: impl FnOnce() -> Option<SpiffeId>,
         expiry_grace: SignedDuration,
         now: Timestamp,
         ask: impl FnOnce(&Trust<'_>) -> Result<(T, Timestamp), SvidError>,
@@ -262,38 +313,70 @@ impl Gate {
             revocations: &revocations,
             expiry_grace,
         };
-        let (answer, stands) = ask(&trust).map_err(|error| self.refusal(leaf, &error, &trusted))?;
+        let (answer, stands) = ask(&trust).map_err(|error| self.refusal(claimed(), &error, &trusted))?;
         Ok((answer, stands.min(until)))
     }
 
-    /// Verifies whoever shows these certificates, and remembers what came of it.
+    /// Verifies whoever shows these certificates, or has none, and remembers what came of it.
     fn meet(
         &self,
-        leaf: Digest,
+        evidence: Evidence,
         chain: impl FnOnce() -> Option<Digest>,
-        presented: Presented,
+        presented: Option<Presented>,
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
-        let verified = self.verify(presented, now);
+        let verified = self.verify(evidence.clone(), presented, now);
         let mut identities = self.identities.borrow_mut();
         match verified {
             Ok(identity) => {
                 let identity = Rc::new(identity);
-                identities.keep(leaf, Rc::clone(&identity));
+                identities.keep(Rc::clone(&identity));
                 Ok(identity)
             }
             Err(refusal) => {
                 let refusal = Rc::new(refusal);
                 // It says nothing about the certificate, and is over when something is given back.
                 if refusal.reason != Reason::WorkerFull {
-                    identities.keep_refusal(leaf, chain(), Rc::clone(&refusal), now);
+                    identities.keep_refusal(evidence, chain(), Rc::clone(&refusal), now);
                 }
                 Err(refusal)
             }
         }
     }
 
-    fn verify(&self, mut presented: Presented, now: Timestamp) -> Result<Identity, Refusal> {
+    fn verify(&self, evidence: Evidence, presented: Option<Presented>, now: Timestamp) -> Result<Identity, Refusal> {
+        let (svid, presented, until) = match (&evidence, presented) {
+            (Evidence::Handshake(_) | Evidence::Shared(_), Some(presented)) => {
+                let (svid, presented, until) = self.verify_certificate(presented, now)?;
+                (svid, Some(presented), until)
+            }
+            (Evidence::Vouched(id), _) => {
+                let (svid, until) = self.vouch(id, now)?;
+                (svid, None, until)
+            }
+            (Evidence::Handshake(_) | Evidence::Shared(_), None) => return Err(Unreadable::nowhere().into()),
+        };
+        let identity = self
+            .specialised(svid, evidence, presented)
+            .map_err(Rc::unwrap_or_clone)?;
+        identity.good.set((self.generation(), until));
+        Ok(identity)
+    }
+
+    fn vouch(&self, id: &SpiffeId, now: Timestamp) -> Result<(Svid, Timestamp), Refusal> {
+        let ask = |trust: &Trust<'_>| {
+            let svid = svid::vouched(id.clone(), trust, now)?;
+            let until = svid.valid_until();
+            Ok((svid, until))
+        };
+        self.hold_against(|| Some(id.clone()), SignedDuration::ZERO, now, ask)
+    }
+
+    fn verify_certificate(
+        &self,
+        mut presented: Presented,
+        now: Timestamp,
+    ) -> Result<(Svid, Presented, Timestamp), Refusal> {
         let shown = Shown {
             leaf: &presented.leaf,
             intermediates: &presented.intermediates,
@@ -303,24 +386,18 @@ impl Gate {
             let until = svid.valid_until();
             Ok((svid, until))
         };
-        let (svid, until) = self.hold_against(&presented.leaf, SignedDuration::ZERO, now, ask)?;
+        let claimed = || claimed_by(&presented.leaf);
+        let (svid, until) = self.hold_against(claimed, SignedDuration::ZERO, now, ask)?;
         self.learn(&svid, &presented, now);
         // What a peer sends that leads nowhere is its own affair; it is not remembered.
         presented
             .intermediates
             .retain(|certificate| svid.may_need(&sha256(certificate)));
-        let identity = self.specialised(svid, presented).map_err(Rc::unwrap_or_clone)?;
-        identity.good.set((self.generation(), until));
-        Ok(identity)
+        Ok((svid, presented, until))
     }
 
     /// By what the peer sends and the document has; where that has no issuer, with hints.
-    fn find_path(
-        &self,
-        shown: Shown<'_>,
-        trust: &Trust<'_>,
-        now: Timestamp,
-    ) -> Result<svidgate_policy::Svid, SvidError> {
+    fn find_path(&self, shown: Shown<'_>, trust: &Trust<'_>, now: Timestamp) -> Result<Svid, SvidError> {
         let algorithms = self.algorithms.as_list();
         let found = svid::verify(shown, &algorithms, trust, now);
         let Err(error) = &found else { return found };
@@ -345,15 +422,20 @@ impl Gate {
     }
 
     /// What the peer sent and the path needed helps others. What the document brings need not be learned.
-    fn learn(&self, svid: &svidgate_policy::Svid, presented: &Presented, now: Timestamp) {
+    fn learn(&self, svid: &Svid, presented: &Presented, now: Timestamp) {
         let sent = presented.intermediates.iter();
         let needed = sent.filter(|certificate| svid.has_between(&sha256(certificate)));
         self.hints.learn(svid.id().trust_domain(), needed.cloned(), now);
     }
 
-    fn specialised(&self, svid: svidgate_policy::Svid, presented: Presented) -> Result<Identity, Rc<Refusal>> {
+    fn specialised(
+        &self,
+        svid: Svid,
+        evidence: Evidence,
+        presented: Option<Presented>,
+    ) -> Result<Identity, Rc<Refusal>> {
         let grants = self.configuration.rules.specialise(&svid);
-        let identity = Identity::new(svid, grants, presented);
+        let identity = Identity::new(svid, grants, evidence, presented);
         let id = identity.svid.id().clone();
         identity.held_by(&self.ledger).map_err(|reason| {
             Rc::new(Refusal {
@@ -366,8 +448,7 @@ impl Gate {
         })
     }
 
-    fn refusal(&self, leaf: &[u8], error: &SvidError, trusted: &Trusted) -> Refusal {
-        let claimed = Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone());
+    fn refusal(&self, claimed: Option<SpiffeId>, error: &SvidError, trusted: &Trusted) -> Refusal {
         let (mut reason, mut detail) = (error.reason(), error.to_string());
         if let SvidError::BundleMissing(name) = error
             && let Some(missing) = trusted.missing(name)
@@ -386,6 +467,22 @@ impl Gate {
             claimed,
         }
     }
+}
+
+const TOO_OLD: &str = "the connection has been open for longer than `max_connection_age`; its peer has no certificate here that ends, \
+                       so it must connect again";
+
+/// Who a peer says it is, for a refusal.
+fn claimed(identity: &Identity) -> impl FnOnce() -> Option<SpiffeId> {
+    || Some(identity.svid.id().clone())
+}
+
+fn claimed_by(leaf: &[u8]) -> Option<SpiffeId> {
+    Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone())
+}
+
+fn unreadable(unreadable: Unreadable) -> Rc<Refusal> {
+    Rc::new(unreadable.into())
 }
 
 impl From<Unreadable> for Refusal {

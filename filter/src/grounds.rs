@@ -11,6 +11,7 @@ use svidgate_policy::Reason;
 
 use crate::{
     gate::Gate,
+    host::Host,
     identities::{Identity, Refusal},
 };
 
@@ -56,6 +57,15 @@ impl Judges {
         self.newest.iter().chain(&self.left)
     }
 
+    /// When the first of them has a connection end whose peer has no certificate that does.
+    pub fn end_of_connection<H: Host>(&self, host: &H, identity: Option<&Identity>, now: Timestamp) -> Timestamp {
+        let ends = identity.into_iter().flat_map(|identity| {
+            let of = move |gate: &Rc<Gate>| gate.end_of_connection(host, identity, now);
+            self.all().filter_map(of)
+        });
+        ends.min().unwrap_or(Timestamp::MAX)
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Rc<Gate>> {
         std::iter::once(&self.own).chain(self.others())
@@ -69,6 +79,8 @@ pub struct Grounds {
     /// The sum of their generations, each of which only grows.
     generation: u64,
     due: Timestamp,
+    /// When its connection has been open for as long as it may; never, where its peer has a certificate, which ends.
+    pub ends: Timestamp,
     /// Who it is to the document of its own plugin; nobody where a dry run let it through.
     pub identity: Option<Rc<Identity>>,
     /// What a dry run would have refused it for.
@@ -83,11 +95,13 @@ impl Grounds {
         others: &[Rc<Identity>],
         would_refuse: Option<Reason>,
         now: Timestamp,
+        ends: Timestamp,
     ) -> Self {
-        let ends = identity.iter().chain(others).map(|identity| due(identity, now));
+        let due = identity.iter().chain(others).map(|identity| due(identity, now));
         Self {
             generation: generation(&judges),
-            due: ends.min().unwrap_or(Timestamp::MAX),
+            due: due.chain([ends]).min().unwrap_or(ends),
+            ends,
             judges,
             identity,
             would_refuse,
@@ -97,6 +111,11 @@ impl Grounds {
     /// The documents that it has pleased.
     pub fn judges(&self) -> &Judges {
         &self.judges
+    }
+
+    /// The last second of its connection.
+    pub fn last_second(&self) -> Timestamp {
+        self.ends.checked_sub(SignedDuration::from_secs(1)).unwrap_or(self.ends)
     }
 
     /// Whether anything has moved: the newest document, what identities are held against, or time beyond an end.
@@ -167,7 +186,7 @@ impl Words {
     }
 
     /// Where nothing is carried out, it goes on on these grounds.
-    pub fn grounds(&self, judges: Judges, now: Timestamp) -> Grounds {
+    pub fn grounds<H: Host>(&self, host: &H, judges: Judges, now: Timestamp) -> Grounds {
         let would_refuse = self.refusal().and_then(|word| word.refused);
         let identities = |word: &Word| word.identity.as_ref().ok().map(Rc::clone);
         let mut others: Vec<Rc<Identity>> = self.0.iter().filter_map(identities).collect();
@@ -176,6 +195,7 @@ impl Words {
         if own.is_some() {
             others.pop();
         }
-        Grounds::new(judges, own, &others, would_refuse, now)
+        let ends = judges.end_of_connection(host, own.as_deref(), now);
+        Grounds::new(judges, own, &others, would_refuse, now, ends)
     }
 }

@@ -48,6 +48,8 @@ pub trait Host: Clone + 'static {
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
     /// Writes filter state `wasm.NAME`.
     fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
+    /// Has a filter state `wasm.NAME` that this plugin writes live as long as the connection, seen by all of its streams.
+    fn declare_connection_state(&self, name: &str) -> Result<(), HostError>;
     /// All request headers, pseudo-headers among them.
     fn request_headers(&self) -> Result<HeaderMap, HostError>;
     /// Removes every value of a request header.

@@ -1,4 +1,5 @@
-//! Who was verified lately, found again by the digest of the leaf. Bounded: peers decide how many digests there are.
+//! Who was verified lately, found again by the digest of the leaf, or by the id that the proxy vouches for. Bounded: peers decide
+//! how many there are.
 //!
 //! Good and refused identities are kept apart, so that a flood of bad certificates pushes out no good one.
 
@@ -10,7 +11,8 @@ use svidgate_policy::{Grants, Reason, SpiffeId, Svid, certificate::sha256};
 
 use crate::{
     ledger::{Account, Held, Ledger},
-    peer::{Digest, Presented},
+    peer::{Digest, Evidence, Presented},
+    record::Who,
 };
 
 /// Most identities kept for one document on one worker. An ordinary one takes about 2 KiB, one with long certificates and
@@ -28,6 +30,12 @@ pub const DRAINED_BEFORE: SignedDuration = SignedDuration::from_secs(5);
 /// And no longer than this share of their life.
 const DRAINED_SHARE: i32 = 8;
 
+/// From when on what ends then, after so long a life, is drained.
+pub fn drained_from(end: Timestamp, life: SignedDuration) -> Timestamp {
+    let lead = life.checked_div(DRAINED_SHARE).unwrap_or_default().min(DRAINED_BEFORE);
+    end.checked_sub(lead).unwrap_or(end)
+}
+
 /// A verified identity and all that it may do.
 #[derive(Debug)]
 pub struct Identity {
@@ -35,8 +43,10 @@ pub struct Identity {
     pub svid: Svid,
     /// What.
     pub grants: Grants,
-    /// What it showed: should its authority go, another may stand behind it.
-    pub presented: Presented,
+    /// What told who it is.
+    pub evidence: Evidence,
+    /// What it showed: should its authority go, another may stand behind it. `None` where the proxy vouches for it.
+    pub presented: Option<Presented>,
     /// The generation that it was last held against, and the last second that it is good for under that.
     pub good: Cell<(u64, Timestamp)>,
     /// Between which two moments time changes nothing about the grants. There may be thousands of rules with times.
@@ -48,13 +58,14 @@ pub struct Identity {
 
 impl Identity {
     /// An identity that was not yet held against anything.
-    pub fn new(svid: Svid, grants: Grants, presented: Presented) -> Self {
+    pub fn new(svid: Svid, grants: Grants, evidence: Evidence, presented: Option<Presented>) -> Self {
         let digest = sha256(svid.id().as_str().as_bytes());
         let account = digest.first_chunk().copied().map(u64::from_le_bytes);
         Self {
             account: account.unwrap_or_default(),
             svid,
             grants,
+            evidence,
             presented,
             good: Cell::default(),
             steady: Cell::default(),
@@ -74,6 +85,14 @@ impl Identity {
         })
     }
 
+    /// Who it is, as records show it.
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            id: self.svid.id(),
+            is_vouched: self.svid.is_vouched(),
+        }
+    }
+
     /// Under which what its peer holds is counted.
     pub fn account(&self) -> Account {
         self.account
@@ -81,8 +100,10 @@ impl Identity {
 
     /// About how many bytes it takes: its certificates, as they came and as the verifier keeps of them, and its grants.
     pub fn bytes(&self) -> usize {
-        let intermediates = self.presented.intermediates.iter().map(|certificate| certificate.len());
-        let certificates = intermediates.fold(self.presented.leaf.len(), usize::saturating_add);
+        let presented = self.presented.iter();
+        let certificates = presented
+            .flat_map(|presented| presented.intermediates.iter().chain([&presented.leaf]))
+            .fold(0_usize, |sum, certificate| sum.saturating_add(certificate.len()));
         let fixed = size_of::<Self>().saturating_add(self.svid.id().as_str().len());
         certificates
             .saturating_mul(2)
@@ -94,9 +115,7 @@ impl Identity {
     /// ones comes with them before a request of its is refused.
     pub fn drains_from(&self) -> Timestamp {
         let end = self.svid.path_until();
-        let life = end.duration_since(self.svid.not_before());
-        let lead = life.checked_div(DRAINED_SHARE).unwrap_or_default().min(DRAINED_BEFORE);
-        end.checked_sub(lead).unwrap_or(end)
+        drained_from(end, end.duration_since(self.svid.not_before()))
     }
 
     /// The first moment after `now` at which time alone may change what it may do.
@@ -140,10 +159,10 @@ struct Refused {
 /// The identities of one document on one worker.
 #[derive(Debug)]
 pub struct Identities {
-    known: LruCache<Digest, Rc<Identity>>,
+    known: LruCache<Evidence, Rc<Identity>>,
     /// Of all that are known.
     bytes: usize,
-    refused: LruCache<Digest, Refused>,
+    refused: LruCache<Evidence, Refused>,
 }
 
 impl Default for Identities {
@@ -158,36 +177,36 @@ impl Default for Identities {
 }
 
 impl Identities {
-    /// What is known about a leaf that came with these certificates. An identity may have come to its end; whoever asks
+    /// What is known about a peer that came with these certificates. An identity may have come to its end; whoever asks
     /// looks at what it was held against. The rest is asked for only where the leaf was refused: `chain` costs a digest of
     /// all that the peer sent, which is more than a decision does, and `clock` a look at the clock, for a refusal ends in its
     /// second and not with a tick.
     pub fn find(
         &mut self,
-        leaf: &Digest,
+        peer: &Evidence,
         chain: impl FnOnce() -> Option<Digest>,
         clock: impl FnOnce() -> Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
-        if let Some(identity) = self.known.get(leaf) {
+        if let Some(identity) = self.known.get(peer) {
             return Some(Ok(Rc::clone(identity)));
         }
-        let refused = self.refused.get(leaf)?;
+        let refused = self.refused.get(peer)?;
         (clock() < refused.until && refused.chain == chain()).then(|| Err(Rc::clone(&refused.refusal)))
     }
 
     /// Forgets an identity.
-    pub fn forget(&mut self, leaf: &Digest) {
-        if let Some(gone) = self.known.pop(leaf) {
+    pub fn forget(&mut self, peer: &Evidence) {
+        if let Some(gone) = self.known.pop(peer) {
             self.bytes = self.bytes.saturating_sub(gone.bytes());
         }
     }
 
     /// Keeps an identity.
-    pub fn keep(&mut self, leaf: Digest, identity: Rc<Identity>) {
-        self.refused.pop(&leaf);
-        self.forget(&leaf);
+    pub fn keep(&mut self, identity: Rc<Identity>) {
+        self.refused.pop(&identity.evidence);
+        self.forget(&identity.evidence);
         self.bytes = self.bytes.saturating_add(identity.bytes());
-        if let Some((_, gone)) = self.known.push(leaf, identity) {
+        if let Some((_, gone)) = self.known.push(identity.evidence.clone(), identity) {
             self.bytes = self.bytes.saturating_sub(gone.bytes());
         }
         while self.bytes > MAX_IDENTITY_BYTES {
@@ -209,22 +228,22 @@ impl Identities {
                 Reason::FederationBundleStale | Reason::RevocationsStale
             )
         };
-        let stale: Vec<Digest> = self
+        let stale: Vec<Evidence> = self
             .refused
             .iter()
             .filter(|(_, refused)| is_stale(refused))
-            .map(|(leaf, _)| *leaf)
+            .map(|(peer, _)| peer.clone())
             .collect();
-        for leaf in stale {
-            self.refused.pop(&leaf);
+        for peer in stale {
+            self.refused.pop(&peer);
         }
     }
 
     /// Keeps a refusal for a while.
-    pub fn keep_refusal(&mut self, leaf: Digest, chain: Option<Digest>, refusal: Rc<Refusal>, now: Timestamp) {
+    pub fn keep_refusal(&mut self, peer: Evidence, chain: Option<Digest>, refusal: Rc<Refusal>, now: Timestamp) {
         let until = now.checked_add(REFUSAL_LIFETIME).unwrap_or(now);
         let until = refusal.changes.map_or(until, |changes| until.min(changes));
-        self.forget(&leaf);
-        self.refused.put(leaf, Refused { refusal, chain, until });
+        self.forget(&peer);
+        self.refused.put(peer, Refused { refusal, chain, until });
     }
 }

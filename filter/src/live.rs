@@ -12,7 +12,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     rc::Rc,
 };
 
@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     cut::{Arrival, ConnectionId, Cuts, Ending},
     host::Host,
-    peer::Digest,
+    peer::Evidence,
     record::Stage,
 };
 
@@ -31,8 +31,8 @@ pub trait Thing {
     fn stage(&self) -> Stage;
     /// Whether it must be looked at.
     fn is_due(&self, now: Timestamp) -> bool;
-    /// Whose it is: the digest of the leaf.
-    fn leaf(&self) -> Option<Digest>;
+    /// Whose it is.
+    fn peer(&self) -> Option<Evidence>;
     /// Of a connection: whether it is to be closed as soon as nothing is under way on it.
     fn drains(&self, now: Timestamp) -> bool;
     /// Decides on it again, while calls of the proxy are about it. Gives how it ends, where it must.
@@ -123,19 +123,19 @@ impl Live {
 
     /// Closes connections that are to go and have nothing under way.
     fn drain<H: Host>(&self, cuts: &mut Cuts<'_, H>, now: Timestamp) {
-        let (mut draining, mut leaves) = (Vec::new(), BTreeSet::new());
+        let (mut draining, mut peers) = (Vec::new(), HashSet::new());
         for (context, thing) in self.things.borrow().iter() {
             if thing.stage() == Stage::Connection && draining.len() < MOST_DRAINED && thing.drains(now) {
                 draining.push(*context);
-                leaves.extend(thing.leaf());
+                peers.extend(thing.peer());
             }
         }
         if draining.is_empty() {
             return;
         }
         let is_theirs = |thing: &Rc<dyn Thing>| {
-            let leaf = thing.leaf().filter(|_| thing.stage() == Stage::Request);
-            leaf.is_some_and(|leaf| leaves.contains(&leaf))
+            let peer = thing.peer().filter(|_| thing.stage() == Stage::Request);
+            peer.is_some_and(|peer| peers.contains(&peer))
         };
         let things = self.things.borrow();
         let streams: Vec<u32> = things

@@ -2,22 +2,41 @@
 //!
 //! The digest of the handshake's leaf is read from the connection; a certificate from anywhere else counts only if it
 //! hashes to it. So it need not matter who could have written the place it was read from.
+//!
+//! A connection without TLS of its own has a peer only where the document says in which filter state (`peer`): its certificate
+//! with a digest, or its id, which the proxy vouches for. A connection with TLS is judged by that alone.
 
 use std::net::{IpAddr, SocketAddr};
 
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    Reason,
+    PeerOrigin, Reason, SpiffeId,
     certificate::{CertificateError, read_pem, sha256},
+    svid,
 };
 
-use crate::{host::Host, xfcc};
+use crate::{
+    host::{Host, HostError},
+    xfcc,
+};
 
 /// The filter-state key under which a listener's `set_filter_state` leaves `%DOWNSTREAM_PEER_CERT%`.
 pub const FILTER_STATE_KEY: &str = "svidgate.peer_certificate";
 
 /// SHA-256 of a leaf in DER.
 pub type Digest = [u8; 32];
+
+/// What tells who the peer of a connection is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// The leaf that it presented in this connection's handshake.
+    Handshake(Digest),
+    /// The leaf that it presented to another listener of this proxy, which shares it.
+    Shared(Digest),
+    /// The id that another listener's TLS has verified.
+    Vouched(SpiffeId),
+}
 
 /// Why the peer's certificate is not at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,29 +54,57 @@ impl Unreadable {
             detail: detail.into(),
         }
     }
+
+    /// The proxy shows no certificate.
+    pub fn nowhere() -> Self {
+        Self::new(Reason::ConnectionCertificateUnreadable, NOWHERE)
+    }
 }
 
-/// The digest of the leaf that the peer presented in this connection's handshake.
+/// What there is to tell who the peer of the connection being served is. `origin` is where the document says that the peer of a
+/// connection without TLS stands.
 ///
 /// # Errors
-/// Plain text, no certificate, or a digest that is none.
-pub fn digest<H: Host>(host: &H) -> Result<Digest, Unreadable> {
+/// Plain text, no certificate, a digest that is none, or an id that is none.
+pub fn evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
     match host.property(&["connection", "sha256_peer_certificate_digest"]) {
-        Some(hex) if !hex.is_empty() => parse_hex(&hex).ok_or_else(|| {
-            Unreadable::new(
-                Reason::ConnectionCertificateUnreadable,
-                "the proxy's digest is not 64 hexadecimal digits",
-            )
-        }),
+        Some(hex) if !hex.is_empty() => Ok(Evidence::Handshake(parse_digest(&hex)?)),
         Some(_) | None if is_tls(host) => Err(Unreadable::new(
             Reason::ConnectionNoCertificate,
             "the TLS client presented no certificate",
         )),
-        Some(_) | None => Err(Unreadable::new(
+        Some(_) | None => shared_evidence(host, origin),
+    }
+}
+
+fn shared_evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
+    match origin {
+        PeerOrigin::Handshake => Err(Unreadable::new(
             Reason::ConnectionPlaintext,
             "the connection is not TLS",
         )),
+        PeerOrigin::Certificate { sha256, .. } => Ok(Evidence::Shared(parse_digest(&shared(host, sha256)?)?)),
+        PeerOrigin::Id { key, .. } => match svid::read_vouched(&shared(host, key)?) {
+            Ok(id) => Ok(Evidence::Vouched(id)),
+            Err(error) => Err(Unreadable::new(
+                error.reason(),
+                format!("filter state `{key}` is not one SPIFFE ID: {error}"),
+            )),
+        },
     }
+}
+
+/// The filter state that another listener shares under a key.
+fn shared<H: Host>(host: &H, key: &str) -> Result<Vec<u8>, Unreadable> {
+    host.property(&["filter_state", key]).ok_or_else(|| {
+        let detail = format!("the connection is not TLS, and no listener shares filter state `{key}` with it");
+        Unreadable::new(Reason::ConnectionPlaintext, detail)
+    })
+}
+
+fn parse_digest(hex: &[u8]) -> Result<Digest, Unreadable> {
+    let detail = "the proxy's digest is not 64 hexadecimal digits";
+    parse_hex(hex).ok_or_else(|| Unreadable::new(Reason::ConnectionCertificateUnreadable, detail))
 }
 
 /// Whether the connection is TLS, its handshake done.
@@ -88,6 +135,34 @@ pub struct Presented {
     pub intermediates: Vec<CertificateDer<'static>>,
 }
 
+/// What the peer presented to the listener that shares it.
+///
+/// # Errors
+/// No certificate to be found, one that cannot be read, or another than the digest says.
+pub fn presented_elsewhere<H: Host>(host: &H, digest: &Digest, origin: &PeerOrigin) -> Result<Presented, Unreadable> {
+    match origin {
+        PeerOrigin::Certificate { certificate, .. } => {
+            let leaf = single(read(&shared(host, certificate)?)?)?;
+            bound(leaf, digest, Vec::new())
+        }
+        PeerOrigin::Handshake | PeerOrigin::Id { .. } => Err(Unreadable::nowhere()),
+    }
+}
+
+/// A leaf counts where it hashes to the digest.
+fn bound(
+    leaf: CertificateDer<'static>,
+    digest: &Digest,
+    chain: Vec<CertificateDer<'static>>,
+) -> Result<Presented, Unreadable> {
+    if sha256(&leaf) != *digest {
+        let detail = "the certificate at hand is not the one of the handshake";
+        return Err(Unreadable::new(Reason::ConnectionCertificateMismatch, detail));
+    }
+    let intermediates = chain.into_iter().filter(|certificate| *certificate != leaf).collect();
+    Ok(Presented { leaf, intermediates })
+}
+
 /// Finds the leaf that hashes to `digest`, and what came with it where that is to be had. `xfcc` is the header where
 /// this listener writes it.
 ///
@@ -108,14 +183,9 @@ pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Res
     let leaf = match (pem, chain.first()) {
         (Some(pem), _) => single(read(&pem)?)?,
         (None, Some(first)) => first.clone(),
-        (None, None) => return Err(Unreadable::new(Reason::ConnectionCertificateUnreadable, NOWHERE)),
+        (None, None) => return Err(Unreadable::nowhere()),
     };
-    if sha256(&leaf) != *digest {
-        let detail = "the certificate at hand is not the one of the handshake";
-        return Err(Unreadable::new(Reason::ConnectionCertificateMismatch, detail));
-    }
-    let intermediates = chain.into_iter().filter(|certificate| *certificate != leaf).collect();
-    Ok(Presented { leaf, intermediates })
+    bound(leaf, digest, chain)
 }
 
 const NOWHERE: &str = "the proxy shows no certificate (Envoy 1.38 and later do; before, `set_filter_state` with \
@@ -136,6 +206,26 @@ fn single(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateDer<'
     match (certificates.next(), certificates.next()) {
         (Some(leaf), None) => Ok(leaf),
         _ => Err(Unreadable::new(Reason::ConnectionCertificateUnreadable, detail)),
+    }
+}
+
+/// The filter state that says since when a connection is known whose peer has no certificate that ends: `wasm.` and this. It is
+/// declared to live as long as the connection, so that each of its streams sees what the first has written.
+pub const SINCE_STATE: &str = "svidgate.since";
+
+/// Since when this connection is known, in whole seconds; from now on where it was not.
+///
+/// # Errors
+/// It cannot be noted, so the connection would be new for ever.
+pub fn since<H: Host>(host: &H, now: Timestamp) -> Result<Timestamp, HostError> {
+    let noted = host.property(&[SINCE_STATE]);
+    let noted = noted.and_then(|bytes| Timestamp::from_second(std::str::from_utf8(&bytes).ok()?.parse().ok()?).ok());
+    match noted {
+        Some(since) => Ok(since),
+        None => {
+            host.set_filter_state(SINCE_STATE, now.as_second().to_string().as_bytes())?;
+            Ok(now)
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use svidgate_policy::Listener;
+use svidgate_policy::{Listener, PeerOrigin};
 
 use crate::{hold, host::Host, record::Stage};
 
@@ -18,6 +18,9 @@ pub struct ProxyVersion {
 
 /// Brought `upstream_connect_mode` to tcp_proxy, and `on_downstream_tls_handshake` to `set_filter_state`.
 const AFTER_HANDSHAKE: ProxyVersion = ProxyVersion { major: 1, minor: 37 };
+
+/// Brought `envoy.hashable_string`, by which connections to an inner listener are told apart.
+const HASHABLE_STRINGS: ProxyVersion = ProxyVersion { major: 1, minor: 38 };
 
 impl ProxyVersion {
     /// Asks the proxy; `None` where it does not say.
@@ -71,9 +74,28 @@ fn refusal_on(
     }
 }
 
+/// Why a document that takes the peer from filter state cannot be used on this proxy.
+pub fn refusal_of_origin<H: Host>(host: &H, origin: &PeerOrigin) -> Option<String> {
+    match origin {
+        PeerOrigin::Handshake => None,
+        PeerOrigin::Certificate { .. } | PeerOrigin::Id { .. } => refusal_to_share(ProxyVersion::read(host)?),
+    }
+}
+
+/// ENVOY (seen on 1.36.4, by CONNECT, too): an upstream pool is shared by all whose filter state has no hash, and opens its
+/// connections with the filter state of whoever came first.
+fn refusal_to_share(version: ProxyVersion) -> Option<String> {
+    (version < HASHABLE_STRINGS).then(|| {
+        format!(
+            "peer.filter_state: Envoy {version} has no `envoy.hashable_string`, and with `envoy.string` one caller gets connections \
+             that were opened for another (this needs Envoy {HASHABLE_STRINGS})"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ProxyVersion, refusal_on};
+    use super::{ProxyVersion, refusal_on, refusal_to_share};
     use crate::record::Stage;
     use svidgate_policy::Listener;
 
@@ -108,6 +130,20 @@ mod tests {
     #[test]
     fn http_filter_alone_is_taken_everywhere() {
         assert_eq!(refusal(OLD, Stage::Request, Listener::Http, false), "");
+    }
+
+    #[test]
+    fn shared_filter_state_is_refused_before_envoy_1_38() {
+        for minor in [36, 37] {
+            let refused = refusal_to_share(ProxyVersion { major: 1, minor }).unwrap_or_default();
+            assert!(refused.contains("has no `envoy.hashable_string`"), "{refused}");
+        }
+        for version in [
+            ProxyVersion { major: 1, minor: 38 },
+            ProxyVersion { major: 2, minor: 0 },
+        ] {
+            assert_eq!(refusal_to_share(version), None);
+        }
     }
 
     #[test]

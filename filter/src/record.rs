@@ -74,12 +74,28 @@ impl Outcome {
     }
 }
 
+/// Who something was decided for.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// The id.
+    pub id: &'a SpiffeId,
+    /// Whether the proxy's word for it is all there is.
+    pub is_vouched: bool,
+}
+
+impl Who<'_> {
+    /// What stands behind the id, where it is not a certificate that was looked at here.
+    pub(crate) fn evidence(self) -> Option<&'static str> {
+        self.is_vouched.then_some("proxy")
+    }
+}
+
 /// One decision, to be recorded.
 pub struct Entry<'a> {
     /// Where.
     pub stage: Stage,
     /// Who, where verified.
-    pub id: Option<&'a SpiffeId>,
+    pub who: Option<Who<'a>>,
     /// What.
     pub decision: Decision<'a>,
     /// Whether a refusal was carried out.
@@ -111,8 +127,11 @@ impl Entry<'_> {
             json.push_str(value);
             json.push('"');
         };
-        if let Some(id) = self.id {
-            member("id", id.as_str());
+        if let Some(who) = self.who {
+            member("id", who.id.as_str());
+            if let Some(evidence) = who.evidence() {
+                member("evidence", evidence);
+            }
         }
         member("decision", self.decision.effect.as_str());
         member("reason", self.decision.reason.code());
@@ -252,7 +271,7 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, LINES_PERIOD, MAX_LINES, Records, Stage};
+    use super::{Entry, LINES_PERIOD, MAX_LINES, Records, Stage, Who};
     use jiff::{SignedDuration, Timestamp};
     use svidgate_policy::{Decision, DryRun, Effect, Reason, SpiffeId};
 
@@ -272,7 +291,10 @@ mod tests {
         };
         let json = Entry {
             stage: Stage::Request,
-            id: Some(&id),
+            who: Some(Who {
+                id: &id,
+                is_vouched: false,
+            }),
             decision,
             enforced: true,
             live: false,
@@ -281,9 +303,25 @@ mod tests {
         .json();
         let expected = r#"{"id":"spiffe://prod.example/api","decision":"allow","reason":"rule.allowed","rule":"read","would_be":"deny","would_be_rule":"new","version":"7 (b)"}"#;
         assert_eq!(json, expected);
+        let vouched = Entry {
+            stage: Stage::Request,
+            who: Some(Who {
+                id: &id,
+                is_vouched: true,
+            }),
+            decision: Decision {
+                dry_run: None,
+                ..decision
+            },
+            enforced: true,
+            live: false,
+            version: "",
+        };
+        let expected = r#"{"id":"spiffe://prod.example/api","evidence":"proxy","decision":"allow","reason":"rule.allowed","rule":"read"}"#;
+        assert_eq!(vouched.json(), expected);
         let unknown = Entry {
             stage: Stage::Request,
-            id: None,
+            who: None,
             decision: Decision {
                 dry_run: None,
                 would_be_is_unknown: true,
@@ -297,7 +335,7 @@ mod tests {
         assert_eq!(unknown.json(), expected);
         let refused = Entry {
             stage: Stage::Connection,
-            id: None,
+            who: None,
             decision: Decision::refused(Reason::ConnectionPlaintext),
             enforced: false,
             live: false,

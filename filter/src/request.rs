@@ -6,7 +6,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use jiff::Timestamp;
-use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, Reason, Request, Xfcc};
+use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, Xfcc};
 
 use crate::{
     connection::{self, Action},
@@ -15,10 +15,10 @@ use crate::{
     grounds::{Grounds, Judges, Words},
     head::{self, Head, HeaderNames, KeptHead, XFCC_HEADER},
     host::{Host, HostError},
-    identities::{Identity, Refusal},
+    identities::{Identity, Refusal, drained_from},
     ledger::{Held, MAX_STREAM_BYTES},
     live::Thing,
-    peer::{self, Digest},
+    peer::{self, Evidence},
     record::{Circumstances, Entry, Stage},
     root::Root,
 };
@@ -88,7 +88,8 @@ impl<H: Host> RequestFilter<H> {
             Ok(identity) => (self.decide(identity, head.request()), None),
             Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
         };
-        self.mark_end(identity.as_deref().ok(), decision.reason);
+        let ends = judges.end_of_connection(self.root.host(), identity.as_deref().ok(), self.root.now());
+        self.mark_end(&gate, identity.as_deref().ok(), decision.reason, ends);
         let passes = decision.is_allowed() || !gate.enforces();
         let kept = passes.then(|| self.keep(&judges, &head, identity.as_deref().ok()));
         let decision = match &kept {
@@ -105,12 +106,14 @@ impl<H: Host> RequestFilter<H> {
             };
             let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
             let identity = identity.as_ref().ok().cloned();
-            if let Some(identity) = identity.as_ref().filter(|_| decision.is_allowed()) {
+            if let Some(Evidence::Handshake(leaf)) = identity.as_ref().map(|identity| &identity.evidence)
+                && decision.is_allowed()
+            {
                 let connection = || peer::connection_id(self.root.host());
-                self.root.unproven().prove(identity.svid.sha256(), connection);
+                self.root.unproven().prove(leaf, connection);
             }
             self.passed.replace(Some(Passed {
-                grounds: Grounds::new(judges, identity, &others, would_refuse, self.root.now()),
+                grounds: Grounds::new(judges, identity, &others, would_refuse, self.root.now(), ends),
                 head: Rc::new(kept),
                 _held: Rc::new(held),
             }));
@@ -134,7 +137,7 @@ impl<H: Host> RequestFilter<H> {
         // As with a header that cannot be removed, a dry run ends it, too.
         let entry = Entry {
             stage: Stage::Request,
-            id: identity.as_ref().map(|identity| identity.svid.id()),
+            who: identity.as_ref().map(|identity| identity.who()),
             decision: Decision::refused(Reason::RequestMalformed),
             enforced: true,
             live: true,
@@ -161,11 +164,16 @@ impl<H: Host> RequestFilter<H> {
             .collect()
     }
 
-    /// Leaves a mark where the certificates of the peer end soon or have ended, for a filter behind this one that can have the
-    /// proxy drain the connection when the request is through.
-    fn mark_end(&self, identity: Option<&Identity>, reason: Reason) {
-        let ends = identity.is_some_and(|identity| self.root.now() >= identity.drains_from());
-        if ends || reason == Reason::SvidExpired {
+    /// Leaves a mark where the certificates of the peer, or the time that its connection may be open, end soon or have ended, for a
+    /// filter behind this one that can have the proxy drain the connection when the request is through.
+    fn mark_end(&self, gate: &Gate, identity: Option<&Identity>, reason: Reason, ends: Timestamp) {
+        let of_connection = match gate.configuration.peer {
+            PeerOrigin::Id { max_connection_age, .. } => drained_from(ends, max_connection_age),
+            PeerOrigin::Handshake | PeerOrigin::Certificate { .. } => ends,
+        };
+        let drains_from = identity.map(|identity| identity.drains_from().min(of_connection));
+        let is_ending = drains_from.is_some_and(|from| self.root.now() >= from);
+        if is_ending || matches!(reason, Reason::SvidExpired | Reason::ConnectionTooOld) {
             // Without it the connection is closed by the tick, or cut.
             let _ = self.root.host().set_filter_state(DRAIN_STATE, b"1");
         }
@@ -221,10 +229,10 @@ impl<H: Host> RequestFilter<H> {
         decision: Decision<'_>,
         refusal: Option<&Refusal>,
     ) -> Action {
-        let id = identity.map(|identity| identity.svid.id());
+        let who = identity.map(|identity| identity.who());
         let entry = Entry {
             stage: Stage::Request,
-            id,
+            who,
             decision,
             enforced: gate.enforces(),
             live: false,
@@ -270,7 +278,7 @@ impl<H: Host> RequestFilter<H> {
     fn refuse_unread(&self, reason: Reason) -> Action {
         let entry = Entry {
             stage: Stage::Request,
-            id: None,
+            who: None,
             decision: Decision::refused(reason),
             enforced: true,
             live: false,
@@ -312,7 +320,7 @@ impl<H: Host> RequestFilter<H> {
             let reason = self.root.no_judges();
             let entry = Entry {
                 stage: Stage::Request,
-                id: grounds.identity.as_ref().map(|identity| identity.svid.id()),
+                who: grounds.identity.as_ref().map(|identity| identity.who()),
                 decision: Decision::refused(reason),
                 enforced: true,
                 live: true,
@@ -322,7 +330,7 @@ impl<H: Host> RequestFilter<H> {
             return Some(Ending::Answer(reason));
         };
         let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(identity, now),
+            Some(identity) => gate.identify_again(self.root.host(), identity, now),
             None => gate.identify(self.root.host(), now, xfcc(gate, head.xfcc())),
         };
         let decide = |identity: &Identity| {
@@ -341,7 +349,7 @@ impl<H: Host> RequestFilter<H> {
                 let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
                 let entry = Entry {
                     stage: Stage::Request,
-                    id: known.map(|identity| identity.svid.id()),
+                    who: known.map(|identity| identity.who()),
                     decision,
                     enforced,
                     live: true,
@@ -353,7 +361,7 @@ impl<H: Host> RequestFilter<H> {
                 return Some(Ending::Answer(reason));
             }
         }
-        let grounds = words.grounds(judges, now);
+        let grounds = words.grounds(self.root.host(), judges, now);
         if let Some(passed) = &mut *self.passed.borrow_mut() {
             passed.grounds = grounds;
         }
@@ -373,8 +381,8 @@ impl<H: Host> Thing for RequestFilter<H> {
             .is_some_and(|passed| self.root.have_moved(&passed.grounds, now))
     }
 
-    fn leaf(&self) -> Option<Digest> {
-        connection::leaf(self.passed.borrow().as_ref().map(|passed| &passed.grounds))
+    fn peer(&self) -> Option<Evidence> {
+        connection::whose(self.passed.borrow().as_ref().map(|passed| &passed.grounds))
     }
 
     fn drains(&self, _now: Timestamp) -> bool {

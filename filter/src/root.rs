@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Listener, Listeners, Reason};
+use svidgate_policy::{Listener, Listeners, PeerOrigin, Reason};
 
 use crate::{
     gate::Gate,
@@ -51,6 +51,8 @@ pub struct Root<H> {
     succession: RefCell<Option<Rc<Succession>>>,
     /// Whether it was told that something begins here although another document is newer.
     has_warned: Cell<bool>,
+    /// Whether the proxy was told how long it keeps since when a connection is known.
+    has_declared: Cell<bool>,
     configured: Cell<Timestamp>,
     period: Cell<u32>,
 }
@@ -69,6 +71,7 @@ impl<H: Host> Root<H> {
             worker,
             succession: RefCell::default(),
             has_warned: Cell::default(),
+            has_declared: Cell::default(),
             configured: Cell::default(),
             period: Cell::default(),
         }
@@ -111,7 +114,8 @@ impl<H: Host> Root<H> {
             return false;
         };
         let placed = self.place(gate.configuration.listener);
-        let borne = placed.and_then(|listener| self.refusal(listener).map_or(Ok(listener), Err));
+        let refusal = |listener| self.refusal(listener, &gate.configuration.peer);
+        let borne = placed.and_then(|listener| refusal(listener).map_or(Ok(listener), Err));
         let listener = match borne {
             Ok(listener) => listener,
             Err(refusal) => {
@@ -131,6 +135,13 @@ impl<H: Host> Root<H> {
         self.worker.look_at_sources(&self.host);
         self.configured.set(self.now());
         self.set_period(false)
+    }
+
+    /// Whether the proxy keeps for each connection since when it is known.
+    fn can_tell_age(&self) -> bool {
+        let has_declared = self.has_declared.get() || self.host.declare_connection_state(peer::SINCE_STATE).is_ok();
+        self.has_declared.set(has_declared);
+        has_declared
     }
 
     /// The listener that this plugin stands in: what the document says, and where it leaves that to the plugins, what the
@@ -155,12 +166,14 @@ impl<H: Host> Root<H> {
         }
     }
 
-    fn refusal(&self, listener: Listener) -> Option<String> {
-        if self.holds {
+    fn refusal(&self, listener: Listener, origin: &PeerOrigin) -> Option<String> {
+        let of_listener = if self.holds {
             hold::refusal(listener)
         } else {
             proxy_version::refusal(&self.host, self.stage, listener)
-        }
+        };
+        let refusal = of_listener.or_else(|| proxy_version::refusal_of_origin(&self.host, origin));
+        refusal.or_else(|| (!origin.has_certificate() && !self.can_tell_age()).then(|| NO_AGE.to_owned()))
     }
 
     fn take_place(&self, listener: Listener, digest: Digest, gate: &Rc<Gate>) {
@@ -350,6 +363,9 @@ impl<H: Host> Root<H> {
 
 const NOT_PLACED: &str = "listener: `shared` leaves it to the plugin: its `root_id` must be `svidgate.connection.http`, \
                           `svidgate.connection.tcp` or `svidgate.connection.tcp_server_first`";
+
+const NO_AGE: &str = "peer.filter_state.id: this proxy has no `declare_property`, so it cannot keep how long a connection has \
+                      been open, which bounds an id without a certificate";
 
 const OLD_DOCUMENT: &str = "svidgate: a connection begins under a document although a newer one is configured under the same \
                             plugin `name`: it must please both. A listener that drains does that; where two listeners have \

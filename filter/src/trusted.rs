@@ -67,6 +67,8 @@ pub struct Trusted {
 pub enum Missing {
     /// Its source has not answered yet.
     NotAnswered,
+    /// The document takes ids without certificates, and has no bundle for those of a connection with TLS of its own.
+    NotTaken,
     /// The Workload API answers and does not list it.
     NotListed {
         /// Whether it is our own.
@@ -92,6 +94,10 @@ impl Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NotTaken => {
+                "this connection has TLS of its own, and `peer.filter_state.id` leaves the document without bundles: give this listener \
+                 another one"
+            }
             Self::NotAnswered => "its source has not answered",
             Self::NotUsable => "what the Workload API lists for it cannot be used; the line about it says why",
             Self::Revocations => "a CRL of it cannot be used, so it is not known who is revoked; the line about it says why",
@@ -241,6 +247,7 @@ impl Trusted {
                 let is_own = *name == configuration.trust_domain;
                 let asked = workload_api.filter(|_| endpoint.is_none());
                 let why = match asked.and_then(Feed::fetched) {
+                    _ if !configuration.peer.has_certificate() => Missing::NotTaken,
                     Some(Fetched::World { world, .. }) => Missing::of(world, name, is_own),
                     Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => Missing::NotAnswered,
                 };

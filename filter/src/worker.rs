@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, TrustDomain, certificate::sha256};
+use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, PeerOrigin, TrustDomain, certificate::sha256};
 
 use crate::{
     authorities::Authorities,
@@ -529,6 +529,27 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
         let line = "svidgate: chain: proxy: no chain is verified here; a listener that accepts untrusted certificates \
                     lets anyone be anyone";
         host.log(Level::Warn, line);
+    }
+    match &configuration.peer {
+        PeerOrigin::Handshake => {}
+        PeerOrigin::Certificate { certificate, sha256 } => {
+            let line = format!(
+                "svidgate: peer: a connection without TLS has the certificate in filter state `{certificate}`, with the digest in \
+                 `{sha256}`"
+            );
+            host.log(Level::Info, &line);
+        }
+        PeerOrigin::Id {
+            key,
+            max_connection_age,
+        } => {
+            let line = format!(
+                "svidgate: peer: a connection without TLS has the id in filter state `{key}`, for {} s; no certificate is looked at, \
+                 and whatever revokes one revokes nobody",
+                max_connection_age.as_secs()
+            );
+            host.log(Level::Warn, &line);
+        }
     }
     if let Some(too_costly) = configuration.rules.too_costly(configuration.listener.have_requests()) {
         host.log(Level::Warn, &format!("svidgate: rules: {too_costly}"));

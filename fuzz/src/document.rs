@@ -24,6 +24,7 @@ pub fn holds(data: &[u8]) {
     if let (Ok(one), Ok(two)) = (&json, &yaml) {
         assert_eq!((&one.version, &one.trust_domain), (&two.version, &two.trust_domain));
         assert_eq!(one.rules.len(), two.rules.len());
+        assert_eq!(one.peer, two.peer);
         assert_eq!(one.relationships.iter().count(), two.relationships.iter().count());
         assert_eq!(one.revoked.len(), two.revoked.len());
     }

@@ -419,10 +419,7 @@ impl<'a> Leaf<'a> {
                 uris: others.saturating_add(1),
             });
         }
-        let id = SpiffeId::parse(uri).map_err(CertificateError::InvalidId)?;
-        if id.path().is_empty() {
-            return Err(CertificateError::RootPath);
-        }
+        let id = workload_id(uri)?;
         check_leaf_usage(&fields)?;
         // PV-13: the key that the handshake was signed with is held to the list like any other.
         if !signature::is_key_on_the_list(&fields.public_key) {
@@ -440,6 +437,15 @@ impl<'a> Leaf<'a> {
 /// The last second of a certificate; `None` where it cannot be read.
 pub fn not_after(der: &[u8]) -> Option<Timestamp> {
     Fields::read(der).ok().map(|fields| fields.not_after)
+}
+
+/// The id of a workload: one with a path.
+pub(crate) fn workload_id(uri: impl AsRef<[u8]>) -> Result<SpiffeId, CertificateError> {
+    let id = SpiffeId::parse(uri).map_err(CertificateError::InvalidId)?;
+    if id.path().is_empty() {
+        return Err(CertificateError::RootPath);
+    }
+    Ok(id)
 }
 
 fn check_leaf_usage(fields: &Fields<'_>) -> Result<(), CertificateError> {

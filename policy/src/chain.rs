@@ -101,6 +101,8 @@ pub(crate) struct Means<'a> {
     pub(crate) moment: Moment,
     pub(crate) revocations: &'a [&'a Revocations],
     pub(crate) now: Timestamp,
+    /// How many of the certificates beside the leaf are hints, which have a bound of their own.
+    pub(crate) hints: usize,
 }
 
 /// No path, and from when on there may be one if nothing but time changes.
@@ -132,6 +134,7 @@ pub fn verify(
         moment: Moment::new(now, SignedDuration::ZERO),
         revocations: &[],
         now,
+        hints: 0,
     };
     check_leaf(&fields, &means)?;
     find(&fields, intermediates, &means).map_err(|none| none.why)
@@ -167,7 +170,7 @@ fn check_validity(not_before: Timestamp, not_after: Timestamp, moment: Moment) -
 
 /// The same for a leaf whose profile and validity have been checked.
 pub(crate) fn find(leaf: &Fields<'_>, intermediates: &[CertificateDer<'_>], means: &Means<'_>) -> Result<Path, NoPath> {
-    check_bounds(intermediates).map_err(|why| NoPath { why, changes: None })?;
+    check_bounds(intermediates, means.hints).map_err(|why| NoPath { why, changes: None })?;
     // RFC 5280 leaves the validity of an anchor open; here an expired authority signs nothing (PV-5).
     let is_valid = |authority: &&Authority| {
         let signer = &authority.signer;
@@ -207,9 +210,9 @@ pub(crate) fn find(leaf: &Fields<'_>, intermediates: &[CertificateDer<'_>], mean
     })
 }
 
-/// Those of the peer, those of the relationship, and hints, each within its own bound.
-fn check_bounds(intermediates: &[CertificateDer<'_>]) -> Result<(), ChainError> {
-    if intermediates.len() > MAX_INTERMEDIATES.saturating_mul(2).saturating_add(MAX_HINTS) {
+/// Those of the peer and those of the relationship, each within its own bound, beside `hints`.
+fn check_bounds(intermediates: &[CertificateDer<'_>], hints: usize) -> Result<(), ChainError> {
+    if hints > MAX_HINTS || intermediates.len().saturating_sub(hints) > MAX_INTERMEDIATES.saturating_mul(2) {
         return Err(ChainError::TooMany);
     }
     let too_large = intermediates

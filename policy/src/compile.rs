@@ -19,6 +19,7 @@ use crate::{
     id::{IdPattern, TrustDomain},
     json::{Part, Parts},
     pattern::Segments,
+    peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},
     read::{CompileError, MAX_MISTAKES, Mistake, Place, Reader},
     revocation::Revocations,
     rule::{Rule, read_rule},
@@ -41,6 +42,8 @@ pub struct Configuration {
     pub chain: Chain,
     /// Who writes `x-forwarded-client-cert`.
     pub xfcc: Xfcc,
+    /// Where the peer of a connection without TLS stands.
+    pub peer: PeerOrigin,
     /// Whether the upstream is told the id.
     pub forward_id: bool,
     /// Whether the upstream gets `x-forwarded-client-cert`, where it is ours.
@@ -134,6 +137,7 @@ impl Configuration {
             listener: document.listener,
             chain: document.chain,
             xfcc: document.xfcc,
+            peer: document.peer.origin,
             forward_id: document.forward_id,
             forward_xfcc: document.forward_xfcc,
             mark_passed: document.mark_passed,
@@ -155,7 +159,8 @@ impl Configuration {
 fn check_trust_domains(document: &Document, reader: &mut Reader) {
     let root = Place::Root;
     // A Workload API brings the bundles that the document does not.
-    let bundles_are_needed = document.chain == Chain::Verify && document.workload_api.is_none();
+    let verifies = document.chain == Chain::Verify && document.peer.origin.has_certificate();
+    let bundles_are_needed = verifies && document.workload_api.is_none();
     if bundles_are_needed && document.bundle.is_none() {
         reader.note_missing(&root.member("bundle"));
     }
@@ -175,6 +180,9 @@ fn check_trust_domains(document: &Document, reader: &mut Reader) {
             reader.note_missing(&place.member("bundle"));
         }
     }
+    let federated = document.federation.iter();
+    let foreign = federated.map(|federated| (federated.place, &federated.relationship.trust_domain));
+    check_peer_trust_domains(reader, &document.peer, document.trust_domain.as_ref(), foreign);
 }
 
 /// Where the proxy verifies chains no bundle is looked at, so whoever names a source believes that something works.

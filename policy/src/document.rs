@@ -15,6 +15,7 @@ use crate::{
     id::{IdPattern, TrustDomain},
     json::{Json, Parts},
     path::PathReading,
+    peer::{Peer, check_needs_no_certificate, read_peer},
     read::{CompileError, Mistake, Object, Place, Reader},
     reading::{Overrides, Reading},
     revocation::{Revocations, read_revoked},
@@ -158,6 +159,7 @@ pub(crate) struct Document {
     pub(crate) listener: Listeners,
     pub(crate) chain: Chain,
     pub(crate) xfcc: Xfcc,
+    pub(crate) peer: Peer,
     pub(crate) forward_id: bool,
     pub(crate) forward_xfcc: bool,
     pub(crate) mark_passed: bool,
@@ -216,6 +218,7 @@ const FIELDS: &[&str] = &[
     "listener",
     "chain",
     "xfcc",
+    "peer",
     "forward_id",
     "forward_xfcc",
     "mark_passed",
@@ -306,6 +309,10 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
             &[Chain::Verify, Chain::Proxy],
         ),
         xfcc: read_word(reader, object, "xfcc", &["ignore", "own"], &[Xfcc::Ignore, Xfcc::Own]),
+        peer: object
+            .optional("peer")
+            .map(|json| read_peer(reader, json))
+            .unwrap_or_default(),
         forward_id: read_flag(reader, object, "forward_id"),
         forward_xfcc: read_flag(reader, object, "forward_xfcc"),
         mark_passed: read_flag(reader, object, "mark_passed"),
@@ -344,6 +351,7 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
     if let Some(json) = object.optional("revoked") {
         document.revoked = read_revoked(reader, json, &root.member("revoked"), Some(&document.trust_domains()));
     }
+    check_needs_no_certificate(reader, &document.peer, object);
     Some(document)
 }
 

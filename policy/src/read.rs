@@ -466,6 +466,12 @@ pub(crate) struct Object<'j> {
 }
 
 impl<'j> Object<'j> {
+    /// What was read as an object already, with whatever was wrong noted.
+    pub(crate) fn of(json: &'j Json<'j>) -> Option<Self> {
+        let Json::Object(members) = json else { return None };
+        Some(Self { members })
+    }
+
     /// The names of all that there are.
     pub(crate) fn names(self) -> impl Iterator<Item = &'j str> {
         self.members.iter().map(|(name, _)| name.as_ref())

@@ -26,6 +26,8 @@ pub enum Reason {
     ConnectionUndecidable,
     /// The document is for HTTP, and what stands behind the filter is not: no request would be decided on.
     ConnectionNotHttp,
+    /// Its peer has no certificate that ends, and it has been open for as long as the document allows.
+    ConnectionTooOld,
     /// The heads of its open streams have more bytes than a connection may make a worker keep.
     ConnectionHoldsTooMuch,
     /// The issuer of its leaf is not at hand, and no request that was allowed has shown the chain in time.
@@ -104,7 +106,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::ConfigurationNone,
         Self::ConfigurationBehind,
         Self::ConfigurationSuperseded,
@@ -115,6 +117,7 @@ impl Reason {
         Self::ConnectionSilent,
         Self::ConnectionUndecidable,
         Self::ConnectionNotHttp,
+        Self::ConnectionTooOld,
         Self::ConnectionHoldsTooMuch,
         Self::ConnectionUnproven,
         Self::ConnectionTooManyUnproven,
@@ -167,6 +170,7 @@ impl Reason {
             Self::ConnectionSilent => "connection.silent",
             Self::ConnectionUndecidable => "connection.undecidable",
             Self::ConnectionNotHttp => "connection.not_http",
+            Self::ConnectionTooOld => "connection.too_old",
             Self::ConnectionHoldsTooMuch => "connection.holds_too_much",
             Self::ConnectionUnproven => "connection.unproven",
             Self::ConnectionTooManyUnproven => "connection.too_many_unproven",

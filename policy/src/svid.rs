@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use crate::{
     bundle::{Bundle, BundleSet},
-    certificate::{CertificateError, Leaf, MAX_INTERMEDIATES, Purpose},
+    certificate::{CertificateError, Leaf, MAX_INTERMEDIATES, Purpose, workload_id},
     chain::{self, ChainError, Means, Moment, NoPath, Path},
     federation::{Relationship, Relationships},
     id::{SpiffeId, TrustDomain},
@@ -19,16 +19,26 @@ use crate::{
     revocation::{Revocable, Revocation, Revocations},
 };
 
-/// An identity that has been verified.
+/// An identity that has been verified: an X.509-SVID, or, where a document takes that, an id that the proxy vouches for.
 ///
 /// What was verified holds for that moment. What can change under it, all but the signatures, is looked at again by
 /// [`Svid::stands`].
 #[derive(Clone, Debug)]
 pub struct Svid {
-    leaf: Identified,
-    /// `None` where the proxy verified it.
-    path: Option<Path>,
+    evidence: Evidence,
     valid_until: Timestamp,
+}
+
+/// What stands behind an identity.
+#[derive(Clone, Debug)]
+enum Evidence {
+    Certificate {
+        leaf: Identified,
+        /// `None` where the proxy verified it.
+        path: Option<Path>,
+    },
+    /// The proxy's own TLS has verified some certificate with this id, which is not at hand.
+    Proxy { id: SpiffeId },
 }
 
 /// What a leaf that keeps to the profile says.
@@ -99,7 +109,7 @@ pub fn verify_with(
     };
     let mut path = None;
     let find = |bundle: &Bundle, relationship: &Relationship, moment| {
-        if presented.intermediates.len() > MAX_INTERMEDIATES || hints.len() > chain::MAX_HINTS {
+        if presented.intermediates.len() > MAX_INTERMEDIATES {
             return Err(ChainError::TooMany.into());
         }
         let certificates = presented
@@ -117,6 +127,7 @@ pub fn verify_with(
             moment,
             revocations: trust.revocations,
             now,
+            hints: hints.len(),
         };
         let found = chain::find(&leaf.fields, &intermediates, &means)?;
         let valid_until = found.valid_until;
@@ -124,22 +135,72 @@ pub fn verify_with(
         Ok(valid_until)
     };
     let valid_until = check(&identified, trust, now, find)?;
-    Ok(Svid {
-        leaf: identified,
-        path,
-        valid_until,
-    })
+    let leaf = identified;
+    let evidence = Evidence::Certificate { leaf, path };
+    Ok(Svid { evidence, valid_until })
+}
+
+/// Reads the URI SANs of a peer as the proxy writes them: one id and nothing else. It puts a comma between several, and a dash in
+/// place of none.
+///
+/// # Errors
+/// None, several, or one that is no id of a workload.
+pub fn read_vouched(uri_sans: &[u8]) -> Result<SpiffeId, CertificateError> {
+    if uri_sans.is_empty() || uri_sans == b"-" {
+        return Err(CertificateError::NoUriSan);
+    }
+    let uris = uri_sans.split(|byte| *byte == b',').count();
+    if uris > 1 {
+        return Err(CertificateError::MultipleUriSans { uris });
+    }
+    workload_id(uri_sans)
+}
+
+/// Takes the proxy's word for an id that its own TLS has verified. The relationship and its scope hold, and who is revoked by id
+/// is; nothing is known of a certificate.
+///
+/// # Errors
+/// The first thing that is wrong: relationship, then revocation.
+pub fn vouched(id: SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Svid, SvidError> {
+    let valid_until = check_vouched(&id, trust, now)?;
+    let evidence = Evidence::Proxy { id };
+    Ok(Svid { evidence, valid_until })
 }
 
 impl Svid {
     /// Who it is.
     pub fn id(&self) -> &SpiffeId {
-        &self.leaf.id
+        match &self.evidence {
+            Evidence::Certificate { leaf, .. } => &leaf.id,
+            Evidence::Proxy { id } => id,
+        }
     }
 
-    /// SHA-256 of the leaf's DER.
-    pub fn sha256(&self) -> &[u8; 32] {
-        &self.leaf.revocable.sha256
+    /// Whether the proxy's word for the id is all there is.
+    pub fn is_vouched(&self) -> bool {
+        match self.evidence {
+            Evidence::Certificate { .. } => false,
+            Evidence::Proxy { .. } => true,
+        }
+    }
+
+    /// SHA-256 of the leaf's DER, where there is one.
+    pub fn sha256(&self) -> Option<&[u8; 32]> {
+        self.leaf().map(|leaf| &leaf.revocable.sha256)
+    }
+
+    fn leaf(&self) -> Option<&Identified> {
+        match &self.evidence {
+            Evidence::Certificate { leaf, .. } => Some(leaf),
+            Evidence::Proxy { .. } => None,
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match &self.evidence {
+            Evidence::Certificate { path, .. } => path.as_ref(),
+            Evidence::Proxy { .. } => None,
+        }
     }
 
     /// The last second in which the leaf, its chain, the bundle and the relationship all hold, as far as was known when
@@ -150,13 +211,13 @@ impl Svid {
 
     /// Whether a certificate is in the path that was verified.
     pub fn has_in_path(&self, sha256: &[u8; 32]) -> bool {
-        self.sha256() == sha256 || self.signers().iter().any(|signer| signer.sha256 == *sha256)
+        self.sha256() == Some(sha256) || self.signers().iter().any(|signer| signer.sha256 == *sha256)
     }
 
     /// Whether a certificate that came with the leaf is in the path that was verified, or may be in another one, should that
     /// end.
     pub fn may_need(&self, sha256: &[u8; 32]) -> bool {
-        self.has_in_path(sha256) || self.path.as_ref().is_some_and(|path| path.others.contains(sha256))
+        self.has_in_path(sha256) || self.path().is_some_and(|path| path.others.contains(sha256))
     }
 
     /// Whether a certificate stands between the leaf and the authority in the path that was verified.
@@ -166,17 +227,18 @@ impl Svid {
     }
 
     fn signers(&self) -> &[Revocable] {
-        self.path.as_ref().map_or(&[], |path| &path.signers)
+        self.path().map_or(&[], |path| &path.signers)
     }
 
-    /// The first second of the leaf.
+    /// The first second of the leaf; without one, the first of all.
     pub fn not_before(&self) -> Timestamp {
-        self.leaf.not_before
+        self.leaf().map_or(Timestamp::MIN, |leaf| leaf.not_before)
     }
 
-    /// The last second of the leaf, its signing certificates and the authority.
+    /// The last second of the leaf, its signing certificates and the authority; without them, the last of all.
     pub fn path_until(&self) -> Timestamp {
-        self.path.as_ref().map_or(self.leaf.not_after, |path| path.valid_until)
+        let of_leaf = self.leaf().map_or(Timestamp::MAX, |leaf| leaf.not_after);
+        self.path().map_or(of_leaf, |path| path.valid_until)
     }
 
     /// Whether it would be verified again by the path that it has, without looking at a signature. Gives until when, if
@@ -185,9 +247,12 @@ impl Svid {
     /// # Errors
     /// What does not hold. Of what is wrong with the path, another may be free, which [`verify`] finds out.
     pub fn stands(&self, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
-        check(&self.leaf, trust, now, |bundle, _, moment| {
-            self.check_path(bundle, trust, moment, now)
-        })
+        match &self.evidence {
+            Evidence::Certificate { leaf, .. } => check(leaf, trust, now, |bundle, _, moment| {
+                self.check_path(bundle, trust, moment, now)
+            }),
+            Evidence::Proxy { id } => check_vouched(id, trust, now),
+        }
     }
 
     fn check_path(
@@ -198,7 +263,7 @@ impl Svid {
         now: Timestamp,
     ) -> Result<Timestamp, SvidError> {
         // One that the proxy vouched for has no path, and never had a signature looked at here.
-        let path = self.path.as_ref().ok_or(ChainError::AuthorityGone)?;
+        let path = self.path().ok_or(ChainError::AuthorityGone)?;
         if moment.is_past(path.valid_until) {
             let not_after = path.valid_until;
             return Err(ChainError::Expired { not_after }.into());
@@ -236,6 +301,13 @@ fn check(
     check_is_no_authority(leaf, bundle)?;
     let path_until = path(bundle, relationship, moment)?;
     Ok(until.min(moment.end(path_until)).min(last_second(stale_from)))
+}
+
+/// What an id without a certificate is held against.
+fn check_vouched(id: &SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
+    let relationship = in_force(id, trust.relationships, now)?;
+    check_id_is_not_revoked(id, trust.revocations, now)?;
+    Ok(last_second(relationship.expires))
 }
 
 /// The last second before an end that is exclusive, as those of relationships and sources are; ends of certificates are
@@ -321,8 +393,15 @@ fn with_slack(cap: SignedDuration) -> SignedDuration {
 }
 
 fn check_not_revoked(leaf: &Identified, revocations: &[&Revocations], now: Timestamp) -> Result<(), SvidError> {
-    let by_id = revocations.iter().find_map(|list| list.find_id(&leaf.id, now));
-    match by_id.or_else(|| chain::find_revocation(revocations, &leaf.revocable, now)) {
+    check_id_is_not_revoked(&leaf.id, revocations, now)?;
+    match chain::find_revocation(revocations, &leaf.revocable, now) {
+        Some(revocation) => Err(revoked(revocation)),
+        None => Ok(()),
+    }
+}
+
+fn check_id_is_not_revoked(id: &SpiffeId, revocations: &[&Revocations], now: Timestamp) -> Result<(), SvidError> {
+    match revocations.iter().find_map(|list| list.find_id(id, now)) {
         Some(revocation) => Err(revoked(revocation)),
         None => Ok(()),
     }

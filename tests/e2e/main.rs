@@ -15,6 +15,7 @@ mod hostile_certificates;
 mod hostile_handshakes;
 mod hostile_headers;
 mod identity_header;
+mod inner_listener;
 mod late_worker;
 mod lock_behind;
 mod many_streams;

@@ -35,6 +35,8 @@ pub(crate) struct State {
     /// The contexts that they were for.
     pub(crate) answered: Vec<u32>,
     pub(crate) filter_state: BTreeMap<String, String>,
+    /// Filter states that live as long as the connection.
+    pub(crate) declared: Vec<String>,
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) log: Vec<String>,
     /// What is said to the status of a stream that is closed.
@@ -202,8 +204,18 @@ impl Host for Proxy {
         self.call("set_filter_state")?;
         let value = String::from_utf8(value.to_vec()).expect("the field is text");
         self.change(|state| {
+            // Until the next connection; the double has one at a time.
+            if state.declared.iter().any(|declared| declared == name) {
+                state.set(name, value.as_bytes());
+            }
             state.filter_state.insert(name.to_owned(), value);
         });
+        Ok(())
+    }
+
+    fn declare_connection_state(&self, name: &str) -> Result<(), HostError> {
+        self.call("declare_connection_state")?;
+        self.change(|state| state.declared.push(name.to_owned()));
         Ok(())
     }
 

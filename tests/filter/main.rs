@@ -8,6 +8,7 @@ mod listeners;
 mod many_streams;
 mod memory;
 mod odd_proxies;
+mod peer_origin;
 mod policy_version;
 mod shared;
 mod sources;

@@ -64,13 +64,13 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
         svidgate::hints::Hints::default(),
     );
     let known = gate.identify(&proxy, world.now, None).expect("an identity");
-    let leaf = *known.svid.sha256();
+    let shown = known.evidence.clone();
     let mut identities = Identities::default();
     let unasked = || -> Option<Digest> { panic!("the certificates were hashed") };
     let unlooked = || -> Timestamp { panic!("the clock was looked at") };
-    assert!(identities.find(&leaf, unasked, unlooked).is_none(), "nobody yet");
-    identities.keep(leaf, known);
-    assert!(identities.find(&leaf, unasked, unlooked).unwrap().is_ok());
+    assert!(identities.find(&shown, unasked, unlooked).is_none(), "nobody yet");
+    identities.keep(known);
+    assert!(identities.find(&shown, unasked, unlooked).unwrap().is_ok());
 
     let refusal = Rc::new(Refusal {
         reason: Reason::SvidUnknownAuthority,
@@ -79,10 +79,10 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
         changes: None,
         for_want_of_issuer: None,
     });
-    identities.keep_refusal(leaf, Some([1; 32]), refusal, world.now);
+    identities.keep_refusal(shown.clone(), Some([1; 32]), refusal, world.now);
     let clock = || world.now;
-    assert!(identities.find(&leaf, || Some([1; 32]), clock).unwrap().is_err());
-    assert!(identities.find(&leaf, || Some([2; 32]), clock).is_none());
+    assert!(identities.find(&shown, || Some([1; 32]), clock).unwrap().is_err());
+    assert!(identities.find(&shown, || Some([2; 32]), clock).is_none());
 
     // The gate does not ask before it has to, either.
     let xfcc = vec![b'x'; 1 << 24];

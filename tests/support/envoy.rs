@@ -381,6 +381,8 @@ async fn listener_addresses(admin: SocketAddr) -> Option<HashMap<String, SocketA
     let statuses = listeners["listener_statuses"].as_array().cloned().unwrap_or_default();
     let addresses = statuses
         .iter()
+        // One that other listeners of the same Envoy lead to has none.
+        .filter(|status| !status["local_address"]["socket_address"].is_null())
         .map(|status| {
             let address = &status["local_address"]["socket_address"];
             let (ip, port) = (address["address"].as_str().unwrap_or_default(), &address["port_value"]);

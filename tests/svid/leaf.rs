@@ -31,7 +31,12 @@ fn good_leaf_is_accepted_with_its_id_and_digest() {
     let identity = authority.issue(leaf());
     let svid = Verifier::trusting(&authority).verify(&identity).unwrap();
     assert_eq!(svid.id().as_str(), ID);
-    let digest: String = svid.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest: String = svid
+        .sha256()
+        .expect("a leaf")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(digest, identity.leaf_sha256());
     assert!(verify(with_extensions(good_extensions())).is_ok());
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use svidgate_policy::{Chain, Configuration, Format, Listener, Listeners, Mode, Xfcc};
+use svidgate_policy::{Chain, Configuration, Format, Listener, Listeners, Mode, PeerOrigin, Xfcc};
 
 use crate::{identity, vectors};
 
@@ -132,6 +132,23 @@ fn every_key_has_its_effect() {
 }
 
 #[test]
+fn document_says_where_the_peer_stands() {
+    let compiled = |peer: &str| {
+        let text = format!(r#"{{"trust_domain": "prod.example", "rules": [], "peer": {{"filter_state": {peer}}}}}"#);
+        Configuration::compile(text.as_bytes(), Format::Json).unwrap().peer
+    };
+    let by_id = |seconds| PeerOrigin::Id {
+        key: "principal".to_owned(),
+        max_connection_age: jiff::SignedDuration::from_secs(seconds),
+    };
+    assert_eq!(compiled(r#"{"id": "principal"}"#), by_id(3600), "never for ever");
+    assert_eq!(
+        compiled(r#"{"id": "principal", "max_connection_age": "10m"}"#),
+        by_id(600)
+    );
+}
+
+#[test]
 fn what_is_left_out_has_the_safe_default() {
     let text = r#"{"trust_domain": "prod.example", "chain": "proxy", "rules": []}"#;
     let compiled = Configuration::compile(text.as_bytes(), Format::Json).unwrap();
@@ -139,6 +156,7 @@ fn what_is_left_out_has_the_safe_default() {
     assert_eq!(compiled.mode, Mode::Enforce);
     assert_eq!(compiled.listener, Listeners::Only(Listener::Http));
     assert_eq!(compiled.xfcc, Xfcc::Ignore);
+    assert_eq!(compiled.peer, PeerOrigin::Handshake);
     assert!(!compiled.forward_id && !compiled.forward_xfcc);
     assert_eq!(compiled.first_bytes_timeout.as_secs(), 10);
     assert!(compiled.rules.is_empty());

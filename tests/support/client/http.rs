@@ -345,6 +345,37 @@ impl Http {
         requests.into_iter().map(send).collect()
     }
 
+    /// Opens a tunnel over HTTP/2 (CONNECT). It ends with this connection.
+    ///
+    /// # Errors
+    /// When it is refused.
+    ///
+    /// # Panics
+    /// When this is not HTTP/2.
+    pub async fn tunnel(&mut self, authority: &str) -> Result<Connection, Refusal> {
+        let Sender::Http2(sender) = &mut self.sender else {
+            panic!("only HTTP/2 has streams")
+        };
+        let request = hyper::Request::connect(authority).body(Full::default().boxed_unsync());
+        let request = request.expect("a request that HTTP can say");
+        patient(sender.ready()).await?.map_err(|error| closed(&error))?;
+        let response = patient(sender.send_request(request))
+            .await?
+            .map_err(|error| closed(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(Refusal::Closed(status.to_string()));
+        }
+        let upgraded = patient(hyper::upgrade::on(response))
+            .await?
+            .map_err(|error| closed(&error))?;
+        Ok(Connection {
+            stream: Box::new(TokioIo::new(upgraded)),
+            resumed: false,
+            alpn: None,
+        })
+    }
+
     /// Whether the other side has closed the connection.
     pub fn is_closed(&self) -> bool {
         match &self.sender {
