@@ -6,6 +6,7 @@ mod bad_starts;
 mod configuration;
 mod cuts;
 mod documents;
+mod doors;
 mod dry_run;
 mod encoded_slashes;
 mod endpoints;

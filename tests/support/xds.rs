@@ -11,7 +11,7 @@
 //! # }
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -27,7 +27,7 @@ use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
 use envoy_types::pb::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource,
 };
 use envoy_types::pb::google::protobuf::Any;
 use futures_util::{Stream, stream};
@@ -254,9 +254,19 @@ impl AggregatedDiscoveryService for Service {
 
     async fn delta_aggregated_resources(
         &self,
-        _request: Request<Streaming<DeltaDiscoveryRequest>>,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented("the state of the world only"))
+        let (tell, told) = unbounded_channel();
+        let subscriber = DeltaSubscriber {
+            published: self.published.clone(),
+            answers: Arc::clone(&self.answers),
+            tell,
+            names: BTreeSet::new(),
+            sent: HashMap::new(),
+        };
+        tokio::spawn(subscriber.converse(request.into_inner()));
+        let responses = stream::unfold(told, |mut told| async { Some((Ok(told.recv().await?), told)) });
+        Ok(Response::new(Box::pin(responses)))
     }
 }
 
@@ -326,6 +336,80 @@ impl Subscriber {
             type_url: TypedExtensionConfig::type_url(),
             nonce,
             ..DiscoveryResponse::default()
+        });
+    }
+}
+
+/// One stream on which only what changes is told. What is not published any more is removed.
+struct DeltaSubscriber {
+    published: watch::Receiver<Published>,
+    answers: Answers,
+    tell: UnboundedSender<DeltaDiscoveryResponse>,
+    names: BTreeSet<String>,
+    sent: HashMap<String, String>,
+}
+
+impl DeltaSubscriber {
+    async fn converse(mut self, mut requests: Streaming<DeltaDiscoveryRequest>) {
+        loop {
+            tokio::select! {
+                request = requests.message() => match request {
+                    Ok(Some(request)) => self.hear(request),
+                    Ok(None) | Err(_) => return,
+                },
+                changed = self.published.changed() => match changed {
+                    Ok(()) => self.send(true),
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, request: DeltaDiscoveryRequest) {
+        if request.type_url != TypedExtensionConfig::type_url() {
+            return;
+        }
+        if let Some(version) = self.sent.get(&request.response_nonce) {
+            let answer = match request.error_detail {
+                Some(error) => Answer::Refused(error.message),
+                None => Answer::Accepted,
+            };
+            lock(&self.answers).push((version.clone(), answer));
+        }
+        let before = self.names.len();
+        self.names.extend(request.resource_names_subscribe);
+        if self.names.len() > before {
+            self.send(false);
+        }
+    }
+
+    fn send(&mut self, with_removals: bool) {
+        let published = self.published.borrow_and_update().clone();
+        let version = &published.version;
+        let wanted = self.names.iter().filter_map(|name| {
+            Some(Resource {
+                name: name.clone(),
+                version: version.clone(),
+                resource: Some(published.resources.get(name)?.clone()),
+                ..Resource::default()
+            })
+        });
+        let resources: Vec<Resource> = wanted.collect();
+        let is_gone = |name: &&String| with_removals && !published.resources.contains_key(*name);
+        let removed_resources: Vec<String> = self.names.iter().filter(is_gone).cloned().collect();
+        if resources.is_empty() && removed_resources.is_empty() {
+            return;
+        }
+        let nonce = format!("{}", self.sent.len());
+        self.sent.insert(nonce.clone(), version.clone());
+        // Where nobody listens any more, the stream is about to end.
+        let _ = self.tell.send(DeltaDiscoveryResponse {
+            system_version_info: version.clone(),
+            resources,
+            removed_resources,
+            type_url: TypedExtensionConfig::type_url(),
+            nonce,
+            ..DeltaDiscoveryResponse::default()
         });
     }
 }
