@@ -40,6 +40,8 @@ pub enum Filter {
     Idle(Place),
     /// svidgate with this document.
     Svidgate(Place, Value),
+    /// The same, and behind it RBAC that demands its mark.
+    Locked(Place, Value),
     /// Another HTTP filter, as Envoy's configuration has it.
     Native(Value),
 }
@@ -56,6 +58,14 @@ impl Filter {
                 listener
             }
             Filter::Idle(place) => placed(listener, place, idle()),
+            Filter::Locked(place, document) => {
+                let document = with(document, json!({ "mark_passed": true }));
+                let mut listener = Filter::Svidgate(place, document).placed(listener, delivery);
+                if let Kind::Http(http) = &mut listener.kind {
+                    http.filters_after.push(lock());
+                }
+                listener
+            }
             Filter::Svidgate(place, document) => {
                 let wasm = Wasm {
                     delivery,
@@ -123,7 +133,10 @@ pub async fn start_tcp(filter: Filter, upstream: SocketAddr, world: &World) -> E
     listener = match filter {
         Filter::None | Filter::Native(_) => listener,
         Filter::Idle(_) => listener.connection_filter(idle()),
-        Filter::Svidgate(_, document) => listener.connection_filter(Wasm::new(&module_path(), document)),
+        // There are no requests to mark.
+        Filter::Svidgate(_, document) | Filter::Locked(_, document) => {
+            listener.connection_filter(Wasm::new(&module_path(), document))
+        }
     };
     let running = Running {
         workers: 1,
@@ -276,6 +289,13 @@ pub fn rbac_list(policies: usize) -> Value {
     };
     let policies: Map<String, Value> = (0..policies).map(policy).collect();
     rbac(json!({ "rules": { "action": "ALLOW", "policies": policies } }))
+}
+
+/// Envoy's RBAC that lets pass what svidgate has marked.
+fn lock() -> Value {
+    let mark = json!({ "key": "wasm.svidgate.passed", "string_match": { "safe_regex": { "regex": ".+" } } });
+    let policy = json!({ "permissions": [{ "any": true }], "principals": [{ "filter_state": mark }] });
+    rbac(json!({ "rules": { "action": "ALLOW", "policies": { "passed": policy } } }))
 }
 
 /// Envoy's RBAC as a matcher tree: one look-up of the URI SAN in a hash map.

@@ -25,6 +25,7 @@ const IDLE: &str = "wasm that does nothing";
 const IDLE_BOTH: &str = "wasm that does nothing, connection + request";
 const REQUEST: &str = "svidgate, request";
 const BOTH: &str = "svidgate, connection + request";
+const LOCKED: &str = "svidgate, connection + request, mark_passed, Envoy RBAC behind";
 const SHOWN: &str = "svidgate, connection + request, forward_id, access log";
 const LIST: &str = "Envoy RBAC, list";
 const TREE: &str = "Envoy RBAC, matcher tree";
@@ -141,6 +142,11 @@ fn kinds(world: &World, authorizer: &Authorizer) -> Vec<(&'static str, Option<us
             Some(rules),
             Make::of(Filter::Svidgate(Place::Request, document.clone())),
         ));
+        // What it costs does not hang on the rules.
+        if rules == SIZES[0] {
+            let locked = Make::of(Filter::Locked(Place::Both, document.clone()));
+            kinds.push((LOCKED, Some(rules), locked));
+        }
         kinds.push((BOTH, Some(rules), Make::of(Filter::Svidgate(Place::Both, document))));
         kinds.push((SHOWN, Some(rules), logged(Filter::Svidgate(Place::Both, shown))));
     }
@@ -170,6 +176,7 @@ fn order(filter: &str) -> usize {
         IDLE_BOTH,
         REQUEST,
         BOTH,
+        LOCKED,
         SHOWN,
         LIST,
         TREE,
