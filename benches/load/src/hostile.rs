@@ -109,6 +109,15 @@ impl Domain {
         forgeries(&identity, count)
     }
 
+    /// The same, of an issuer that nobody has.
+    pub fn of_nobody(&self, number: usize, count: usize, world: &World) -> Vec<Client> {
+        let nobody = Authority::root(Profile {
+            common_name: Some(format!("nobody of {}", self.name)),
+            ..Profile::authority(&self.name, world.now)
+        });
+        forgeries(&nobody.issue(self.leaf(number, world)), count)
+    }
+
     /// The same, issued by `issuer` as its certificate has it, with certificates beside them.
     pub fn forged_below(
         &self,

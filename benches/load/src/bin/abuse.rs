@@ -44,6 +44,8 @@ enum At {
     Both,
     /// With the HTTP filter and the listener's own XFCC: it sees what came with the leaf too.
     Request,
+    /// With both, XFCC and a lock behind: a leaf whose issuer nobody has is left to its first request.
+    Left,
 }
 
 #[derive(Debug, Serialize)]
@@ -177,6 +179,18 @@ impl Domains {
                 layered,
             ),
             Flood::new(
+                "of an issuer that nobody has, refused at the first byte",
+                At::Both,
+                None,
+                (0..rounds).map(|round| handshakes(self.p256.of_nobody(round, count, world))),
+            ),
+            Flood::new(
+                "of an issuer that nobody has, left to the first request",
+                At::Left,
+                Some(403),
+                (0..rounds).map(|round| handshakes(self.p256.of_nobody(round, count, world))),
+            ),
+            Flood::new(
                 "the same refused certificate again and again",
                 At::Both,
                 None,
@@ -215,18 +229,26 @@ async fn floods(world: &World, rounds: usize, count: usize) -> Vec<FloodRow> {
     let both = Make::of(Filter::Svidgate(Place::Both, document)).start(world).await;
     let request = Make {
         xfcc: Xfcc::SanitizeSet,
-        ..Make::of(Filter::Svidgate(Place::Request, own))
+        ..Make::of(Filter::Svidgate(Place::Request, own.clone()))
     };
-    let request = request.start(world).await;
+    let left = Make {
+        xfcc: Xfcc::SanitizeSet,
+        ..Make::of(Filter::Locked(Place::Both, own.clone()))
+    };
+    let (request, left) = (request.start(world).await, left.start(world).await);
     // What is allocated once is allocated now.
     let warm = handshakes(domains.p256.good(count, world));
-    for envoy in [&without, &both, &request] {
+    for envoy in [&without, &both, &request, &left] {
         send(envoy, &warm, Some(200)).await;
     }
     let mut rows = Vec::new();
     for flood in &floods {
         eprintln!("== {}", flood.what);
-        let svidgate = if flood.at == At::Both { &both } else { &request };
+        let svidgate = match flood.at {
+            At::Both => &both,
+            At::Request => &request,
+            At::Left => &left,
+        };
         rows.push(measure(flood, &without, svidgate).await);
     }
     rows
