@@ -224,12 +224,24 @@ compose-test: wasm programs ## Two trust domains, each host a container (with a 
 	cc -shared -fPIC -O2 -Wall -Wextra -Werror -o target/debug/compose-clock.so envoy/compose/clock.c
 	@$(WITH_ENGINE) bash -ec 'image=$$(envoy/compose/image.sh); ENVOY_IMAGE=$$image exec target/debug/compose-test'
 
+# Suites beside real peers: Python's standard library, and Go for the peers themselves.
+SUITE := PYTHONPATH=tests/peers python3 -B -m
+
+.PHONY: peers
+peers: ## Build real peers from pinned modules into target/peers/bin (needs Go 1.26; PEERS="spire" for some; SPIRE: half an hour at first).
+	@tests/peers/build.sh $(PEERS)
+
+.PHONY: peers-lint
+peers-lint: ## The lab of these suites, and whether their records still vouch for the files as they are.
+	@$(SUITE) unittest --quiet lab.test_lab
+	@python3 -B tests/peers/lab/records.py
+
 .PHONY: deny
 deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny and its database).
 	cargo deny check
 
 .PHONY: lint
-lint: wasm-target wasm-unknown-target ## Formatting, clippy on host and wasm, documentation.
+lint: wasm-target wasm-unknown-target peers-lint ## Formatting, clippy on host and wasm, documentation, records of the suites of peers.
 	cargo fmt --all --check
 	@# Workspaces of their own, which stand on packages of this one.
 	cargo tree --quiet --locked --manifest-path fuzz/Cargo.toml >/dev/null
