@@ -52,6 +52,19 @@ program() {
     echo "$wanted" >"$target/bin/$name.made-of"
 }
 
+# A virtual environment for clients in Python. A suite says so where it could not be had.
+clients_in_python() {
+    local peer=$1 home=$target/$1.python
+    cmp -s "$here/$peer/requirements.txt" "$home/requirements.txt" && return
+    echo "peers: a virtual environment with tests/peers/$peer/requirements.txt" >&2
+    rm -rf "$home"
+    if python3 -m venv "$home" && "$home/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/$peer/requirements.txt"; then
+        cp "$here/$peer/requirements.txt" "$home/requirements.txt"
+    else
+        echo "peers: clients of $peer in Python could not be had and will not be run" >&2
+    fi
+}
+
 if ! command -v go >/dev/null; then
     fail "Go 1.26 builds them and is not here: https://go.dev/dl"
 fi
@@ -65,6 +78,9 @@ for peer in "${peers[@]}"; do
         # shellcheck disable=SC2086 # one word a variable
         program "$peer" "$name" "$package" $variables
     done < <(grep -v '^#' "$here/$peer/programs")
+    if [ -z "$look" ] && [ -f "$here/$peer/requirements.txt" ]; then
+        clients_in_python "$peer"
+    fi
     # How long it took from nothing, for the record of its suite.
     if [ -z "$look" ] && [ $((SECONDS - start)) -gt 30 ]; then
         echo $((SECONDS - start)) >"$target/$peer.seconds"

@@ -11,7 +11,7 @@ Standard library only. A suite is a package beside this one, run from the root o
 Nothing of what a suite has started outlives it: not after a failure, not after Ctrl-C, not after SIGKILL.
 """
 
-from .envoy import Envoy, access_log, module, records_of
+from .envoy import Envoy, access_log, module, records_of, size_of
 from .network import free_port, own_network
 from .place import REPOSITORY, TARGET
 from .processes import Lab, Process
@@ -20,5 +20,5 @@ from .waiting import NeverCame, until
 
 __all__ = [
     "Envoy", "Lab", "NeverCame", "Process", "REPOSITORY", "Suite", "TARGET", "access_log", "free_port", "module",
-    "own_network", "records_of", "run", "until",
+    "own_network", "records_of", "run", "size_of", "until",
 ]

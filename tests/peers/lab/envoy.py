@@ -39,15 +39,26 @@ def sha256(path):
 
 def access_log(path, **members):
     """A file access log for listener or connection manager, one JSON object a line. `records_of` reads it."""
-    members = {"svidgate": "%FILTER_STATE(wasm.svidgate:PLAIN)%", "status": "%RESPONSE_CODE%", **members}
+    members = {"svidgate": "%FILTER_STATE(wasm.svidgate:PLAIN)%", "status": "%RESPONSE_CODE%",
+               "peer": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", **members}
     return [{"name": "envoy.access_loggers.file", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
         "path": str(path), "log_format": {"json_format": members}}}]
 
 
-def records_of(path):
-    """The lines of an access log, the record of svidgate as an object in each (or None)."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def size_of(path):
+    """How much there is of an access log now: `since` for what comes after."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def records_of(path, since=0):
+    """The whole lines of an access log from a byte on, the record of svidgate as an object in each (or None)."""
+    if not path.exists():
+        return []
+    with open(path, "rb") as log:
+        log.seek(since)
+        text = log.read()
+    lines = [json.loads(line) for line in text[:text.rfind(b"\n") + 1].splitlines()]
     for line in lines:
         line["svidgate"] = json.loads(line["svidgate"]) if line.get("svidgate") else None
     return lines
