@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import subprocess
-import urllib.error
 import urllib.request
 
 from .place import REPOSITORY
@@ -67,7 +66,7 @@ def records_of(path, since=0):
 class Envoy:
     """One that has begun to serve. `configuration` is a dict, or the text of a YAML file."""
 
-    def __init__(self, lab, name, configuration, uid=None, of_version=None, concurrency=1, within=30, ready=True):
+    def __init__(self, lab, name, configuration, uid=None, of_version=None, concurrency=1, within=90, ready=True):
         home = lab.folder / name
         home.mkdir(exist_ok=True)
         if uid is not None:
@@ -90,7 +89,7 @@ class Envoy:
             self.admin = address.read_text()
             try:
                 return not ready or self.ask("/ready").strip() == "LIVE"
-            except urllib.error.URLError:
+            except OSError:  # not listening yet, or busy with a module
                 return False
 
         until(f"Envoy `{name}` is ready", serving, within)
