@@ -231,6 +231,11 @@ SUITE := PYTHONPATH=tests/peers python3 -B -m
 peers: ## Build real peers from pinned modules into target/peers/bin (needs Go 1.26; PEERS="spire" for some; SPIRE: half an hour at first).
 	@tests/peers/build.sh $(PEERS)
 
+.PHONY: spire-test
+spire-test: wasm envoy ## Beside real SPIRE: two servers, two agents, rotations, failures (SCENARIOS="decisions entries" for some).
+	@tests/peers/build.sh spire
+	@$(SUITE) spire $(SCENARIOS)
+
 .PHONY: peers-lint
 peers-lint: ## The lab of these suites, and whether their records still vouch for the files as they are.
 	@$(SUITE) unittest --quiet lab.test_lab
