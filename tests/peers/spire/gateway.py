@@ -80,7 +80,7 @@ def trust_in_endpoint(partner):
 class Gateway:
     """In front of `upstream`, for the workloads of `own` and `partner`."""
 
-    def __init__(self, lab, own, partner, upstream, rules, uid=UID, name="gateway", listeners=None):
+    def __init__(self, lab, own, partner, upstream, rules, uid=UID, name="gateway"):
         self.lab, self.own, self.partner, self.rules, self.uid = lab, own, partner, rules, uid
         self.home = lab.folder / f"{own.home.name}-{name}"
         self.home.mkdir()
@@ -88,7 +88,7 @@ class Gateway:
         own_bundle = {"authorities": {"workload_api": {"cluster": "spire_agent"}}}
         endpoint = {"cluster": "partner_bundle", "path": "/", "authority": "localhost"}
         # Listener: its document (beside what all have), its validation context, and what else is special.
-        self.documents = listeners or {
+        self.documents = {
             "agent": (own_bundle, UNTRUSTED, {}),
             "endpoint": ({**own_bundle, "federation": [{"bundle": {"endpoint": endpoint}}]}, UNTRUSTED, {}),
             "second-lock": (own_bundle, ALL, {}),
@@ -96,6 +96,7 @@ class Gateway:
             "xfcc": ({**own_bundle, "xfcc": "own"}, UNTRUSTED, {"network": False, "xfcc": True}),
             "both-xfcc": ({**own_bundle, "xfcc": "own"}, UNTRUSTED, {"xfcc": True}),
         }
+        self._changed = {}
         self.ports = {listener: free_port() for listener in self.documents}
         self._write()
         configuration = {
@@ -112,9 +113,9 @@ class Gateway:
         self.envoy = Envoy(lab, self.home.name, configuration, uid=uid)
 
     def change(self, listener, **members):
-        """Gives a listener another document, as an update, and waits until Envoy has taken it."""
-        document, context, more = self.documents[listener]
-        self.documents[listener] = ({**document, **members}, context, more)
+        """Gives a listener its first document with other members (or, without, that one again), as an update, and waits until
+        Envoy has taken it."""
+        self._changed[listener] = members
         before = self.envoy.stat("listener_manager.lds.update_success")
         self._write()
         until("Envoy takes the new document", lambda: self.envoy.stat("listener_manager.lds.update_success") > before, 20)
@@ -132,7 +133,7 @@ class Gateway:
         (self.home / "listeners.new").rename(self.home / "listeners.json")
 
     def _document(self, name):
-        members, _, _ = self.documents[name]
+        members = {**self.documents[name][0], **self._changed.get(name, {})}
         document = {"version": name, "trust_domain": self.own.name, "mark_passed": True, **members, "rules": self.rules}
         document["federation"] = [{"trust_domain": self.partner.name, **one} for one in members.get("federation", [{}])]
         return document

@@ -54,7 +54,7 @@ def rebuilt_partner(suite, setting):
     came = until("the new epoch", lambda: (one := new.ask(gateway, "endpoint")).startswith("200") and one, 30, 0.5)
     suite.row("rebuilt, `epoch: 1`: new SVID", "a new document, nothing started anew", "200 rule.allowed", came)
     suite.row("rebuilt, `epoch: 1`: old SVID", "GET /", "closed svid.unknown_authority", old.ask(gateway, "endpoint"))
-    gateway.change("endpoint", version="epoch 0 again", federation=[{"bundle": {"endpoint": endpoint}}])
+    gateway.change("endpoint")
     time.sleep(3)
     suite.row("rebuilt, `epoch` put back: new SVID", "GET /", "200 rule.allowed", new.ask(gateway, "endpoint"))
     suite.row("rebuilt, `epoch` put back: old SVID", "GET /", "closed svid.unknown_authority", old.ask(gateway, "endpoint"))
@@ -102,6 +102,7 @@ def many_authorities(suite, setting):
     for name, who in (("own", setting.web), ("partner, of its new authority", setting.reader)):
         suite.row(f"1,100 authorities: {name}", "GET /", "200 rule.allowed", who.ask(gateway, "agent"))
     shop.update(setting.gateway_entry, "/gateway", UID, partner.name)
+    gateway.change("agent")
 
 
 def jwt_rotation(suite, setting):
@@ -147,6 +148,7 @@ def lifetimes(suite, setting):
                   "200 rule.allowed, lives 70 s", f"{usual_files.ask(gateway, 'endpoint')}, lives {lifetime(setting, usual_files)} s")
         suite.row(f"svid_max_lifetime 60s, {name}: SVID of 90 s", f"GET /, lives {lifetime(setting, long_files)} s",
                   "closed svid.lifetime_too_long", long_files.ask(gateway, "endpoint"))
+    gateway.change("endpoint")
 
 
 def lifetime(setting, who):

@@ -40,7 +40,7 @@ class Setting:
         self.web, self.other = Workload(lab, shop, WEB), Workload(lab, shop, OTHER)
         self.reader, self.caller = Workload(lab, partner, READER), Workload(lab, partner, CALLER)
         self._upstream, self._gateways = None, {}
-        suite.say(f"two servers, two agents, six entries ({settings or 'as they are by default'})")
+        suite.say("two servers, two agents, six entries")
 
     @property
     def upstream(self):
