@@ -4,6 +4,7 @@ import time
 
 from lab import until
 
+from .decisions import sign
 from .people import Workload
 from .setting import READER, WEB, Setting
 
@@ -16,15 +17,15 @@ REFRESH = 12
 PROTOCOLS = ("http1", "http2", "grpc")
 
 
-def everybody(setting, gateway, own_listeners, foreign_listeners):
+def everybody(setting, gateway, own_listeners, foreign_listeners, every="50ms"):
     """Clients of both trust domains that keep their connections, each with a name."""
     loads = {}
     for protocol in PROTOCOLS:
         foreign = setting.caller if protocol == "grpc" else setting.reader
         for listener in own_listeners:
-            loads[f"own, {protocol}, {listener}"] = setting.web.load(gateway, listener, protocol, every="50ms")
+            loads[f"own, {protocol}, {listener}"] = setting.web.load(gateway, listener, protocol, every=every)
         for listener in foreign_listeners:
-            loads[f"foreign, {protocol}, {listener}"] = foreign.load(gateway, listener, protocol, every="50ms")
+            loads[f"foreign, {protocol}, {listener}"] = foreign.load(gateway, listener, protocol, every=every)
     return loads
 
 
@@ -116,8 +117,9 @@ def time_passes(suite, setting):
     here = Setting(suite, lab, "time-", setting.web_authority, ca_ttl="2m", svid_ttl="40s", agent_ttl="10m", shop_plugins=plugin)
     gateway = here.shop_gateway
     until("the partner is known", lambda: here.reader.ask(gateway, "endpoint").startswith("200"), 30, 0.5)
+    upstream_authority(suite, here, gateway)
     first = {domain: {domain.authorities()["active"]} for domain in (here.shop, here.partner)}
-    loads = everybody(here, gateway, ["xfcc", "proxy"], ["agent", "endpoint"])
+    loads = everybody(here, gateway, ["xfcc", "both-xfcc", "proxy"], ["agent", "endpoint"], every="100ms")
     end = time.time() + 230
     while time.time() < end:
         for domain, seen in first.items():
@@ -128,8 +130,24 @@ def time_passes(suite, setting):
                   len(seen), len(seen) >= 3)
     rows_of(suite, loads, "rotation by time")
     agent_connections_kept(suite, gateway, "rotation by time")
-    known = ("the network filter does not see the intermediate that the peer sends, and no list in a document stays right: "
-             "`xfcc: own` in the HTTP filter alone, or `chain: proxy`")
-    for listener in ("agent", "both-xfcc"):
-        suite.row(f"upstream authority: both filters, {listener}", "GET / as web, whose SVID has an intermediate",
-                  "closed svid.unknown_authority", here.web.ask(gateway, listener), known=known)
+    suite.row("rotation by time: own, both filters, by what was learned", "GET / as web, whose issuer is the third or a later one",
+              "200 rule.allowed", here.web.ask(gateway, "agent"))
+
+
+def upstream_authority(suite, here, gateway):
+    """An SVID whose issuer stands in no bundle: the HTTP filter sees the chain, the network filter does not."""
+    suite.row("upstream authority: nothing learned yet", "GET / as web through both filters, without `xfcc: own`",
+              "closed svid.unknown_authority", here.web.ask(gateway, "agent"))
+    for protocol, allowed in (("http1", "200"), ("http2", "200"), ("grpc", "OK")):
+        suite.row(f"upstream authority: `xfcc: own` and `mark_passed`, {protocol}", "GET / as web through both filters",
+                  f"{allowed} rule.allowed", here.web.ask(gateway, "both-xfcc", protocol))
+    # What one worker has learned the others have a second later.
+    time.sleep(2)
+    suite.row("upstream authority: learned", "GET / as web through both filters, without `xfcc: own`", "200 rule.allowed",
+              here.web.ask(gateway, "agent"))
+    pem, key = here.partner.signing_key(here.lab)
+    forged = Workload(here.lab, files=sign(here.lab, "time-forged", pem, key, here.shop.id("/ns/shop/sa/web")))
+    before = here.upstream.count()
+    suite.row("upstream authority: our id, signed by the partner's authority", "GET / through both filters, `xfcc: own`",
+              "403 svid.unknown_authority, 0 upstream",
+              f"{forged.ask(gateway, 'both-xfcc')}, {here.upstream.count() - before} upstream")
