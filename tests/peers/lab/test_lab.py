@@ -89,6 +89,11 @@ class Processes(unittest.TestCase):
         self.assertLess(time.monotonic() - start, 5)
 
 
+def named(name, scenario):
+    scenario.__name__ = name
+    return scenario
+
+
 class Rows(unittest.TestCase):
     def outcome(self, *scenarios, words=()):
         out, written = io.StringIO(), []
@@ -133,6 +138,15 @@ class Rows(unittest.TestCase):
 
     def test_scenario_without_a_row_fails(self):
         self.assertEqual(self.outcome(self.empty)[0], 1)
+
+    def test_known_row_fails_when_what_comes_changes(self):
+        def known(came):
+            return lambda rows, lab: rows.row("a gap", "nothing", "today's answer", came, known="why")
+
+        code, out, _ = self.outcome(named("gap", known("today's answer")))
+        self.assertEqual(code, 0)
+        self.assertIn("1 cases, 0 wrong, 1 known", out)
+        self.assertEqual(self.outcome(named("gap", known("what is right")))[0], 1)
 
     def test_part_of_the_scenarios_leaves_no_record(self):
         self.assertEqual(self.outcome(self.good, self.empty, words=["good"])[::2], (0, False))
