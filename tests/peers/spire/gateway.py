@@ -96,7 +96,7 @@ class Gateway:
             "xfcc": ({**own_bundle, "xfcc": "own"}, UNTRUSTED, {"network": False, "xfcc": True}),
             "both-xfcc": ({**own_bundle, "xfcc": "own"}, UNTRUSTED, {"xfcc": True}),
         }
-        self._changed = {}
+        self._changed, self._changes = {}, 0
         self.ports = {listener: free_port() for listener in self.documents}
         self._write()
         configuration = {
@@ -115,7 +115,9 @@ class Gateway:
     def change(self, listener, **members):
         """Gives a listener its first document with other members (or, without, that one again), as an update, and waits until
         Envoy has taken it."""
-        self._changed[listener] = members
+        self._changes += 1
+        # A document that comes back as it was, while the old one drains, is not new: it needs another version.
+        self._changed[listener] = {"version": f"{listener}, change {self._changes}", **members}
         before = self.envoy.stat("listener_manager.lds.update_success")
         self._write()
         until("Envoy takes the new document", lambda: self.envoy.stat("listener_manager.lds.update_success") > before, 20)
