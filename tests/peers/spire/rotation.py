@@ -50,6 +50,7 @@ def rotation_by_hand(suite, setting):
                  for name, who, listener in (("own", old_web, "agent"), ("foreign, agent", old_reader, "agent"),
                                              ("foreign, endpoint", old_reader, "endpoint"))}
     loads = everybody(setting, gateway, ["agent"], ["agent", "endpoint"])
+    ended = ended_by_agent(gateway)
     old = {domain: domain.authorities()["active"] for domain in (shop, partner)}
     for domain in old:
         domain.ask("localauthority", "x509", "prepare")
@@ -87,14 +88,17 @@ def rotation_by_hand(suite, setting):
     for name, who in (("own", Workload(setting.lab, shop, LONG_WEB)), ("foreign", Workload(setting.lab, partner, LONG_READER))):
         suite.row(f"revoked: SVID of after, {name}", "GET / with it", "200 rule.allowed", who.ask(gateway, "agent"))
     rows_of(suite, loads, "rotation by hand")
-    agent_connections_kept(suite, gateway, "rotation by hand")
+    agent_connections_kept(suite, gateway, "rotation by hand", ended)
 
 
-def agent_connections_kept(suite, gateway, what):
-    """SPIRE's agent ends the connection of a client that it does not like."""
-    ended = gateway.envoy.stat("cluster.spire_agent.upstream_cx_destroy_remote")
+def ended_by_agent(gateway):
+    """How many connections the agent has ended: it does so to a client that it does not like."""
+    return gateway.envoy.stat("cluster.spire_agent.upstream_cx_destroy_remote")
+
+
+def agent_connections_kept(suite, gateway, what, before):
     suite.row(f"{what}: the agent keeps the gateway's connection", "SDS and Workload API on it, without pings", "0 ended by the agent",
-              f"{ended} ended by the agent")
+              f"{ended_by_agent(gateway) - before} ended by the agent")
 
 
 def authority_of(setting, who):
@@ -120,6 +124,7 @@ def time_passes(suite, setting):
     upstream_authority(suite, here, gateway)
     first = {domain: {domain.authorities()["active"]} for domain in (here.shop, here.partner)}
     loads = everybody(here, gateway, ["xfcc", "both-xfcc", "proxy"], ["agent", "endpoint"], every="100ms")
+    ended = ended_by_agent(gateway)
     end = time.time() + 230
     while time.time() < end:
         for domain, seen in first.items():
@@ -129,7 +134,7 @@ def time_passes(suite, setting):
         suite.row(f"rotation by time: authorities of {domain.name}", "230 s with `ca_ttl = 2m`", "3 or more, one after another",
                   len(seen), len(seen) >= 3)
     rows_of(suite, loads, "rotation by time")
-    agent_connections_kept(suite, gateway, "rotation by time")
+    agent_connections_kept(suite, gateway, "rotation by time", ended)
     suite.row("rotation by time: own, both filters, by what was learned", "GET / as web, whose issuer is the third or a later one",
               "200 rule.allowed", here.web.ask(gateway, "agent"))
 
