@@ -3,17 +3,18 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{
     ca::{Authority, FIXED_NOW, bundle_json},
     repository,
 };
 use svidgate_policy::{Configuration, Format};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "mesh/istio-traffic-extension.yaml",
     "mesh/istio-wasm-plugin.yaml",
     "mesh/envoy-gateway.yaml",
+    "mesh/istio-tcp.yaml",
     "ecds-file/svidgate.connection.yaml",
     "ecds-file/svidgate.request.yaml",
     "compose/sidecar.yaml",
@@ -68,10 +69,10 @@ fn documents_of_the_manifests_compile() {
         let documents = documents(name, &authority);
         let mut found = Vec::new();
         documents.iter().for_each(|document| inline(document, &mut found));
-        let expected = if name.contains("gateway.yaml") && name.starts_with("mesh") || name.starts_with("ecds") {
-            1
-        } else {
-            2
+        let expected = match name {
+            "mesh/envoy-gateway.yaml" | "ecds-file/svidgate.connection.yaml" | "ecds-file/svidgate.request.yaml" => 1,
+            "mesh/istio-tcp.yaml" => 3,
+            _ => 2,
         };
         assert_eq!(found.len(), expected, "{name}");
         assert!(
@@ -103,4 +104,80 @@ fn plugins_of_the_manifests_fail_closed_and_are_ours() {
             );
         }
     }
+}
+
+/// Istio takes the ports of a `match` for the workload's own, the Service's or none at all, by the kind of filter chain; so chains
+/// of the same port go without the filter.
+#[test]
+fn plugins_for_istio_leave_out_no_port_and_leave_a_mark_for_the_lock() {
+    let authority = Authority::of("prod.example", FIXED_NOW);
+    for name in ["mesh/istio-traffic-extension.yaml", "mesh/istio-wasm-plugin.yaml"] {
+        for resource in documents(name, &authority) {
+            assert_eq!(resource["spec"]["match"], json!([{ "mode": "SERVER" }]), "{name}");
+            assert_eq!(plugin(&resource)["pluginConfig"]["mark_passed"], true, "{name}");
+        }
+    }
+}
+
+/// What the patches of an `EnvoyFilter` put where.
+fn patches(name: &str) -> Vec<Value> {
+    let [resource] = &documents(name, &Authority::of("prod.example", FIXED_NOW))[..] else {
+        panic!("{name} is one resource");
+    };
+    let patches = resource["spec"]["configPatches"].as_array().expect("patches");
+    assert!(
+        patches
+            .iter()
+            .all(|patch| patch["match"]["context"] == "SIDECAR_INBOUND"),
+        "{name}"
+    );
+    patches.clone()
+}
+
+#[test]
+fn filter_for_http_and_tcp_fails_closed_and_puts_each_plugin_where_its_root_id_says() {
+    let mut placed = Vec::new();
+    for patch in patches("mesh/istio-tcp.yaml") {
+        let value = &patch["patch"]["value"];
+        if patch["applyTo"] == "EXTENSION_CONFIG" {
+            let plugin = &value["typed_config"]["config"];
+            assert_eq!(plugin["failure_policy"], "FAIL_CLOSED");
+            assert_eq!([&plugin["root_id"], &plugin["name"]], [&value["name"]; 2]);
+            assert_eq!(plugin["configuration"]["value"]["listener"], "shared");
+            assert_eq!(plugin["configuration"]["value"]["mark_passed"], true);
+        } else if value.get("config_discovery").is_some() {
+            let before = &patch["match"]["listener"]["filterChain"]["filter"]["name"];
+            placed.push((
+                before.as_str().unwrap().to_owned(),
+                value["name"].as_str().unwrap().to_owned(),
+            ));
+        }
+    }
+    let manager = "envoy.filters.network.http_connection_manager";
+    let expected = [
+        (manager, "svidgate.connection.http"),
+        ("envoy.filters.network.tcp_proxy", "svidgate.connection.tcp"),
+        (manager, "svidgate.request"),
+    ];
+    assert_eq!(
+        placed,
+        expected.map(|(before, name)| (before.to_owned(), name.to_owned()))
+    );
+}
+
+/// A denial of what has no mark would let pass what has none.
+#[test]
+fn lock_for_istio_has_the_shape_of_an_allow_and_selects_every_port() {
+    let patches = patches("mesh/istio-lock.yaml");
+    let rules: Vec<_> = patches
+        .iter()
+        .filter_map(|patch| patch["patch"]["value"]["typed_config"].get("rules"))
+        .collect();
+    assert_eq!(rules.len(), 2);
+    assert!(rules.iter().all(|rules| rules["action"] == "ALLOW"));
+    assert!(
+        patches
+            .iter()
+            .all(|patch| patch["match"]["listener"]["portNumber"].is_null())
+    );
 }
