@@ -1,16 +1,16 @@
-//! A second lock behind the HTTP filter: Envoy's own RBAC lets nobody through on whose request svidgate did not decide, whatever
-//! took svidgate out of the way.
+//! A second lock behind svidgate: Envoy's own RBAC lets nobody through on whose request, or TCP connection, svidgate did not
+//! decide, whatever took svidgate out of the way.
 
 use serde_json::{Value, json};
 use support::{
-    client::Request,
-    envoy::{ClientCertificate, Cluster, Envoy, FailurePolicy, Listener, Route, Scenario, Wasm},
+    client::{Client, Request},
+    envoy::{ClientCertificate, Cluster, Dial, Envoy, FailurePolicy, Listener, Route, Scenario, Wasm},
     trapping_module_path,
-    upstream::HttpUpstream,
+    upstream::{HttpUpstream, TcpUpstream},
     world::{World, with},
 };
 
-use crate::stage::{API, API_PATH, Filters, assert_alive, gated, http1, http2};
+use crate::stage::{API, API_PATH, Filters, allow_api, assert_alive, gated, has_tcp, http1, http2, tcp_listener};
 
 /// RBAC that allows what svidgate has marked, before the router.
 pub(crate) fn locking(bootstrap: &mut Value) {
@@ -140,4 +140,81 @@ async fn vm_that_has_died_under_fail_open_opens_no_lock() {
     for _ in 0..3 {
         assert_eq!(get("/a", false).await, Some(403));
     }
+}
+
+/// RBAC before `tcp_proxy` that allows what svidgate has recorded as allowed, or as let through in a dry run.
+fn locking_tcp(bootstrap: &mut Value) {
+    let lock = json!({
+        "name": "envoy.filters.network.rbac",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC",
+            "stat_prefix": "lock.",
+            "rules": { "action": "ALLOW", "policies": { "decided": {
+                "permissions": [{ "any": true }],
+                "principals": [{ "filter_state": {
+                    "key": "wasm.svidgate",
+                    "string_match": { "safe_regex": { "regex": r#".*("decision":"allow"|"dry_run":true).*"# } },
+                } }],
+            } } },
+        },
+    });
+    for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
+        let filters = listener["filter_chains"][0]["filters"].as_array_mut().unwrap();
+        filters.insert(filters.len() - 1, lock.clone());
+    }
+}
+
+/// It stands where the upstream is dialled with the first bytes: what a server says first no RBAC looks at.
+#[tokio::test]
+async fn nobody_passes_the_lock_on_whose_connection_svidgate_did_not_decide() {
+    if !has_tcp() {
+        return;
+    }
+    let (world, upstream) = (World::new(), TcpUpstream::greeting(b"ready"));
+    let document = with(world.document(allow_api()), json!({ "listener": "tcp" }));
+    let dial = Dial::OnDownstreamData;
+    let gone = |name| Listener::tcp(name, "db", dial).tls(&world.server, ClientCertificate::AcceptUntrusted);
+    let changed = |name, changes| tcp_listener(&world, name, dial, &with(document.clone(), changes));
+    let listeners = vec![
+        changed("decided", json!({})),
+        changed("dry_run", json!({ "mode": "dry_run" })),
+        changed("for_http", json!({ "listener": "http" })),
+        changed("unrecorded", json!({ "access_log": "refusals" })),
+        gone("gone"),
+    ];
+    let envoy = Envoy::start(Scenario {
+        listeners,
+        clusters: vec![Cluster::new("db", upstream.addr())],
+        amend: Some(locking_tcp),
+        ..Scenario::default()
+    })
+    .await;
+    let (api, other) = (world.own_identity(API_PATH), world.own_identity("/ns/shop/sa/other"));
+    for (listener, identity, passes) in [
+        ("decided", &api, true),
+        ("decided", &other, false),
+        ("dry_run", &other, true),
+        ("for_http", &api, false),
+        ("for_http", &other, false),
+        ("unrecorded", &api, false),
+        ("gone", &api, false),
+    ] {
+        let (dialled, before) = (upstream.connections(), upstream.received().len());
+        let mut connection = Client::new(Some(identity))
+            .connect(envoy.listener_addr(listener))
+            .await
+            .unwrap();
+        let _ = connection.write(b"ping").await;
+        let _ = connection.finish().await;
+        let answer = connection.read_until_close().await.unwrap();
+        let expected: &[u8] = if passes { b"readyping" } else { b"" };
+        assert_eq!(answer, expected, "{listener}");
+        assert_eq!(
+            upstream.received().len() - before,
+            if passes { 4 } else { 0 },
+            "{listener}"
+        );
+        assert_eq!(upstream.connections() - dialled, usize::from(passes), "{listener}");
+    }
+    assert_alive(&envoy).await;
 }
