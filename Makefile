@@ -241,6 +241,12 @@ peers-lint: ## The lab of these suites, and whether their records still vouch fo
 	@$(SUITE) unittest --quiet lab.test_lab
 	@python3 -B tests/peers/lab/records.py
 
+.PHONY: istio-test
+istio-test: wasm envoy ## Our manifests in a real Istio: who gets through which port (root, Go 1.26; TESTS="doors" for some; half an hour to build at first).
+	@tests/peers/build.sh istio
+	cargo build --quiet $(IMAGE_CARGO)
+	@$(SUITE) istio $(TESTS)
+
 .PHONY: deny
 deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny and its database).
 	cargo deny check

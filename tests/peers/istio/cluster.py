@@ -1,0 +1,264 @@
+"""The control plane: etcd, kube-apiserver, istiod, a registry with our image; and what is asked of them."""
+
+import base64
+import json
+import re
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from lab import REPOSITORY, TARGET, module, until
+
+from .network import NODE
+
+BIN = TARGET / "bin"
+TOKEN = "admin"
+CAUTION = "EnvoyFilter exposes internal implementation details"
+"""What Istio's webhook says of each EnvoyFilter."""
+SYSTEM, SHOP = "istio-system", "shop"
+
+# Where each kind lives; the last word says whether in a namespace.
+CORE, NETWORKING, SECURITY, EXTENSIONS = (
+    "/api/v1", "/apis/networking.istio.io", "/apis/security.istio.io/v1", "/apis/extensions.istio.io/v1alpha1")
+KINDS = {
+    "Namespace": f"{CORE}/namespaces/{{name}}",
+    "Node": f"{CORE}/nodes/{{name}}",
+    "Service": f"{CORE}/namespaces/{{namespace}}/services/{{name}}",
+    "ServiceAccount": f"{CORE}/namespaces/{{namespace}}/serviceaccounts/{{name}}",
+    "Pod": f"{CORE}/namespaces/{{namespace}}/pods/{{name}}",
+    "ConfigMap": f"{CORE}/namespaces/{{namespace}}/configmaps/{{name}}",
+    "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}",
+    "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}",
+    "EnvoyFilter": f"{NETWORKING}/v1alpha3/namespaces/{{namespace}}/envoyfilters/{{name}}",
+    "Sidecar": f"{NETWORKING}/v1/namespaces/{{namespace}}/sidecars/{{name}}",
+    "PeerAuthentication": f"{SECURITY}/namespaces/{{namespace}}/peerauthentications/{{name}}",
+    "AuthorizationPolicy": f"{SECURITY}/namespaces/{{namespace}}/authorizationpolicies/{{name}}",
+    "WasmPlugin": f"{EXTENSIONS}/namespaces/{{namespace}}/wasmplugins/{{name}}",
+    "TrafficExtension": f"{EXTENSIONS}/namespaces/{{namespace}}/trafficextensions/{{name}}",
+}
+
+MESH = """
+trustDomain: cluster.local
+rootNamespace: istio-system
+ingressControllerMode: "OFF"
+enablePrometheusMerge: false
+enableTracing: false
+accessLogFile: /dev/stdout
+accessLogEncoding: JSON
+accessLogFormat: '{"log":"request","path":"%REQ(:PATH)%","status":"%RESPONSE_CODE%","details":"%RESPONSE_CODE_DETAILS%","svidgate":"%FILTER_STATE(wasm.svidgate:PLAIN)%"}'
+defaultConfig:
+  discoveryAddress: NODE:15012
+defaultProviders: {}
+"""
+
+
+def istio_source():
+    """The folder of Istio's module: its CRDs and the template of its proxies' bootstrap are not built into the programs."""
+    said = subprocess.run(["go", "mod", "download", "-json", "istio.io/istio"], cwd=REPOSITORY / "tests/peers/istio", check=True,
+                          stdout=subprocess.PIPE, timeout=600).stdout
+    return Path(json.loads(said)["Dir"])
+
+
+def manifest(name, bundle, digest, **replaced):
+    """The resources of a manifest of envoy/mesh, filled in. `replaced` has texts of it and what is written instead."""
+    text = (REPOSITORY / "envoy/mesh" / name).read_text()
+    values = {
+        "registry.example/team/svidgate@sha256:${IMAGE_DIGEST}": f"{NODE}:5000/team/svidgate@{digest}",
+        "${BUNDLE}": json.dumps(bundle),
+    }
+    for old, new in values.items():
+        text = text.replace(old, new)
+    for old, new in replaced.get("texts", {}).items():
+        if old not in text:
+            raise LookupError(f"`{old}` is not in {name}")
+        text = text.replace(old, new)
+    return [part for part in re.split(r"^---$", text, flags=re.M) if "kind:" in part]
+
+
+def path_of(resource):
+    """Where a resource lives, which is a dict or text."""
+    if isinstance(resource, dict):
+        kind, metadata = resource["kind"], resource["metadata"]
+    else:
+        kind = re.search(r"^kind: (\S+)", resource, re.M)[1]
+        metadata = {key: value for key, value in re.findall(r"^  (name|namespace): (\S+)", resource, re.M)[:2]}
+    return KINDS[kind].format(name=metadata["name"], namespace=metadata.get("namespace", "default"))
+
+
+class Cluster:
+    """All of it, and the pods of the suite's workloads."""
+
+    def __init__(self, lab, debian):
+        self.lab, self.home = lab, lab.folder / "cluster"
+        self.home.mkdir()
+        self.source = istio_source()
+        self._tls = ssl.create_default_context()
+        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
+        self._start_kubernetes(debian)
+        self._start_registry(debian)
+        self.istiod = None
+
+    def _start_kubernetes(self, debian):
+        home = self.home
+        self.lab.output_of("openssl", "genrsa", "-out", home / "sa.key", "2048")
+        self.lab.output_of("openssl", "rsa", "-in", home / "sa.key", "-pubout", "-out", home / "sa.pub")
+        (home / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
+        client, peer = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
+        self.lab.start("etcd", debian / "usr/bin/etcd", "--data-dir", home / "etcd", "--listen-client-urls", client,
+                       "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                       "--initial-cluster", f"default={peer}", "--unsafe-no-fsync", environment={"ETCD_UNSUPPORTED_ARCH": ""})
+        issuer = "https://kubernetes.default.svc.cluster.local"
+        self.lab.start(
+            "kube-apiserver", BIN / "kube-apiserver", f"--etcd-servers={client}", "--bind-address=127.0.0.1",
+            "--secure-port=6443", f"--cert-dir={home}", f"--service-account-issuer={issuer}",
+            f"--service-account-key-file={home}/sa.pub", f"--service-account-signing-key-file={home}/sa.key",
+            f"--api-audiences={issuer},istio-ca", "--service-cluster-ip-range=198.19.0.0/16", "--authorization-mode=AlwaysAllow",
+            f"--token-auth-file={home}/tokens.csv", "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
+            "--advertise-address=127.0.0.1", "--watch-cache=false")
+        until("kube-apiserver is ready", lambda: self.ask("GET", "/readyz")[0] == 200, 120, 0.5)
+        (home / "kubeconfig").write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "x",
+            "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:6443", "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "u", "user": {"token": TOKEN}}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}))
+
+    def _start_registry(self, debian):
+        (self.home / "registry.yml").write_text(json.dumps({
+            "version": 0.1, "log": {"level": "warn"}, "storage": {"filesystem": {"rootdirectory": str(self.home / "registry")}},
+            "http": {"addr": "0.0.0.0:5000"}}))
+        self.registry = self.lab.start("registry", debian / "usr/bin/docker-registry", "serve", self.home / "registry.yml")
+        until("the registry answers", lambda: subprocess.run(
+            ["curl", "-sf", "127.0.0.1:5000/v2/"], stdout=subprocess.DEVNULL, timeout=5).returncode == 0)
+        said = self.lab.output_of(REPOSITORY / "target/image/debug/svidgate-image", "push", "--module", module(),
+                                  "127.0.0.1:5000/team/svidgate", folder=REPOSITORY, within=120)
+        self.digest = re.search(r"^\S+ (sha256:[0-9a-f]{64})$", said, re.M)[1]
+
+    # Kubernetes
+
+    def ask(self, method, path, body=None, kind="application/json"):
+        """The status and the body of an answer of kube-apiserver; 0 where there is none."""
+        request = urllib.request.Request(f"https://127.0.0.1:6443{path}", method=method, data=body and body.encode(), headers={
+            "authorization": f"Bearer {TOKEN}", "content-type": kind})
+        try:
+            with urllib.request.urlopen(request, context=self._tls, timeout=20) as answer:
+                self.warning = answer.headers.get("warning")
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except urllib.error.URLError as error:
+            return 0, str(error)
+
+    def try_apply(self, resource):
+        """Server-side apply with strict validation: the status, and what is wrong or warned of."""
+        text = json.dumps(resource) if isinstance(resource, dict) else resource
+        status, said = self.ask("PATCH", path_of(resource) + "?fieldManager=suite&force=true&fieldValidation=Strict", text,
+                                "application/apply-patch+yaml")
+        if status not in (200, 201):
+            return status, json.loads(said).get("message", said)
+        return status, "" if CAUTION in (self.warning or "") else self.warning or ""
+
+    def apply(self, *resources):
+        for resource in resources:
+            status, said = self.try_apply(resource)
+            if status not in (200, 201) or said:
+                raise RuntimeError(f"{path_of(resource)}: {status} {said}")
+
+    def delete(self, *resources):
+        """Whether they are there or not."""
+        for resource in resources:
+            status, said = self.ask("DELETE", path_of(resource))
+            if status not in (200, 404):
+                raise RuntimeError(f"{path_of(resource)}: {status} {said}")
+
+    def token(self, namespace, account, pod=None):
+        spec = {"audiences": ["istio-ca"], "expirationSeconds": 43200}
+        if pod:
+            uid = json.loads(self.ask("GET", f"{CORE}/namespaces/{namespace}/pods/{pod}")[1])["metadata"]["uid"]
+            spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": pod, "uid": uid}
+        status, said = self.ask("POST", f"{CORE}/namespaces/{namespace}/serviceaccounts/{account}/token", json.dumps({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}))
+        if status != 201:
+            raise RuntimeError(f"no token for {account}: {status} {said}")
+        return json.loads(said)["status"]["token"]
+
+    def pod(self, name, account, ip, labels, ports=()):
+        """A Pod that runs, as Kubernetes would say it; what runs is the suite's affair."""
+        resource = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": SHOP, "labels": labels}, "spec": {
+            "nodeName": "node", "serviceAccountName": account,
+            "containers": [{"name": "app", "image": "app:1", "ports": [{"containerPort": port} for port in ports]}]}}
+        self.ask("DELETE", path_of(resource) + "?gracePeriodSeconds=0")
+        self.apply(resource)
+        status, said = self.ask("PATCH", path_of(resource) + "/status", json.dumps({"status": {
+            "phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+            "conditions": [{"type": "Ready", "status": "True"}]}}), "application/merge-patch+json")
+        if status != 200:
+            raise RuntimeError(f"the status of {name}: {status} {said}")
+
+    def objects(self):
+        """What there is before istiod: namespaces, accounts, Istio's CRDs."""
+        self.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}})
+        for namespace in (SYSTEM, SHOP, "elsewhere"):
+            self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        for namespace, account in ((SHOP, "orders"), (SHOP, "web"), (SHOP, "other"), ("elsewhere", "web"), (SHOP, "waypoint")):
+            self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": namespace}})
+        crds = (self.source / "manifests/charts/base/files/crd-all.gen.yaml").read_text()
+        for crd in re.split(r"^---$", crds, flags=re.M):
+            if "kind: CustomResourceDefinition" in crd:
+                status, said = self.ask("PATCH", KINDS["CustomResourceDefinition"].format(
+                    name=re.search(r"^  name: (\S+)", crd, re.M)[1]) + "?fieldManager=suite", crd, "application/apply-patch+yaml")
+                if status != 201:
+                    raise RuntimeError(f"a CRD of Istio: {status} {said}")
+
+    # istiod
+
+    def start_istiod(self, plugged=None):
+        """istiod, with a CA of its own or one that is plugged in (a folder like the secret `cacerts`)."""
+        if self.istiod:
+            self.istiod.stop()
+        (self.home / "mesh.yaml").write_text(MESH.replace("NODE", NODE))
+        self.istiod = self.lab.start(
+            "istiod", BIN / "pilot-discovery", "discovery", f"--kubeconfig={self.home}/kubeconfig",
+            f"--meshConfig={self.home}/mesh.yaml", "--domain=cluster.local", f"--httpAddr={NODE}:8080", f"--grpcAddr={NODE}:15010",
+            f"--secureGRPCAddr={NODE}:15012", "--httpsAddr=127.0.0.1:15017", "--monitoringAddr=127.0.0.1:15014",
+            "--ctrlz_address=127.0.0.1", folder=self.home, environment={
+                "POD_NAME": "istiod-0", "POD_NAMESPACE": SYSTEM, "CLUSTER_ID": "Kubernetes", "ISTIOD_CUSTOM_HOST": "127.0.0.1",
+                "VALIDATION_WEBHOOK_CONFIG_NAME": "istio-validator", "VALIDATION_ENABLED": "true",
+                "ROOT_CA_DIR": str(plugged or self.home / "none"),
+                # Filters that a stock Envoy does not have.
+                "PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"})
+        until("istiod is ready", lambda: subprocess.run(
+            ["curl", "-sf", f"{NODE}:8080/ready"], stdout=subprocess.DEVNULL, timeout=5).returncode == 0, 60, 0.5)
+        path = f"{CORE}/namespaces/{SHOP}/configmaps/istio-ca-root-cert"
+
+        def root():
+            status, said = self.ask("GET", path)
+            pem = json.loads(said)["data"].get("root-cert.pem") if status == 200 else None
+            expected = (plugged / "root-cert.pem").read_text() if plugged else None
+            return pem if not expected or pem == expected else None
+
+        self.root = until("the mesh's root certificate", root, 60, 0.3)
+        self.bundle = spiffe_bundle(self.root)
+        rules = [{"apiGroups": [f"{group}.istio.io" for group in ("security", "networking", "telemetry", "extensions")],
+                  "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": ["*"]}]
+        self.apply({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "istio-validator-istio-system"}, "webhooks": [{
+                "name": "rev.validation.istio.io", "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Fail",
+                "clientConfig": {"caBundle": base64.b64encode(self.root.encode()).decode(), "url": "https://127.0.0.1:15017/validate"},
+                "rules": rules}]})
+
+    def manifest(self, name, texts=None, digest=None):
+        return manifest(name, self.bundle, digest or self.digest, texts=texts or {})
+
+
+def spiffe_bundle(pem):
+    """The SPIFFE bundle of RSA certificates, as the manifests want it filled in."""
+    keys = []
+    for certificate in re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", pem, re.S):
+        said = subprocess.run(["openssl", "x509", "-noout", "-modulus"], input=certificate, check=True, stdout=subprocess.PIPE,
+                              text=True, timeout=10).stdout
+        modulus = base64.urlsafe_b64encode(bytes.fromhex(said.strip().partition("=")[2])).rstrip(b"=").decode()
+        keys.append({"use": "x509-svid", "kty": "RSA", "n": modulus, "e": "AQAB",
+                     "x5c": ["".join(certificate.splitlines()[1:-1])]})
+    return {"spiffe_sequence": 1, "keys": keys}
