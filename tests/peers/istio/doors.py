@@ -8,7 +8,7 @@ import re
 import subprocess
 import threading
 
-from .setting import LABELS, SHOP, cleared
+from .setting import LABELS, SHOP, cleared, gated
 from .shapes import DENIED, HTTP
 
 OPEN = "what comes of it without the lock: "
@@ -104,8 +104,7 @@ def image_that_does_not_come(suite, setting):
 
 def migration(suite, setting):
     """Between WasmPlugin and TrafficExtension: the new one first, and the wrong way round behind the lock."""
-    cleared(setting)
-    setting.put(*setting.lock(), *setting.plugins(), connection=True, request=True, lock=True)
+    gated(setting)
 
     def watched(change):
         """What web and other get while this is done, and after."""
@@ -150,8 +149,7 @@ def migration(suite, setting):
 
 def who_may_write_in_the_namespace(suite, setting):
     """The lock is in Istio's root namespace. What a team can do in its own, and what it must not be given."""
-    cleared(setting)
-    setting.put(*setting.lock(), *setting.plugins(), connection=True, request=True, lock=True)
+    gated(setting)
 
     allow_all = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "all", "namespace": SHOP},
                  "spec": {"action": "ALLOW", "rules": [{}]}}
@@ -202,8 +200,7 @@ def who_may_write_in_the_namespace(suite, setting):
 
 def what_is_answered_without_us(suite, setting):
     """And what of a request is changed before or behind us."""
-    cleared(setting)
-    setting.put(*setting.lock(), *setting.plugins(), connection=True, request=True, lock=True)
+    gated(setting)
     preflight = ("origin: https://evil.example", "access-control-request-method: DELETE")
     suite.row("answered without us/CORS preflight", "web: OPTIONS /admin", "403",
               setting.ask(setting.web, 8080, path="/admin", method="OPTIONS", headers=preflight))

@@ -4,7 +4,7 @@ import json
 
 from lab import until
 
-from .setting import NOTHING, cleared
+from .setting import NOTHING, cleared, gated
 from .shapes import CLOSED, HTTP
 from .workload import OLD_ENVOY, Pod
 
@@ -14,9 +14,8 @@ MISTAKE = {"mark_passed: true": "mark_pased: true"}
 
 
 def updates_and_mistakes(suite, setting):
-    cleared(setting)
+    gated(setting)
     cluster, pod = setting.cluster, setting.pod
-    setting.put(*setting.lock(), *setting.log(), *setting.plugins(), connection=True, request=True, lock=True)
     setting.put(*setting.plugins(texts={"/orders/**": "/other/**"}))
     suite.row("update/other rules", "web: GET /orders/1, GET /other/1", ("403", "200"),
               (setting.ask(setting.web, 8080), setting.ask(setting.web, 8080, path="/other/1")))

@@ -134,4 +134,10 @@ def cleared(setting):
     setting.pod.has(connection=False, request=False, lock=False)
 
 
-__all__ = ["DETECTED", "LABELS", "MESH_PORTS", "NAMED", "NODE", "SHOP", "SYSTEM", "Setting", "WAYS", "cleared", "mtls", "service"]
+def gated(setting):
+    """Both plugins and the lock, in a namespace of mTLS alone, protocols detected."""
+    cleared(setting)
+    setting.put(*setting.lock(), *setting.log(), *setting.plugins(), connection=True, request=True, lock=True)
+
+
+__all__ = ["DETECTED", "LABELS", "MESH_PORTS", "NAMED", "NODE", "SHOP", "SYSTEM", "Setting", "WAYS", "cleared", "gated", "mtls", "service"]

@@ -1,7 +1,7 @@
 """Each shape of a service and of mTLS: who gets through which port, ALPN by ALPN."""
 
 from .callers import ask
-from .setting import DETECTED, MESH_PORTS, NAMED, WAYS, cleared, mtls
+from .setting import DETECTED, MESH_PORTS, NAMED, WAYS, cleared, gated, mtls
 
 CLOSED = {way: "closed" for way in WAYS}
 HTTP = {**CLOSED, "istio-h2": "200", "istio-http/1.1": "200"}
@@ -67,6 +67,7 @@ def protocol_detected_strict(suite, setting):
 
 def mesh_ports(suite, setting):
     """What the mesh serves itself, at every port that it has a number for."""
+    gated(setting)
     expected = ["15020: 404", "15021: 404", "15090: 404"]
     setting.nobody_gets_through("mesh ports/GET of a path of the app", "STRICT", MESH_PORTS, expected)
     at = lambda port, path: ask(setting.pod.ip, port, None, "plain text", path)
@@ -100,6 +101,7 @@ def ipv6(suite, setting):
 
 def no_service(suite, setting):
     """Ports that no Service names, and no Service at all: passthrough chains."""
+    gated(setting)
     suite.row("no Service names it/web at 7070", "GET /orders/1", HTTP, setting.ways(setting.web, 7070))
     suite.row("no Service names it/other at 7070", "GET /orders/1", CLOSED, setting.ways(setting.other, 7070))
     setting.cluster.delete(DETECTED)
@@ -110,6 +112,7 @@ def no_service(suite, setting):
 
 
 def protocol_named_strict(suite, setting):
+    gated(setting)
     setting.cluster.apply(NAMED)
     setting.pod.settled("of named protocols", is_named)
     setting.pod.has(True, True, True)
@@ -121,8 +124,9 @@ def protocol_named_strict(suite, setting):
 
 def permissive(suite, setting):
     """Plain text has chains of its own then."""
-    setting.cluster.apply(mtls("PERMISSIVE"))
-    setting.pod.settled("of plain text", lambda chains: any(not tls for _, _, tls, _, _ in chains))
+    gated(setting)
+    setting.cluster.apply(NAMED, mtls("PERMISSIVE"))
+    setting.pod.settled("of plain text", lambda chains: is_named(chains) and any(not tls for _, _, tls, _, _ in chains))
     setting.pod.has(True, True, True)
     mark = setting.pod.mark()
     suite.row("permissive, named/web at 8080", "GET /orders/1, each ALPN", PERMISSIVE_HTTP,
