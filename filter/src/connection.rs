@@ -95,7 +95,7 @@ impl<H: Host> ConnectionFilter<H> {
         })
     }
 
-    /// Before the handshake.
+    /// Before the handshake, unless a filter in front has waited for it.
     pub fn on_new_connection(self: &Rc<Self>) -> Action {
         let Some(gate) = self.root.gate() else {
             return self.refuse_unjudged();
@@ -108,11 +108,14 @@ impl<H: Host> ConnectionFilter<H> {
         match self.root.listener() {
             // A dry run changes nothing, and what stands behind may not bear being held.
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
+            // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until its first
+            // bytes. These come next, but not to one who pauses now. All there is to know is known.
+            Listener::Http | Listener::Tcp if peer::digest(self.root.host()).is_ok() => self.decide(false),
             Listener::Http | Listener::Tcp => {
                 let until = self.root.now().checked_add(gate.configuration.first_bytes_timeout);
                 self.held_until.set(until.ok());
-                // Bytes that are at hand already come next, but not to one who pauses now. The HTTP connection manager
-                // does nothing before it has bytes, so where there are none yet, this is as good.
+                // The same behind a hold, where the peer has no certificate. The HTTP connection manager does nothing before it
+                // has bytes, so where there are none yet, this is as good.
                 if self.root.is_behind_hold() && self.root.listener().has_requests() {
                     Action::Continue
                 } else {

@@ -41,6 +41,7 @@ mod survival;
 mod tcp;
 mod trap;
 mod tunnels;
+mod two_gates;
 mod unproven;
 mod versions;
 mod workload_api;

@@ -17,7 +17,7 @@ use svidgate::{
     worker::Worker,
 };
 
-use crate::double::{Proxy, connection, stream, sweep};
+use crate::double::{Proxy, accept, connection, stream, sweep};
 
 /// The two filters of one listener on one worker.
 struct Gateway {
@@ -67,7 +67,7 @@ impl Gateway {
         self.proxy.connect(peer);
         self.is_of(context, context.into());
         let filter = connection(&self.connections, context);
-        assert_eq!(filter.on_new_connection(), Action::Pause);
+        assert_eq!(accept(&self.proxy, &filter), Action::Pause);
         assert_eq!(filter.on_downstream_data(1), Action::Continue);
         filter
     }
@@ -337,7 +337,7 @@ fn plugins_with_names_of_their_own_are_told_apart() {
     proxy.connect(&world.own_identity("/api"));
     let filters = [connection(&one, 10), connection(&two, 11)];
     for filter in &filters {
-        filter.on_new_connection();
+        accept(&proxy, filter);
         assert_eq!(filter.on_downstream_data(1), Action::Continue);
     }
     let _next = plugin("two", json!([]), "3");
@@ -354,7 +354,7 @@ fn dry_run_tells_what_it_would_cut_and_an_enforcing_document_cuts_it() {
     });
     gateway.proxy.connect(&expired);
     let filter = connection(&gateway.connections, 10);
-    filter.on_new_connection();
+    accept(&gateway.proxy, &filter);
     assert_eq!(filter.on_downstream_data(1), Action::Continue);
     let _stream = gateway.ask(11, &expired, "/");
     gateway.pass(10);

@@ -43,6 +43,8 @@ pub(crate) struct State {
     pub(crate) status_message: Vec<u8>,
     pub(crate) closed: Vec<u32>,
     pub(crate) effective: u32,
+    /// Whether the handshake is still under way: no certificate is known then.
+    handshaking: bool,
     pub(crate) removed: Vec<String>,
     pub(crate) removed_trailers: Vec<String>,
     pub(crate) added: Vec<(String, String)>,
@@ -196,7 +198,11 @@ impl Host for Proxy {
                 .get(&state.effective)
                 .filter(|_| name == "connection.id");
             let id = connection.map(|id| id.to_le_bytes().to_vec());
-            id.or_else(|| state.properties.get(&name).cloned())
+            let certificate = state
+                .properties
+                .get(&name)
+                .filter(|_| !state.handshaking || !name.contains("peer_certificate"));
+            id.or_else(|| certificate.cloned())
         })
     }
 
@@ -429,4 +435,12 @@ pub(crate) fn stream(root: &Rc<Root<Proxy>>, context: u32) -> Rc<RequestFilter<P
 /// A new connection.
 pub(crate) fn connection(root: &Rc<Root<Proxy>>, context: u32) -> Rc<ConnectionFilter<Proxy>> {
     ConnectionFilter::new(Rc::clone(root), context)
+}
+
+/// The connection is accepted, its handshake not done.
+pub(crate) fn accept(proxy: &Proxy, filter: &Rc<ConnectionFilter<Proxy>>) -> Action {
+    proxy.change(|state| state.handshaking = true);
+    let action = filter.on_new_connection();
+    proxy.change(|state| state.handshaking = false);
+    action
 }

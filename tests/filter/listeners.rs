@@ -8,7 +8,7 @@ use support::world::{World, with};
 use svidgate::{connection::Action, record::Stage, root::Root, worker::Worker};
 use svidgate_policy::Listener;
 
-use crate::double::{Proxy, connection};
+use crate::double::{Proxy, accept, connection};
 
 fn document(world: &World, listener: &str) -> Value {
     let rules = json!([
@@ -135,7 +135,7 @@ fn connection_for_http_that_tcp_proxy_reads_gets_no_byte_further_than_the_first(
         let root = plugin(&proxy, &world, Listener::Http, get.clone(), &worker);
         connect(&proxy, &world);
         let filter = connection(&root, 10);
-        assert_eq!(filter.on_new_connection(), Action::Pause);
+        assert_eq!(accept(&proxy, &filter), Action::Pause);
         (proxy, root, filter)
     };
     let dialled = |proxy: &Proxy| proxy.change(|state| state.set("xds.cluster_name", b"db"));
@@ -178,7 +178,7 @@ fn connection_for_http_goes_on_where_nothing_shows_or_http_does() {
     let root = plugin(&proxy, &world, Listener::Http, get, &worker);
     connect(&proxy, &world);
     let filter = connection(&root, 10);
-    filter.on_new_connection();
+    accept(&proxy, &filter);
     for _ in 0..5 {
         assert_eq!(filter.on_downstream_data(1), Action::Continue);
         proxy.change(|state| state.now += SignedDuration::from_secs(1));
@@ -207,7 +207,7 @@ fn document_for_another_kind_of_listener_judges_nothing_that_began_before() {
         let first = plugin(&proxy, &world, Listener::Tcp, at_port(5432), &worker);
         connect(&proxy, &world);
         let filter = connection(&first, 10);
-        assert_eq!(filter.on_new_connection(), Action::Pause);
+        assert_eq!(accept(&proxy, &filter), Action::Pause);
         assert_eq!(filter.on_downstream_data(1), Action::Continue);
         let second = plugin(&proxy, &world, placed, at_port(1), &worker);
         proxy.change(|state| state.now += SignedDuration::from_secs(1));

@@ -18,7 +18,7 @@ use svidgate::{
 };
 use svidgate_policy::{Configuration, Format, Reason, certificate::sha256};
 
-use crate::double::{Proxy, connection, request, sweep};
+use crate::double::{Proxy, accept, connection, request, sweep};
 
 fn everyone() -> serde_json::Value {
     json!([{ "name": "all", "effect": "allow", "from": ["spiffe://prod.example/**"] }])
@@ -289,7 +289,7 @@ fn silent_connection_is_closed_when_its_time_is_over_and_only_then() {
     proxy.connect(&world.own_identity("/api"));
     let held = [10, 11, 12, 13].map(|context| connection(&root, context));
     for connection in &held {
-        assert_eq!(connection.on_new_connection(), Action::Pause);
+        assert_eq!(accept(&proxy, connection), Action::Pause);
     }
     // One speaks, one goes away by itself, one is gone without a word to us.
     held[0].on_downstream_data(1);

@@ -14,7 +14,7 @@ use svidgate::{
     worker::Worker,
 };
 
-use crate::double::{Proxy, connection, stream};
+use crate::double::{Proxy, accept, connection, stream};
 
 /// One VM: its plugins share a worker.
 type Vm = Rc<Worker>;
@@ -74,7 +74,7 @@ impl Setting {
         self.proxy
             .change(|state| state.connections.insert(context, context.into()));
         let filter = connection(plugin, context);
-        assert_eq!(filter.on_new_connection(), Action::Pause);
+        assert_eq!(accept(&self.proxy, &filter), Action::Pause);
         filter
     }
 

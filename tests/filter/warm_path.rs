@@ -14,7 +14,7 @@ use svidgate::{
 };
 use svidgate_policy::{Configuration, Format, Reason, Timestamp, certificate::sha256};
 
-use crate::double::{Proxy, connection, request};
+use crate::double::{Proxy, accept, connection, request};
 
 fn rules() -> Value {
     json!([{
@@ -185,7 +185,7 @@ fn same_document_in_one_vm_is_compiled_once_and_knows_the_same_peers() {
 
     proxy.connect(&world.own_identity("/api"));
     let filter = connection(&connections, 7);
-    assert_eq!(filter.on_new_connection(), Action::Pause);
+    assert_eq!(accept(&proxy, &filter), Action::Pause);
     assert_eq!(filter.on_downstream_data(100), Action::Continue);
     proxy.take_calls();
     proxy.ask("GET", "/a/b", &[]);
@@ -204,7 +204,7 @@ fn bytes_of_an_admitted_connection_cost_nothing() {
     let root = proxy.plugin(Stage::Connection, &document, &Rc::default());
     proxy.connect(&world.own_identity("/api"));
     let filter = connection(&root, 7);
-    filter.on_new_connection();
+    accept(&proxy, &filter);
     assert_eq!(filter.on_downstream_data(1), Action::Continue);
     proxy.take_calls();
     for _ in 0..100 {
