@@ -32,13 +32,19 @@ pub struct Svid {
 /// What stands behind an identity.
 #[derive(Clone, Debug)]
 enum Evidence {
-    Certificate {
-        leaf: Identified,
-        /// `None` where the proxy verified it.
-        path: Option<Path>,
-    },
+    Certificate(Box<Certified>),
     /// The proxy's own TLS has verified some certificate with this id, which is not at hand.
-    Proxy { id: SpiffeId },
+    Proxy {
+        id: SpiffeId,
+    },
+}
+
+/// A leaf, and what stands behind it.
+#[derive(Clone, Debug)]
+struct Certified {
+    leaf: Identified,
+    /// `None` where the proxy verified it.
+    path: Option<Path>,
 }
 
 /// What a leaf that keeps to the profile says.
@@ -136,7 +142,7 @@ pub fn verify_with(
     };
     let valid_until = check(&identified, trust, now, find)?;
     let leaf = identified;
-    let evidence = Evidence::Certificate { leaf, path };
+    let evidence = Evidence::Certificate(Box::new(Certified { leaf, path }));
     Ok(Svid { evidence, valid_until })
 }
 
@@ -171,7 +177,7 @@ impl Svid {
     /// Who it is.
     pub fn id(&self) -> &SpiffeId {
         match &self.evidence {
-            Evidence::Certificate { leaf, .. } => &leaf.id,
+            Evidence::Certificate(certified) => &certified.leaf.id,
             Evidence::Proxy { id } => id,
         }
     }
@@ -179,7 +185,7 @@ impl Svid {
     /// Whether the proxy's word for the id is all there is.
     pub fn is_vouched(&self) -> bool {
         match self.evidence {
-            Evidence::Certificate { .. } => false,
+            Evidence::Certificate(_) => false,
             Evidence::Proxy { .. } => true,
         }
     }
@@ -191,14 +197,14 @@ impl Svid {
 
     fn leaf(&self) -> Option<&Identified> {
         match &self.evidence {
-            Evidence::Certificate { leaf, .. } => Some(leaf),
+            Evidence::Certificate(certified) => Some(&certified.leaf),
             Evidence::Proxy { .. } => None,
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match &self.evidence {
-            Evidence::Certificate { path, .. } => path.as_ref(),
+            Evidence::Certificate(certified) => certified.path.as_ref(),
             Evidence::Proxy { .. } => None,
         }
     }
@@ -248,7 +254,7 @@ impl Svid {
     /// What does not hold. Of what is wrong with the path, another may be free, which [`verify`] finds out.
     pub fn stands(&self, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
         match &self.evidence {
-            Evidence::Certificate { leaf, .. } => check(leaf, trust, now, |bundle, _, moment| {
+            Evidence::Certificate(certified) => check(&certified.leaf, trust, now, |bundle, _, moment| {
                 self.check_path(bundle, trust, moment, now)
             }),
             Evidence::Proxy { id } => check_vouched(id, trust, now),
