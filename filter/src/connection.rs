@@ -243,6 +243,10 @@ impl<H: Host> ConnectionFilter<H> {
         if !excuses(gate, refusal) || !self.root.listener().has_requests() || !gate.enforces() {
             return false;
         }
+        // Of what another listener shares no request shows the chain.
+        if peer::handshake(self.root.host()).is_none() {
+            return false;
+        }
         let is_at_peace = |gate: &Rc<Gate>| {
             let identity = gate.identify(self.root.host(), self.root.now(), None);
             let pleases = match &identity {
@@ -259,11 +263,7 @@ impl<H: Host> ConnectionFilter<H> {
         let address = peer::source_address(host).as_deref().and_then(peer::ip);
         let place = || {
             let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
-            // Of what another listener shares no request shows the chain.
-            let Ok(Evidence::Handshake(leaf)) = peer::evidence(host, &gate.configuration.peer) else {
-                return None;
-            };
-            let connection = peer::connection_id(host)?;
+            let (leaf, connection) = (peer::handshake(host)?, peer::connection_id(host)?);
             self.root.unproven().take(leaf, connection, address, unproven)
         };
         let Some(place) = place() else {

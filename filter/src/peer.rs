@@ -77,6 +77,14 @@ pub fn evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unre
     }
 }
 
+/// The digest of the leaf that the peer presented in this connection's own handshake.
+pub fn handshake<H: Host>(host: &H) -> Option<Digest> {
+    match evidence(host, &PeerOrigin::Handshake) {
+        Ok(Evidence::Handshake(leaf)) => Some(leaf),
+        Ok(Evidence::Shared(_) | Evidence::Vouched(_)) | Err(_) => None,
+    }
+}
+
 fn shared_evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
     match origin {
         PeerOrigin::Handshake => Err(Unreadable::new(

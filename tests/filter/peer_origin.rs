@@ -301,3 +301,28 @@ fn document_that_does_not_take_the_evidence_ends_what_began_on_it() {
     assert_eq!(ends(&certificate, &plain), "svidgate_connection.plaintext");
     assert_eq!(ends(&id, &other_key), "svidgate_connection.plaintext");
 }
+
+/// Only the chain of a handshake of its own comes with a request.
+#[test]
+fn shared_leaf_whose_issuer_is_not_at_hand_is_refused_and_not_left_to_a_request() {
+    let world = World::new();
+    let (proxy, worker): (Proxy, Rc<Worker>) = (Proxy::at(&world), Rc::default());
+    let document = with(by_certificate(&world), json!({ "xfcc": "own", "mark_passed": true }));
+    let connections = proxy.plugin(Stage::Connection, &document, &worker);
+    let _requests = proxy.plugin(Stage::Request, &document, &worker);
+    let issuer = world.own.issue_authority(support::ca::Profile {
+        common_name: Some("issuing".to_owned()),
+        ..support::ca::Profile::authority("prod.example", world.now)
+    });
+    let (pem, sha256) = certificate(&issuer.issue(support::ca::Leaf::svid(API, world.now)));
+    let states: [(&str, &[u8]); 2] = [
+        ("filter_state.outer.certificate", &pem),
+        ("filter_state.outer.sha256", &sha256),
+    ];
+    connect(&proxy, &states);
+    proxy.change(|state| state.set("connection.id", &7_u64.to_le_bytes()));
+    let filter = connection(&connections, 10);
+    filter.on_new_connection();
+    assert_eq!(filter.on_downstream_data(1), Action::Pause);
+    assert_eq!(proxy.reason(), "svid.unknown_authority");
+}
