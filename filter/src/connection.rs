@@ -110,7 +110,7 @@ impl<H: Host> ConnectionFilter<H> {
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
             // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until its first
             // bytes. These come next, but not to one who pauses now. All there is to know is known.
-            Listener::Http | Listener::Tcp if self.is_after_handshake(&gate) => self.decide(false),
+            Listener::Http | Listener::Tcp if peer::handshake(self.root.host()).is_some() => self.decide(false),
             Listener::Http | Listener::Tcp => {
                 let until = self.root.now().checked_add(gate.configuration.first_bytes_timeout);
                 self.held_until.set(until.ok());
@@ -183,11 +183,6 @@ impl<H: Host> ConnectionFilter<H> {
             }
             None => {}
         }
-    }
-
-    fn is_after_handshake(&self, gate: &Gate) -> bool {
-        let evidence = peer::evidence(self.root.host(), &gate.configuration.peer);
-        matches!(evidence, Ok(Evidence::Handshake(_)))
     }
 
     /// Whether there is anything yet that tells who the peer is.
