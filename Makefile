@@ -242,10 +242,10 @@ peers-lint: ## The lab of these suites, and whether their records still vouch fo
 	@python3 -B tests/peers/lab/records.py
 
 .PHONY: istio-test
-istio-test: wasm envoy ## Our manifests in a real Istio: who gets through which port (root, Go 1.26; TESTS="doors" for some; half an hour to build at first).
+istio-test: wasm envoy ## Our manifests in a real Istio: who gets through which port (root, Go 1.26; SCENARIOS="ports migration" for some; half an hour to build at first).
 	@tests/peers/build.sh istio
 	cargo build --quiet $(IMAGE_CARGO)
-	@$(SUITE) istio $(TESTS)
+	@$(SUITE) istio $(SCENARIOS)
 
 .PHONY: deny
 deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny and its database).
