@@ -178,7 +178,7 @@ fn use_of_a_key_counts() {
         key
     };
     let key = jwk(&Key::generate(KeyKind::P256), "k");
-    assert_eq!(of_a_workload_api(&[key.clone()]).len(), 1);
+    assert_eq!(of_a_workload_api(std::slice::from_ref(&key)).len(), 1);
     assert_eq!(of_a_workload_api(&[with_use(json!("jwt-svid"))]).len(), 1);
     for other in ["x509-svid", "wit-svid", "sig", "JWT-SVID", ""] {
         let set = of_a_workload_api(&[with_use(json!(other))]);
