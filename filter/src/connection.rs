@@ -575,8 +575,8 @@ impl<H: Host> Thing for ConnectionFilter<H> {
 impl<H: Host> Unproven for ConnectionFilter<H> {
     /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on waiting.
     /// Calls of the proxy are about the request, whose connection is this one.
-    fn prove(&self) {
-        let Some(judges) = self.root.judges() else { return };
+    fn prove(&self) -> bool {
+        let Some(judges) = self.root.judges() else { return false };
         let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None);
         let decide = |identity: &Identity| {
             let decision = self.decide_identity(identity);
@@ -584,11 +584,12 @@ impl<H: Host> Unproven for ConnectionFilter<H> {
         };
         let words = Words::ask(&judges, identify, decide, |_, _| false);
         if words.refusal().is_some_and(|word| word.gate.enforces()) {
-            return;
+            return false;
         }
         self.unproven.take();
         let grounds = words.grounds(self.root.host(), judges, self.root.now());
         self.grounds.replace(Some(grounds));
+        true
     }
 }
 

@@ -96,6 +96,10 @@ impl<H: Host> RequestFilter<H> {
             Some(Err(reason)) if gate.enforces() => Decision::refused(*reason),
             Some(_) | None => decision,
         };
+        let goes_on = decision.is_allowed() || !gate.enforces();
+        if goes_on && !self.is_proven(identity.as_deref().ok(), decision.is_allowed()) {
+            return self.refuse_unproven(&gate, identity.as_deref().ok(), refusal);
+        }
         let action = self.enforce(&gate, &head, identity.as_deref().ok(), decision, refusal);
         // What a dry run has no room for passes, and is not looked at again.
         if let (Action::Continue, Some(Ok((kept, held)))) = (action, kept) {
@@ -106,12 +110,6 @@ impl<H: Host> RequestFilter<H> {
             };
             let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
             let identity = identity.as_ref().ok().cloned();
-            if let Some(Evidence::Handshake(leaf)) = identity.as_ref().map(|identity| &identity.evidence)
-                && decision.is_allowed()
-            {
-                let connection = || peer::connection_id(self.root.host());
-                self.root.unproven().prove(leaf, connection);
-            }
             self.passed.replace(Some(Passed {
                 grounds: Grounds::new(judges, identity, &others, would_refuse, self.root.now(), ends),
                 head: Rc::new(kept),
@@ -294,6 +292,40 @@ impl<H: Host> RequestFilter<H> {
         Action::Pause
     }
 
+    /// Whether its connection waits for no proof, or has one in this request.
+    fn is_proven(&self, identity: Option<&Identity>, is_allowed: bool) -> bool {
+        let unproven = self.root.unproven();
+        if unproven.is_empty() {
+            return true;
+        }
+        let leaf = match identity.map(|identity| &identity.evidence) {
+            Some(Evidence::Handshake(leaf)) => Some(*leaf),
+            Some(Evidence::Shared(_) | Evidence::Vouched(_)) => None,
+            None => peer::handshake(self.root.host()),
+        };
+        let connection = || peer::connection_id(self.root.host());
+        leaf.is_none_or(|leaf| unproven.let_pass(&leaf, is_allowed, connection))
+    }
+
+    /// The network filter has left its connection to its requests, and enforces: so a dry run denies it, too.
+    fn refuse_unproven(&self, gate: &Gate, identity: Option<&Identity>, refusal: Option<&Refusal>) -> Action {
+        let entry = Entry {
+            stage: Stage::Request,
+            who: identity.map(|identity| identity.who()),
+            decision: Decision::refused(Reason::ConnectionUnproven),
+            enforced: true,
+            live: false,
+            version: gate.version(),
+        };
+        self.refuse(&entry, || Circumstances {
+            detail: Some(match refusal {
+                Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
+                None => UNPROVEN.to_owned(),
+            }),
+            ..self.circumstances(refusal)
+        })
+    }
+
     /// What the upstream gets to see of the identity.
     fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), HostError> {
         let host = self.root.host();
@@ -394,6 +426,9 @@ impl<H: Host> Thing for RequestFilter<H> {
         self.decide_again(&grounds, &head, now)
     }
 }
+
+const UNPROVEN: &str = "the network filter has left this connection to its first request, and this one proves nothing to the \
+                        documents that it has (a dry run, or a document with other bundles, stands behind it)";
 
 /// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not found.
 fn xfcc<'h>(gate: &Gate, header: Option<&'h [u8]>) -> Option<&'h [u8]> {

@@ -3,7 +3,9 @@
 //!
 //! Only the HTTP filter sees chains. So the network filter leaves such a leaf to it, where it is certain that it stands
 //! behind ([`crate::connection`] says when). Until a request has been allowed, the connection counts here: of each source
-//! address there may be few, and what nobody proves in time is closed.
+//! address there may be few, and what nobody proves in time is closed. The HTTP filter behind need not be the one that was
+//! meant: it may have another document, which enforces nothing or trusts others. So it lets no request of such a connection
+//! through that is no proof to the network filter.
 
 use std::{
     cell::RefCell,
@@ -22,8 +24,8 @@ pub const MAX_UNPROVEN_OF_ADDRESS: usize = 64;
 
 /// Something that waits for a proof.
 pub trait Unproven {
-    /// A request of it was allowed.
-    fn prove(&self);
+    /// A request of it was allowed. Gives whether that was proof enough.
+    fn prove(&self) -> bool;
 }
 
 /// Where connections come from, as far as they are counted together.
@@ -94,20 +96,20 @@ impl UnprovenConnections {
         })
     }
 
-    /// A request with this leaf was allowed. The proxy is asked for its connection only where one waits for that.
-    pub fn prove(&self, leaf: &Digest, connection: impl FnOnce() -> Option<u64>) {
+    /// Whether a request with this leaf may go further: its connection waits for no proof, or this is one, which only a request
+    /// that is allowed can be. The proxy is asked for the connection only where one with the leaf waits; one without a number may
+    /// be that.
+    pub fn let_pass(&self, leaf: &Digest, is_allowed: bool, connection: impl FnOnce() -> Option<u64>) -> bool {
         if !self.0.borrow().by_leaf.contains_key(leaf) {
-            return;
+            return true;
         }
-        let Some(connection) = connection() else { return };
+        let Some(connection) = connection() else { return false };
         let unproven = {
             let waiting = self.0.borrow();
             let of_leaf = waiting.by_leaf.get(leaf);
             of_leaf.and_then(|of_leaf| of_leaf.get(&connection)?.upgrade())
         };
-        if let Some(unproven) = unproven {
-            unproven.prove();
-        }
+        unproven.is_none_or(|unproven| is_allowed && unproven.prove())
     }
 
     /// How many there are.

@@ -119,16 +119,29 @@ impl Gateway {
 
     /// A request on the connection of that number.
     fn ask(&self, connection: u64, peer: &Identity, method: &str) -> String {
+        let requests = self.requests.as_ref().expect("the HTTP filter");
+        self.ask_of(requests, connection, peer, method).1
+    }
+
+    fn ask_of(&self, requests: &Rc<Root<Proxy>>, connection: u64, peer: &Identity, method: &str) -> (Action, String) {
         self.proxy.connect(peer);
         self.proxy
             .ask(method, "/", &[(b"x-forwarded-client-cert", &forwarded(peer))]);
         self.is_of(500, connection);
-        let requests = self.requests.as_ref().expect("the HTTP filter");
         let filter = stream(requests, 500);
-        filter.on_request_headers();
+        let action = filter.on_request_headers();
         let reason = self.proxy.reason();
         filter.on_close();
-        reason
+        (action, reason)
+    }
+
+    /// A plugin of another name.
+    fn plugin(&self, name: &str, stage: Stage, changes: Value) -> Rc<Root<Proxy>> {
+        self.proxy.change(|state| state.set("plugin_name", name.as_bytes()));
+        let document = with(self.world.document(rules()), changes);
+        let plugin = self.proxy.plugin(stage, &document, &self.worker);
+        self.proxy.change(|state| state.properties.remove("plugin_name"));
+        plugin
     }
 
     fn pass(&self, seconds: i64) {
@@ -226,7 +239,7 @@ fn proven_connection_ends_with_its_authority() {
     drop((filter, next));
 }
 
-/// A request that pleases its own documents proves nothing to one of the network filter that refuses the peer.
+/// A request that pleases its own documents proves nothing to one of the network filter that refuses the peer, and goes no further.
 #[test]
 fn request_proves_nothing_to_a_newer_document_that_refuses() {
     let gateway = Gateway::start(open());
@@ -237,12 +250,45 @@ fn request_proves_nothing_to_a_newer_document_that_refuses() {
         with(open(), json!({ "version": "next", "revoked": [{ "id": API }] })),
     );
     let next = gateway.proxy.plugin(Stage::Connection, &newer, &gateway.worker);
-    assert_eq!(gateway.ask(100, &peer, "GET"), "rule.allowed");
+    assert_eq!(gateway.ask(100, &peer, "GET"), "connection.unproven");
     assert_eq!(gateway.worker.unproven().len(), 1);
     gateway.proxy.connect(&peer);
     gateway.pass(1);
     assert_eq!(gateway.closed(), [100]);
     drop((filter, next));
+}
+
+/// Behind the network filter may stand a request filter with another document, while the one with its own stands in another chain.
+#[test]
+fn request_that_proves_nothing_goes_no_further_while_its_connection_waits() {
+    let gateway = Gateway::start(open());
+    let forger = Authority::root(Profile {
+        common_name: Some("issuing".to_owned()),
+        ..Profile::authority(OWN, gateway.world.now)
+    });
+    let documents = [
+        json!({ "version": "staged", "mode": "dry_run" }),
+        json!({ "version": "theirs", "bundle": { "inline": bundle_json(&[&forger, &gateway.world.own]) } }),
+    ];
+    for (context, changes) in (100..).zip(documents) {
+        let behind = gateway.plugin("behind", Stage::Request, with(open(), changes));
+        let forged = forger.issue(Leaf::svid(API, gateway.world.now));
+        let (_filter, action) = gateway.connect(context, &forged);
+        assert_eq!(action, Action::Continue);
+        gateway.proxy.change(|state| state.filter_state.clear());
+        let (action, reason) = gateway.ask_of(&behind, context.into(), &forged, "GET");
+        assert_eq!((action, reason.as_str()), (Action::Pause, "connection.unproven"));
+        assert!(
+            !gateway
+                .proxy
+                .look(|state| state.filter_state.contains_key("svidgate.passed"))
+        );
+        // Whom the network filter knows is no affair of this.
+        let known = gateway.world.own_identity("/api");
+        assert_eq!(gateway.first_bytes(context, &known), "");
+        let (action, reason) = gateway.ask_of(&behind, context.into(), &known, "GET");
+        assert_eq!((action, reason.as_str()), (Action::Continue, "rule.allowed"));
+    }
 }
 
 /// A request of one connection proves that one alone, though others show the same leaf.
