@@ -10,10 +10,11 @@ use support::{
 };
 use svidgate_policy::{Configuration, Format};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "mesh/istio-traffic-extension.yaml",
     "mesh/istio-wasm-plugin.yaml",
     "mesh/envoy-gateway.yaml",
+    "mesh/envoy-gateway-patch.yaml",
     "mesh/istio-tcp.yaml",
     "ecds-file/svidgate.connection.yaml",
     "ecds-file/svidgate.request.yaml",
@@ -51,14 +52,59 @@ fn inline<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
     }
 }
 
-/// The plugin that a resource of a mesh asks for.
-pub(crate) fn plugin(resource: &Value) -> &Value {
+/// A filter of ours that a resource of a mesh asks for.
+pub(crate) struct Plugin<'v> {
+    pub(crate) root: &'v str,
+    pub(crate) network: bool,
+    pub(crate) document: &'v Value,
+    closed: bool,
+}
+
+/// All filters of ours that a resource of a mesh asks for.
+pub(crate) fn plugins(resource: &Value) -> Vec<Plugin<'_>> {
     let spec = &resource["spec"];
     match resource["kind"].as_str() {
-        Some("TrafficExtension") => &spec["wasm"],
-        Some("WasmPlugin") => spec,
-        Some("EnvoyExtensionPolicy") => &spec["wasm"][0],
+        Some("TrafficExtension") => vec![istio(&spec["wasm"])],
+        Some("WasmPlugin") => vec![istio(spec)],
+        Some("EnvoyExtensionPolicy") => list(&spec["wasm"]).map(extension).collect(),
+        Some("EnvoyPatchPolicy") => list(&spec["jsonPatches"])
+            .map(|patch| patched(&patch["operation"]["value"]))
+            .collect(),
+        Some("ClientTrafficPolicy") => Vec::new(),
         other => panic!("{other:?} has no plugin"),
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().expect("a list").iter()
+}
+
+fn istio(plugin: &Value) -> Plugin<'_> {
+    Plugin {
+        root: plugin["pluginName"].as_str().expect("a root id"),
+        network: plugin["type"] == "NETWORK",
+        document: &plugin["pluginConfig"],
+        closed: plugin["failStrategy"] == "FAIL_CLOSE",
+    }
+}
+
+fn extension(plugin: &Value) -> Plugin<'_> {
+    Plugin {
+        root: plugin["rootID"].as_str().expect("a root id"),
+        network: false,
+        document: &plugin["config"],
+        closed: plugin["failOpen"] == false,
+    }
+}
+
+fn patched(filter: &Value) -> Plugin<'_> {
+    let plugin = &filter["typed_config"]["config"];
+    let kind = filter["typed_config"]["@type"].as_str().expect("a type");
+    Plugin {
+        root: plugin["root_id"].as_str().expect("a root id"),
+        network: kind.ends_with("filters.network.wasm.v3.Wasm"),
+        document: &plugin["configuration"]["value"],
+        closed: plugin["failure_policy"] == "FAIL_RELOAD",
     }
 }
 
@@ -70,7 +116,7 @@ fn documents_of_the_manifests_compile() {
         let mut found = Vec::new();
         documents.iter().for_each(|document| inline(document, &mut found));
         let expected = match name {
-            "mesh/envoy-gateway.yaml" | "ecds-file/svidgate.connection.yaml" | "ecds-file/svidgate.request.yaml" => 1,
+            "ecds-file/svidgate.connection.yaml" | "ecds-file/svidgate.request.yaml" => 1,
             "mesh/istio-tcp.yaml" => 3,
             _ => 2,
         };
@@ -85,36 +131,36 @@ fn documents_of_the_manifests_compile() {
 }
 
 #[test]
-fn plugins_of_the_manifests_fail_closed_and_are_ours() {
+fn plugins_of_the_manifests_fail_closed_are_ours_and_leave_a_mark_for_the_lock() {
     let authority = Authority::of("prod.example", FIXED_NOW);
-    for name in &FILES[..3] {
+    for name in &FILES[..4] {
+        let mut roots = Vec::new();
         for resource in documents(name, &authority) {
-            let plugin = plugin(&resource);
-            let root = plugin.get("pluginName").or(plugin.get("rootID"));
-            let network = plugin["type"] == "NETWORK";
-            let expected = if network {
-                "svidgate.connection"
-            } else {
-                "svidgate.request"
-            };
-            assert_eq!(root.and_then(Value::as_str), Some(expected), "{name}");
-            assert!(
-                plugin["failStrategy"] == "FAIL_CLOSE" || plugin["failOpen"] == false,
-                "{name}"
-            );
+            for plugin in plugins(&resource) {
+                let expected = if plugin.network {
+                    "svidgate.connection"
+                } else {
+                    "svidgate.request"
+                };
+                assert_eq!(plugin.root, expected, "{name}");
+                assert!(plugin.closed, "{name}");
+                assert_eq!(plugin.document["mark_passed"], true, "{name}");
+                roots.push(plugin.root.to_owned());
+            }
         }
+        roots.sort();
+        assert_eq!(roots, ["svidgate.connection", "svidgate.request"], "{name}");
     }
 }
 
 /// Istio takes the ports of a `match` for the workload's own, the Service's or none at all, by the kind of filter chain; so chains
 /// of the same port go without the filter.
 #[test]
-fn plugins_for_istio_leave_out_no_port_and_leave_a_mark_for_the_lock() {
+fn plugins_for_istio_leave_out_no_port() {
     let authority = Authority::of("prod.example", FIXED_NOW);
     for name in ["mesh/istio-traffic-extension.yaml", "mesh/istio-wasm-plugin.yaml"] {
         for resource in documents(name, &authority) {
             assert_eq!(resource["spec"]["match"], json!([{ "mode": "SERVER" }]), "{name}");
-            assert_eq!(plugin(&resource)["pluginConfig"]["mark_passed"], true, "{name}");
         }
     }
 }
@@ -179,5 +225,28 @@ fn lock_for_istio_has_the_shape_of_an_allow_and_selects_every_port() {
         patches
             .iter()
             .all(|patch| patch["match"]["listener"]["portNumber"].is_null())
+    );
+}
+
+/// Both locks of Envoy Gateway: one under a name that no policy of a route configures, one on the whole Gateway.
+#[test]
+fn locks_for_envoy_gateway_have_the_shape_of_an_allow() {
+    let resources = documents(
+        "mesh/envoy-gateway-lock.yaml",
+        &Authority::of("prod.example", FIXED_NOW),
+    );
+    let [patch, policy] = &resources[..] else {
+        panic!("two resources");
+    };
+    let operation = &patch["spec"]["jsonPatches"][0]["operation"];
+    assert_eq!(operation["value"]["name"], "svidgate.lock");
+    assert_eq!(operation["value"]["typed_config"]["rules"]["action"], "ALLOW");
+    let authorization = &policy["spec"]["authorization"];
+    assert_eq!(policy["spec"]["targetRefs"][0]["kind"], "Gateway");
+    assert_eq!(authorization["defaultAction"], "Deny");
+    assert_eq!(authorization["rules"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        authorization["rules"][0]["cel"],
+        "\"wasm.svidgate.passed\" in filter_state"
     );
 }

@@ -16,7 +16,7 @@ use support::{
 };
 use tokio::time::sleep;
 
-use crate::manifests::{documents, plugin};
+use crate::manifests::{documents, plugins};
 
 const LISTENER: &str = "inbound";
 
@@ -26,14 +26,14 @@ async fn proxy(manifest: &str, own: &Authority, clusters: Vec<Cluster>) -> Envoy
     let routes = [Route::direct("app", "/", 200, "the application")];
     let mut listener = Listener::http(LISTENER, routes).tls(&server, ClientCertificate::AcceptUntrusted);
     for resource in documents(manifest, own) {
-        let plugin = plugin(&resource);
-        let document = plugin.get("pluginConfig").or(plugin.get("config")).expect("a document");
-        let wasm = Wasm::new(&module_path(), document.clone());
-        listener = if plugin["type"] == "NETWORK" {
-            listener.connection_filter(wasm)
-        } else {
-            listener.request_filter(wasm)
-        };
+        for plugin in plugins(&resource) {
+            let wasm = Wasm::new(&module_path(), plugin.document.clone());
+            listener = if plugin.network {
+                listener.connection_filter(wasm)
+            } else {
+                listener.request_filter(wasm)
+            };
+        }
     }
     Envoy::start(Scenario::of(listener, clusters)).await
 }
@@ -119,15 +119,16 @@ async fn plugins_for_istio_with_its_own_ca_let_through_what_their_rule_says() {
 }
 
 #[tokio::test]
-async fn plugin_for_envoy_gateway_lets_through_what_its_rule_says() {
-    let own = Authority::of("prod.example", real_now());
-    let envoy = proxy("mesh/envoy-gateway.yaml", &own, Vec::new()).await;
-    let caller = peer(&own, "spiffe://prod.example/ns/edge/sa/client");
-    assert_rule_is_in_force(&envoy, &caller, "/orders/7", "edge-reads-orders").await;
-    let stranger = Authority::of("stranger.example", real_now());
-    // No filter for connections: it is the request that is refused.
-    let caller = peer(&stranger, "spiffe://stranger.example/api");
-    assert_eq!(ask(&envoy, &caller, "/orders/7").await, Some(403));
-    let log = envoy.wait_request_log(LISTENER, 3).await;
-    assert_eq!(record(&log)["reason"], "federation.unknown_trust_domain");
+async fn plugins_for_envoy_gateway_let_through_what_their_rule_says() {
+    for manifest in ["mesh/envoy-gateway.yaml", "mesh/envoy-gateway-patch.yaml"] {
+        let own = Authority::of("prod.example", real_now());
+        let envoy = proxy(manifest, &own, Vec::new()).await;
+        let caller = peer(&own, "spiffe://prod.example/ns/edge/sa/client");
+        assert_rule_is_in_force(&envoy, &caller, "/orders/7", "edge-reads-orders").await;
+        let stranger = Authority::of("stranger.example", real_now());
+        let caller = peer(&stranger, "spiffe://stranger.example/api");
+        assert_eq!(ask(&envoy, &caller, "/orders/7").await, None);
+        let log = envoy.wait_connection_log(LISTENER, 3).await;
+        assert_eq!(record(&log)["reason"], "federation.unknown_trust_domain");
+    }
 }
