@@ -247,6 +247,12 @@ istio-test: wasm envoy ## Our manifests in a real Istio: who gets through which 
 	cargo build --quiet $(IMAGE_CARGO)
 	@$(SUITE) istio $(SCENARIOS)
 
+.PHONY: envoy-gateway-test
+envoy-gateway-test: wasm envoy ## Our manifests in a real Envoy Gateway: who gets through, each door with the lock and without (root, Go 1.26; TESTS="route" for some; ten minutes to build at first).
+	@tests/peers/build.sh envoy-gateway
+	cargo build --quiet $(IMAGE_CARGO)
+	@$(SUITE) envoy-gateway $(TESTS)
+
 .PHONY: deny
 deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny and its database).
 	cargo deny check
