@@ -197,7 +197,10 @@ def other_listeners(suite, gateway):
         gateway.ask(gateway.people.client), gateway.ask(gateway.people.client, port=10444),
         gateway.ask(gateway.people.client, "/orders/1", 10080, "plain text")])
     gateway.nobody_gets_through("other listeners, locked/nobody", "two more listeners", (10443, 10444, 10080))
+    said_before = len(gateway.process.output())
     gateway.apply(*gateway.lock(), *gateway.patch(), listeners=[https("renamed")], at_work=())
+    suite.row("renamed listener, locked/what tells", "the status of the patches", "ResourceNotFound", "ResourceNotFound" if
+              "reason: ResourceNotFound" in gateway.process.output()[said_before:] else "not a word")
     suite.row("renamed listener, locked/client", "GET /orders/1", "403", gateway.ask(gateway.people.client))
     gateway.nobody_gets_through("renamed listener, locked/nobody", "no patch finds it")
     allows = on_the_route("SecurityPolicy", "anything", {"authorization": {"defaultAction": "Allow"}})
