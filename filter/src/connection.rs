@@ -238,6 +238,10 @@ impl<H: Host> ConnectionFilter<H> {
         if !excuses(gate, refusal) || !self.root.listener().has_requests() || !gate.enforces() {
             return false;
         }
+        // Under a dry run of its own nothing was held, and nobody has looked whether `tcp_proxy` stands behind.
+        if !self.enforces() {
+            return false;
+        }
         // Of what another listener shares no request shows the chain.
         if peer::handshake(self.root.host()).is_none() {
             return false;

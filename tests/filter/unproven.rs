@@ -291,6 +291,14 @@ fn request_that_proves_nothing_goes_no_further_while_its_connection_waits() {
     }
 }
 
+/// It holds nothing, and does not look at what stands behind.
+#[test]
+fn document_in_a_dry_run_leaves_nothing_to_requests_for_a_newer_one_that_enforces() {
+    let gateway = Gateway::start(with(open(), json!({ "mode": "dry_run" })));
+    let _next = gateway.update(open());
+    assert_eq!(gateway.first_bytes(100, &gateway.peer()), "svid.unknown_authority");
+}
+
 /// A request of one connection proves that one alone, though others show the same leaf.
 #[test]
 fn request_proves_its_own_connection_alone() {
