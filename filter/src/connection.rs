@@ -263,7 +263,9 @@ impl<H: Host> ConnectionFilter<H> {
         let place = || {
             let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
             let (leaf, connection) = (peer::handshake(host)?, peer::connection_id(host)?);
-            self.root.unproven().take(leaf, connection, address, unproven)
+            self.root
+                .unproven()
+                .take(leaf, (connection, self.context), address, unproven)
         };
         let Some(place) = place() else {
             return self.refuse_unproven(gate, refusal);

@@ -55,8 +55,8 @@ pub struct UnprovenConnections(Rc<RefCell<Waiting>>);
 
 #[derive(Default)]
 struct Waiting {
-    /// Under each leaf, by the proxy's number of the connection.
-    by_leaf: BTreeMap<Digest, BTreeMap<u64, Weak<dyn Unproven>>>,
+    /// Under each leaf, by the proxy's number of the connection and the context of the filter: a chain may have several.
+    by_leaf: BTreeMap<Digest, BTreeMap<(u64, u32), Weak<dyn Unproven>>>,
     by_origin: BTreeMap<Origin, usize>,
     all: usize,
 }
@@ -65,16 +65,16 @@ struct Waiting {
 pub struct Place {
     connections: UnprovenConnections,
     leaf: Digest,
-    connection: u64,
+    filter: (u64, u32),
     origin: Origin,
 }
 
 impl UnprovenConnections {
-    /// A place for a connection; none where all are taken, or all of its source address.
+    /// A place for a connection, as the filter of a context has it; none where all are taken, or all of its source address.
     pub fn take(
         &self,
         leaf: Digest,
-        connection: u64,
+        filter: (u64, u32),
         address: Option<IpAddr>,
         unproven: Weak<dyn Unproven>,
     ) -> Option<Place> {
@@ -87,11 +87,11 @@ impl UnprovenConnections {
         waiting.all = waiting.all.saturating_add(1);
         waiting.by_origin.insert(origin, of_origin.saturating_add(1));
         let of_leaf = waiting.by_leaf.entry(leaf).or_default();
-        of_leaf.insert(connection, unproven);
+        of_leaf.insert(filter, unproven);
         Some(Place {
             connections: self.clone(),
             leaf,
-            connection,
+            filter,
             origin,
         })
     }
@@ -104,12 +104,13 @@ impl UnprovenConnections {
             return true;
         }
         let Some(connection) = connection() else { return false };
-        let unproven = {
+        let unproven: Vec<Rc<dyn Unproven>> = {
             let waiting = self.0.borrow();
-            let of_leaf = waiting.by_leaf.get(leaf);
-            of_leaf.and_then(|of_leaf| of_leaf.get(&connection)?.upgrade())
+            let of_leaf = waiting.by_leaf.get(leaf).into_iter();
+            let of_connection = of_leaf.flat_map(|of_leaf| of_leaf.range((connection, 0)..=(connection, u32::MAX)));
+            of_connection.filter_map(|(_, unproven)| unproven.upgrade()).collect()
         };
-        unproven.is_none_or(|unproven| is_allowed && unproven.prove())
+        unproven.iter().all(|unproven| is_allowed && unproven.prove())
     }
 
     /// How many there are.
@@ -134,7 +135,7 @@ impl Drop for Place {
             }
         }
         if let Some(of_leaf) = waiting.by_leaf.get_mut(&self.leaf) {
-            of_leaf.remove(&self.connection);
+            of_leaf.remove(&self.filter);
             if of_leaf.is_empty() {
                 waiting.by_leaf.remove(&self.leaf);
             }
@@ -150,6 +151,6 @@ impl std::fmt::Debug for UnprovenConnections {
 
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Place").field(&self.connection).finish()
+        f.debug_tuple("Place").field(&self.filter).finish()
     }
 }

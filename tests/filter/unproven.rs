@@ -299,6 +299,25 @@ fn document_in_a_dry_run_leaves_nothing_to_requests_for_a_newer_one_that_enforce
     assert_eq!(gateway.first_bytes(100, &gateway.peer()), "svid.unknown_authority");
 }
 
+#[test]
+fn one_request_proves_its_connection_to_each_gate_of_its_chain() {
+    let gateway = Gateway::start(open());
+    let peer = gateway.peer();
+    let second = gateway.plugin("second", Stage::Connection, open());
+    let (first, action) = gateway.connect(100, &peer);
+    assert_eq!(action, Action::Continue);
+    gateway.is_of(101, 100);
+    let second = connection(&second, 101);
+    assert_eq!(second.on_new_connection(), Action::Continue);
+    assert_eq!(gateway.worker.unproven().len(), 2);
+    assert_eq!(gateway.ask(100, &peer, "GET"), "rule.allowed");
+    assert!(gateway.worker.unproven().is_empty());
+    gateway.proxy.connect(&peer);
+    gateway.pass(10);
+    assert_eq!(gateway.closed(), Vec::<u32>::new());
+    drop((first, second));
+}
+
 /// A request of one connection proves that one alone, though others show the same leaf.
 #[test]
 fn request_proves_its_own_connection_alone() {
