@@ -147,13 +147,16 @@ impl ChainError {
 
 impl ChainError {
     /// Whether nothing is known against the leaf but that its issuer is not at hand: with the right certificates beside it,
-    /// there may be a path. Where a certificate with the issuer's name and key id is at hand, it is not that.
+    /// there may be a path. Where a certificate with the issuer's name and key id is at hand, it is not that, unless only its
+    /// time is not now: an issuer that keeps its key has a certificate after it.
     pub fn is_for_want_of_issuer(&self) -> bool {
         match self {
-            Self::UnknownAuthority { .. } | Self::AuthorityGone | Self::BadSignature { is_meant: false, .. } => true,
-            Self::BadSignature { is_meant: true, .. }
+            Self::UnknownAuthority { .. }
+            | Self::AuthorityGone
+            | Self::BadSignature { is_meant: false, .. }
             | Self::Expired { .. }
-            | Self::NotYetValid { .. }
+            | Self::NotYetValid { .. } => true,
+            Self::BadSignature { is_meant: true, .. }
             | Self::Signer(_)
             | Self::PathLength
             | Self::LeafKey

@@ -318,6 +318,40 @@ fn one_request_proves_its_connection_to_each_gate_of_its_chain() {
     drop((first, second));
 }
 
+/// The document lists a certificate of an issuer that has ended; the issuer has a new one for its key.
+#[test]
+fn leaf_whose_issuer_is_known_by_an_ended_certificate_is_left_to_its_request() {
+    let world = World::new();
+    let hour = SignedDuration::from_hours(1);
+    let profile = Profile {
+        common_name: Some("issuing".to_owned()),
+        ..Profile::authority(OWN, world.now)
+    };
+    let ended = world.own.issue_authority(Profile {
+        not_before: world.now - hour - hour,
+        not_after: world.now - hour,
+        ..profile.clone()
+    });
+    let changes = with(
+        open(),
+        json!({ "bundle": { "inline": bundle_json(&[&world.own]) }, "intermediates": [ended.pem()] }),
+    );
+    let gateway = Gateway::start(changes);
+    let renewed = world.own.issue_authority(Profile {
+        key: ended.key.clone(),
+        ..profile
+    });
+    let peer = renewed.issue(Leaf::svid(API, world.now));
+    let (filter, action) = gateway.connect(100, &peer);
+    assert_eq!(action, Action::Continue);
+    assert_eq!(gateway.ask(100, &peer, "GET"), "rule.allowed");
+    assert!(gateway.worker.unproven().is_empty());
+    // And what was learned helps the next.
+    assert_eq!(gateway.first_bytes(101, &renewed.issue(Leaf::svid(API, world.now))), "");
+    assert!(gateway.worker.unproven().is_empty());
+    drop(filter);
+}
+
 /// A request of one connection proves that one alone, though others show the same leaf.
 #[test]
 fn request_proves_its_own_connection_alone() {
