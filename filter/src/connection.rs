@@ -15,7 +15,7 @@ use std::{
     rc::{Rc, Weak},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Decision, Listener, Reason, Request};
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     grounds::{Grounds, Judges, Words},
     host::Host,
     identities::{Identity, Refusal},
-    live::Thing,
+    live::{Thing, is_over},
     peer::{self, Evidence},
     record::{Circumstances, Entry, Stage},
     root::Root,
@@ -47,23 +47,29 @@ pub struct ConnectionFilter<H> {
     root: Rc<Root<H>>,
     context: u32,
     decided: Cell<Option<Action>>,
-    /// When a hold is over, counted from when the connection was accepted. A client that stays silent, before the handshake
+    /// How long it is held, counted from when the connection was accepted. A client that stays silent, before the handshake
     /// is done or after it, would otherwise be kept for ever.
-    held_until: Cell<Option<Timestamp>>,
+    held: Cell<Option<Wait>>,
     /// Why it was let through.
     grounds: RefCell<Option<Grounds>>,
     /// Of one in front of HTTP, whether it is known what reads it.
     behind: Cell<Seen>,
     /// Of one that was left to its first request, until one is allowed.
-    unproven: RefCell<Option<Wait>>,
+    unproven: RefCell<Option<(Wait, Place)>>,
     this: Weak<Self>,
 }
 
-/// What an unproven connection has until its first request is allowed.
-#[derive(Debug)]
+/// The time that is left to a peer.
+#[derive(Clone, Copy, Debug)]
 struct Wait {
-    until: Timestamp,
-    _place: Place,
+    since: Timestamp,
+    span: SignedDuration,
+}
+
+impl Wait {
+    fn is_over(self, now: Timestamp) -> bool {
+        is_over(self.span, self.since, now)
+    }
 }
 
 /// What has been seen of what reads a connection in front of HTTP.
@@ -87,7 +93,7 @@ impl<H: Host> ConnectionFilter<H> {
             root,
             context,
             decided: Cell::default(),
-            held_until: Cell::default(),
+            held: Cell::default(),
             grounds: RefCell::default(),
             behind: Cell::default(),
             unproven: RefCell::default(),
@@ -112,8 +118,7 @@ impl<H: Host> ConnectionFilter<H> {
             // bytes. These come next, but not to one who pauses now. All there is to know is known.
             Listener::Http | Listener::Tcp if peer::handshake(self.root.host()).is_some() => self.decide(false),
             Listener::Http | Listener::Tcp => {
-                let until = self.root.now().checked_add(gate.configuration.first_bytes_timeout);
-                self.held_until.set(until.ok());
+                self.held.set(Some(self.wait(&gate)));
                 // The same behind a hold, where the peer has no certificate. The HTTP connection manager does nothing before it
                 // has bytes, so where there are none yet, this is as good.
                 if self.root.is_behind_hold() && self.root.listener().has_requests() {
@@ -134,7 +139,7 @@ impl<H: Host> ConnectionFilter<H> {
     /// The same, where another filter decides: the hold is over with the first bytes.
     pub fn release(&self, bytes: usize) -> Action {
         self.on_first_bytes(bytes, || {
-            self.held_until.set(None);
+            self.held.set(None);
             self.decided.set(Some(Action::Continue));
             self.root.end(self.context);
             Action::Continue
@@ -205,7 +210,7 @@ impl<H: Host> ConnectionFilter<H> {
         let Some(judges) = self.root.judges() else {
             return self.refuse_unjudged();
         };
-        self.held_until.set(None);
+        self.held.set(None);
         let is_for_http = self.root.listener().has_requests() && self.enforces();
         if is_for_http && Behind::look(self.root.host()) == Some(Behind::Tcp) {
             return self.refuse_at_once(Reason::ConnectionNotHttp, judges.own().version(), NOT_HTTP);
@@ -270,11 +275,7 @@ impl<H: Host> ConnectionFilter<H> {
         let Some(place) = place() else {
             return self.refuse_unproven(gate, refusal);
         };
-        let until = self.root.now().checked_add(gate.configuration.first_bytes_timeout);
-        self.unproven.replace(Some(Wait {
-            until: until.unwrap_or(Timestamp::MAX),
-            _place: place,
-        }));
+        self.unproven.replace(Some((self.wait(gate), place)));
         self.grounds.replace(Some(Grounds::new(
             judges,
             None,
@@ -286,6 +287,21 @@ impl<H: Host> ConnectionFilter<H> {
         peer::note_address(host);
         self.decided.set(Some(Action::Continue));
         Action::Continue
+    }
+
+    fn wait(&self, gate: &Gate) -> Wait {
+        Wait {
+            since: self.root.now(),
+            span: gate.configuration.first_bytes_timeout,
+        }
+    }
+
+    /// Whether no request has been proof in time.
+    fn is_past_proof(&self, now: Timestamp) -> bool {
+        self.unproven
+            .borrow()
+            .as_ref()
+            .is_some_and(|(wait, _)| wait.is_over(now))
     }
 
     /// There is no place for another one.
@@ -520,10 +536,10 @@ impl<H: Host> Thing for ConnectionFilter<H> {
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
-        if let Some(until) = self.held_until.get() {
-            return now >= until;
+        if let Some(held) = self.held.get() {
+            return held.is_over(now);
         }
-        if self.unproven.borrow().as_ref().is_some_and(|wait| now >= wait.until) {
+        if self.is_past_proof(now) {
             return true;
         }
         match self.behind.get() {
@@ -565,7 +581,7 @@ impl<H: Host> Thing for ConnectionFilter<H> {
         if self.behind.get() == Seen::Tcp {
             return Some(self.end_not_http());
         }
-        if self.unproven.borrow().as_ref().is_some_and(|wait| now >= wait.until) {
+        if self.is_past_proof(now) {
             return Some(self.end_unproven());
         }
         let grounds = self.grounds.borrow().clone();

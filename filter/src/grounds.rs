@@ -78,6 +78,7 @@ pub struct Grounds {
     judges: Judges,
     /// The sum of their generations, each of which only grows.
     generation: u64,
+    since: Timestamp,
     due: Timestamp,
     /// When its connection has been open for as long as it may; never, where its peer has a certificate, which ends.
     pub ends: Timestamp,
@@ -100,6 +101,7 @@ impl Grounds {
         let due = identity.iter().chain(others).map(|identity| due(identity, now));
         Self {
             generation: generation(&judges),
+            since: now,
             due: due.chain([ends]).min().unwrap_or(ends),
             ends,
             judges,
@@ -118,9 +120,10 @@ impl Grounds {
         self.ends.checked_sub(SignedDuration::from_secs(1)).unwrap_or(self.ends)
     }
 
-    /// Whether anything has moved: the newest document, what identities are held against, or time beyond an end.
+    /// Whether anything has moved: the newest document, what identities are held against, or time beyond an end or back.
     pub fn have_moved(&self, newest: &Rc<Gate>, now: Timestamp) -> bool {
-        !Rc::ptr_eq(self.judges.newest(), newest) || self.generation != generation(&self.judges) || now >= self.due
+        let is_steady = self.since <= now && now < self.due;
+        !is_steady || !Rc::ptr_eq(self.judges.newest(), newest) || self.generation != generation(&self.judges)
     }
 }
 

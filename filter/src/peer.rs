@@ -221,14 +221,15 @@ fn single(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateDer<'
 /// declared to live as long as the connection, so that each of its streams sees what the first has written.
 pub const SINCE_STATE: &str = "svidgate.since";
 
-/// Since when this connection is known, in whole seconds; from now on where it was not.
+/// Since when this connection is known, in whole seconds; from now on where it was not, or where that is still to come: the clock
+/// was set back, or somebody else has written it.
 ///
 /// # Errors
 /// It cannot be noted, so the connection would be new for ever.
 pub fn since<H: Host>(host: &H, now: Timestamp) -> Result<Timestamp, HostError> {
     let noted = host.property(&[SINCE_STATE]);
     let noted = noted.and_then(|bytes| Timestamp::from_second(std::str::from_utf8(&bytes).ok()?.parse().ok()?).ok());
-    match noted {
+    match noted.filter(|since| *since <= now) {
         Some(since) => Ok(since),
         None => {
             host.set_filter_state(SINCE_STATE, now.as_second().to_string().as_bytes())?;

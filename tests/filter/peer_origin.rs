@@ -222,6 +222,28 @@ fn connection_whose_peer_has_no_certificate_ends_with_its_time() {
     assert_eq!(request(&root), Action::Continue);
 }
 
+/// As a module might set it forward, which writes under our key.
+#[test]
+fn clock_that_is_set_back_lets_a_connection_be_open_for_its_age_and_no_longer() {
+    let world = World::new();
+    let (proxy, worker): (Proxy, Rc<Worker>) = (Proxy::at(&world), Rc::default());
+    let root = proxy.plugin(Stage::Request, &by_id(&world, json!({})), &worker);
+    connect(&proxy, &[(KEY, API.as_bytes())]);
+    let under_way = stream(&root, 1000);
+    assert_eq!(under_way.on_request_headers(), Action::Continue);
+    let at = |seconds| {
+        proxy.change(|state| state.now = world.now + SignedDuration::from_secs(seconds));
+        sweep(&proxy, &[&root]);
+        request(&root)
+    };
+    assert_eq!(at(-3600), Action::Continue);
+    assert_eq!(at(-3541), Action::Continue);
+    assert_eq!(proxy.look(|state| state.responses.len()), 0);
+    assert_eq!(at(-3539), Action::Pause);
+    assert_eq!(proxy.reason(), "connection.too_old");
+    assert!(proxy.look(|state| state.answered.contains(&1000)), "what was under way");
+}
+
 #[test]
 fn network_filter_closes_a_connection_whose_time_is_over() {
     let world = World::new();

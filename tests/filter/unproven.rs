@@ -318,6 +318,17 @@ fn one_request_proves_its_connection_to_each_gate_of_its_chain() {
     drop((first, second));
 }
 
+#[test]
+fn clock_that_is_set_back_gives_no_more_time_for_a_proof() {
+    let gateway = Gateway::start(open());
+    let (filter, _) = gateway.connect(100, &gateway.peer());
+    gateway.pass(5);
+    assert_eq!(gateway.closed(), Vec::<u32>::new());
+    gateway.pass(-3600);
+    assert_eq!(gateway.closed(), [100]);
+    drop(filter);
+}
+
 /// The document lists a certificate of an issuer that has ended; the issuer has a new one for its key.
 #[test]
 fn leaf_whose_issuer_is_known_by_an_ended_certificate_is_left_to_its_request() {
