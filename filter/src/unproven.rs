@@ -53,10 +53,12 @@ impl Origin {
 #[derive(Clone, Default)]
 pub struct UnprovenConnections(Rc<RefCell<Waiting>>);
 
+/// By the proxy's number of the connection and the context of the filter: a chain may have several.
+type Filters = BTreeMap<(u64, u32), Weak<dyn Unproven>>;
+
 #[derive(Default)]
 struct Waiting {
-    /// Under each leaf, by the proxy's number of the connection and the context of the filter: a chain may have several.
-    by_leaf: BTreeMap<Digest, BTreeMap<(u64, u32), Weak<dyn Unproven>>>,
+    by_leaf: BTreeMap<Digest, Filters>,
     by_origin: BTreeMap<Origin, usize>,
     all: usize,
 }
