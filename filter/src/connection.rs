@@ -16,7 +16,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Decision, Listener, Reason, Request};
+use svidgate_policy::{Decision, Listener, PeerOrigin, Reason, Request};
 
 use crate::{
     behind::Behind,
@@ -119,9 +119,11 @@ impl<H: Host> ConnectionFilter<H> {
             Listener::Http | Listener::Tcp if peer::handshake(self.root.host()).is_some() => self.decide(false),
             Listener::Http | Listener::Tcp => {
                 self.held.set(Some(self.wait(&gate)));
-                // The same behind a hold, where the peer has no certificate. The HTTP connection manager does nothing before it
-                // has bytes, so where there are none yet, this is as good.
-                if self.root.is_behind_hold() && self.root.listener().has_requests() {
+                // The same behind a hold, where the peer has no certificate, and where its peer may stand elsewhere, so that no
+                // handshake tells of a filter in front. The HTTP connection manager does nothing before it has bytes, so where
+                // there are none yet, this is as good.
+                let may_be_late = self.root.is_behind_hold() || gate.configuration.peer != PeerOrigin::Handshake;
+                if may_be_late && self.root.listener().has_requests() {
                     Action::Continue
                 } else {
                     Action::Pause

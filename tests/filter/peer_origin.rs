@@ -324,6 +324,42 @@ fn document_that_does_not_take_the_evidence_ends_what_began_on_it() {
     assert_eq!(ends(&id, &other_key), "svidgate_connection.plaintext");
 }
 
+/// Another filter in front may have held the connection until its first bytes, and no handshake tells of it.
+#[test]
+fn connection_of_an_inner_listener_is_not_held_in_front_of_http() {
+    let world = World::new();
+    let (pem, sha256) = certificate(&world.own_identity("/api"));
+    let states: [(&str, &[u8]); 3] = [
+        (KEY, API.as_bytes()),
+        ("filter_state.outer.certificate", &pem),
+        ("filter_state.outer.sha256", &sha256),
+    ];
+    for document in [by_id(&world, json!({})), by_certificate(&world)] {
+        let proxy = Proxy::at(&world);
+        let root = proxy.plugin(Stage::Connection, &document, &Rc::default());
+        connect(&proxy, &states);
+        let filter = connection(&root, 10);
+        assert_eq!(filter.on_new_connection(), Action::Continue);
+        assert_eq!(filter.on_downstream_data(1), Action::Continue);
+        connect(&proxy, &[]);
+        let filter = connection(&root, 11);
+        assert_eq!(
+            filter.on_new_connection(),
+            Action::Continue,
+            "decided by its first bytes"
+        );
+        assert_eq!(filter.on_downstream_data(1), Action::Pause);
+        assert_eq!(proxy.look(|state| state.closed.len()), 1);
+        // It is no less closed where it stays silent.
+        connect(&proxy, &states);
+        let filter = connection(&root, 12);
+        assert_eq!(filter.on_new_connection(), Action::Continue);
+        proxy.change(|state| state.now += SignedDuration::from_secs(10));
+        sweep(&proxy, &[&root]);
+        assert_eq!(proxy.look(|state| state.closed.clone()).last(), Some(&12));
+    }
+}
+
 /// Only the chain of a handshake of its own comes with a request.
 #[test]
 fn shared_leaf_whose_issuer_is_not_at_hand_is_refused_and_not_left_to_a_request() {
