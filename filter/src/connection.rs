@@ -133,6 +133,11 @@ impl<H: Host> ConnectionFilter<H> {
         }
     }
 
+    /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3 ([`peer::is_http3`]).
+    pub(crate) fn is_past_handshake(&self) -> bool {
+        !peer::is_http3(self.root.host()) && peer::handshake(self.root.host()).is_some()
+    }
+
     /// Bytes of the client, decrypted; none at the end of its stream.
     pub fn on_downstream_data(&self, bytes: usize) -> Action {
         self.on_first_bytes(bytes, || self.decide(false))

@@ -52,6 +52,10 @@ impl<H: Host> HoldFilter<H> {
 
     /// Before the handshake. A dry run holds too, or it would see no certificates; but not for a limited time.
     pub fn on_new_connection(&self) -> Action {
+        // A filter in front, a second hold perhaps, has waited for the first bytes. These go to nobody who pauses now.
+        if self.0.is_past_handshake() {
+            return Action::Continue;
+        }
         self.0.on_new_connection();
         Action::Pause
     }

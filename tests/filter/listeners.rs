@@ -5,7 +5,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{connection::Action, record::Stage, root::Root, worker::Worker};
+use svidgate::{connection::Action, hold::HoldFilter, record::Stage, root::Root, worker::Worker};
 use svidgate_policy::Listener;
 
 use crate::double::{Proxy, accept, connection};
@@ -116,6 +116,25 @@ fn connect(proxy: &Proxy, world: &World) {
 
 fn at_port(port: u16) -> Value {
     json!([{ "name": "db", "effect": "allow", "from": ["spiffe://prod.example/**"], "to": [{ "ports": [port] }] }])
+}
+
+/// As with two resources of a mesh, each with a hold: the first bytes are at hand, and go to nobody who pauses now.
+#[test]
+fn hold_that_comes_after_the_handshake_holds_and_decides_nothing() {
+    let world = World::new();
+    let proxy = Proxy::at(&world);
+    let root = Rc::new(proxy.placed(Stage::Connection, None, &Rc::default()).holding());
+    proxy.change(|state| state.configuration = document(&world, "http").to_string().into_bytes());
+    assert!(root.configure());
+    for peer in [world.own_identity("/api"), world.partner_identity("/stranger")] {
+        proxy.connect(&peer);
+        let filter = HoldFilter::new(Rc::clone(&root), 10);
+        assert_eq!(filter.on_new_connection(), Action::Continue);
+        assert_eq!(filter.on_downstream_data(1), Action::Continue);
+        filter.on_close();
+    }
+    assert_eq!(proxy.look(|state| state.closed.len()), 0);
+    assert!(!proxy.look(|state| state.filter_state.contains_key("svidgate")));
 }
 
 /// Whose bytes come next.
