@@ -163,6 +163,13 @@ impl Hints {
         shelves.by_trust_domain.retain(|name, _| has_relationship(name));
     }
 
+    /// What was shared under one secret is not there under another: it is shared anew, and what is there is taken in.
+    pub fn share_anew(&self) {
+        let mut shelves = self.0.borrow_mut();
+        shelves.shared = 0;
+        shelves.is_news = !shelves.by_trust_domain.is_empty();
+    }
+
     /// What a worker tells the others that it has of what all share.
     pub fn claim(&self, now: Timestamp) -> Claim {
         Claim {

@@ -209,6 +209,7 @@ impl Worker {
         }
         if self.secret.replace(Some(secret)).is_some_and(|before| before != secret) {
             self.authorities.borrow_mut().share_anew(self.now());
+            self.hints.share_anew();
         }
     }
 

@@ -1,10 +1,12 @@
 //! Intermediates that rotate: what one peer's chain has shown helps with leaves that come without theirs.
 
+use std::rc::Rc;
+
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{
     ca::{Authority, Extension, Identity, Leaf, Profile, bundle_json},
-    world::{OWN, PARTNER, World},
+    world::{OWN, PARTNER, World, with},
 };
 use svidgate::{connection::Action, hints};
 use svidgate_policy::{certificate::sha256, chain::MAX_HINTS};
@@ -222,6 +224,43 @@ fn what_one_worker_has_learned_all_know_a_tick_later_and_nobody_else_can_write_i
     // A tick that brings nothing new costs what it did before.
     next();
     assert_eq!(looks(&workers), before);
+}
+
+/// Each has a document of its own, and so shares with nobody, until one gets the other's.
+#[test]
+fn workers_that_come_to_one_secret_tell_each_other_what_each_had_learned() {
+    let mut workers = Workers::start(1, own_xfcc());
+    let other = with(own_xfcc(), json!({ "version": "other" }));
+    let worker = Rc::default();
+    let root = workers.plugin(&worker, other);
+    workers.roots.push(root);
+    workers.workers.push(worker);
+    let world = &workers.world;
+    let issuers = ["issuing 1", "issuing 2"].map(|name| issuing(&world.own, OWN, name, world));
+    let pass = || {
+        for _ in 0..4 {
+            workers.pass(1);
+            workers.tick();
+        }
+    };
+    pass();
+    for (worker, issuer) in issuers.iter().enumerate() {
+        assert_eq!(
+            reason_with_chain(&workers, worker, &leaf(issuer, API, world)),
+            "rule.allowed"
+        );
+    }
+    pass();
+    let known = |worker: usize, issuer: &Authority| workers.reason(worker, &leaf(issuer, API, world));
+    assert_eq!(
+        known(0, &issuers[1]),
+        "svid.unknown_authority",
+        "they share nothing yet"
+    );
+    let _both = workers.plugin(&workers.workers[1], own_xfcc());
+    pass();
+    assert_eq!(known(0, &issuers[1]), "rule.allowed");
+    assert_eq!(known(1, &issuers[0]), "rule.allowed");
 }
 
 /// How often a worker that has it all looks at what is shared, on a tick that renews no lease.
