@@ -51,7 +51,8 @@ pub(crate) struct Play {
     identities: BTreeMap<&'static str, Identity>,
     /// What happened last that may change a verdict.
     pub(crate) after: &'static str,
-    pub(crate) has_trapped: bool,
+    /// When a VM was made to trap last.
+    pub(crate) trapped: Option<Instant>,
     at_start: u64,
     told: Vec<String>,
     passed: usize,
@@ -85,7 +86,7 @@ pub(crate) async fn play(script: &Script) -> Result<Outcome, String> {
         peers: BTreeMap::new(),
         identities: BTreeMap::new(),
         after: "the start",
-        has_trapped: false,
+        trapped: None,
         at_start,
         told: Vec::new(),
         passed: 0,
@@ -277,7 +278,7 @@ impl Play {
     async fn trap(&mut self, listener: Name) -> Result<(), Finding> {
         let (identity, _) = self.identity(Who::Api, None);
         self.after = "a trap";
-        self.has_trapped = true;
+        self.trapped = Some(Instant::now());
         if let Some(addr) = self.stage.addr(listener).await
             && let Ok(connection) = support::client::Client::new(Some(&identity)).connect(addr).await
         {

@@ -94,7 +94,7 @@ impl Play {
     fn look_at_connection(&self, number: u64, peer: &Peer) -> Result<(), Finding> {
         let is_gated = self.stage.scene.both_filters || peer.listener == Name::Db;
         // A VM that is gone closes nothing.
-        if !is_gated || self.has_trapped || peer.was_deaf || peer.is_closed() {
+        if !is_gated || self.trapped.is_some() || peer.was_deaf || peer.is_closed() {
             return Ok(());
         }
         let mut passed = None;
@@ -157,6 +157,11 @@ impl Play {
             if last - since > PROMISE {
                 return Some(self.finding(What::GoesOn, about(since, last)));
             }
+        }
+        // A VM that is gone ends nothing either: a stream of it ends at its next byte.
+        let is_silent_since = |trapped: Instant| seen.asked < trapped && seen.last.is_none_or(|last| last < trapped);
+        if self.trapped.is_some_and(is_silent_since) {
+            return None;
         }
         let is_open =
             !is_behind && !seen.has_ended && !seen.is_given_up && seen.status.is_none_or(|status| status == 200);
