@@ -12,7 +12,8 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    AccessLog, Chain, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust, Xfcc,
+    AccessLog, Chain, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust, TrustDomain,
+    Xfcc,
     certificate::{Leaf, sha256},
     svid::{self, Presented as Shown},
 };
@@ -398,26 +399,14 @@ impl Gate {
 
     /// By what the peer sends and the document has; where that has no issuer, with hints.
     fn find_path(&self, shown: Shown<'_>, trust: &Trust<'_>, now: Timestamp) -> Result<Svid, SvidError> {
-        let algorithms = self.algorithms.as_list();
-        let found = svid::verify(shown, &algorithms, trust, now);
-        let Err(error) = &found else { return found };
-        if !error.is_for_want_of_issuer() {
-            return found;
-        }
-        let Ok(leaf) = Leaf::parse(shown.leaf) else {
-            return found;
+        let mut tried = Vec::new();
+        let hints = |trust_domain: &TrustDomain| {
+            tried = self.hints.of(trust_domain, now);
+            tried.clone()
         };
-        let trust_domain = leaf.id().trust_domain();
-        let hints = self.hints.of(trust_domain, now);
-        if hints.is_empty() {
-            return found;
-        }
-        // What is wrong with what the peer sent is told, not what is wrong with hints.
-        let Ok(svid) = svid::verify_with(shown, &hints, &algorithms, trust, now) else {
-            return found;
-        };
-        let used = hints.into_iter().filter(|hint| svid.has_between(&sha256(hint)));
-        self.hints.learn(trust_domain, used, now);
+        let svid = svid::verify_with(shown, hints, &self.algorithms.as_list(), trust, now)?;
+        let used = tried.into_iter().filter(|hint| svid.has_between(&sha256(hint)));
+        self.hints.learn(svid.id().trust_domain(), used, now);
         Ok(svid)
     }
 

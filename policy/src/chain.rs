@@ -103,6 +103,8 @@ pub(crate) struct Means<'a> {
     pub(crate) now: Timestamp,
     /// How many of the certificates beside the leaf are hints, which have a bound of their own.
     pub(crate) hints: usize,
+    /// Signatures that may still be checked for the leaf.
+    pub(crate) checks: u32,
 }
 
 /// No path, and from when on there may be one if nothing but time changes.
@@ -110,6 +112,8 @@ pub(crate) struct Means<'a> {
 pub(crate) struct NoPath {
     pub(crate) why: ChainError,
     pub(crate) changes: Option<Timestamp>,
+    /// Signatures that were left to check.
+    pub(crate) checks_left: u32,
 }
 
 /// Verifies a path from `leaf` (DER) through any of `intermediates`, in any order, to an authority of `bundle`.
@@ -135,6 +139,7 @@ pub fn verify(
         revocations: &[],
         now,
         hints: 0,
+        checks: MAX_SIGNATURE_CHECKS,
     };
     check_leaf(&fields, &means)?;
     find(&fields, intermediates, &means).map_err(|none| none.why)
@@ -170,7 +175,11 @@ fn check_validity(not_before: Timestamp, not_after: Timestamp, moment: Moment) -
 
 /// The same for a leaf whose profile and validity have been checked.
 pub(crate) fn find(leaf: &Fields<'_>, intermediates: &[CertificateDer<'_>], means: &Means<'_>) -> Result<Path, NoPath> {
-    check_bounds(intermediates, means.hints).map_err(|why| NoPath { why, changes: None })?;
+    check_bounds(intermediates, means.hints).map_err(|why| NoPath {
+        why,
+        changes: None,
+        checks_left: 0,
+    })?;
     // RFC 5280 leaves the validity of an anchor open; here an expired authority signs nothing (PV-5).
     let is_valid = |authority: &&Authority| {
         let signer = &authority.signer;
@@ -186,7 +195,7 @@ pub(crate) fn find(leaf: &Fields<'_>, intermediates: &[CertificateDer<'_>], mean
         means,
         known: HashMap::new(),
         names: HashMap::new(),
-        checks_left: MAX_SIGNATURE_CHECKS,
+        checks_left: means.checks,
         comparisons_left: MAX_COMPARISONS,
         is_spent: false,
         fault: None,
@@ -207,6 +216,7 @@ pub(crate) fn find(leaf: &Fields<'_>, intermediates: &[CertificateDer<'_>], mean
     Err(NoPath {
         why,
         changes: search.changes,
+        checks_left: search.checks_left,
     })
 }
 

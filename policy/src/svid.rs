@@ -91,17 +91,18 @@ pub fn verify(
     trust: &Trust<'_>,
     now: Timestamp,
 ) -> Result<Svid, SvidError> {
-    verify_with(presented, &[], algorithms, trust, now)
+    verify_with(presented, |_| Vec::new(), algorithms, trust, now)
 }
 
-/// The same, with certificates of earlier paths of the trust domain ([`Svid::has_between`]) to build another with: at most
-/// [`chain::MAX_HINTS`]. They are trusted no more than those that the peer sends.
+/// The same. Where the issuer is not at hand, certificates of earlier paths of the trust domain ([`Svid::has_between`]) are asked
+/// for, at most [`chain::MAX_HINTS`], and tried with what is left of the signatures that a leaf may cost. They are trusted no more
+/// than those that the peer sends.
 ///
 /// # Errors
 /// As [`verify`].
 pub fn verify_with(
     presented: Presented<'_>,
-    hints: &[CertificateDer<'_>],
+    hints: impl FnOnce(&TrustDomain) -> Vec<CertificateDer<'static>>,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
     trust: &Trust<'_>,
     now: Timestamp,
@@ -118,24 +119,34 @@ pub fn verify_with(
         if presented.intermediates.len() > MAX_INTERMEDIATES {
             return Err(ChainError::TooMany.into());
         }
-        let certificates = presented
-            .intermediates
-            .iter()
-            .chain(&relationship.intermediates)
-            .chain(hints);
-        let intermediates: Vec<CertificateDer<'_>> = certificates
+        let certificates = presented.intermediates.iter().chain(&relationship.intermediates);
+        let mut beside: Vec<CertificateDer<'_>> = certificates
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();
-        let means = Means {
+        let mut means = Means {
             bundle,
             algorithms,
             purpose: Purpose::ClientAuth,
             moment,
             revocations: trust.revocations,
             now,
-            hints: hints.len(),
+            hints: 0,
+            checks: chain::MAX_SIGNATURE_CHECKS,
         };
-        let found = chain::find(&leaf.fields, &intermediates, &means)?;
+        let found = chain::find(&leaf.fields, &beside, &means).or_else(|none| {
+            let more = if none.why.is_for_want_of_issuer() {
+                hints(identified.id.trust_domain())
+            } else {
+                Vec::new()
+            };
+            if more.is_empty() {
+                return Err(none);
+            }
+            (means.hints, means.checks) = (more.len(), none.checks_left);
+            beside.extend(more);
+            // What is wrong with what the peer sent is told, not what is wrong with hints.
+            chain::find(&leaf.fields, &beside, &means).map_err(|_| none)
+        })?;
         let valid_until = found.valid_until;
         path = Some(found);
         Ok(valid_until)
