@@ -37,7 +37,11 @@ pub(crate) struct Setting {
 
 fn document(world: &World, version: &str, paths: &[&str]) -> Value {
     let rules = json!([{ "name": "api", "effect": "allow", "from": [API], "to": [{ "paths": paths }] }]);
-    with(world.document(rules), json!({ "version": version }))
+    // Longer than any test leaves a connection silent.
+    with(
+        world.document(rules),
+        json!({ "version": version, "first_bytes_timeout": "1m" }),
+    )
 }
 
 fn listener(world: &World, filters: Filters, document: &Value, edition: u64) -> Listener {

@@ -26,6 +26,10 @@ const BUSY: Duration = Duration::from_secs(8);
 /// How much sooner than a busy worker the other answers, at least.
 const SLACK: Duration = Duration::from_secs(1);
 
+/// Two ticks and more: by then each worker has found its document in what all have noted. One that never has denies as soon as
+/// it finds another there, as a VM does that was made anew.
+const IN_PACE: Duration = Duration::from_millis(2500);
+
 /// Holds its worker for the seconds that a header says.
 const SCRIPT: &str = r#"
 function envoy_on_request(handle)
@@ -54,7 +58,7 @@ fn holding(mut listener: Listener) -> Listener {
 const MANY: usize = 8;
 
 /// What comes of a request, and when.
-type Asked = JoinHandle<(Option<u16>, Instant)>;
+type Asked = (&'static str, JoinHandle<(Option<u16>, Instant)>);
 
 /// Two workers that had `1` and get `2`, one of them busy all the while.
 struct Behind {
@@ -74,6 +78,7 @@ impl Behind {
     /// `busy` is the path of the request that keeps the worker busy, `path` what is asked once the other has the document.
     async fn start(filters: Filters, how: How, paths: &[&str], busy: &'static str, path: &'static str) -> Self {
         let setting = Setting::shaped(filters, 2, holding).await;
+        tokio::time::sleep(IN_PACE).await;
         let half = format!("GET {path} HTTP/1.1\r\nhost: loc");
         let (mut old, mut in_handshake, mut in_first_bytes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..MANY {
@@ -107,19 +112,20 @@ impl Behind {
 
         let (mut of_old, mut of_new) = (Vec::new(), Vec::new());
         for mut http in old {
-            of_old.push(timed(async move { http.get(path).await.status() }));
+            of_old.push(("used", timed(async move { http.get(path).await.status() })));
         }
         for accepted in in_handshake {
-            of_old.push(timed(setting.goes_through(accepted, path)));
+            of_old.push(("in its handshake", timed(setting.goes_through(accepted, path))));
         }
         for connection in in_first_bytes {
-            of_old.push(timed(
-                async move { connection.raw_http1(b"alhost\r\n\r\n").await.status() },
+            of_old.push((
+                "in its first bytes",
+                timed(async move { connection.raw_http1(b"alhost\r\n\r\n").await.status() }),
             ));
         }
         for _ in 0..MANY {
             let accepted = setting.accepted().await;
-            of_new.push(timed(setting.goes_through(accepted, path)));
+            of_new.push(("new", timed(setting.goes_through(accepted, path))));
         }
         Behind {
             setting,
@@ -135,10 +141,10 @@ impl Behind {
     async fn assert_answers(&mut self, old: Option<u16>, new: Option<u16>) {
         let mut of = [0, 0];
         let asked = self.of_old.drain(..).map(|asked| (asked, old));
-        for (asked, wanted) in asked.chain(self.of_new.drain(..).map(|asked| (asked, new))) {
+        for ((what, asked), wanted) in asked.chain(self.of_new.drain(..).map(|asked| (asked, new))) {
             let (status, at) = asked.await.unwrap();
             let is_late = at > self.started + BUSY - SLACK;
-            assert_eq!(status, wanted, "{is_late}");
+            assert_eq!(status, wanted, "{what}, late: {is_late}");
             of[usize::from(is_late)] += 1;
         }
         assert!(!of.contains(&0), "both workers were asked: {of:?}");
