@@ -5,7 +5,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use crate::{
     drawn::Dice,
     reference::{
-        compiled::{compile, compiling, decide, identity},
+        compiled::{admits, compile, compiling, decide},
         evaluator,
     },
 };
@@ -31,7 +31,7 @@ pub fn holds(data: &[u8]) {
         return;
     };
     let document = compiling(&document);
-    let rules = compile(&document);
+    let compiled = compile(&document);
     if let Some(mut request) = requests.first().cloned() {
         if let Some(path) = sent.path {
             request.path = Some(path.to_vec());
@@ -45,9 +45,9 @@ pub fn holds(data: &[u8]) {
         requests.push(request);
     }
     for asked in &requests {
-        let (found, expected) = (decide(&rules, asked), evaluator::decide(&document, asked));
+        let (found, expected) = (decide(&compiled, asked), evaluator::decide(&document, asked));
         assert_eq!(found, expected, "{asked:?}\n{document:#}");
-        let admitted = rules.specialise(&identity(&asked.id)).admit(asked.now).is_allowed();
+        let admitted = admits(&compiled, asked);
         let would = expected.dry_run.is_some_and(|(effect, _)| effect == "allow");
         assert!(
             admitted || (expected.effect == "deny" && !would),

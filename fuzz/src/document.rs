@@ -55,7 +55,7 @@ fn decides_as_the_reference(compiled: &Configuration, document: &Value) {
     for rule in rules {
         for id in texts(&rule["from"]).filter_map(|pattern| id_for(pattern, own)).take(4) {
             for asked in kinds.iter().flat_map(|tcp| requests(rule, &id, *tcp)) {
-                let (found, expected) = (decide(&compiled.rules, &asked), evaluator::decide(document, &asked));
+                let (found, expected) = (decide(compiled, &asked), evaluator::decide(document, &asked));
                 assert_eq!(found, expected, "{asked:?}");
             }
         }

@@ -45,15 +45,24 @@ impl Dice<'_, '_> {
         for (place, rule) in rules.iter_mut().enumerate() {
             rule["name"] = json!(format!("r{place}"));
         }
-        Ok(json!({
+        let mut document = json!({
             "trust_domain": "td",
-            "chain": "proxy",
             "listener": if tcp { "tcp" } else { "http" },
             "paths": if lenient { "lenient" } else { "strict" },
             "overrides": self.one(&["read", "ignore"])?,
             "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
             "rules": rules,
-        }))
+        });
+        let (member, value) = if self.rarely(5)? {
+            (
+                "peer",
+                json!({ "filter_state": { "id": "outer.id", "trust_domains": ["fd"] } }),
+            )
+        } else {
+            ("chain", json!("proxy"))
+        };
+        document[member] = value;
+        Ok(document)
     }
 
     fn rule(&mut self, tcp: bool, lenient: bool) -> Result<Value> {

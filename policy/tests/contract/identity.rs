@@ -11,7 +11,7 @@ use rcgen::{
 use serde_json::{Value, json};
 use svidgate_policy::{
     Relationship, Relationships, SignedDuration, SpiffeId, Svid, Timestamp,
-    svid::{Presented, Trust, verify},
+    svid::{self, Presented, Trust, verify},
 };
 
 /// 2026-11-23T12:00:00Z, a Monday: the moment of every decision that does not choose another.
@@ -23,21 +23,31 @@ pub(crate) fn svid(id: &str) -> Svid {
     leaf.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let mut relationships = Relationships::default();
-    let trust_domain = SpiffeId::parse(id).unwrap().trust_domain().clone();
-    relationships.insert(Relationship::unlimited(trust_domain));
     let leaf = sign(leaf);
     let presented = Presented {
         leaf: leaf.der(),
         intermediates: &[],
     };
-    let trust = Trust {
+    trusting(id, |trust| verify(presented, &[], trust, NOW).unwrap())
+}
+
+/// The identity of which a proxy hands over nothing but the id.
+pub(crate) fn vouched(id: &str) -> Svid {
+    let id = SpiffeId::parse(id).unwrap();
+    trusting(id.clone().as_str(), |trust| svid::vouched(id, trust, NOW).unwrap())
+}
+
+/// With a relationship with the id's trust domain that limits nothing.
+fn trusting(id: &str, verified: impl FnOnce(&Trust<'_>) -> Svid) -> Svid {
+    let mut relationships = Relationships::default();
+    let trust_domain = SpiffeId::parse(id).unwrap().trust_domain().clone();
+    relationships.insert(Relationship::unlimited(trust_domain));
+    verified(&Trust {
         relationships: &relationships,
         bundles: None,
         revocations: &[],
         expiry_grace: SignedDuration::ZERO,
-    };
-    verify(presented, &[], &trust, NOW).unwrap()
+    })
 }
 
 /// A bundle with one authority, as a document has it.

@@ -3,10 +3,10 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use serde_json::{Value, json};
-use svidgate_policy::{Configuration, Format, Headers, HttpRequest, Request, RuleSet, Svid};
+use svidgate_policy::{Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid};
 
 use super::evaluator::{Answer, Asked};
-use crate::identity::svid;
+use crate::identity::{svid, vouched};
 
 /// Leaves out the rules that do not compile by themselves: they could never match.
 pub(crate) fn compiling(document: &Value) -> Value {
@@ -23,25 +23,39 @@ pub(crate) fn compiling(document: &Value) -> Value {
     document
 }
 
-pub(crate) fn compile(document: &Value) -> RuleSet {
+pub(crate) fn compile(document: &Value) -> Configuration {
     let compiled = Configuration::compile(document.to_string().as_bytes(), Format::Json);
-    compiled.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).rules
+    compiled.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
-pub(crate) fn identity(id: &str) -> Svid {
+/// Whether somebody has any grant, as it is asked at the connection.
+pub(crate) fn admits(compiled: &Configuration, asked: &Asked) -> bool {
+    let grants = compiled.rules.specialise(&identity(compiled, &asked.id));
+    grants.admit(asked.now).is_allowed()
+}
+
+/// Who asks, in the way in which the document learns it.
+fn identity(compiled: &Configuration, id: &str) -> Svid {
     thread_local! {
-        static KNOWN: RefCell<HashMap<String, Svid>> = RefCell::default();
+        static KNOWN: RefCell<HashMap<String, [Svid; 2]>> = RefCell::default();
     }
     KNOWN.with_borrow_mut(|known| {
         // Those of the generator are a few hundred; a fuzzer makes up ever more.
         if known.len() >= 1_000 {
             known.clear();
         }
-        known.entry(id.to_owned()).or_insert_with(|| svid(id)).clone()
+        let [certified, vouched] = known
+            .entry(id.to_owned())
+            .or_insert_with(|| [svid(id), vouched(id)])
+            .clone();
+        match compiled.peer {
+            PeerOrigin::Id { .. } => vouched,
+            PeerOrigin::Handshake | PeerOrigin::Certificate { .. } => certified,
+        }
     })
 }
 
-pub(crate) fn decide(rules: &RuleSet, asked: &Asked) -> Answer {
+pub(crate) fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
     let headers: &[(String, String)] = &asked.headers;
     let headers: &dyn Headers = &headers;
     let http = HttpRequest {
@@ -57,7 +71,7 @@ pub(crate) fn decide(rules: &RuleSet, asked: &Asked) -> Answer {
         sni: asked.sni.as_deref().map(str::as_bytes),
         source_ip: asked.source,
     };
-    let grants = rules.specialise(&identity(&asked.id));
+    let grants = compiled.rules.specialise(&identity(compiled, &asked.id));
     let decision = grants.decide(&request, asked.now);
     assert!(!decision.would_be_is_unknown);
     Answer {

@@ -30,22 +30,33 @@ pub(crate) fn case() -> impl Strategy<Value = (Value, Vec<Asked>)> {
 
 fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Value> {
     let rules = vec(rule(listener == "tcp", lenient), 1..=MAX_RULES);
-    (rules, prop::bool::weighted(0.2)).prop_map(move |(mut rules, ignores_overrides)| {
+    let switches = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    (rules, switches).prop_map(move |(mut rules, (ignores_overrides, is_inner))| {
         for (place, rule) in rules.iter_mut().enumerate() {
             rule["name"] = json!(format!("r{place}"));
             if listener == "shared" {
                 open_no_listener_whole(rule);
             }
         }
-        json!({
+        let mut document = json!({
             "trust_domain": "td",
-            "chain": "proxy",
             "listener": listener,
             "paths": if lenient { "lenient" } else { "strict" },
             "overrides": if ignores_overrides { "ignore" } else { "read" },
             "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
             "rules": rules,
-        })
+        });
+        // Behind another listener, whose word for the id is all there is.
+        let (member, value) = if is_inner {
+            (
+                "peer",
+                json!({ "filter_state": { "id": "outer.id", "trust_domains": ["fd"] } }),
+            )
+        } else {
+            ("chain", json!("proxy"))
+        };
+        document[member] = value;
+        document
     })
 }
 
