@@ -2,6 +2,7 @@
 
 mod ecds_file;
 mod federation;
+mod inner_listener;
 mod manifests;
 mod mesh;
 mod second_lock;
