@@ -125,7 +125,7 @@ e2e-all: ## The end-to-end tests on every Envoy from 1.36, and a table of what e
 	    echo "== make e2e ENVOY=$$version"; \
 	    $(MAKE) --no-print-directory e2e ENVOY=$$version || failed="$$failed $$version"; \
 	done; \
-	grep -A 1 '^| Envoy |' README.md; \
+	grep -A 1 '^| Envoy |' docs/listener.md; \
 	for version in $(ENVOYS); do cat target/envoy-versions/$${version%.*} || echo "| $${version%.*} | nothing was measured |"; done; \
 	[ -z "$$failed" ] || { echo "failed on:$$failed" >&2; exit 1; }
 

@@ -1,8 +1,9 @@
 //! The document as the proxy hands it over.
 //!
-//! A `google.protobuf.StringValue` arrives as its text. A `google.protobuf.Struct`, which is how people write a document
-//! within an Envoy configuration, arrives in the protobuf encoding (seen on Envoy 1.36 to 1.40, whatever their
-//! documentation says), so it is turned into the JSON that it stands for. Its numbers are doubles: a `spiffe_sequence`
+//! A `google.protobuf.StringValue` arrives as its text.
+//!
+//! ENVOY: (seen on 1.36 to 1.40) a `google.protobuf.Struct`, which is how people write a document within a configuration, arrives
+//! in the protobuf encoding, whatever the documentation says, so it is turned into the JSON that it stands for. Its numbers are doubles: a `spiffe_sequence`
 //! above 2^53 must come in a `StringValue`.
 
 use std::borrow::Cow;

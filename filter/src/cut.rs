@@ -1,6 +1,6 @@
 //! The one place that acts on a connection or stream from outside of it: on the tick, where a permission has ended.
 //!
-//! ENVOY (seen on 1.36 to 1.40): what a call into the VM asks for is carried out when that call has ended, one after the
+//! ENVOY: (seen on 1.36 to 1.40) what a call into the VM asks for is carried out when that call has ended, one after the
 //! other. To write the answer of a stream, Envoy calls the network filter of its connection (`proxy_on_upstream_data`), and
 //! at the end of *that* call it goes on with what is left to carry out, within the first write. So everything that one tick
 //! asks for nests. Two endings of one connection that nest meet its codec half-way through a frame, and end the process;

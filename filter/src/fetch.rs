@@ -153,8 +153,8 @@ impl Authorities {
         for (_, key) in due.into_iter().take(MOST_ASKED) {
             let asked = self.feeds.get_mut(&key).map(|feed| feed.ask(board.host, context, now));
             if asked == Some(false) {
-                // Not one more in this call of the VM: the proxy puts what became of it off to the end of the call, and two
-                // that are put off can wait for each other for ever (Envoy 1.40.0, clusters without endpoints).
+                // Not one more in this call of the VM. ENVOY: (seen on 1.40.0, clusters without endpoints) what became of it is
+                // put off to the end of the call, and two that are put off can wait for each other for ever.
                 break;
             }
         }
@@ -220,8 +220,8 @@ impl Authorities {
 
     /// A Workload API has closed its stream.
     pub fn on_close<H: Host>(&mut self, host: &H, token: u32, status: u32, now: Timestamp) {
-        // The proxy keeps a stream that only the other side has closed, and ends it once more when its context goes: by a
-        // pointer to what is gone by then (Envoy 1.36 to 1.40). Here, and nowhere later, it still is what it was.
+        // ENVOY: (seen on 1.36 to 1.40) a stream that only the other side has closed is kept, and ended once more when its
+        // context goes: by a pointer to what is gone by then. Here, and nowhere later, it still is what it was.
         host.cancel_stream(token);
         let is_another = |stream: &Unwanted| stream.token != token;
         self.unwanted.retain(is_another);

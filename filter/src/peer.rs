@@ -284,7 +284,7 @@ pub fn connection_id<H: Host>(host: &H) -> Option<u64> {
 
 /// Whether a connection is one of HTTP/3, when it is new: any other has no protocol yet.
 ///
-/// ENVOY (seen on 1.40.0): over QUIC a network filter is called when the connection is new and never with bytes of it. To read
+/// ENVOY: (seen on 1.40.0) over QUIC a network filter is called when the connection is new and never with bytes of it. To read
 /// the peer's certificate of such a connection then ends the process, so this is asked before anything else.
 pub fn is_http3<H: Host>(host: &H) -> bool {
     host.property(&["request", "protocol"])

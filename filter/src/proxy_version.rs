@@ -64,7 +64,7 @@ fn refusal_on(
         (Stage::Connection, Listener::Http) if is_held() => None,
         (Stage::Connection, Listener::Http) => Some(format!(
             "Envoy {version} shows a network filter no certificate: put `svidgate.hold` and `set_filter_state` before \
-             `svidgate.connection`, with one `vm_id` (README, \"Where the leaf comes from\"), or use the HTTP filter \
+             `svidgate.connection`, with one `vm_id` (docs/listener.md, \"Where the leaf comes from\"), or use the HTTP filter \
              alone with `xfcc: own`"
         )),
         (_, Listener::Tcp | Listener::TcpServerFirst) => Some(format!(
@@ -82,7 +82,7 @@ pub fn refusal_of_origin<H: Host>(host: &H, origin: &PeerOrigin) -> Option<Strin
     }
 }
 
-/// ENVOY (seen on 1.36.4, by CONNECT, too): an upstream pool is shared by all whose filter state has no hash, and opens its
+/// ENVOY: (seen on 1.36.4, by CONNECT, too) an upstream pool is shared by all whose filter state has no hash, and opens its
 /// connections with the filter state of whoever came first.
 fn refusal_to_share(version: ProxyVersion) -> Option<String> {
     (version < HASHABLE_STRINGS).then(|| {

@@ -1,6 +1,6 @@
 //! The configuration document: what its members are, and reading them from JSON or YAML.
 //!
-//! What each member means stands in the README, by example. What can be seen from one member alone is checked here;
+//! What each member means stands in docs/document.md, by example. What can be seen from one member alone is checked here;
 //! what needs two, in [`crate::compile`].
 
 use std::collections::BTreeSet;

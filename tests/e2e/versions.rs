@@ -1,4 +1,4 @@
-//! What each Envoy can do: refused at the start where it cannot, and the table of the README, measured.
+//! What each Envoy can do: refused at the start where it cannot, and the table of docs/listener.md, measured.
 
 use std::fs;
 
@@ -180,9 +180,9 @@ async fn passes_tcp(world: &World, kind: &str, dial: Dial) -> bool {
     greeted && connection.read(4).await.unwrap() == b"ping"
 }
 
-/// The row of this Envoy in the README is what a real one does. `make e2e-all` prints the rows.
+/// The row of this Envoy in docs/listener.md is what a real one does. `make e2e-all` prints the rows.
 #[tokio::test]
-async fn readme_says_of_this_envoy_what_it_does() {
+async fn listener_page_says_of_this_envoy_what_it_does() {
     let world = World::new();
     let document = world.document(allow_api());
     let own = with(document.clone(), json!({ "xfcc": "own" }));
@@ -212,6 +212,9 @@ async fn readme_says_of_this_envoy_what_it_does() {
     let rows = repository().join("target/envoy-versions");
     fs::create_dir_all(&rows).unwrap();
     fs::write(rows.join(format!("{major}.{minor}")), format!("{row}\n")).unwrap();
-    let readme = include_str!("../../README.md");
-    assert!(readme.lines().any(|line| line == row), "the README has no row\n{row}");
+    let page = include_str!("../../docs/listener.md");
+    assert!(
+        page.lines().any(|line| line == row),
+        "docs/listener.md has no row\n{row}"
+    );
 }

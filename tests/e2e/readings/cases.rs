@@ -445,7 +445,7 @@ pub(super) fn paths_and_hosts() -> Vec<Row> {
             .seen_by(Some(Version::Two), None, ":authority", &["api.example"])
             .seen_by(Some(Version::Two), Some(Version::One), "host", &["api.example"])
             .seen_by(Some(Version::Two), Some(Version::Two), "host", &[]),
-        // Whoever trusts these trusts the client: see README. A rule can ask for them.
+        // Whoever trusts these trusts the client: see docs/document.md. A rule can ask for them.
         row("x-forwarded-host", "/elsewhere/x", Allowed)
             .host("api.example")
             .header("x-forwarded-host", "secret.example")
