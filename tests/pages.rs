@@ -19,7 +19,7 @@ fn page(name: &str) -> String {
 /// The pages that people read, as paths from the root of the repository.
 fn pages() -> Vec<String> {
     let mut pages = Vec::new();
-    let mut folders = vec![repository()];
+    let mut folders = vec![repository().to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();

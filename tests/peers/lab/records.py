@@ -2,12 +2,13 @@
 
     python3 -B tests/peers/lab/records.py [ROOT]
 
-A file that has changed since its suite was run fails. So does a record with a row that does not hold. A suite without a
-record was never run whole: that is said, and fails nothing.
+A file that has changed since its suite was run fails. So does a record with a row that does not hold, and a row that
+`seen.md` names and no record has. A suite without a record was never run whole: that is said, and fails nothing.
 """
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -27,16 +28,39 @@ def wrong_with(record, root):
     return lines
 
 
+def named_rows(seen):
+    """The beginnings of rows that `seen.md` names, by suite."""
+    named, suite = {}, None
+    for line in seen.splitlines():
+        if line.startswith("## "):
+            suite = line[3:].strip()
+            named[suite] = []
+        elif suite and line.startswith("|") and not line.startswith(("| what", "|---")):
+            for double, single in re.findall(r"``(.+?)``|`([^`]+)`", line.rstrip("| ").rsplit("|", 1)[1]):
+                named[suite].append(double or single)
+    return named
+
+
 def main(root):
     peers, failed = root / "tests" / "peers", False
+    named = named_rows((peers / "seen.md").read_text())
     for suite in sorted(entry.parent.name for entry in peers.glob("*/__main__.py")):
         path, target = peers / "record" / f"{suite}.json", f"{suite.replace('_', '-')}-test"
         if not path.exists():
             print(f"{target} was skipped: there is no record of a whole run (`make {target}`)")
+            named.pop(suite, None)
             continue
-        for line in wrong_with(json.loads(path.read_text()), root):
+        record = json.loads(path.read_text())
+        for line in wrong_with(record, root):
             failed = True
             print(f"{path.relative_to(root)} {line}: run `make {target}`", file=sys.stderr)
+        for beginning in named.pop(suite, []):
+            if not any(row["name"].startswith(beginning) for row in record["rows"]):
+                failed = True
+                print(f"seen.md names `{beginning}`, and {path.relative_to(root)} has no such row", file=sys.stderr)
+    for suite in named:
+        failed = True
+        print(f"seen.md speaks of {suite}, which is no suite", file=sys.stderr)
     return failed
 
 

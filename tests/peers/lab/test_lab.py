@@ -164,10 +164,15 @@ class Records(unittest.TestCase):
         (self.root / "tests/peers/mesh_a/__main__.py").touch()
         (self.root / "tests/peers/record").mkdir()
         (self.root / "manifest.yaml").write_text("one")
+        self.names("a r")
         self.record = {
             "date": "2026-01-01", "rows": [{"name": "a row", "holds": True}],
             "vouches_for": {"manifest.yaml": hashlib.sha256(b"one").hexdigest()},
         }
+
+    def names(self, row, suite="mesh_a"):
+        head = f"# Seen\n\n## {suite}\n\n| what | rows |\n|---|---|\n"
+        (self.root / "tests/peers/seen.md").write_text(head + f"| `it` does | `a row`, ``{row}`` |\n")
 
     def judged(self):
         if self.record:
@@ -196,6 +201,16 @@ class Records(unittest.TestCase):
 
     def test_record_without_rows_fails(self):
         self.record["rows"] = []
+        self.assertTrue(self.judged()[0])
+
+    def test_row_that_is_named_and_in_no_record_fails(self):
+        self.names("another `row` there")
+        failed, said = self.judged()
+        self.assertTrue(failed)
+        self.assertIn("seen.md names `another `row` there`, and tests/peers/record/mesh_a.json has no such row", said)
+
+    def test_suite_that_is_named_and_is_none_fails(self):
+        self.names("a r", suite="mesh_b")
         self.assertTrue(self.judged()[0])
 
     def test_suite_without_a_record_is_said_to_be_skipped(self):
