@@ -11,7 +11,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Bundle, Revocations, Source, TrustDomain, certificate::sha256};
+use svidgate_policy::{Bundle, Revocations, Source, TrustDomain, digest::sha256};
 
 use crate::{
     fetch::{Poll, Unwanted},

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    Source, bundle::MAX_BUNDLE_BYTES, certificate::sha256, revocation::MAX_REVOCATIONS_BYTES, source::Endpoint,
+    Source, bundle_error::MAX_BUNDLE_BYTES, digest::sha256, revocation::MAX_REVOCATIONS_BYTES, source::Endpoint,
 };
 
 use crate::{

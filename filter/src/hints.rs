@@ -13,8 +13,9 @@ use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     TrustDomain,
-    certificate::{MAX_CERTIFICATE_BYTES, not_after, sha256},
+    certificate::{MAX_CERTIFICATE_BYTES, not_after},
     chain::MAX_HINTS,
+    digest::sha256,
 };
 
 use crate::{

@@ -7,7 +7,7 @@ use std::{cell::Cell, num::NonZeroUsize, rc::Rc};
 
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
-use svidgate_policy::{Grants, Reason, SpiffeId, Svid, certificate::sha256};
+use svidgate_policy::{Grants, Reason, SpiffeId, Svid, digest::sha256};
 
 use crate::{
     ledger::{Account, Held, Ledger},

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     PeerOrigin, Reason, SpiffeId,
-    certificate::{CertificateError, read_pem, sha256},
+    certificate::{CertificateError, read_pem},
+    digest::sha256,
     svid,
 };
 

@@ -14,7 +14,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
-use svidgate_policy::{Source, certificate::sha256};
+use svidgate_policy::{Source, digest::sha256};
 
 use crate::{host::Host, secret::Board, workload_api::Kept};
 

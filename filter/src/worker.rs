@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, PeerOrigin, TrustDomain, certificate::sha256};
+use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, PeerOrigin, TrustDomain, digest::sha256};
 
 use crate::{
     authorities::Authorities,

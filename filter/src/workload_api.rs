@@ -16,9 +16,10 @@ use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     Bundle, Revocations, TrustDomain,
-    bundle::{MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS},
-    certificate::{CertificateError, sha256, split_der},
+    bundle_error::{MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS},
+    certificate::{CertificateError, split_der},
     claim::Claim,
+    digest::sha256,
     revocation::{CrlError, crl_issuer},
 };
 

@@ -5,7 +5,8 @@ use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, Si
 use svidgate_policy::{
     ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, SignedDuration, Svid, SvidError, Timestamp,
     TrustDomain,
-    certificate::{Leaf, sha256, split_der},
+    certificate::{Leaf, split_der},
+    digest::sha256,
     svid::{Presented, Trust, verify},
 };
 

@@ -8,7 +8,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -17,119 +16,15 @@ use rustls_pki_types::CertificateDer;
 use x509_cert::{der::Decode as _, name::RdnSequence};
 
 use crate::{
-    certificate::{CertificateError, Fields, MAX_CERTIFICATE_BYTES, Purpose, sha256},
-    chain::MAX_SIGNATURE_CHECKS,
+    authority::Authority,
+    bundle_error::{BundleError, MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS, SkipReason, SkippedKey},
+    certificate::{CertificateError, MAX_CERTIFICATE_BYTES},
+    digest::sha256,
     distinguished_name,
-    id::TrustDomain,
-    json::{Json, JsonError},
+    json::Json,
     jwt_key::JwtKeys,
-    revocation::Revocable,
-    signature,
-    signer::{Role, Signer, SigningError},
+    signature::{self, MAX_SIGNATURE_CHECKS},
 };
-
-/// Largest bundle document in bytes. Our decision: as many keys as are taken, with P-256 keys, and half as many with RSA-4096.
-pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
-/// Most entries in `keys`, of any use. Our decision: an issuer that keeps ended keys for two days and makes new ones every ten
-/// minutes has 580, half of them for JWTs. What a leaf may cost is bounded apart from it.
-pub const MAX_BUNDLE_KEYS: usize = 1024;
-
-/// One X.509 authority: a signing certificate that the bundle vouches for, self-signed or not (PV-10).
-#[derive(Debug)]
-pub(crate) struct Authority {
-    pub(crate) revocable: Revocable,
-    pub(crate) signer: Signer,
-}
-
-impl Authority {
-    /// Reads an authority and checks what makes it one (BN-13, CA-1, CA-2, CA-5, CA-9).
-    pub(crate) fn parse(der: &[u8]) -> Result<Self, AuthorityError> {
-        let fields = Fields::read(der)?;
-        let signer = Signer::read(&fields, Role::Authority, Purpose::ClientAuth).map_err(AuthorityError::Signer)?;
-        Ok(Self {
-            signer,
-            revocable: fields.revocable(),
-        })
-    }
-}
-
-/// Why a certificate is no X.509 authority.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuthorityError {
-    /// It cannot be read.
-    Certificate(CertificateError),
-    /// It may not sign others.
-    Signer(SigningError),
-}
-
-impl From<CertificateError> for AuthorityError {
-    fn from(error: CertificateError) -> Self {
-        Self::Certificate(error)
-    }
-}
-
-impl fmt::Display for AuthorityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Certificate(error) => write!(f, "{error}"),
-            Self::Signer(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for AuthorityError {}
-
-/// An entry of `keys` that is meant for us and cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SkippedKey {
-    /// Its place in `keys`, from 0.
-    pub index: usize,
-    /// What is wrong with it.
-    pub why: SkipReason,
-}
-
-/// Why an entry of `keys` cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SkipReason {
-    /// An `x509-svid` entry without `x5c`, or with an empty one (BN-8).
-    NoCertificate,
-    /// The first `x5c` value is not standard base64 (BN-11).
-    NotBase64,
-    /// The first `x5c` value is no authority.
-    NotAuthority(AuthorityError),
-    /// A certificate of a list of them is no authority.
-    Certificate(AuthorityError),
-    /// An entry without `use`, which nobody can tell what it is for (BN-6).
-    NoUse,
-    /// The key members of the entry are of another type of key than the certificate's (BN-14).
-    KeyMismatch,
-    /// A JWT key without `kid`, which the JWT profile demands (JWT-SVID 6.1).
-    NoKid,
-    /// Two JWT keys have this one's `kid`.
-    RepeatedKid,
-    /// A JWT key that no JWT-SVID can be verified with, and why.
-    NotJwtKey(&'static str),
-}
-
-impl fmt::Display for SkippedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let SkipReason::Certificate(error) = &self.why {
-            return write!(f, "certificate {} of the list: {error}", self.index);
-        }
-        write!(f, "keys[{}]: ", self.index)?;
-        match &self.why {
-            SkipReason::NoCertificate => f.write_str("`x5c` has no certificate"),
-            SkipReason::NotBase64 => f.write_str("`x5c[0]` is not standard base64"),
-            SkipReason::NotAuthority(error) => write!(f, "`x5c[0]`: {error}"),
-            SkipReason::Certificate(error) => write!(f, "{error}"),
-            SkipReason::NoUse => f.write_str("`use` is missing (`x509-svid` or `jwt-svid`)"),
-            SkipReason::KeyMismatch => f.write_str("`kty` is not the certificate's kind of key"),
-            SkipReason::NoKid => f.write_str("`kid` is missing"),
-            SkipReason::RepeatedKid => f.write_str("another key has its `kid`, so neither counts"),
-            SkipReason::NotJwtKey(why) => f.write_str(why),
-        }
-    }
-}
 
 /// Something about a bundle that whoever publishes it should hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -377,143 +272,10 @@ fn refresh_hint(document: &Json) -> Result<Option<u64>, BundleError> {
     }
 }
 
-/// Why a document is no bundle, or no bundle map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BundleError {
-    /// Not JSON, or a member appears twice.
-    Json(JsonError),
-    /// More than [`MAX_BUNDLE_BYTES`].
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// `keys` is missing or no list.
-    NoKeys,
-    /// More than [`MAX_BUNDLE_KEYS`].
-    TooManyKeys {
-        /// How many.
-        keys: usize,
-    },
-    /// A member that must be an integer of 64 bits is not.
-    NotInteger {
-        /// Which.
-        member: &'static str,
-    },
-    /// `trust_domains` is missing or no object.
-    NoTrustDomains,
-}
-
-impl fmt::Display for BundleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Json(error) => write!(f, "{error}"),
-            Self::TooLarge { bytes } => write!(f, "bundle has {bytes} bytes (at most {MAX_BUNDLE_BYTES})"),
-            Self::NoKeys => f.write_str("`keys` is missing or no list"),
-            Self::TooManyKeys { keys } => write!(f, "bundle has {keys} keys (at most {MAX_BUNDLE_KEYS})"),
-            Self::NotInteger { member } => write!(f, "`{member}` is no integer from 0 to 18446744073709551615"),
-            Self::NoTrustDomains => f.write_str("`trust_domains` is missing or no object"),
-        }
-    }
-}
-
-impl std::error::Error for BundleError {}
-
-/// The bundles of several trust domains, each kept apart from the others (PV-3, FE-18).
-#[derive(Debug, Default)]
-pub struct BundleSet {
-    bundles: BTreeMap<TrustDomain, Held>,
-}
-
-/// A bundle, and until when its source may stay silent.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) bundle: Arc<Bundle>,
-    /// From this moment on nothing of the trust domain is accepted (FE-15); `None` where the bundle has no source that
-    /// could fall silent.
-    pub(crate) stale_from: Option<Timestamp>,
-}
-
-impl BundleSet {
-    /// Sets the bundle of a trust domain in place of any earlier one. It does not go stale.
-    pub fn insert(&mut self, trust_domain: TrustDomain, bundle: impl Into<Arc<Bundle>>) {
-        self.put(trust_domain, bundle.into(), None);
-    }
-
-    /// Sets the bundle of a trust domain in place of any earlier one, good until its source has been silent for too
-    /// long.
-    pub fn insert_until(&mut self, trust_domain: TrustDomain, bundle: impl Into<Arc<Bundle>>, stale_from: Timestamp) {
-        self.put(trust_domain, bundle.into(), Some(stale_from));
-    }
-
-    fn put(&mut self, trust_domain: TrustDomain, bundle: Arc<Bundle>, stale_from: Option<Timestamp>) {
-        self.bundles.insert(trust_domain, Held { bundle, stale_from });
-    }
-
-    /// Takes the bundle of a trust domain away: nothing of it is accepted.
-    pub fn remove(&mut self, trust_domain: &TrustDomain) {
-        self.bundles.remove(trust_domain);
-    }
-
-    /// The bundle of a trust domain; none means that there is none, never that another would do.
-    pub fn bundle(&self, trust_domain: &TrustDomain) -> Option<&Arc<Bundle>> {
-        self.bundles.get(trust_domain).map(|held| &held.bundle)
-    }
-
-    pub(crate) fn held(&self, trust_domain: &TrustDomain) -> Option<&Held> {
-        self.bundles.get(trust_domain)
-    }
-
-    /// All bundles, in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = (&TrustDomain, &Bundle)> {
-        self.bundles.iter().map(|(name, held)| (name, &*held.bundle))
-    }
-
-    /// Reads a SPIFFE bundle map, the state of the world for all its trust domains (Trust Domain and Bundle, 5.1.1).
-    ///
-    /// A member that is no bundle leaves its trust domain without one, which refuses its SVIDs; the errors come back
-    /// beside the set (BN-23).
-    ///
-    /// # Errors
-    /// When the document as a whole is no bundle map, or a name appears twice (BN-20).
-    pub fn parse_map(text: &[u8]) -> Result<(Self, Vec<MemberError>), BundleError> {
-        if text.len() > MAX_BUNDLE_BYTES {
-            return Err(BundleError::TooLarge { bytes: text.len() });
-        }
-        let document = Json::parse(text).map_err(BundleError::Json)?;
-        let Some(Json::Object(members)) = document.member("trust_domains") else {
-            return Err(BundleError::NoTrustDomains);
-        };
-        let mut set = Self::default();
-        let mut errors = Vec::new();
-        for (name, member) in members {
-            match (TrustDomain::parse(name.as_ref()), Bundle::from_json(member)) {
-                (Ok(trust_domain), Ok(bundle)) => set.insert(trust_domain, bundle),
-                (Err(_), _) => errors.push(MemberError {
-                    name: name.to_string(),
-                    error: None,
-                }),
-                (Ok(_), Err(error)) => errors.push(MemberError {
-                    name: name.to_string(),
-                    error: Some(error),
-                }),
-            }
-        }
-        Ok((set, errors))
-    }
-}
-
-/// A member of a bundle map that was left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberError {
-    /// The member's name.
-    pub name: String,
-    /// What is wrong with the bundle; `None` where the name is no trust domain.
-    pub error: Option<BundleError>,
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Bundle, BundleError, BundleSet};
+    use super::{Bundle, BundleError};
+    use crate::bundle_set::BundleSet;
 
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;

@@ -9,7 +9,6 @@ use std::fmt;
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use sha2::{Digest as _, Sha256};
 use x509_cert::{
     certificate::{Certificate, Version},
     der::{
@@ -26,10 +25,11 @@ use x509_cert::{
 };
 
 use crate::{
+    digest::sha256,
+    fingerprint::{Issued, Revocable},
     id::{SpiffeId, SpiffeIdError},
     name_constraints::Names,
     reason::Reason,
-    revocation::{Issued, Revocable},
     signature::{self, Signed},
 };
 
@@ -104,11 +104,6 @@ pub enum Purpose {
     ClientAuth,
     /// The peer is a TLS server.
     ServerAuth,
-}
-
-/// SHA-256 of a certificate's DER, as TLS libraries print it.
-pub fn sha256(der: &[u8]) -> [u8; 32] {
-    Sha256::digest(der).into()
 }
 
 /// What a verifier of SVIDs looks at in any certificate, leaf or signing.

@@ -17,25 +17,19 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use x509_cert::{der::Decode as _, spki::SubjectPublicKeyInfoRef};
 
 use crate::{
-    bundle::{Authority, Bundle},
+    authority::Authority,
+    bundle::Bundle,
     certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
+    fingerprint::Revocable,
     name_constraints::{MAX_COMPARISONS, NameConstraints, Presented},
-    revocation::{Revocable, Revocation, Revocations},
-    signature::{self, Mismatch},
-    signer::{Role, Signer, SigningError},
+    revocation::{Revocation, Revocations},
+    signature::{self, MAX_SIGNATURE_CHECKS, Mismatch},
+    signer::{MAX_PATH_LENGTH, Role, Signer, SigningError},
 };
 pub use crate::{
     certificate::Purpose,
     chain_error::{ChainError, Issuer},
 };
-
-/// Most signatures checked for one leaf. Our decision: what a peer with a forged leaf may cost a worker, 20 to 30 ms at worst
-/// (`make abuse`); those that are dear count as more than one. With key identifiers a good leaf needs one for each certificate
-/// of its path; without them, as many authorities of one name can be told apart.
-pub const MAX_SIGNATURE_CHECKS: u32 = 24;
-
-/// Most signing certificates between a leaf and its authority. Our decision: nested trust domains have two or three.
-pub const MAX_PATH_LENGTH: usize = 6;
 
 /// Most certificates of earlier paths that another one is looked for with. Our decision: an issuer that rotates has two or
 /// three at a time, and a trust domain may have several issuers.

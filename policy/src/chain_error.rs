@@ -8,11 +8,11 @@ use x509_cert::der::oid::ObjectIdentifier;
 
 use crate::{
     certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
-    chain::{MAX_PATH_LENGTH, MAX_SIGNATURE_CHECKS},
     claim::{Claim, Hex, beginning},
     name_constraints::Breach,
     reason::Reason,
-    signer::SigningError,
+    signature::MAX_SIGNATURE_CHECKS,
+    signer::{MAX_PATH_LENGTH, SigningError},
 };
 
 /// The issuer that a certificate names, for whom nobody vouches.

@@ -12,11 +12,12 @@ use std::{
 use jiff::SignedDuration;
 
 use crate::{
-    bundle::BundleSet,
+    bundle_set::BundleSet,
     document::{AccessLog, Chain, Document, Format, Listeners, Mode, Xfcc, parse, read_document},
     effort::Effort,
     federation::{Relationship, Relationships},
-    id::{IdPattern, TrustDomain},
+    id::TrustDomain,
+    id_pattern::IdPattern,
     json::{Part, Parts},
     pattern::Segments,
     peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},

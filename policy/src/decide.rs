@@ -24,7 +24,7 @@ use jiff::Timestamp;
 
 use crate::{
     condition::{Conditions, Facts},
-    document::Effect,
+    effect::Effect,
     effort::{DECISION_STEPS, DRY_RUN_DECISION_STEPS, Effort},
     grants::{Found, Granted, Grants},
     header::Headers,

@@ -5,22 +5,25 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use rustls_pki_types::CertificateDer;
 
 use crate::{
     bundle::Bundle,
     certificate::{Fields, MAX_INTERMEDIATES, Purpose, read_pem},
     federation::{MAX_STALENESS, Relationship},
-    id::{IdPattern, TrustDomain},
+    id::TrustDomain,
+    id_pattern::IdPattern,
     json::{Json, Parts},
     path::PathReading,
     peer::{Peer, check_needs_no_certificate, read_peer},
     read::{CompileError, Mistake, Object, Place, Reader},
     reading::{Overrides, Reading},
-    revocation::{Revocations, read_revoked},
+    revocation::Revocations,
+    revoked::read_revoked,
     signer::{Role, Signer},
     source::{RevocationSource, Source, read_bundle_source, read_revocation_source, read_workload_api},
+    values::{read_duration, read_max_staleness, read_text, read_time, read_trust_domain},
 };
 
 /// Largest document in bytes. Our decision: 100,000 ordinary rules stay under it.
@@ -29,29 +32,6 @@ pub const MAX_DOCUMENT_BYTES: usize = 48 * 1024 * 1024;
 pub(crate) const MAX_RELATIONSHIPS: usize = 10_000;
 /// Most patterns in a scope or an exception. Our decision: each of them is compared with each id, one by one.
 pub(crate) const MAX_COMPARED_PATTERNS: usize = 256;
-/// Longest duration, in seconds: a hundred years, so that no sum of a time and a duration overflows.
-const MAX_DURATION_SECONDS: i64 = 36_500 * 24 * 60 * 60;
-/// Longest free text (version, owner, rule name), in bytes.
-pub(crate) const MAX_TEXT_BYTES: usize = 128;
-
-/// What a rule says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Effect {
-    /// What it matches may pass.
-    Allow,
-    /// What it matches may not, whatever allows it.
-    Deny,
-}
-
-impl Effect {
-    /// `allow` or `deny`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
-    }
-}
 
 /// Whether decisions are enforced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -369,18 +349,6 @@ fn read_warn_before(reader: &mut Reader, object: Object<'_>) -> Vec<SignedDurati
     read.unwrap_or_else(|| WARN_BEFORE.to_vec())
 }
 
-pub(crate) fn read_max_staleness(
-    reader: &mut Reader,
-    object: Object<'_>,
-    at: &Place<'_>,
-    otherwise: SignedDuration,
-) -> SignedDuration {
-    let read = object
-        .optional("max_staleness")
-        .and_then(|json| read_duration(reader, json, &at.member("max_staleness")));
-    read.unwrap_or(otherwise)
-}
-
 fn read_word<T: Copy + Default>(
     reader: &mut Reader,
     object: Object<'_>,
@@ -440,57 +408,6 @@ fn read_timeout(reader: &mut Reader, object: Object<'_>) -> SignedDuration {
         .optional("first_bytes_timeout")
         .and_then(|json| read_duration(reader, json, &place));
     read.unwrap_or(FIRST_BYTES_TIMEOUT)
-}
-
-pub(crate) fn read_text(reader: &mut Reader, object: Object<'_>, name: &str, place: &Place<'_>) -> Option<String> {
-    let json = object.optional(name)?;
-    reader.parsed(json, &place.member(name), |text| {
-        if text.len() > MAX_TEXT_BYTES {
-            return Err(Mistake::TooLarge {
-                bytes: text.len(),
-                bound: MAX_TEXT_BYTES,
-            });
-        }
-        if text.chars().any(char::is_control) {
-            return Err(Mistake::Expected("text without control characters"));
-        }
-        Ok(text.to_owned())
-    })
-}
-
-pub(crate) fn read_duration(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<SignedDuration> {
-    reader.parsed(json, place, |text| {
-        parse_duration(text).ok_or(Mistake::Expected(
-            "a whole number with unit s, m, h or d, like `90s` or `24h`, at most `36500d`",
-        ))
-    })
-}
-
-fn parse_duration(text: &str) -> Option<SignedDuration> {
-    let split = text.len().checked_sub(1)?;
-    let (number, unit) = text.split_at_checked(split)?;
-    let seconds_each = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return None,
-    };
-    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    let number: i64 = number.parse().ok().filter(|number| digits && *number > 0)?;
-    let seconds = number.checked_mul(seconds_each)?;
-    (seconds <= MAX_DURATION_SECONDS).then(|| SignedDuration::from_secs(seconds))
-}
-
-pub(crate) fn read_time(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Timestamp> {
-    reader.parsed(json, place, |text| {
-        text.parse()
-            .map_err(|_| Mistake::Expected("a time like `2027-01-31T00:00:00Z`"))
-    })
-}
-
-fn read_trust_domain(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<TrustDomain> {
-    reader.parsed(json, place, |text| TrustDomain::parse(text).map_err(Mistake::Id))
 }
 
 fn read_bundle(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> BundleOrigin {
@@ -606,47 +523,4 @@ fn parse_intermediates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Mistak
         Signer::read(&fields, Role::Intermediate, Purpose::ClientAuth).map_err(Mistake::Signer)?;
     }
     Ok(certificates)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(all(target_family = "wasm", target_os = "unknown"))]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn durations_have_one_unit() {
-        for (text, seconds) in [
-            ("90s", Some(90)),
-            ("5m", Some(300)),
-            ("24h", Some(86_400)),
-            ("7d", Some(604_800)),
-            ("36500d", Some(3_153_600_000)),
-        ] {
-            assert_eq!(
-                parse_duration(text).map(|duration| duration.as_secs()),
-                seconds,
-                "{text}"
-            );
-        }
-        for text in [
-            "",
-            "s",
-            "0s",
-            "-1s",
-            "+1s",
-            "1",
-            "1.5h",
-            "1w",
-            "1h30m",
-            " 1s",
-            "99999999999999999999s",
-            "9223372036854775807d",
-            "36501d",
-            "1µ",
-        ] {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
-    }
 }

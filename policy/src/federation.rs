@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 
-use crate::id::{IdPattern, SpiffeId, TrustDomain};
+use crate::{
+    id::{SpiffeId, TrustDomain},
+    id_pattern::IdPattern,
+};
 
 /// How long the source of a bundle may be silent where the document does not say. Our decision: a publisher announces a
 /// new authority days ahead, and what it withdraws must not stay good for much longer than a day.

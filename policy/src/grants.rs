@@ -88,7 +88,7 @@ fn find(rules: &Rules, index: &Index, id: &SpiffeId, steps: u32) -> Found {
         if !effort.spend(GRANT_STEPS.saturating_add(exceptions)) {
             return;
         }
-        let is_excepted = |except: &[crate::id::IdPattern]| except.iter().any(|pattern| pattern.matches(id));
+        let is_excepted = |except: &[crate::id_pattern::IdPattern]| except.iter().any(|pattern| pattern.matches(id));
         if at(&rules.routers, router).is_some_and(|found| !is_excepted(&found.except)) {
             granted.push(Granted { router, captures });
         }

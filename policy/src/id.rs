@@ -1,4 +1,4 @@
-//! SPIFFE IDs, trust domains and the patterns that match them (SPIFFE-ID, sections 2 to 2.4).
+//! Is this a SPIFFE ID, a trust domain (SPIFFE-ID, sections 2 to 2.4)?
 //!
 //! An ID is checked once, byte by byte, and compared as bytes ever after. Nothing is folded, unescaped or normalised:
 //! two spellings that a lenient reader would take for one identity are one valid ID and one error here. A URL library
@@ -6,7 +6,7 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-use crate::pattern::{PatternError, SegmentPattern, Segments};
+use crate::quoted::Shown;
 
 /// Longest SPIFFE ID in bytes, all parts counted (SPIFFE-ID 2.3).
 pub const MAX_ID_BYTES: usize = 2048;
@@ -191,19 +191,6 @@ impl fmt::Display for SpiffeIdError {
 
 impl std::error::Error for SpiffeIdError {}
 
-/// A byte as an operator can read it: the character where it is printable, its value where not.
-struct Shown(u8);
-
-impl fmt::Display for Shown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_ascii_graphic() {
-            write!(f, "`{}`", char::from(self.0))
-        } else {
-            write!(f, "byte 0x{:02x}", self.0)
-        }
-    }
-}
-
 fn is_trust_domain_byte(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_')
 }
@@ -228,7 +215,8 @@ fn check_path(path: &[u8]) -> Result<(), SpiffeIdError> {
     Ok(())
 }
 
-fn check_segment(segment: &[u8]) -> Result<(), SpiffeIdError> {
+/// Whether that may be a segment of a path.
+pub(crate) fn check_segment(segment: &[u8]) -> Result<(), SpiffeIdError> {
     if segment.is_empty() {
         return Err(SpiffeIdError::EmptySegment);
     }
@@ -238,135 +226,6 @@ fn check_segment(segment: &[u8]) -> Result<(), SpiffeIdError> {
     match segment.iter().find(|byte| !is_segment_byte(**byte)) {
         Some(&byte) => Err(SpiffeIdError::PathByte { byte }),
         None => Ok(()),
-    }
-}
-
-/// Which SPIFFE IDs are meant: `spiffe://prod.example/ns/*/sa/{name}`, `spiffe://*/**`.
-///
-/// `*` is one whole segment or the whole trust domain, a final `**` is any rest (also none), `{name}` is one segment
-/// that must be the same wherever the name appears. A pattern cannot be written without a trust domain.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IdPattern {
-    /// `None` is `*`, any trust domain.
-    pub(crate) trust_domain: Option<TrustDomain>,
-    pub(crate) segments: Segments,
-}
-
-impl IdPattern {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// When it is not a pattern, or when no leaf could ever match it.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        if text.len() > MAX_ID_BYTES {
-            return Err(SpiffeIdError::TooLong { bytes: text.len() }.into());
-        }
-        let rest = text.strip_prefix("spiffe://").ok_or(PatternError::NoTrustDomain)?;
-        let (trust_domain, path) = match rest.split_once('/') {
-            Some((trust_domain, path)) => (trust_domain, Some(path)),
-            None => (rest, None),
-        };
-        let trust_domain = match trust_domain {
-            "*" => None,
-            name => Some(TrustDomain::parse(name)?),
-        };
-        // A leaf's path is never empty (X509-SVID 5.2), so such a pattern would be a rule that never matches.
-        let path = path.ok_or(PatternError::NoPath)?;
-        Ok(Self {
-            trust_domain,
-            segments: Self::path_segments(path)?,
-        })
-    }
-
-    /// Reads the path part alone, as a relationship's scope has it: `/ns/billing/**`.
-    ///
-    /// # Errors
-    /// When it does not begin with a slash, captures, or is not a pattern.
-    pub fn parse_scope(text: &str, trust_domain: &TrustDomain) -> Result<Self, PatternError> {
-        let path = text.strip_prefix('/').ok_or(PatternError::NoLeadingSlash)?;
-        let segments = Self::path_segments(path)?;
-        if segments.captures().next().is_some() {
-            return Err(PatternError::CaptureInScope);
-        }
-        Ok(Self {
-            trust_domain: Some(trust_domain.clone()),
-            segments,
-        })
-    }
-
-    fn path_segments(path: &str) -> Result<Segments, PatternError> {
-        if path.is_empty() || path.ends_with('/') {
-            return Err(SpiffeIdError::TrailingSlash.into());
-        }
-        Segments::parse(path, |literal| {
-            Ok(check_segment(literal.as_bytes()).map(|()| literal.into())?)
-        })
-    }
-
-    /// The trust domain that the pattern names, or none where it is `*`.
-    pub fn trust_domain(&self) -> Option<&TrustDomain> {
-        self.trust_domain.as_ref()
-    }
-
-    /// Whether the pattern matches an ID, its own captures agreeing.
-    pub fn matches(&self, id: &SpiffeId) -> bool {
-        self.trust_domain.as_ref().is_none_or(|name| name == id.trust_domain()) && self.segments.matches(id.segments())
-    }
-
-    /// Whether every ID that `other` matches is matched by this one too. May say no where the truth is yes, never the
-    /// other way.
-    pub(crate) fn covers(&self, other: &Self) -> bool {
-        (self.trust_domain.is_none() || self.trust_domain == other.trust_domain)
-            && self.segments.covers(&other.segments)
-    }
-
-    /// Whether some ID could match both. May say yes where the truth is no, never the other way.
-    pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        let trust_domains = match (&self.trust_domain, &other.trust_domain) {
-            (Some(one), Some(two)) => one == two,
-            (None, _) | (_, None) => true,
-        };
-        trust_domains && self.segments.overlaps(&other.segments)
-    }
-
-    /// An ID that this pattern matches, where it names its trust domain: with a segment for each of its wildcards that no
-    /// other pattern is likely to write out.
-    pub(crate) fn example(&self) -> Option<String> {
-        let trust_domain = self.trust_domain()?;
-        let segment = |segment: &SegmentPattern| match segment {
-            SegmentPattern::Literal(literal) => literal.to_string(),
-            SegmentPattern::Any | SegmentPattern::Capture(_) => "any".to_owned(),
-        };
-        let mut path: Vec<String> = self.segments.list.iter().map(segment).collect();
-        path.extend(self.segments.rest.then(|| "any".to_owned()));
-        Some(format!("spiffe://{trust_domain}/{}", path.join("/")))
-    }
-
-    /// The one ID that this pattern matches, where it has no wildcard and no capture.
-    pub(crate) fn exact(&self) -> Option<String> {
-        let mut text = format!("spiffe://{}", self.trust_domain.as_ref()?);
-        if self.segments.rest {
-            return None;
-        }
-        for segment in &self.segments.list {
-            match segment {
-                SegmentPattern::Literal(literal) => {
-                    text.push('/');
-                    text.push_str(literal);
-                }
-                SegmentPattern::Any | SegmentPattern::Capture(_) => return None,
-            }
-        }
-        Some(text)
-    }
-}
-
-impl fmt::Display for IdPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.trust_domain {
-            Some(name) => write!(f, "spiffe://{name}{}", self.segments),
-            None => write!(f, "spiffe://*{}", self.segments),
-        }
     }
 }
 
@@ -443,46 +302,6 @@ mod tests {
     }
 
     #[test]
-    fn patterns_match_whole_segments() {
-        let id = |text| SpiffeId::parse(text).unwrap();
-        let matches = |pattern: &str, text| IdPattern::parse(pattern).unwrap().matches(&id(text));
-        assert!(matches("spiffe://td/ns/*/sa/api", "spiffe://td/ns/shop/sa/api"));
-        assert!(!matches("spiffe://td/ns/*/sa/api", "spiffe://td/ns/shop/x/sa/api"));
-        assert!(!matches("spiffe://td/ns/*", "spiffe://td/ns"));
-        assert!(matches("spiffe://td/ns/**", "spiffe://td/ns"));
-        assert!(matches("spiffe://td/ns/**", "spiffe://td/ns/a/b"));
-        assert!(!matches("spiffe://td/ns/**", "spiffe://td/nsx"));
-        assert!(!matches("spiffe://td/ns/**", "spiffe://other/ns/a"));
-        assert!(matches("spiffe://*/**", "spiffe://other/ns/a"));
-        assert!(matches("spiffe://td/{a}/x/{a}", "spiffe://td/1/x/1"));
-        assert!(!matches("spiffe://td/{a}/x/{a}", "spiffe://td/1/x/2"));
-    }
-
-    #[test]
-    fn patterns_that_say_nothing_clear_are_refused() {
-        for text in [
-            "/ns/shop",
-            "*",
-            "**",
-            "spiffe://td",
-            "spiffe://td/",
-            "spiffe://**/a",
-            "spiffe://t*/a",
-            "spiffe://td/a*",
-            "spiffe://td/**/a",
-            "spiffe://td/{}",
-            "spiffe://td/{a",
-            "spiffe://td/{a}b",
-            "spiffe://td/a b",
-            "spiffe://td/../a",
-            "spiffe://td/a//b",
-            "spiffe://{td}/a",
-        ] {
-            assert!(IdPattern::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn segments_that_only_look_like_dot_segments_are_allowed() {
         for segment in ["...", "....", ".a", "a.", "..a", "a..", "-", "_", "a.b"] {
             let text = format!("spiffe://td/{segment}/x");
@@ -491,17 +310,5 @@ mod tests {
         for segment in [".", ".."] {
             assert!(SpiffeId::parse(format!("spiffe://td/{segment}/x")).is_err());
         }
-    }
-
-    #[test]
-    fn cover_and_overlap_agree_with_matching() {
-        let pattern = |text| IdPattern::parse(text).unwrap();
-        assert!(pattern("spiffe://*/**").covers(&pattern("spiffe://td/a/{b}")));
-        assert!(pattern("spiffe://td/a/**").covers(&pattern("spiffe://td/a")));
-        assert!(!pattern("spiffe://td/a/*").covers(&pattern("spiffe://td/a/**")));
-        assert!(!pattern("spiffe://td/{x}/{x}").covers(&pattern("spiffe://td/*/*")));
-        assert!(pattern("spiffe://td/a/*").overlaps(&pattern("spiffe://td/*/b")));
-        assert!(!pattern("spiffe://td/a/*").overlaps(&pattern("spiffe://td/b/**")));
-        assert!(pattern("spiffe://td/a/**").overlaps(&pattern("spiffe://td/*")));
     }
 }

@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::HashSet, fmt};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 
-use crate::read::Escaped;
+use crate::quoted::Escaped;
 
 /// A JSON value. Its strings are slices of the text wherever they have no escapes: a large document has millions.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use rsa::{BigUint, RsaPublicKey, pkcs1::EncodeRsaPublicKey as _};
 use rustls_pki_types::{AlgorithmIdentifier, alg_id};
 
 use crate::{
-    bundle::{BundleError, MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS, SkipReason, SkippedKey},
+    bundle_error::{BundleError, MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS, SkipReason, SkippedKey},
     json::Json,
     signature,
 };

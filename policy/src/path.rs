@@ -7,10 +7,6 @@
 
 use std::fmt;
 
-use percent_encoding::{CONTROLS, utf8_percent_encode};
-
-use crate::pattern::{PatternError, Segments};
-
 /// How a request path is read before it is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathReading {
@@ -94,7 +90,7 @@ pub(crate) struct RequestPath<'a> {
 
 /// What separates the segments of a path.
 #[derive(Clone, Copy, Debug)]
-enum Slashes {
+pub(crate) enum Slashes {
     /// `/`, and the path has no other reading.
     Plain,
     /// `/`, and the path has an encoded slash that may be another one.
@@ -194,11 +190,11 @@ fn split_at_either(path: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// One segment as it came, escapes and all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment<'a> {
-    raw: &'a [u8],
+    pub(crate) raw: &'a [u8],
     /// A `%` begins an escape. Not so in a compiled pattern, where it stands for itself.
-    escaped: bool,
+    pub(crate) escaped: bool,
     /// What its ends were found by.
-    slashes: Slashes,
+    pub(crate) slashes: Slashes,
 }
 
 impl<'a> Segment<'a> {
@@ -258,7 +254,7 @@ fn hex(digit: u8) -> Option<u8> {
     }
 }
 
-fn check_segment(segment: Segment<'_>, reading: PathReading) -> Result<(), PathError> {
+pub(crate) fn check_segment(segment: Segment<'_>, reading: PathReading) -> Result<(), PathError> {
     // Most segments have nothing that any of the checks below looks for, which one pass shows.
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !segment.is_empty() && segment.raw.iter().all(is_plain) {
@@ -381,62 +377,6 @@ impl Utf8 {
             Err(PathError::NotUtf8)
         }
     }
-}
-
-/// Which paths are meant: `/invoices/{tenant}/**`.
-///
-/// Written as people read a path; escapes are undone when the document is compiled. A trailing slash means nothing.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PathPattern {
-    pub(crate) segments: Segments,
-}
-
-impl PathPattern {
-    /// Reads a pattern for paths that are read as `reading` says.
-    ///
-    /// # Errors
-    /// When it is not a pattern, or when no path so read can match it.
-    pub fn parse(text: &str, reading: PathReading) -> Result<Self, PatternError> {
-        let path = text.strip_prefix('/').ok_or(PatternError::NoLeadingSlash)?;
-        if path.contains('?') {
-            return Err(PatternError::Query);
-        }
-        if path.is_empty() {
-            return Ok(Self {
-                segments: Segments {
-                    list: Vec::new(),
-                    rest: false,
-                },
-            });
-        }
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let segments = Segments::parse(path, |literal| literal_segment(literal, reading))?;
-        Ok(Self { segments })
-    }
-}
-
-impl fmt::Display for PathPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.segments)
-    }
-}
-
-/// A literal is written escaped or in plain UTF-8; what is compared is what it stands for.
-fn literal_segment(text: &str, reading: PathReading) -> Result<Box<str>, PatternError> {
-    // Plain UTF-8 in a document is a convenience; in a request it comes escaped.
-    let escaped: String = utf8_percent_encode(text, CONTROLS).collect();
-    let segment = Segment {
-        raw: escaped.as_bytes(),
-        escaped: true,
-        slashes: Slashes::Plain,
-    };
-    if segment.is_empty() {
-        return Err(PatternError::UnreachablePath(PathError::EmptySegment));
-    }
-    check_segment(segment, reading).map_err(PatternError::UnreachablePath)?;
-    let bytes: Vec<u8> = segment.bytes().collect();
-    let text = String::from_utf8(bytes).map_err(|_| PatternError::UnreachablePath(PathError::NotUtf8))?;
-    Ok(text.into())
 }
 
 #[cfg(test)]
@@ -597,22 +537,5 @@ mod tests {
         }
         assert_eq!(bytes("/a%00"), Err(PathError::ControlByte));
         assert_eq!(bytes("/a#"), Err(PathError::Fragment));
-    }
-
-    #[test]
-    fn pattern_that_no_request_can_match_is_refused() {
-        let parse = |text| PathPattern::parse(text, PathReading::Strict);
-        for text in [
-            "a", "//", "/a//b", "/a/../b", "/a%2fb", "/a;b", "/a/**/b", "/a*", "/a?b", "/a b", "/%zz", "/é;b",
-        ] {
-            assert!(parse(text).is_err(), "{text}");
-        }
-        assert_eq!(parse("/caf%C3%A9/"), parse("/café"));
-        assert!(PathPattern::parse("/a%2fb", PathReading::Lenient).is_ok());
-        let parse = |text| PathPattern::parse(text, PathReading::EncodedSlashes);
-        assert!(parse("/a%2fb").is_ok());
-        for text in ["/a%2f", "/a%2f..", "/a%2f%2Fb", "/a%252fb", "/a%5cb"] {
-            assert!(parse(text).is_err(), "{text}");
-        }
     }
 }

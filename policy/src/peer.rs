@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use crate::{
-    document::read_duration,
     id::TrustDomain,
     json::Json,
     read::{Mistake, Object, Place, Reader},
+    values::read_duration,
 };
 
 /// Longest key of filter state, in bytes. Our decision.

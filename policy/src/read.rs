@@ -6,13 +6,14 @@
 use std::{borrow::Cow, collections::HashMap, fmt};
 
 use crate::{
-    bundle::BundleError,
+    bundle_error::BundleError,
     certificate::CertificateError,
     header::{Expression, MAX_EXPRESSIONS},
     host::HostPatternError,
     id::SpiffeIdError,
     json::Json,
     pattern::PatternError,
+    quoted::{Escaped, Quoted},
     signer::SigningError,
 };
 
@@ -232,31 +233,6 @@ impl fmt::Display for Mistake {
                  {bound} segments to compare (write fewer exceptions, or patterns in place of many ids)"
             ),
         }
-    }
-}
-
-/// Names in backticks, with commas.
-struct Quoted<'a, T>(&'a [T]);
-
-impl<T: AsRef<str>> fmt::Display for Quoted<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, name) in self.0.iter().enumerate() {
-            let comma = if place == 0 { "" } else { ", " };
-            write!(f, "{comma}`{}`", name.as_ref())?;
-        }
-        Ok(())
-    }
-}
-
-/// Text of the document within a message: without control characters, and not too much of it.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .chars()
-            .take(64)
-            .try_for_each(|c| write!(f, "{}", c.escape_debug()))
     }
 }
 

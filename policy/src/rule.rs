@@ -7,13 +7,16 @@ use jiff::Timestamp;
 
 use crate::{
     condition::{Conditions, DAY_MINUTES, TimeWindow, When},
-    document::{Effect, Listeners, MAX_COMPARED_PATTERNS, MAX_TEXT_BYTES, read_time},
+    document::{Listeners, MAX_COMPARED_PATTERNS},
+    effect::Effect,
     header::{HeaderCondition, HeaderTest, ID_HEADER, reads_as, trimmed},
     host::HostPattern,
-    id::IdPattern,
+    id_pattern::IdPattern,
     json::Json,
-    path::{PathPattern, PathReading},
+    path::PathReading,
+    path_pattern::PathPattern,
     read::{Mistake, Object, Place, Reader},
+    values::{MAX_TEXT_BYTES, read_time},
 };
 
 const FIELDS: &[&str] = &["name", "effect", "from", "except", "to", "when", "expires", "dry_run"];

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 
 use crate::{
     condition::{Conditions, When},
-    document::Effect,
+    effect::Effect,
     header::folded,
-    id::IdPattern,
+    id_pattern::IdPattern,
     pattern::{SegmentPattern, Segments},
     reading::Reading,
     rule::{Rule, Target},

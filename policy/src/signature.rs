@@ -15,6 +15,11 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoRef,
 };
 
+/// Most signatures checked for one leaf. Our decision: what a peer with a forged leaf may cost a worker, 20 to 30 ms at worst
+/// (`make abuse`); those that are dear count as more than one. With key identifiers a good leaf needs one for each certificate
+/// of its path; without them, as many authorities of one name can be told apart.
+pub const MAX_SIGNATURE_CHECKS: u32 = 24;
+
 /// Smallest RSA modulus, in bits.
 pub const MIN_RSA_BITS: usize = 2048;
 

@@ -12,6 +12,9 @@ use crate::{
     name_constraints::{ConstraintsError, NameConstraints},
 };
 
+/// Most signing certificates between a leaf and its authority. Our decision: nested trust domains have two or three.
+pub const MAX_PATH_LENGTH: usize = 6;
+
 /// A certificate that may sign others, as far as it says itself.
 #[derive(Debug)]
 pub(crate) struct Signer {

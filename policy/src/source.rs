@@ -7,10 +7,10 @@ use std::fmt;
 use jiff::SignedDuration;
 
 use crate::{
-    certificate::sha256,
-    document::{read_duration, read_max_staleness},
+    digest::sha256,
     json::Json,
     read::{Mistake, Object, Place, Reader},
+    values::{read_duration, read_max_staleness},
 };
 
 /// One place that something is fetched from. Equal sources are fetched once.

@@ -10,13 +10,16 @@ use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 
 use crate::{
-    bundle::{Bundle, BundleSet},
+    bundle::Bundle,
+    bundle_set::BundleSet,
     certificate::{CertificateError, Leaf, MAX_INTERMEDIATES, Purpose, workload_id},
     chain::{self, ChainError, Means, Moment, NoPath, Path},
     federation::{Relationship, Relationships},
+    fingerprint::Revocable,
     id::{SpiffeId, TrustDomain},
     reason::Reason,
-    revocation::{Revocable, Revocation, Revocations},
+    revocation::{Revocation, Revocations},
+    signature::MAX_SIGNATURE_CHECKS,
 };
 
 /// An identity that has been verified: an X.509-SVID, or, where a document takes that, an id that the proxy vouches for.
@@ -131,7 +134,7 @@ pub fn verify_with(
             revocations: trust.revocations,
             now,
             hints: 0,
-            checks: chain::MAX_SIGNATURE_CHECKS,
+            checks: MAX_SIGNATURE_CHECKS,
         };
         let found = chain::find(&leaf.fields, &beside, &means).or_else(|none| {
             let more = if none.why.is_for_want_of_issuer() {

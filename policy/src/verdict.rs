@@ -3,7 +3,7 @@
 //! What cannot be known (a header with two values of which one matches, a source address that cannot be read) is `Unknown`,
 //! and an unknown never helps the caller: an allow rule does not match then, a deny rule does.
 
-use crate::document::Effect;
+use crate::effect::Effect;
 
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! `leaf_ok` adds that a leaf's ID has a path. The tables of go-spiffe add trust domains, segments and matchers.
 
 use serde_json::Value;
-use svidgate_policy::id::IdPattern;
+use svidgate_policy::IdPattern;
 use svidgate_policy::{SpiffeId, TrustDomain};
 
 use crate::results::{Answer, Results};

@@ -388,7 +388,7 @@ async fn revoking_by_an_endpoint_needs_no_new_document_and_a_silent_endpoint_is_
     for asking in &mut all {
         asking.wait("rule.allowed").await;
     }
-    let key = svidgate_policy::certificate::sha256(&partner.key.public_key_info());
+    let key = svidgate_policy::digest::sha256(&partner.key.public_key_info());
     let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let until = (world.now + SignedDuration::from_hours(1)).to_string();
     publish(

@@ -9,7 +9,7 @@ use support::{
     world::{OWN, PARTNER, World, with},
 };
 use svidgate::{connection::Action, hints};
-use svidgate_policy::{certificate::sha256, chain::MAX_HINTS};
+use svidgate_policy::{chain::MAX_HINTS, digest::sha256};
 
 use crate::{
     double::stream,

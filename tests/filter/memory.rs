@@ -16,7 +16,7 @@ use svidgate::{
     ledger::Ledger,
     record::Stage,
 };
-use svidgate_policy::{Configuration, Format, Reason, certificate::sha256};
+use svidgate_policy::{Configuration, Format, Reason, digest::sha256};
 
 use crate::double::{Proxy, accept, connection, request, sweep};
 

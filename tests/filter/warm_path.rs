@@ -12,7 +12,7 @@ use svidgate::{
     record::Stage,
     worker::Worker,
 };
-use svidgate_policy::{Configuration, Format, Reason, Timestamp, certificate::sha256};
+use svidgate_policy::{Configuration, Format, Reason, Timestamp, digest::sha256};
 
 use crate::double::{Proxy, accept, connection, request};
 

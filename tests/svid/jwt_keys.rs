@@ -201,7 +201,7 @@ fn what_is_no_set_of_keys_is_refused() {
     ] {
         assert!(JwtKeys::parse_workload_api(text.as_bytes()).is_err(), "{text}");
     }
-    let many = vec![json!({ "kty": "EC" }); svidgate_policy::bundle::MAX_BUNDLE_KEYS + 1];
+    let many = vec![json!({ "kty": "EC" }); svidgate_policy::bundle_error::MAX_BUNDLE_KEYS + 1];
     let text = json!({ "keys": many }).to_string();
     assert!(JwtKeys::parse_workload_api(text.as_bytes()).is_err());
     assert!(JwtKeys::parse_workload_api(br#"{"keys": []}"#).unwrap().is_empty());

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use support::ca::{Authority, FIXED_NOW, Identity, Key, KeyKind, Leaf, Profile, der};
-use svidgate_policy::certificate::sha256;
+use svidgate_policy::digest::sha256;
 use svidgate_policy::{
     Bundle, BundleSet, Presented, Reason, Revocations, Svid, Trust,
     federation::{Relationship, Relationships},
@@ -190,7 +190,7 @@ fn relationship_is_looked_at_again() {
         with(&|relationship| relationship.svid_max_lifetime = Some(HOUR / 2)),
         Err(Reason::SvidLifetimeTooLong)
     );
-    let elsewhere = svidgate_policy::id::IdPattern::parse_scope("/elsewhere/**", &name(OURS)).unwrap();
+    let elsewhere = svidgate_policy::IdPattern::parse_scope("/elsewhere/**", &name(OURS)).unwrap();
     assert_eq!(
         with(&|relationship| relationship.scope = Some(vec![elsewhere.clone()])),
         Err(Reason::FederationOutOfScope)
