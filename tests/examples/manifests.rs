@@ -10,8 +10,9 @@ use support::{
 };
 use svidgate_policy::{Configuration, Format};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "mesh/istio-traffic-extension.yaml",
+    "mesh/istio-waypoint.yaml",
     "mesh/istio-wasm-plugin.yaml",
     "mesh/envoy-gateway.yaml",
     "mesh/envoy-gateway-patch.yaml",
@@ -133,7 +134,7 @@ fn documents_of_the_manifests_compile() {
 #[test]
 fn plugins_of_the_manifests_fail_closed_are_ours_and_leave_a_mark_for_the_lock() {
     let authority = Authority::of("prod.example", FIXED_NOW);
-    for name in &FILES[..4] {
+    for name in &FILES[..5] {
         let mut roots = Vec::new();
         for resource in documents(name, &authority) {
             for plugin in plugins(&resource) {
@@ -158,7 +159,7 @@ fn plugins_of_the_manifests_fail_closed_are_ours_and_leave_a_mark_for_the_lock()
 #[test]
 fn plugins_for_istio_leave_out_no_port() {
     let authority = Authority::of("prod.example", FIXED_NOW);
-    for name in ["mesh/istio-traffic-extension.yaml", "mesh/istio-wasm-plugin.yaml"] {
+    for name in &FILES[..3] {
         for resource in documents(name, &authority) {
             assert_eq!(resource["spec"]["match"], json!([{ "mode": "SERVER" }]), "{name}");
         }
@@ -214,18 +215,37 @@ fn filter_for_http_and_tcp_fails_closed_and_puts_each_plugin_where_its_root_id_s
 /// A denial of what has no mark would let pass what has none.
 #[test]
 fn lock_for_istio_has_the_shape_of_an_allow_and_selects_every_port() {
-    let patches = patches("mesh/istio-lock.yaml");
-    let rules: Vec<_> = patches
-        .iter()
-        .filter_map(|patch| patch["patch"]["value"]["typed_config"].get("rules"))
-        .collect();
-    assert_eq!(rules.len(), 2);
-    assert!(rules.iter().all(|rules| rules["action"] == "ALLOW"));
-    assert!(
-        patches
+    for name in ["mesh/istio-lock.yaml", "mesh/istio-waypoint-lock.yaml"] {
+        let patches = patches(name);
+        let rules: Vec<_> = patches
             .iter()
-            .all(|patch| patch["match"]["listener"]["portNumber"].is_null())
-    );
+            .filter_map(|patch| patch["patch"]["value"]["typed_config"].get("rules"))
+            .collect();
+        assert_eq!(rules.len(), 2, "{name}");
+        assert!(rules.iter().all(|rules| rules["action"] == "ALLOW"), "{name}");
+        assert!(
+            patches
+                .iter()
+                .all(|patch| patch["match"]["listener"]["portNumber"].is_null()),
+            "{name}"
+        );
+    }
+}
+
+/// A waypoint is selected by `targetRefs` alone. Whom its plugins take a caller for stands in filter state, so they have no bundle.
+#[test]
+fn plugins_for_waypoints_select_one_by_target_and_take_the_id_that_it_shares() {
+    let authority = Authority::of("prod.example", FIXED_NOW);
+    for resource in documents("mesh/istio-waypoint.yaml", &authority) {
+        let gateway = json!([{ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "waypoint" }]);
+        assert_eq!(resource["spec"]["targetRefs"], gateway);
+        assert!(resource["spec"]["selector"].is_null());
+        let [plugin] = &plugins(&resource)[..] else {
+            panic!("one plugin");
+        };
+        let peer = json!({ "filter_state": { "id": "io.istio.peer_principal" } });
+        assert_eq!(plugin.document["peer"], peer);
+    }
 }
 
 /// Both locks of Envoy Gateway: one under a name that no policy of a route configures, one on the whole Gateway.

@@ -6,15 +6,15 @@ import sys
 from lab import TARGET, module, run
 from lab.envoy import binary
 
-from . import doors, lifecycle, shapes
+from . import doors, lifecycle, shapes, waypoint
 from .network import own_node
 from .setting import Setting
 from .workload import OLD_ENVOY
 
-SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *lifecycle.SCENARIOS]
+SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *lifecycle.SCENARIOS, *waypoint.SCENARIOS]
 
 MANIFESTS = [f"envoy/mesh/istio-{name}.yaml" for name in (
-    "access-log", "envoy-1.37", "lock", "tcp", "traffic-extension", "wasm-plugin")]
+    "access-log", "envoy-1.37", "lock", "tcp", "traffic-extension", "wasm-plugin", "waypoint", "waypoint-lock")]
 
 VERSIONS = {"istio": "1.31 (eed52ebb66ad)", "kubernetes": "1.36.1", "etcd": "3.4.23", "docker-registry": "2.8.2"}
 

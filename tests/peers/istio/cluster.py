@@ -28,6 +28,7 @@ KINDS = {
     "Service": f"{CORE}/namespaces/{{namespace}}/services/{{name}}",
     "ServiceAccount": f"{CORE}/namespaces/{{namespace}}/serviceaccounts/{{name}}",
     "Pod": f"{CORE}/namespaces/{{namespace}}/pods/{{name}}",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices/{name}",
     "ConfigMap": f"{CORE}/namespaces/{{namespace}}/configmaps/{{name}}",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}",
     "ValidatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}",
@@ -37,6 +38,7 @@ KINDS = {
     "AuthorizationPolicy": f"{SECURITY}/namespaces/{{namespace}}/authorizationpolicies/{{name}}",
     "WasmPlugin": f"{EXTENSIONS}/namespaces/{{namespace}}/wasmplugins/{{name}}",
     "TrafficExtension": f"{EXTENSIONS}/namespaces/{{namespace}}/trafficextensions/{{name}}",
+    "Gateway": "/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/gateways/{name}",
 }
 
 MESH = """
@@ -98,7 +100,8 @@ class Cluster:
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         self._start_kubernetes(debian)
         self._start_registry(debian)
-        self.istiod = None
+        self.istiod = self.plugged = None
+        self.ambient = False
 
     def _start_kubernetes(self, debian):
         home = self.home
@@ -182,9 +185,9 @@ class Cluster:
             raise RuntimeError(f"no token for {account}: {status} {said}")
         return json.loads(said)["status"]["token"]
 
-    def pod(self, name, account, ip, labels, ports=()):
+    def pod(self, name, account, ip, labels, ports=(), namespace=SHOP):
         """A Pod that runs, as Kubernetes would say it; what runs is the suite's affair."""
-        resource = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": SHOP, "labels": labels}, "spec": {
+        resource = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": {
             "nodeName": "node", "serviceAccountName": account,
             "containers": [{"name": "app", "image": "app:1", "ports": [{"containerPort": port} for port in ports]}]}}
         self.ask("DELETE", path_of(resource) + "?gracePeriodSeconds=0")
@@ -202,21 +205,30 @@ class Cluster:
             self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         for namespace, account in ((SHOP, "orders"), (SHOP, "web"), (SHOP, "other"), ("elsewhere", "web"), (SHOP, "waypoint")):
             self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": namespace}})
-        crds = (self.source / "manifests/charts/base/files/crd-all.gen.yaml").read_text()
-        for crd in re.split(r"^---$", crds, flags=re.M):
+        self.crds("manifests/charts/base/files/crd-all.gen.yaml")
+
+    def crds(self, path):
+        """The CRDs of a file that Istio's module has."""
+        for crd in re.split(r"^---$", (self.source / path).read_text(), flags=re.M):
             if "kind: CustomResourceDefinition" in crd:
                 status, said = self.ask("PATCH", KINDS["CustomResourceDefinition"].format(
                     name=re.search(r"^  name: (\S+)", crd, re.M)[1]) + "?fieldManager=suite", crd, "application/apply-patch+yaml")
-                if status != 201:
-                    raise RuntimeError(f"a CRD of Istio: {status} {said}")
+                if status not in (200, 201):
+                    raise RuntimeError(f"a CRD of {path}: {status} {said}")
 
     # istiod
 
-    def start_istiod(self, plugged=None):
-        """istiod, with a CA of its own or one that is plugged in (a folder like the secret `cacerts`)."""
+    def start_istiod(self, plugged=None, ambient=False, mesh=""):
+        """istiod, with a CA of its own or one that is plugged in (a folder like the secret `cacerts`), which stays so.
+
+        `ambient` is for what speaks HBONE; `mesh` is written in place of the trust domain.
+        """
         if self.istiod:
             self.istiod.stop()
-        (self.home / "mesh.yaml").write_text(MESH.replace("NODE", NODE))
+        self.plugged = plugged = plugged or self.plugged
+        self.ambient = ambient
+        text = MESH.replace("NODE", NODE)
+        (self.home / "mesh.yaml").write_text(text.replace("trustDomain: cluster.local", mesh) if mesh else text)
         self.istiod = self.lab.start(
             "istiod", BIN / "pilot-discovery", "discovery", f"--kubeconfig={self.home}/kubeconfig",
             f"--meshConfig={self.home}/mesh.yaml", "--domain=cluster.local", f"--httpAddr={NODE}:8080", f"--grpcAddr={NODE}:15010",
@@ -226,7 +238,8 @@ class Cluster:
                 "VALIDATION_WEBHOOK_CONFIG_NAME": "istio-validator", "VALIDATION_ENABLED": "true",
                 "ROOT_CA_DIR": str(plugged or self.home / "none"),
                 # Filters that a stock Envoy does not have.
-                "PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"})
+                "PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false",
+                "PILOT_ENABLE_AMBIENT": str(ambient).lower()})
         until("istiod is ready", lambda: subprocess.run(
             ["curl", "-sf", f"{NODE}:8080/ready"], stdout=subprocess.DEVNULL, timeout=5).returncode == 0, 60, 0.5)
         path = f"{CORE}/namespaces/{SHOP}/configmaps/istio-ca-root-cert"

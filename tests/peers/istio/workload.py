@@ -1,4 +1,4 @@
-"""A pod with Istio's agent, its Envoy and an app behind the packet filter of Istio; and identities of callers."""
+"""Pods with Istio's agent, its Envoy and an app behind the packet filter of Istio; and identities of callers."""
 
 import json
 import os
@@ -60,32 +60,23 @@ class Identity:
         agent.kill()
 
 
-class Pod:
-    """The workload `orders`."""
+class Proxy:
+    """A pod with Istio's agent and its Envoy."""
 
-    def __init__(self, cluster, name="orders-0", number=1, account="orders", envoy=None, dual_stack=False):
-        self.cluster, self.name = cluster, name
-        self.labels = {"app": "orders"}
+    role, listener = "sidecar", "virtualInbound"
+    """What the agent is started as, and the listener that all of what comes in goes through."""
+
+    def __init__(self, cluster, name, number, account, labels, ports=(), envoy=None, namespace=SHOP, **settings):
+        self.cluster, self.name, self.labels, self._domain = cluster, name, labels, f"{namespace}.svc.cluster.local"
         self.namespace = Namespace(cluster.lab, name, number)
         self.ip, self.ip6 = self.namespace.ip, self.namespace.ip6
-        cluster.pod(name, account, self.ip, self.labels, PORTS)
-        self.home = home_of(cluster, name, SHOP, account, name)
+        cluster.pod(name, account, self.ip, labels, ports, namespace)
+        self.home = home_of(cluster, name, namespace, account, name)
         self.settings = environment(
-            name, SHOP, account, self.ip, ISTIO_META_WORKLOAD_NAME="orders", ISTIO_METAJSON_LABELS=json.dumps(self.labels),
-            OUTPUT_CERTS=str(self.home / "certs"),
-            # The injector hands the probes of the app to the agent like this.
-            ISTIO_KUBE_APP_PROBERS=json.dumps({"/app-health/app/readyz": {"httpGet": {"path": "/readyz", "port": 8080}}}))
+            name, namespace, account, self.ip, ISTIO_META_WORKLOAD_NAME=labels.get("app", account),
+            ISTIO_METAJSON_LABELS=json.dumps(labels), OUTPUT_CERTS=str(self.home / "certs"), **settings)
         self.settings["PROXY_CONFIG"] = json.dumps({
             "discoveryAddress": f"{NODE}:15012", "binaryPath": str(binary(envoy)), "statusPort": 15020, "concurrency": 1})
-        # What the init container does with the injector's arguments. 6060 stands for
-        # `traffic.sidecar.istio.io/excludeInboundPorts`.
-        self.namespace.output_of(BIN / "pilot-agent", "istio-iptables", "-p", "15001", "-z", "15006", "-u", PROXY, "-m", "REDIRECT",
-                                 "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020,6060", "--log_output_level=default:error",
-                                 *(["--dual-stack"] if dual_stack else []))
-        self.seen = cluster.home / f"{name}.seen"
-        self.seen.touch()
-        self.app = self.namespace.start(f"{name}-app", "python3", "-B", Path(__file__).resolve().with_name("app.py"), self.seen,
-                                        *(f"{port}={kind}" for port, kind in PORTS.items()))
         self.agent = None
 
     def start(self):
@@ -96,7 +87,7 @@ class Pod:
         self._log.touch()
         os.chown(self._log, PROXY, PROXY)
         self.agent = self.namespace.start(
-            self.name, BIN / "pilot-agent", "proxy", "sidecar", "--domain", f"{SHOP}.svc.cluster.local", "--proxyLogLevel=warning",
+            self.name, BIN / "pilot-agent", "proxy", self.role, "--domain", self._domain, "--proxyLogLevel=warning",
             "--proxyComponentLogLevel=wasm:info", uid=PROXY, environment=self.settings, folder=self.home)
         return self
 
@@ -119,13 +110,13 @@ class Pod:
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=15)
         return ended.stdout.decode() if ended.returncode == 0 else None
 
-    def chains(self):
-        """The filter chains of what comes in: (port, ALPNs, TLS, network filters, HTTP filters) of each."""
+    def chains(self, of=None):
+        """The filter chains of what comes in, or of another listener: (port, ALPNs, TLS, network filters, HTTP filters) of each."""
         dump = self.admin("/config_dump?resource=dynamic_listeners")
         found = []
         for listener in json.loads(dump)["configs"] if dump else []:
             active = listener.get("active_state", {}).get("listener", {})
-            if active.get("name") != "virtualInbound":
+            if active.get("name") != (of or self.listener):
                 continue
             for chain in active["filter_chains"] + [active.get("default_filter_chain") or {"filters": []}]:
                 match = chain.get("filter_chain_match", {})
@@ -160,6 +151,11 @@ class Pod:
                     return False
             return True
         self.settled(f"with connection={connection} request={request} lock={lock}", so, within)
+
+    def own_ids(self):
+        """The URI SANs of the certificate that the proxy serves with."""
+        certificates = json.loads(self.admin("/certs") or "{}").get("certificates", [])
+        return sorted({san["uri"] for one in certificates for leaf in one.get("cert_chain", []) for san in leaf["subject_alt_names"]})
 
     def stat(self, pattern):
         """Counters and gauges whose names match."""
@@ -202,6 +198,35 @@ class Pod:
     def mark(self):
         return len(self.log())
 
+
+class App:
+    """What answers behind a proxy, in a pod's network: `seen` is what reached it."""
+
+    def __init__(self, cluster, name, namespace, ports):
+        self.seen = cluster.home / f"{name}.seen"
+        self.seen.touch()
+        namespace.start(f"{name}-app", "python3", "-B", Path(__file__).resolve().with_name("app.py"), self.seen,
+                        *(f"{port}={kind}" for port, kind in ports.items()))
+
     def reached(self):
         """What has reached the app so far."""
         return [json.loads(line) for line in self.seen.read_text().splitlines()]
+
+
+class Pod(Proxy):
+    """The workload `orders`, or another app of that kind, behind its sidecar."""
+
+    def __init__(self, cluster, name="orders-0", number=1, account="orders", app="orders", dual_stack=False, **more):
+        super().__init__(cluster, name, number, account, {"app": app}, PORTS,
+                         # The injector hands the probes of the app to the agent like this.
+                         ISTIO_KUBE_APP_PROBERS=json.dumps({"/app-health/app/readyz": {"httpGet": {"path": "/readyz", "port": 8080}}}),
+                         **more)
+        # What the init container does with the injector's arguments. 6060 stands for
+        # `traffic.sidecar.istio.io/excludeInboundPorts`.
+        self.namespace.output_of(BIN / "pilot-agent", "istio-iptables", "-p", "15001", "-z", "15006", "-u", PROXY, "-m", "REDIRECT",
+                                 "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020,6060", "--log_output_level=default:error",
+                                 *(["--dual-stack"] if dual_stack else []))
+        self.app = App(cluster, name, self.namespace, PORTS)
+
+    def reached(self):
+        return self.app.reached()
