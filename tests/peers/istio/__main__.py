@@ -6,12 +6,12 @@ import sys
 from lab import TARGET, module, run
 from lab.envoy import binary
 
-from . import doors, lifecycle, shapes, waypoint
+from . import ambient, doors, lifecycle, shapes, waypoint
 from .network import own_node
 from .setting import Setting
 from .workload import OLD_ENVOY
 
-SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *lifecycle.SCENARIOS, *waypoint.SCENARIOS]
+SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *lifecycle.SCENARIOS, *waypoint.SCENARIOS, *ambient.SCENARIOS]
 
 MANIFESTS = [f"envoy/mesh/istio-{name}.yaml" for name in (
     "access-log", "envoy-1.37", "lock", "tcp", "traffic-extension", "wasm-plugin", "waypoint", "waypoint-lock")]
