@@ -243,7 +243,7 @@ peers-lint: ## The lab of these suites, and whether their records still vouch fo
 
 .PHONY: istio-test
 istio-test: wasm envoy ## Our manifests in a real Istio: who gets through which port (root, Go 1.26; SCENARIOS="ports migration" for some; half an hour to build at first).
-	@tests/peers/build.sh istio
+	@tests/peers/build.sh istio spire
 	cargo build --quiet $(IMAGE_CARGO)
 	@$(SUITE) istio $(SCENARIOS)
 

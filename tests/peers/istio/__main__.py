@@ -5,18 +5,21 @@ import sys
 
 from lab import TARGET, module, run
 from lab.envoy import binary
+from spire.setting import pinned
 
-from . import ambient, doors, lifecycle, shapes, waypoint
+from . import ambient, doors, lifecycle, shapes, spire_beside, waypoint
 from .network import own_node
 from .setting import Setting
 from .workload import OLD_ENVOY
 
-SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *lifecycle.SCENARIOS, *waypoint.SCENARIOS, *ambient.SCENARIOS]
+SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *lifecycle.SCENARIOS, *waypoint.SCENARIOS, *ambient.SCENARIOS,
+             *spire_beside.SCENARIOS]
 
 MANIFESTS = [f"envoy/mesh/istio-{name}.yaml" for name in (
     "access-log", "envoy-1.37", "lock", "tcp", "traffic-extension", "wasm-plugin", "waypoint", "waypoint-lock")]
 
-VERSIONS = {"istio": "1.31 (eed52ebb66ad)", "kubernetes": "1.36.1", "etcd": "3.4.23", "docker-registry": "2.8.2"}
+VERSIONS = {"istio": "1.31 (eed52ebb66ad)", "kubernetes": "1.36.1", "etcd": "3.4.23", "docker-registry": "2.8.2",
+            "spire": pinned("github.com/spiffe/spire")}
 
 
 def debian():

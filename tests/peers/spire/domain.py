@@ -45,6 +45,7 @@ agent {{
   trust_domain = "{name}"
   trust_bundle_path = "{home}/bootstrap.pem"
   experimental {{ sync_interval = "1s" }}
+  {more}
 }}
 plugins {{
   NodeAttestor "join_token" {{ plugin_data {{}} }}
@@ -73,9 +74,10 @@ class WebAuthority:
 
 
 class TrustDomain:
-    """A server and an agent of one trust domain. `profile` is that of its bundle endpoint."""
+    """A server and an agent of one trust domain. `profile` is that of its bundle endpoint, `agent` more of its agent's settings."""
 
-    def __init__(self, lab, name, profile, web, folder=None, ca_ttl="24h", svid_ttl="60s", agent_ttl="1h", plugins=""):
+    def __init__(self, lab, name, profile, web, folder=None, ca_ttl="24h", svid_ttl="60s", agent_ttl="1h", plugins="",
+                 agent=""):
         self.lab, self.name, self.profile, self.web = lab, name, profile, web
         self.home = lab.folder / (folder or name.partition(".")[0])
         self.home.mkdir()
@@ -83,6 +85,7 @@ class TrustDomain:
         self.socket = self.home / "agent.sock"
         self._settings = {"ca_ttl": ca_ttl, "svid_ttl": svid_ttl, "agent_ttl": agent_ttl, "plugins": plugins}
         self.server = self.agent = None
+        self._agent = agent
 
     def id(self, path=""):
         return f"spiffe://{self.name}{path}"
@@ -113,7 +116,7 @@ class TrustDomain:
         shutil.rmtree(self.home / "agent", ignore_errors=True)
         (self.home / "agent").mkdir()
         (self.home / "bootstrap.pem").write_text(self.ask("bundle", "show"))
-        (self.home / "agent.conf").write_text(AGENT_CONFIGURATION.format(home=self.home, name=self.name, port=self.port))
+        (self.home / "agent.conf").write_text(AGENT_CONFIGURATION.format(home=self.home, name=self.name, port=self.port, more=self._agent))
         token = self.ask("token", "generate", "-spiffeID", self.id("/agent")).split()[-1]
         self.start_agent("-joinToken", token)
 
