@@ -12,8 +12,9 @@ from .network import own_node
 from .setting import Setting
 from .workload import OLD_ENVOY
 
-SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *lifecycle.SCENARIOS, *waypoint.SCENARIOS, *ambient.SCENARIOS,
-             *spire_beside.SCENARIOS]
+# A CA that is plugged in stays for those that follow.
+SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, lifecycle.updates_and_mistakes, *waypoint.SCENARIOS, *ambient.SCENARIOS,
+             lifecycle.plugged_in_ca, lifecycle.older_envoy, *spire_beside.SCENARIOS]
 
 MANIFESTS = [f"envoy/mesh/istio-{name}.yaml" for name in (
     "access-log", "envoy-1.37", "lock", "tcp", "traffic-extension", "wasm-plugin", "waypoint", "waypoint-lock")]

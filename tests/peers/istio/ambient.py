@@ -5,7 +5,7 @@ from lab import until
 from . import hbone
 from .doors import OPEN
 from .network import NODE
-from .setting import LABELS
+from .setting import LABELS, cleared
 from .waypoint import for_a_stock_envoy
 from .waypoint import nobody_gets_through as nobody_in_a_tunnel
 from .workload import PORTS, Pod
@@ -19,10 +19,11 @@ def hbone_sidecar(suite, setting):
     cluster = setting.cluster
     if not cluster.ambient:
         cluster.start_istiod(ambient=True)
-    cluster.apply(for_a_stock_envoy(workloadSelector={"labels": LABELS}))
+    stock = for_a_stock_envoy(workloadSelector={"labels": LABELS})
+    cluster.apply(stock)
     setting.pod = pod = Pod(cluster, "orders-3", 20, ISTIO_META_ENABLE_HBONE="true").start()
     until("the workload's proxy has started", lambda: pod.admin("/ready"), 60, 0.3)
-    setting.put(connection=False, request=False, lock=False)
+    cleared(setting)
     until("HBONE is served", lambda: pod.chains(INNER_LISTENER), 30, 0.3)
     tunnels = [*(f"{pod.ip}:{port}" for port in PORTS), f"{NODE}:15012"]
 
@@ -46,7 +47,6 @@ def hbone_sidecar(suite, setting):
               '"reason":"connection.plaintext"' in pod.log()[mark:])
     nobody_in_a_tunnel(setting, "HBONE sidecar/nobody in a tunnel", "istio-wasm-plugin.yaml, no lock", tunnels)
     suite.row("HBONE sidecar/web without a tunnel", "GET /orders/1 at 8080, mutual TLS", "200", setting.ask(setting.web, 8080))
-    setting.nobody_gets_through("HBONE sidecar/nobody without a tunnel", "STRICT, detected")
     setting.put(*setting.lock(), lock=True)
     suite.row("HBONE sidecar, locked/web in a tunnel", "the lock is in front of tunnels, too", ({"http/1.1": "403", "h2": "403"}, "403"),
               ways(setting.web))
@@ -60,6 +60,8 @@ def hbone_sidecar(suite, setting):
     nobody_in_a_tunnel(setting, "HBONE sidecar, istio-tcp.yaml, no lock/nobody in a tunnel", "svidgate alone", tunnels)
     suite.row("HBONE sidecar, istio-tcp.yaml, no lock/web in a tunnel", "GET /orders/1, TCP", True,
               set([*ways(setting.web)[0].values(), ways(setting.web)[1]]) <= {"403", "closed"})
+    cleared(setting)
+    cluster.delete(stock)
 
 
 SCENARIOS = [hbone_sidecar]

@@ -99,6 +99,3 @@ def older_envoy(suite, setting):
     suite.row("Envoy 1.37/other at 8080", "GET /orders/1, each ALPN", CLOSED, setting.ways(setting.other, 8080))
     setting.nobody_gets_through("Envoy 1.37/nobody at the app's ports", "STRICT, detected")
     cleared(setting)
-
-
-SCENARIOS = [updates_and_mistakes, plugged_in_ca, older_envoy]
