@@ -26,7 +26,7 @@ use crate::{
     host::Host,
     identities::{Identity, Refusal},
     live::{Thing, is_over},
-    peer::{self, Evidence},
+    peer::{self, Digest, Evidence},
     record::{Circumstances, Entry, Stage},
     root::Root,
     unproven::{Place, Unproven},
@@ -226,9 +226,9 @@ impl<H: Host> ConnectionFilter<H> {
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
         let identity = gate.identify(self.root.host(), self.root.now(), None);
         if let Err(refusal) = &identity
-            && self.is_left_to_requests(&gate, refusal, &judges)
+            && let Some(own) = self.left_to_requests(&gate, refusal, &judges)
         {
-            return self.leave_to_requests(&gate, refusal, judges);
+            return self.leave_to_requests(&gate, refusal, judges, own);
         }
         let (decision, circumstances) = match &identity {
             Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
@@ -245,19 +245,19 @@ impl<H: Host> ConnectionFilter<H> {
     }
 
     /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is certain that
-    /// each request will be judged.
-    fn is_left_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: &Judges) -> bool {
+    /// each request will be judged. Gives by what requests are known as its own: its leaf and the proxy's number of it.
+    fn left_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: &Judges) -> Option<(Digest, u64)> {
         if !excuses(gate, refusal) || !self.root.listener().has_requests() || !gate.enforces() {
-            return false;
+            return None;
         }
         // Under a dry run of its own nothing was held, and nobody has looked whether `tcp_proxy` stands behind.
         if !self.enforces() {
-            return false;
+            return None;
         }
         // Of what another listener shares no request shows the chain.
-        if peer::handshake(self.root.host()).is_none() {
-            return false;
-        }
+        let leaf = peer::handshake(self.root.host())?;
+        // Without its number no request could prove it.
+        let connection = peer::connection_id(self.root.host())?;
         let is_at_peace = |gate: &Rc<Gate>| {
             let identity = gate.identify(self.root.host(), self.root.now(), None);
             let pleases = match &identity {
@@ -266,20 +266,22 @@ impl<H: Host> ConnectionFilter<H> {
             };
             pleases || !gate.enforces()
         };
-        self.root.decides_on_requests(judges.own()) && judges.all().all(is_at_peace)
+        let is_left = self.root.decides_on_requests(judges.own()) && judges.all().all(is_at_peace);
+        is_left.then_some((leaf, connection))
     }
 
-    fn leave_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: Judges) -> Action {
+    fn leave_to_requests(
+        &self,
+        gate: &Gate,
+        refusal: &Refusal,
+        judges: Judges,
+        (leaf, connection): (Digest, u64),
+    ) -> Action {
         let host = self.root.host();
         let address = peer::source_address(host).as_deref().and_then(peer::ip);
-        let place = || {
-            let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
-            let (leaf, connection) = (peer::handshake(host)?, peer::connection_id(host)?);
-            self.root
-                .unproven()
-                .take(leaf, (connection, self.context), address, unproven)
-        };
-        let Some(place) = place() else {
+        let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
+        let places = self.root.unproven();
+        let Some(place) = places.take(leaf, (connection, self.context), address, unproven) else {
             return self.refuse_unproven(gate, refusal);
         };
         self.unproven.replace(Some((self.wait(gate), place)));

@@ -450,6 +450,15 @@ fn without_the_certainty_that_requests_are_judged_nothing_is_left_to_them() {
     );
     let _other = alone.proxy.plugin(Stage::Request, &other, &alone.worker);
     assert_eq!(refused(&alone), "svid.unknown_authority");
+    // The proxy gives the connection no number, so no request could prove it. That is not said to be too many.
+    let unnumbered = Gateway::start(open());
+    let peer = unnumbered.peer();
+    unnumbered.proxy.connect(&peer);
+    let filter = connection(&unnumbered.connections, 100);
+    filter.on_new_connection();
+    assert_eq!(filter.on_downstream_data(1), Action::Pause);
+    assert_eq!(unnumbered.proxy.reason(), "svid.unknown_authority");
+    assert!(unnumbered.worker.unproven().is_empty());
     // It is there, and `tcp_proxy` reads this connection all the same.
     let gateway = Gateway::start(open());
     let peer = gateway.peer();
