@@ -9,10 +9,12 @@ use support::ca::{
     Profile, SignatureAlgorithm, der,
 };
 use svidgate_policy::Reason;
+use svidgate_policy::chain::{MAX_HINTS, MAX_SIGNATURE_CHECKS};
+use svidgate_policy::federation::Relationship;
 use svidgate_policy::signature::ALGORITHMS;
 
 use crate::encoding::NOBODY_KNOWS;
-use crate::verifier::{OURS, Verifier, authority, leaf, reason};
+use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 
 /// Counts the signatures that are looked at.
 #[derive(Debug)]
@@ -38,6 +40,11 @@ impl SignatureVerificationAlgorithm for Counting<'_> {
 
 /// What comes of it, and how many signatures were looked at.
 pub(crate) fn counted(verifier: &Verifier, identity: &Identity) -> (Option<Reason>, u32) {
+    counted_remembering(&[], verifier, identity)
+}
+
+/// The same, where certificates of earlier paths are remembered.
+fn counted_remembering(hints: &[&Authority], verifier: &Verifier, identity: &Identity) -> (Option<Reason>, u32) {
     let count = AtomicU32::new(0);
     let counting: Vec<Counting<'_>> = ALGORITHMS
         .iter()
@@ -47,7 +54,7 @@ pub(crate) fn counted(verifier: &Verifier, identity: &Identity) -> (Option<Reaso
         })
         .collect();
     let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = counting.iter().map(|one| one as _).collect();
-    let refused = verifier.verify_by(identity, &algorithms).err();
+    let refused = verifier.verify_remembering(hints, identity, &algorithms).err();
     let refused = refused.map(|error| error.reason());
     (refused, count.load(Ordering::Relaxed))
 }
@@ -123,6 +130,85 @@ fn without_key_identifiers_as_many_are_tried_as_the_bound_allows_and_no_more() {
         counted(&verifier, &authority().issue(leaf())),
         (Some(Reason::SvidBadSignature), 24)
     );
+}
+
+/// What a forged leaf may cost is bounded once, not once for what was sent and once for what is remembered.
+#[test]
+fn remembered_certificates_are_tried_with_what_is_left_of_a_leafs_signatures() {
+    let forger = authority();
+    let forged = forger.issue(leaf());
+    for count in [1, 4, 8, 12, 16, 23] {
+        let (verifier, authorities) = many(count, profile);
+        let hints: Vec<Authority> = (0..MAX_HINTS)
+            .map(|_| authorities[0].issue_authority(profile()))
+            .collect();
+        let hints: Vec<&Authority> = hints.iter().collect();
+        let alone = u32::try_from(count).unwrap();
+        assert_eq!(counted(&verifier, &forged), (Some(Reason::SvidBadSignature), alone));
+        // Authorities are looked at again with the hints, so with 8 of them and 16 hints there is more to try than is left.
+        let all = (2 * alone + u32::try_from(MAX_HINTS).unwrap()).min(MAX_SIGNATURE_CHECKS);
+        assert_eq!(
+            counted_remembering(&hints, &verifier, &forged),
+            (Some(Reason::SvidBadSignature), all),
+            "{count} authorities"
+        );
+    }
+    // As many as fit beside the hints are sent, and named in the relationship.
+    let (verifier, authorities) = many(1, profile);
+    let below =
+        |count: usize| -> Vec<Authority> { (0..count).map(|_| authorities[0].issue_authority(profile())).collect() };
+    let (hints, sent) = (below(MAX_HINTS), below(8));
+    let verifier = verifier.relationship(Relationship {
+        intermediates: below(8).into_iter().map(|one| one.certificate.into()).collect(),
+        ..relationship(OURS)
+    });
+    let forged = Identity {
+        intermediates: sent.into_iter().map(|one| one.certificate).collect(),
+        ..forged
+    };
+    assert_eq!(counted(&verifier, &forged), (Some(Reason::SvidBadSignature), 17));
+    let hints: Vec<&Authority> = hints.iter().collect();
+    assert_eq!(
+        counted_remembering(&hints, &verifier, &forged),
+        (Some(Reason::SvidBadSignature), MAX_SIGNATURE_CHECKS)
+    );
+}
+
+/// What an RSA-PSS or P-521 signature costs more than another is taken from the same budget.
+#[test]
+fn dear_remembered_certificates_are_tried_with_what_is_left_as_well() {
+    let p521 = || Profile {
+        key: Key::generate(KeyKind::P521),
+        ..profile()
+    };
+    let (verifier, authorities) = many(5, p521);
+    let hints: Vec<Authority> = (0..MAX_HINTS).map(|_| authorities[0].issue_authority(p521())).collect();
+    let hints: Vec<&Authority> = hints.iter().collect();
+    let forged = Authority::root(p521()).issue(leaf());
+    assert_eq!(counted(&verifier, &forged), (Some(Reason::SvidBadSignature), 5));
+    // Each counts as 2.
+    assert_eq!(
+        counted_remembering(&hints, &verifier, &forged),
+        (Some(Reason::SvidBadSignature), MAX_SIGNATURE_CHECKS / 2)
+    );
+}
+
+#[test]
+fn good_leaf_of_a_remembered_issuer_costs_what_its_path_does() {
+    let (verifier, authorities) = many(8, profile);
+    let hints: Vec<Authority> = (0..MAX_HINTS)
+        .map(|place| authorities[place % 8].issue_authority(profile()))
+        .collect();
+    let all: Vec<&Authority> = hints.iter().collect();
+    for issuer in &hints {
+        let identity = Identity {
+            intermediates: Vec::new(),
+            ..issuer.issue(leaf())
+        };
+        assert_eq!(counted(&verifier, &identity), (Some(Reason::SvidBadSignature), 8));
+        // What is sent is tried in vain first.
+        assert_eq!(counted_remembering(&all, &verifier, &identity), (None, 8 + 2));
+    }
 }
 
 #[test]

@@ -89,12 +89,23 @@ impl Verifier {
         identity: &Identity,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> Result<Svid, SvidError> {
+        self.verify_remembering(&[], identity, algorithms)
+    }
+
+    /// The same, where certificates of earlier paths are remembered.
+    pub(crate) fn verify_remembering(
+        &self,
+        hints: &[&Authority],
+        identity: &Identity,
+        algorithms: &[&dyn SignatureVerificationAlgorithm],
+    ) -> Result<Svid, SvidError> {
         let intermediates: Vec<_> = identity.intermediates.iter().map(|der| der.as_slice().into()).collect();
         let presented = Presented {
             leaf: &identity.leaf,
             intermediates: &intermediates,
         };
-        svid::verify(presented, algorithms, &self.trust(&[]), FIXED_NOW)
+        let hints = |_: &TrustDomain| hints.iter().map(|hint| hint.certificate.clone().into()).collect();
+        svid::verify_with(presented, hints, algorithms, &self.trust(&[]), FIXED_NOW)
     }
 
     /// Verifies a leaf whose chain the proxy has verified.
