@@ -9,7 +9,7 @@ from .agents import agent_away, entries
 from .decisions import clients, decisions, profiles
 from .examples import EXAMPLES, examples
 from .partners import jwt_rotation, lifetimes, many_authorities, rebuilt_partner
-from .rotation import rotation_by_hand, time_passes
+from .rotation import nested, rotation_by_hand, time_passes
 from .setting import Setting, pinned
 
 if os.geteuid() != 0:
@@ -18,7 +18,7 @@ if os.geteuid() != 0:
 sys.exit(run(
     "spire",
     [decisions, profiles, clients, examples, lifetimes, entries, agent_away, jwt_rotation, many_authorities, rotation_by_hand,
-     rebuilt_partner, time_passes],
+     rebuilt_partner, time_passes, nested],
     versions={"spire": pinned("github.com/spiffe/spire"), "go-spiffe": pinned("github.com/spiffe/go-spiffe/v2")},
     vouches_for=[f"envoy/federation/{name}" for name in EXAMPLES],
     prepare=Setting,

@@ -90,21 +90,25 @@ class TrustDomain:
     def id(self, path=""):
         return f"spiffe://{self.name}{path}"
 
-    def start_server(self, partner):
-        """Starts the server, and the federation with the partner's bundle endpoint, whose profile it knows."""
+    def start_server(self, partner=None):
+        """Starts the server, and the federation with a partner's bundle endpoint, whose profile it knows."""
         (self.home / "data").mkdir(exist_ok=True)
         profile = f'profile "{self.profile}" {{}}' if self.profile == SPIFFE else (
             f'profile "{WEB}" {{ serving_cert_file {{ cert_file_path = "{self.web.certificate}" '
             f'key_file_path = "{self.web.key}" file_sync_interval = "5s" }} }}')
-        theirs = f'endpoint_spiffe_id = "{partner.id("/spire/server")}"' if partner.profile == SPIFFE else ""
-        federates = (f'federates_with "{partner.name}" {{ bundle_endpoint_url = "https://localhost:{partner.endpoint_port}/" '
-                     f'bundle_endpoint_profile "{partner.profile}" {{ {theirs} }} }}')
+        federates = self._federates_with(partner) if partner else ""
         (self.home / "server.conf").write_text(SERVER_CONFIGURATION.format(
             home=self.home, name=self.name, port=self.port, endpoint_port=self.endpoint_port, profile=profile,
             federates=federates, **self._settings))
         self.server = self.lab.start(f"{self.home.name}-server", SERVER, "run", "-config", self.home / "server.conf",
                                      environment={"SSL_CERT_FILE": str(self.web.pem)})
         until(f"the server of {self.name} is healthy", lambda: self._ask("healthcheck")[0] == 0, 60, 0.2)
+
+    @staticmethod
+    def _federates_with(partner):
+        theirs = f'endpoint_spiffe_id = "{partner.id("/spire/server")}"' if partner.profile == SPIFFE else ""
+        return (f'federates_with "{partner.name}" {{ bundle_endpoint_url = "https://localhost:{partner.endpoint_port}/" '
+                f'bundle_endpoint_profile "{partner.profile}" {{ {theirs} }} }}')
 
     def start_agent(self, *arguments):
         self.agent = self.lab.start(f"{self.home.name}-agent", AGENT, "run", "-config", self.home / "agent.conf", *arguments)
@@ -140,9 +144,11 @@ class TrustDomain:
         """Our own, in the SPIFFE format."""
         return self.ask("bundle", "show", "-format", "spiffe")
 
-    def register(self, path, uid, *federates_with, ttl=None):
-        """An entry for whoever runs as `uid` on the agent's host. Its id."""
+    def register(self, path, uid, *federates_with, ttl=None, downstream=False):
+        """An entry for whoever runs as `uid` on the agent's host, or for a server there that is to sign below this one. Its id."""
         more = [word for name in federates_with for word in ("-federatesWith", f"spiffe://{name}")]
+        if downstream:
+            more.append("-downstream")
         if ttl:
             more += ["-x509SVIDTTL", str(ttl)]
         said = self.ask("entry", "create", "-parentID", self.id("/agent"), "-spiffeID", self.id(path),
@@ -176,11 +182,15 @@ class TrustDomain:
         shown = json.loads(self.ask("localauthority", what, "show", "-output", "json"))
         return {state: (shown.get(state) or {}).get("authority_id") for state in ("active", "prepared", "old")}
 
+    def certificates(self):
+        """The authorities in its bundle: DER in base64."""
+        return [key["x5c"][0] for key in json.loads(self.bundle())["keys"] if key.get("use") == "x509-svid"]
+
     def signing_key(self, lab):
         """Steals the key that the server signs with, and its certificate: paths. For attacks."""
         active = self.authorities()["active"]
         keys = json.loads((self.home / "data" / "keys.json").read_text())["keys"]
-        certificates = [key["x5c"][0] for key in json.loads(self.bundle())["keys"] if key.get("use") == "x509-svid"]
+        certificates = self.certificates()
         stolen = lab.folder / f"stolen-{self.home.name}"
         stolen.mkdir(exist_ok=True)
         for certificate in certificates:

@@ -1,10 +1,13 @@
 """Authorities that are replaced, by hand and by time, while clients go on."""
 
+import os
 import time
+from pathlib import Path
 
 from lab import until
 
 from .decisions import sign
+from .domain import SPIFFE, TrustDomain
 from .people import Workload
 from .setting import READER, WEB, Setting
 
@@ -122,43 +125,133 @@ def time_passes(suite, setting):
     here = Setting(suite, lab, "time-", setting.web_authority, ca_ttl="2m", svid_ttl="40s", agent_ttl="10m", shop_plugins=plugin)
     gateway = here.shop_gateway
     until("the partner is known", lambda: here.reader.ask(gateway, "endpoint").startswith("200"), 30, 0.5)
-    upstream_authority(suite, here, gateway)
-    first = {domain: {domain.authorities()["active"]} for domain in (here.shop, here.partner)}
-    loads = everybody(here, gateway, ["xfcc", "both-xfcc", "proxy"], ["agent", "endpoint"], every="100ms")
+    below_an_upstream(suite, here, gateway, "upstream authority")
+    loads = everybody(here, gateway, OWN_WITH_CHAINS, ["agent", "endpoint"], every="100ms")
+    intermediates_rotate(suite, here, gateway, loads, "rotation by time", [here.shop, here.partner])
+
+
+def nested(suite, setting):
+    """shop.example has two servers: one that signs with the trust domain's root, and one below it, whose upstream authority is the
+    first. It has its own identity from an agent of the first, and signs for all workloads here but one."""
+    lab = setting.lab
+    root = TrustDomain(lab, "shop.example", SPIFFE, setting.web_authority, "nested-root", svid_ttl="10m")
+    root.start_server()
+    root.join_agent()
+    root.register("/nested", os.geteuid(), downstream=True)
+    root.register("/ns/shop/sa/web", WEB)
+    root.fetch(os.geteuid(), "nested-server")
+    plugin = (f'UpstreamAuthority "spire" {{ plugin_data {{ server_address = "127.0.0.1" server_port = "{root.port}" '
+              f'workload_api_socket = "{root.socket}" }} }}')
+    here = Setting(suite, lab, "nested-", setting.web_authority, ca_ttl="2m", svid_ttl="40s", agent_ttl="10m", shop_plugins=plugin)
+    suite.row("nested: what the bundle has", "`bundle show` at both servers", "the root, no intermediate",
+              "the root, no intermediate" if here.shop.certificates() == root.certificates() else here.shop.bundle())
+    gateway, theirs = here.shop_gateway, here.partner_gateway
+    until("the bundle is known", lambda: Workload(lab, root, WEB).ask(gateway, "agent").startswith("200"), 30, 0.5)
+    suite.row("nested: a workload of the root server", "GET / as web through both filters, without `xfcc: own`", "200 rule.allowed",
+              Workload(lab, root, WEB).ask(gateway, "agent"))
+    below_an_upstream(suite, here, gateway, "nested")
+    until("the partner knows our bundle", lambda: here.web.ask(theirs, "both-xfcc").startswith("200"), 30, 0.5)
+    suite.row("nested: foreign", "POST / as web at the partner's gateway, `xfcc: own`", "403 rule.none_matched",
+              here.web.ask(theirs, "both-xfcc", method="POST"))
+    loads = everybody(here, gateway, OWN_WITH_CHAINS, [], every="100ms")
+    for protocol in ("http1", "http2"):
+        loads[f"foreign, {protocol}, both-xfcc"] = here.web.load(theirs, "both-xfcc", protocol, every="100ms")
+    intermediates_rotate(suite, here, gateway, loads, "nested", [here.shop])
+
+
+OWN_WITH_CHAINS = ["xfcc", "both-xfcc", "proxy"]
+"""Listeners that know an issuer which stands in no bundle: the proxy shows the chain, or has verified it."""
+
+ROTATIONS = 230
+"""Seconds in which an authority of two minutes is replaced twice."""
+
+
+def intermediates_rotate(suite, here, gateway, loads, what, domains):
+    """Two rotations of the authorities of `domains`, whose `ca_ttl` is two minutes, under load."""
+    seen = {domain: {domain.authorities()["active"]} for domain in domains}
     ended = ended_by_agent(gateway)
-    end = time.time() + 230
+    end = time.time() + ROTATIONS
     while time.time() < end:
-        for domain, seen in first.items():
-            seen.add(domain.authorities()["active"])
+        for domain, authorities in seen.items():
+            authorities.add(domain.authorities()["active"])
         time.sleep(5)
-    for domain, seen in first.items():
-        suite.row(f"rotation by time: authorities of {domain.name}", "230 s with `ca_ttl = 2m`", "3 or more, one after another",
-                  len(seen), len(seen) >= 3)
-    rows_of(suite, loads, "rotation by time")
-    agent_connections_kept(suite, gateway, "rotation by time", ended)
+    for domain, authorities in seen.items():
+        suite.row(f"{what}: authorities of {domain.name}", f"{ROTATIONS} s with `ca_ttl = 2m`", "3 or more, one after another",
+                  len(authorities), len(authorities) >= 3)
+    rows_of(suite, loads, what)
+    agent_connections_kept(suite, gateway, what, ended)
     # Nobody may have shown the newest issuer yet, so one SVID shows it here and is asked for there.
     newest = here.files_of(here.shop, WEB, "web-at-the-end")
-    suite.row("rotation by time: own, the newest issuer", "GET / as web through both filters, `xfcc: own`", "200 rule.allowed",
+    suite.row(f"{what}: own, the newest issuer", "GET / as web through both filters, `xfcc: own`", "200 rule.allowed",
               newest.ask(gateway, "both-xfcc"))
     time.sleep(2)
-    suite.row("rotation by time: own, the newest issuer, learned", "GET / as web through both filters, without `xfcc: own`",
+    suite.row(f"{what}: own, the newest issuer, learned", "GET / as web through both filters, without `xfcc: own`",
               "200 rule.allowed", newest.ask(gateway, "agent"))
 
 
-def upstream_authority(suite, here, gateway):
-    """An SVID whose issuer stands in no bundle: the HTTP filter sees the chain, the network filter does not."""
-    suite.row("upstream authority: nothing learned yet", "GET / as web through both filters, without `xfcc: own`",
+def below_an_upstream(suite, here, gateway, what):
+    """SVIDs whose issuer stands in no bundle: the HTTP filter sees the chain, the network filter does not."""
+    suite.row(f"{what}: nothing learned yet", "GET / as web through both filters, without `xfcc: own`",
               "closed svid.unknown_authority", here.web.ask(gateway, "agent"))
+    suite.row(f"{what}: without a rule", "GET / as other through both filters, `xfcc: own`", "403 rule.none_matched",
+              here.other.ask(gateway, "both-xfcc"))
     for protocol, allowed in (("http1", "200"), ("http2", "200"), ("grpc", "OK")):
-        suite.row(f"upstream authority: `xfcc: own` and `mark_passed`, {protocol}", "GET / as web through both filters",
+        suite.row(f"{what}: `xfcc: own` and `mark_passed`, {protocol}", "GET / as web through both filters",
                   f"{allowed} rule.allowed", here.web.ask(gateway, "both-xfcc", protocol))
     # What one worker has learned the others have a second later.
     time.sleep(2)
-    suite.row("upstream authority: learned", "GET / as web through both filters, without `xfcc: own`", "200 rule.allowed",
+    suite.row(f"{what}: learned", "GET / as web through both filters, without `xfcc: own`", "200 rule.allowed",
               here.web.ask(gateway, "agent"))
-    pem, key = here.partner.signing_key(here.lab)
-    forged = Workload(here.lab, files=sign(here.lab, "time-forged", pem, key, here.shop.id("/ns/shop/sa/web")))
-    before = here.upstream.count()
-    suite.row("upstream authority: our id, signed by the partner's authority", "GET / through both filters, `xfcc: own`",
-              "403 svid.unknown_authority, 0 upstream",
-              f"{forged.ask(gateway, 'both-xfcc')}, {here.upstream.count() - before} upstream")
+    suite.row(f"{what}: learned, without a rule", "GET / as other through both filters, without `xfcc: own`",
+              "closed rule.none_matched", here.other.ask(gateway, "agent"))
+    for name, who, seen, unseen in forged_chains(here):
+        for listener, expected, how in (("both-xfcc", f"403 {seen}", "with"), ("agent", f"closed {unseen}", "without")):
+            before = here.upstream.count()
+            came = who.ask(gateway, listener)
+            suite.row(f"{what}: {name}, {how} `xfcc: own`", "GET / through both filters, with its chain", f"{expected}, 0 upstream",
+                      f"{came}, {here.upstream.count() - before} upstream")
+
+
+def forged_chains(here):
+    """Who has a chain for web's id that leads to no authority of ours, and what is to be said of it, where the chain is seen and
+    where it is not."""
+    lab, web = here.lab, here.shop.id("/ns/shop/sa/web")
+    folder = lab.folder / f"{here.folder}forged"
+    folder.mkdir()
+
+    def workload(name, pem, key):
+        leaf = sign(lab, f"{folder.name}/{name}", pem, key, web)
+        with open(f"{leaf}.pem", "a") as chain:
+            chain.write(Path(pem).read_text())
+        return Workload(lab, files=leaf)
+
+    pem, key = here.partner.signing_key(lab)
+    real = here.files_of(here.shop, WEB, "web-to-copy").files
+    return [
+        ("our id, signed by the partner's authority", workload("by-partner", pem, key),
+         "svid.unknown_authority", "svid.unknown_authority"),
+        ("our id, below names of our issuers with other keys", workload("by-copy", *copied(lab, folder, real)),
+         "svid.bad_signature", "svid.unknown_authority"),
+        ("our id, below an SVID of ours", workload("by-svid", f"{real}.pem", f"{real}.key"),
+         "svid.signing_certificate", "svid.unknown_authority"),
+    ]
+
+
+def copied(lab, folder, real):
+    """The intermediate that has signed an SVID, as far as anybody can copy it: its name, below an authority of its authority's
+    name. Certificate and key."""
+    (folder / "real.pem").write_text("-----BEGIN" + Path(f"{real}.pem").read_text().split("-----BEGIN")[2])
+
+    def name(which):
+        said = lab.output_of("openssl", "x509", "-in", "real.pem", "-noout", f"-{which}", "-nameopt", "compat", folder=folder)
+        return said.partition("=")[2].strip()
+
+    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    lab.output_of("openssl", "req", "-x509", *new_key, "-keyout", "root.key", "-out", "root.pem", "-days", "1", "-subj", name("issuer"),
+                  folder=folder)
+    lab.output_of("openssl", "req", *new_key, "-keyout", "copy.key", "-out", "copy.csr", "-subj", name("subject"), folder=folder)
+    (folder / "extensions").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+                                       "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
+    lab.output_of("openssl", "x509", "-req", "-in", "copy.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-days", "1",
+                  "-out", "copy.pem", "-extfile", "extensions", folder=folder)
+    return folder / "copy.pem", folder / "copy.key"
