@@ -232,7 +232,7 @@ peers: ## Build real peers from pinned modules into target/peers/bin (needs Go 1
 	@tests/peers/build.sh $(PEERS)
 
 .PHONY: spire-test
-spire-test: wasm envoy ## Beside real SPIRE: two servers, two agents, rotations, failures (SCENARIOS="decisions entries" for some).
+spire-test: wasm envoy ## Beside real SPIRE: two servers, two agents, one server below another, rotations, failures (SCENARIOS="decisions entries" for some).
 	@tests/peers/build.sh spire
 	@$(SUITE) spire $(SCENARIOS)
 
@@ -252,6 +252,11 @@ envoy-gateway-test: wasm envoy ## Our manifests in a real Envoy Gateway: who get
 	@tests/peers/build.sh envoy-gateway
 	cargo build --quiet $(IMAGE_CARGO)
 	@$(SUITE) envoy-gateway $(TESTS)
+
+.PHONY: cert-manager-test
+cert-manager-test: wasm envoy ## What a real cert-manager issues, at a gateway (root, Go 1.26; SCENARIOS="renewed" for some; ten minutes to build at first).
+	@tests/peers/build.sh istio/kube-apiserver cert-manager
+	@$(SUITE) cert-manager $(SCENARIOS)
 
 .PHONY: deny
 deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny and its database).

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds real peers from the modules that tests/peers/PEER/go.mod pins, into target/peers/bin. What is built is skipped.
 #
-#   tests/peers/build.sh [PEER...]            all, or those: folders beside this file with a go.mod
-#   tests/peers/build.sh --there [PEER...]    builds nothing; succeeds when all is there
+#   tests/peers/build.sh [PEER[/PROGRAM]...]            all, or those: folders beside this file with a go.mod
+#   tests/peers/build.sh --there [PEER[/PROGRAM]...]    builds nothing; succeeds when all is there
 #
 # tests/peers/PEER/programs has a line for each program: NAME PACKAGE [VARIABLE=VALUE...]. A package of our own (./...) is
 # always handed to Go, which knows whether it has changed. Needs Go 1.26, and gcc where a program has C in it.
@@ -71,13 +71,21 @@ fi
 [[ $(go env GOVERSION) =~ ^go1\.([0-9]+) && ${BASH_REMATCH[1]} -ge 26 ]] || fail "Go 1.26 or later is needed, not $(go env GOVERSION)"
 mkdir -p "$target/bin"
 
-for peer in "${peers[@]}"; do
+for wanted in "${peers[@]}"; do
+    peer=${wanted%%/*} only=
+    [ "$peer" = "$wanted" ] || only=${wanted#*/}
     [ -f "$here/$peer/programs" ] || fail "there is no peer \`$peer\`; there are: $(cd "$here" && echo */programs | sed 's:/programs::g')"
     start=$SECONDS
+    found=
     while read -r name package variables; do
+        [ -z "$only" ] || [ "$only" = "$name" ] || continue
+        found=1
         # shellcheck disable=SC2086 # one word a variable
         program "$peer" "$name" "$package" $variables
     done < <(grep -v '^#' "$here/$peer/programs")
+    [ -n "$found" ] || fail "\`$peer\` has no program \`$only\`"
+    # The rest is for the peer as a whole.
+    [ -z "$only" ] || continue
     if [ -z "$look" ] && [ -f "$here/$peer/requirements.txt" ]; then
         clients_in_python "$peer"
     fi
