@@ -7,7 +7,7 @@ from pathlib import Path
 from lab import until
 
 from .decisions import sign
-from .domain import SPIFFE, TrustDomain
+from .domain import SPIFFE, TrustDomain, pem_of
 from .people import Workload
 from .setting import READER, WEB, Setting
 
@@ -230,28 +230,25 @@ def forged_chains(here):
     return [
         ("our id, signed by the partner's authority", workload("by-partner", pem, key),
          "svid.unknown_authority", "svid.unknown_authority"),
-        ("our id, below names of our issuers with other keys", workload("by-copy", *copied(lab, folder, real)),
-         "svid.bad_signature", "svid.unknown_authority"),
+        ("our id, below names of our issuers with other keys",
+         workload("by-copy", *copied(lab, folder, real, here.shop.certificates()[0])), "svid.bad_signature", "svid.unknown_authority"),
         ("our id, below an SVID of ours", workload("by-svid", f"{real}.pem", f"{real}.key"),
          "svid.signing_certificate", "svid.unknown_authority"),
     ]
 
 
-def copied(lab, folder, real):
-    """The intermediate that has signed an SVID, as far as anybody can copy it: its name, below an authority of its authority's
-    name. Certificate and key."""
+def copied(lab, folder, real, authority):
+    """The intermediate that has signed an SVID and its authority, as far as anybody can copy them: to the byte but for their keys,
+    what identifies these, and the signatures. Certificate and key of the intermediate."""
+    call = lambda *argv: lab.output_of("openssl", *argv, folder=folder)
     (folder / "real.pem").write_text("-----BEGIN" + Path(f"{real}.pem").read_text().split("-----BEGIN")[2])
-
-    def name(which):
-        said = lab.output_of("openssl", "x509", "-in", "real.pem", "-noout", f"-{which}", "-nameopt", "compat", folder=folder)
-        return said.partition("=")[2].strip()
-
-    new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    lab.output_of("openssl", "req", "-x509", *new_key, "-keyout", "root.key", "-out", "root.pem", "-days", "1", "-subj", name("issuer"),
-                  folder=folder)
-    lab.output_of("openssl", "req", *new_key, "-keyout", "copy.key", "-out", "copy.csr", "-subj", name("subject"), folder=folder)
+    (folder / "authority.pem").write_text(pem_of("CERTIFICATE", authority))
     (folder / "extensions").write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
                                        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
-    lab.output_of("openssl", "x509", "-req", "-in", "copy.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-days", "1",
-                  "-out", "copy.pem", "-extfile", "extensions", folder=folder)
-    return folder / "copy.pem", folder / "copy.key"
+    new = ["-days", "1", "-clrext", "-extfile", "extensions"]
+    for name, copy in (("authority", "root"), ("real", "self")):
+        call("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{copy}.key")
+        call("x509", "-in", f"{name}.pem", "-key", f"{copy}.key", *new, "-out", f"{copy}.pem")
+    # openssl signs with another's key only what has signed itself.
+    call("x509", "-in", "self.pem", "-CA", "root.pem", "-CAkey", "root.key", "-set_serial", "1", *new, "-out", "copy.pem")
+    return folder / "copy.pem", folder / "self.key"
