@@ -254,7 +254,7 @@ envoy-gateway-test: wasm envoy ## Our manifests in a real Envoy Gateway: who get
 	@$(SUITE) envoy-gateway $(TESTS)
 
 .PHONY: cert-manager-test
-cert-manager-test: wasm envoy ## What a real cert-manager issues, at a gateway (root, Go 1.26; SCENARIOS="renewed" for some; ten minutes to build at first).
+cert-manager-test: wasm envoy ## What a real cert-manager issues, at a gateway (root, Go 1.26; SCENARIOS="renewed" for some; builds kube-apiserver and cert-manager at first).
 	@tests/peers/build.sh istio/kube-apiserver cert-manager
 	@$(SUITE) cert-manager $(SCENARIOS)
 
