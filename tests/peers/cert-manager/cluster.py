@@ -18,6 +18,8 @@ SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 
 
 class Cluster:
+    """All of it, and one namespace."""
+
     def __init__(self, lab, debian, crds):
         self.lab, self.home = lab, lab.folder / "cluster"
         self.home.mkdir()
@@ -25,8 +27,8 @@ class Cluster:
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         self._start_kubernetes(debian)
         for crd in crds.glob("*.yaml"):
-            name = crd.stem.partition("_")
-            self.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name[2]}.{name[0]}", crd.read_text())
+            group, _, plural = crd.stem.partition("_")
+            self.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{plural}.{group}", crd.read_text())
         self.apply(f"/api/v1/namespaces/{NAMESPACE}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
         until("its resources are served", lambda: self._ask("GET", f"{ISSUED}/issuers")[0] == 200, 30, 0.3)
         self.controllers = lab.start("cert-manager", BIN / "cert-manager", self.home / "kubeconfig")
@@ -105,15 +107,19 @@ class Cluster:
     def renew(self, name):
         """What `cmctl renew` does: the certificate is issued once more."""
         path = f"{ISSUED}/certificates/{name}"
-        before, revision = self.secret(name), self.get(path)["status"]["revision"]
-        issuing = {"status": {"conditions": [*self.get(path)["status"]["conditions"], {
-            "type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "renewed by hand",
-            "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}
-        status, said = self._ask("PATCH", f"{path}/status", json.dumps(issuing), "application/merge-patch+json")
+        before = self.get(path)["status"]
+        issuing = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "renewed by hand",
+                   "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        status, said = self._ask("PATCH", f"{path}/status", json.dumps({"status": {
+            "conditions": [*before["conditions"], issuing]}}), "application/merge-patch+json")
         if status != 200:
             raise RuntimeError(f"{path}/status: {status} {said}")
-        until(f"the certificate {name} is issued again", lambda: self.get(path)["status"]["revision"] > revision
-              and is_ready(self.get(path)) and self.secret(name)["tls.crt"] != before["tls.crt"], 30, 0.2)
+
+        def renewed():
+            now = self.get(path)
+            return is_ready(now) and now["status"]["revision"] > before["revision"]
+
+        until(f"the certificate {name} is issued again", renewed, 30, 0.2)
         return self.secret(name)
 
     def secret(self, name):
@@ -130,10 +136,9 @@ class Cluster:
 
 
 def is_ready(resource):
-    """Whether it says so of itself as it is now."""
-    conditions = (resource or {}).get("status", {}).get("conditions", [])
-    known = {one["type"]: one for one in conditions}
-    ready = known.get("Ready")
-    return bool(ready) and ready["status"] == "True" and "Issuing" not in {
-        kind for kind, one in known.items() if one["status"] == "True"} and ready.get("observedGeneration", 0) >= (
-        resource["metadata"]["generation"])
+    """Whether it says that nothing is left to do for it as it is now."""
+    conditions = {one["type"]: one for one in (resource or {}).get("status", {}).get("conditions", [])}
+    ready, issuing = conditions.get("Ready"), conditions.get("Issuing")
+    if not ready or (issuing and issuing["status"] == "True"):
+        return False
+    return ready["status"] == "True" and ready.get("observedGeneration", 0) >= resource["metadata"]["generation"]
