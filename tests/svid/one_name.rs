@@ -9,9 +9,9 @@ use support::ca::{
     Profile, SignatureAlgorithm, der,
 };
 use svidgate_policy::Reason;
-use svidgate_policy::chain::{MAX_HINTS, MAX_SIGNATURE_CHECKS};
 use svidgate_policy::federation::Relationship;
 use svidgate_policy::signature::ALGORITHMS;
+use svidgate_policy::{chain::MAX_HINTS, signature::MAX_SIGNATURE_CHECKS};
 
 use crate::encoding::NOBODY_KNOWS;
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
