@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use svidgate_policy::{
     ALGORITHMS, BundleSet, Configuration, Format, Grants, HttpRequest, Relationship, Relationships, Request, RuleSet,
     SignedDuration, SpiffeId, Svid, Timestamp,
-    certificate::{self, Leaf},
+    certificate::{self},
+    leaf::Leaf,
     svid::{Presented, Trust, verify},
 };
 

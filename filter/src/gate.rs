@@ -14,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
     AccessLog, Chain, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust, TrustDomain,
     Xfcc,
-    certificate::Leaf,
     digest::sha256,
+    leaf::Leaf,
     svid::{self, Presented as Shown},
 };
 

@@ -12,10 +12,7 @@ use jiff::Timestamp;
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    TrustDomain,
-    certificate::{MAX_CERTIFICATE_BYTES, not_after},
-    chain::MAX_HINTS,
-    digest::sha256,
+    TrustDomain, certificate_bounds::MAX_CERTIFICATE_BYTES, chain::MAX_HINTS, digest::sha256, leaf::not_after,
 };
 
 use crate::{

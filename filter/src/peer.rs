@@ -11,10 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    PeerOrigin, Reason, SpiffeId,
-    certificate::{CertificateError, read_pem},
-    digest::sha256,
-    svid,
+    PeerOrigin, Reason, SpiffeId, certificate_error::CertificateError, digest::sha256, pem::read_pem, svid,
 };
 
 use crate::{

@@ -17,9 +17,10 @@ use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     Bundle, Revocations, TrustDomain,
     bundle_error::{MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS},
-    certificate::{CertificateError, split_der},
+    certificate_error::CertificateError,
     claim::Claim,
     digest::sha256,
+    pem::split_der,
     revocation::{CrlError, crl_issuer},
 };
 

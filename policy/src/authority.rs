@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::{
-    certificate::{CertificateError, Fields, Purpose},
+    certificate::{Fields, Purpose},
+    certificate_error::CertificateError,
     fingerprint::Revocable,
     signer::{Role, Signer, SigningError},
 };

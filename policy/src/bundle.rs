@@ -18,7 +18,8 @@ use x509_cert::{der::Decode as _, name::RdnSequence};
 use crate::{
     authority::Authority,
     bundle_error::{BundleError, MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS, SkipReason, SkippedKey},
-    certificate::{CertificateError, MAX_CERTIFICATE_BYTES},
+    certificate_bounds::MAX_CERTIFICATE_BYTES,
+    certificate_error::CertificateError,
     digest::sha256,
     distinguished_name,
     json::Json,

@@ -19,7 +19,8 @@ use x509_cert::{der::Decode as _, spki::SubjectPublicKeyInfoRef};
 use crate::{
     authority::Authority,
     bundle::Bundle,
-    certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
+    certificate::Fields,
+    certificate_bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
     fingerprint::Revocable,
     name_constraints::{MAX_COMPARISONS, NameConstraints, Presented},
     revocation::{Revocation, Revocations},

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use x509_cert::der::oid::ObjectIdentifier;
 
 use crate::{
-    certificate::{Fields, MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
+    certificate::Fields,
+    certificate_bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
     claim::{Claim, Hex, beginning},
     name_constraints::Breach,
     reason::Reason,

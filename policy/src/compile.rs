@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 
 use crate::{
     bundle_set::BundleSet,
-    document::{AccessLog, Chain, Document, Format, Listeners, Mode, Xfcc, parse, read_document},
+    document::{Document, parse, read_document},
     effort::Effort,
     federation::{Relationship, Relationships},
     id::TrustDomain,
@@ -22,9 +22,11 @@ use crate::{
     pattern::Segments,
     peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},
     read::{CompileError, MAX_MISTAKES, Mistake, Place, Reader},
+    read_rule::read_rule,
     revocation::Revocations,
-    rule::{Rule, read_rule},
+    rule::Rule,
     ruleset::{RuleSet, RuleSetBuilder},
+    settings::{AccessLog, Chain, Format, Listeners, Mode, Xfcc},
     source::{RevocationSource, Source},
 };
 

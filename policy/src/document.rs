@@ -9,21 +9,19 @@ use jiff::SignedDuration;
 use rustls_pki_types::CertificateDer;
 
 use crate::{
-    bundle::Bundle,
-    certificate::{Fields, MAX_INTERMEDIATES, Purpose, read_pem},
-    federation::{MAX_STALENESS, Relationship},
+    federation::MAX_STALENESS,
     id::TrustDomain,
-    id_pattern::IdPattern,
     json::{Json, Parts},
     path::PathReading,
     peer::{Peer, check_needs_no_certificate, read_peer},
     read::{CompileError, Mistake, Object, Place, Reader},
+    read_federation::{BundleOrigin, Federated, read_bundle, read_federation, read_intermediates, read_max_lifetime},
     reading::{Overrides, Reading},
     revocation::Revocations,
     revoked::read_revoked,
-    signer::{Role, Signer},
-    source::{RevocationSource, Source, read_bundle_source, read_revocation_source, read_workload_api},
-    values::{read_duration, read_max_staleness, read_text, read_time, read_trust_domain},
+    settings::{AccessLog, Chain, Format, Listener, Listeners, Mode, Xfcc},
+    source::{RevocationSource, Source, read_revocation_source, read_workload_api},
+    values::{read_duration, read_max_staleness, read_text, read_trust_domain},
 };
 
 /// Largest document in bytes. Our decision: 100,000 ordinary rules stay under it.
@@ -32,103 +30,6 @@ pub const MAX_DOCUMENT_BYTES: usize = 48 * 1024 * 1024;
 pub(crate) const MAX_RELATIONSHIPS: usize = 10_000;
 /// Most patterns in a scope or an exception. Our decision: each of them is compared with each id, one by one.
 pub(crate) const MAX_COMPARED_PATTERNS: usize = 256;
-
-/// Whether decisions are enforced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// They are.
-    #[default]
-    Enforce,
-    /// They are made and recorded; everything passes.
-    DryRun,
-}
-
-/// What stands behind the network filter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Listener {
-    /// The HTTP connection manager, and in it the HTTP filter, which decides each request.
-    #[default]
-    Http,
-    /// A TCP proxy whose clients speak first; it dials when we let the first bytes through.
-    Tcp,
-    /// A TCP proxy whose servers speak first; it dials after the handshake.
-    TcpServerFirst,
-}
-
-impl Listener {
-    /// As documents write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Tcp => "tcp",
-            Self::TcpServerFirst => "tcp_server_first",
-        }
-    }
-
-    /// Whether there are requests, or connections only.
-    pub fn has_requests(self) -> bool {
-        match self {
-            Self::Http => true,
-            Self::Tcp | Self::TcpServerFirst => false,
-        }
-    }
-}
-
-/// Which listeners a document is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listeners {
-    /// One of this kind.
-    Only(Listener),
-    /// All of a workload: each plugin says which it stands in.
-    Shared,
-}
-
-impl Default for Listeners {
-    fn default() -> Self {
-        Self::Only(Listener::default())
-    }
-}
-
-impl Listeners {
-    /// Whether there are requests at any of them.
-    pub fn have_requests(self) -> bool {
-        match self {
-            Self::Only(listener) => listener.has_requests(),
-            Self::Shared => true,
-        }
-    }
-}
-
-/// Who verifies the chain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Chain {
-    /// We do.
-    #[default]
-    Verify,
-    /// The proxy does, with the bundle of the leaf's trust domain.
-    Proxy,
-}
-
-/// Who writes `x-forwarded-client-cert`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Xfcc {
-    /// Perhaps the client: it is not read.
-    #[default]
-    Ignore,
-    /// This listener (`SANITIZE_SET`): `Cert` and `Chain` of its last element may be read.
-    Own,
-}
-
-/// Which decisions get an access-log field.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AccessLog {
-    /// All.
-    #[default]
-    All,
-    /// Those that are refused, or would be under a rule or a document in a dry run. Saves a call into the proxy for each
-    /// request that is allowed.
-    Refusals,
-}
 
 /// A document, member by member, but for its rules.
 #[derive(Debug)]
@@ -169,28 +70,6 @@ impl Document {
     }
 }
 
-/// The member `bundle`: what there is to start from, and where it is fetched.
-#[derive(Debug, Default)]
-pub(crate) struct BundleOrigin {
-    pub(crate) inline: Option<Bundle>,
-    pub(crate) endpoint: Option<Source>,
-}
-
-impl BundleOrigin {
-    /// Whether nothing could ever come of it.
-    pub(crate) fn is_none(&self) -> bool {
-        self.inline.is_none() && self.endpoint.is_none()
-    }
-}
-
-/// One entry of `federation`.
-#[derive(Debug)]
-pub(crate) struct Federated {
-    pub(crate) place: usize,
-    pub(crate) relationship: Relationship,
-    pub(crate) bundle: BundleOrigin,
-}
-
 const FIELDS: &[&str] = &[
     "version",
     "trust_domain",
@@ -218,26 +97,6 @@ const FIELDS: &[&str] = &[
     "revocations",
     "rules",
 ];
-const RELATIONSHIP_FIELDS: &[&str] = &[
-    "trust_domain",
-    "bundle",
-    "intermediates",
-    "scope",
-    "svid_max_lifetime",
-    "max_staleness",
-    "expires",
-    "owner",
-];
-
-/// Which language a document is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// As Envoy hands it over.
-    Json,
-    /// As people keep it in files.
-    #[cfg(feature = "yaml")]
-    Yaml,
-}
 
 /// Reads the tree and the rules' texts, or says why there are none.
 pub(crate) fn parse(text: &[u8], format: Format) -> Result<Parts<'_>, CompileError> {
@@ -408,119 +267,4 @@ fn read_timeout(reader: &mut Reader, object: Object<'_>) -> SignedDuration {
         .optional("first_bytes_timeout")
         .and_then(|json| read_duration(reader, json, &place));
     read.unwrap_or(FIRST_BYTES_TIMEOUT)
-}
-
-fn read_bundle(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> BundleOrigin {
-    let place = at.member("bundle");
-    let Some(object) = object
-        .optional("bundle")
-        .and_then(|json| reader.object(json, &place, &["inline", "endpoint"]))
-    else {
-        return BundleOrigin::default();
-    };
-    let inline = object.optional("inline").and_then(|json| {
-        Bundle::from_json(json)
-            .map_err(|error| reader.note(&place.member("inline"), Mistake::Bundle(error)))
-            .ok()
-    });
-    let endpoint = object
-        .optional("endpoint")
-        .and_then(|json| read_bundle_source(reader, json, &place.member("endpoint")));
-    if object.optional("inline").is_none() && object.optional("endpoint").is_none() {
-        reader.note(&place, Mistake::Expected("`inline`, `endpoint` or both"));
-    }
-    BundleOrigin { inline, endpoint }
-}
-
-fn read_federation(reader: &mut Reader, object: Object<'_>, max_staleness: SignedDuration) -> Vec<Federated> {
-    let Some(json) = object.optional("federation") else {
-        return Vec::new();
-    };
-    let place = Place::Root.member("federation");
-    let entries = json.as_array().map_or(0, <[_]>::len);
-    reader.check_length(&place, entries, MAX_RELATIONSHIPS);
-    let mut index = 0usize;
-    let read = reader.list_or_none(json, &place, |reader, json, place| {
-        let federated = read_relationship(reader, json, place, index, max_staleness);
-        index = index.saturating_add(1);
-        federated
-    });
-    read.unwrap_or_default()
-}
-
-fn read_relationship(
-    reader: &mut Reader,
-    json: &Json,
-    at: &Place<'_>,
-    place: usize,
-    max_staleness: SignedDuration,
-) -> Option<Federated> {
-    let object = reader.object(json, at, RELATIONSHIP_FIELDS)?;
-    let trust_domain = object.required("trust_domain", reader, at);
-    let trust_domain = trust_domain.and_then(|json| read_trust_domain(reader, json, &at.member("trust_domain")));
-    let bundle = read_bundle(reader, object, at);
-    let max_staleness = read_max_staleness(reader, object, at, max_staleness);
-    let svid_max_lifetime = read_max_lifetime(reader, object, at);
-    let expires = object
-        .optional("expires")
-        .and_then(|json| read_time(reader, json, &at.member("expires")));
-    let owner = read_text(reader, object, "owner", at);
-    let intermediates = read_intermediates(reader, object, at);
-    // Without its trust domain nothing can be said about a scope.
-    let trust_domain = trust_domain?;
-    let scope = object.optional("scope").and_then(|json| {
-        let place = at.member("scope");
-        let patterns = json.as_array().map_or(0, <[_]>::len);
-        reader.check_length(&place, patterns, MAX_COMPARED_PATTERNS);
-        // Every rule would be held against all of them.
-        if patterns > MAX_COMPARED_PATTERNS {
-            return None;
-        }
-        reader.list(json, &place, |reader, json, place| {
-            let parse = |text: &str| IdPattern::parse_scope(text, &trust_domain).map_err(Mistake::Pattern);
-            reader.parsed(json, place, parse)
-        })
-    });
-    let relationship = Relationship {
-        trust_domain,
-        scope,
-        svid_max_lifetime,
-        max_staleness,
-        expires,
-        owner,
-        intermediates,
-    };
-    Some(Federated {
-        place,
-        relationship,
-        bundle,
-    })
-}
-
-fn read_max_lifetime(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> Option<SignedDuration> {
-    let lifetime = object.optional("svid_max_lifetime")?;
-    read_duration(reader, lifetime, &at.member("svid_max_lifetime"))
-}
-
-fn read_intermediates(reader: &mut Reader, object: Object<'_>, at: &Place<'_>) -> Vec<CertificateDer<'static>> {
-    let Some(json) = object.optional("intermediates") else {
-        return Vec::new();
-    };
-    let place = at.member("intermediates");
-    let texts = reader.list(json, &place, |reader, json, place| {
-        reader.parsed(json, place, parse_intermediates)
-    });
-    let certificates: Vec<_> = texts.unwrap_or_default().into_iter().flatten().collect();
-    reader.check_length(&place, certificates.len(), MAX_INTERMEDIATES);
-    certificates
-}
-
-fn parse_intermediates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Mistake> {
-    let certificates = read_pem(pem.as_bytes()).map_err(Mistake::Certificate)?;
-    for certificate in &certificates {
-        let fields = Fields::read(certificate).map_err(Mistake::Certificate)?;
-        // One that cannot be part of a path would never lead anywhere.
-        Signer::read(&fields, Role::Intermediate, Purpose::ClientAuth).map_err(Mistake::Signer)?;
-    }
-    Ok(certificates)
 }

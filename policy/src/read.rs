@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::HashMap, fmt};
 
 use crate::{
     bundle_error::BundleError,
-    certificate::CertificateError,
+    certificate_error::CertificateError,
     header::{Expression, MAX_EXPRESSIONS},
     host::HostPatternError,
     id::SpiffeIdError,

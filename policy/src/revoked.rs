@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use x509_cert::name::RdnSequence;
 
 use crate::{
-    certificate::MAX_SERIAL_BYTES,
+    certificate_bounds::MAX_SERIAL_BYTES,
     digest::{Digest, parse_hex},
     fingerprint::Issued,
     id::TrustDomain,

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use svidgate_policy::bundle::Bundle;
-use svidgate_policy::certificate::{Leaf, read_pem};
+use svidgate_policy::{leaf::Leaf, pem::read_pem};
 
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, text};

@@ -8,7 +8,7 @@ use support::ca::{
 };
 use svidgate_policy::Reason;
 use svidgate_policy::bundle::Bundle;
-use svidgate_policy::certificate::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
+use svidgate_policy::certificate_bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
 use svidgate_policy::chain::{self, ChainError, Purpose};
 use svidgate_policy::federation::Relationship;
 use svidgate_policy::signature::ALGORITHMS;

@@ -1,7 +1,11 @@
 //! Reading what a proxy hands over: PEM, plain or %-encoded, leaf first.
 
 use support::ca::{Authority, Extension, FIXED_NOW, Identity, Profile, pem};
-use svidgate_policy::certificate::{CertificateError, MAX_CERTIFICATE_BYTES, MAX_PEM_BYTES, read_pem};
+use svidgate_policy::{
+    certificate_bounds::{MAX_CERTIFICATE_BYTES, MAX_PEM_BYTES},
+    certificate_error::CertificateError,
+    pem::read_pem,
+};
 
 use crate::verifier::{OURS, authority, leaf};
 

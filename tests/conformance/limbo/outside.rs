@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use serde_json::Value;
-use svidgate_policy::certificate::{MAX_INTERMEDIATES, MAX_SANS};
+use svidgate_policy::certificate_bounds::{MAX_INTERMEDIATES, MAX_SANS};
 use svidgate_policy::signature::ALGORITHMS;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::AnyRef;
