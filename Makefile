@@ -105,10 +105,10 @@ abuse: load wasm-that-traps ## What hostile peers cost Envoy, into benches/recor
 # Every mutant is built and tested by itself; what has been found so far is in target/mutants.out. Integration tests that
 # need Envoy are left out.
 MUTANTS := 27.1.0
-MUTATED := svid chain grants decide trie
+MUTATED := trust/svid trust/chain rules/grants rules/decide pattern/trie
 
 .PHONY: mutants
-mutants: ## Changes of the verifier and of decisions that no test notices (FILES="chain trie" for some; two hours on two cores).
+mutants: ## Changes of the verifier and of decisions that no test notices (FILES="trust/chain pattern/trie" for some; two hours on two cores).
 	cargo install --locked --quiet --root target/tools --version $(MUTANTS) cargo-mutants
 	target/tools/bin/cargo-mutants mutants --jobs $$(nproc) --timeout 300 --output target \
 	    $(foreach file,$(or $(FILES),$(MUTATED)),--file policy/src/$(file).rs) \

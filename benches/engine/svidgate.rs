@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use svidgate_policy::{
     ALGORITHMS, BundleSet, Configuration, Format, Grants, HttpRequest, Relationship, Relationships, Request, RuleSet,
     SignedDuration, SpiffeId, Svid, Timestamp,
-    certificate::{self},
-    leaf::Leaf,
-    svid::{Presented, Trust, verify},
+    certificate::{
+        fields::{self},
+        leaf::Leaf,
+    },
+    trust::svid::{Presented, Trust, verify},
 };
 
 use crate::{

@@ -153,7 +153,7 @@ impl Fetched {
 /// A digest of what a source sent says.
 pub(crate) fn content_digest(kind: Kind, bytes: &[u8]) -> Option<[u8; 32]> {
     match kind {
-        Kind::Bundle | Kind::Revocations | Kind::Document => svidgate_policy::source::content_digest(bytes),
+        Kind::Bundle | Kind::Revocations | Kind::Document => svidgate_policy::document::source::content_digest(bytes),
         Kind::WorkloadApi => workload_api::content_digest(bytes),
     }
 }

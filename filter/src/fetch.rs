@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    Source, bundle_error::MAX_BUNDLE_BYTES, digest::sha256, revocation::MAX_REVOCATIONS_BYTES, source::Endpoint,
+    Source,
+    digest::sha256,
+    document::source::Endpoint,
+    trust::{bundle_error::MAX_BUNDLE_BYTES, revocation::MAX_REVOCATIONS_BYTES},
 };
 
 use crate::{

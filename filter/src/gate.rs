@@ -14,9 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
     AccessLog, Chain, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust, TrustDomain,
     Xfcc,
+    certificate::leaf::Leaf,
     digest::sha256,
-    leaf::Leaf,
-    svid::{self, Presented as Shown},
+    trust::svid::{self, Presented as Shown},
 };
 
 use crate::{

@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    TrustDomain, certificate_bounds::MAX_CERTIFICATE_BYTES, chain::MAX_HINTS, digest::sha256, leaf::not_after,
+    TrustDomain,
+    certificate::{bounds::MAX_CERTIFICATE_BYTES, leaf::not_after},
+    digest::sha256,
+    trust::chain::MAX_HINTS,
 };
 
 use crate::{

@@ -11,7 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    PeerOrigin, Reason, SpiffeId, certificate_error::CertificateError, digest::sha256, pem::read_pem, svid,
+    PeerOrigin, Reason, SpiffeId,
+    certificate::{error::CertificateError, pem::read_pem},
+    digest::sha256,
+    trust::svid,
 };
 
 use crate::{

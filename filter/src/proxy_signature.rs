@@ -6,7 +6,7 @@
 
 use prost::Message as _;
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
-use svidgate_policy::{ALGORITHMS, signature::is_on_the_list};
+use svidgate_policy::{ALGORITHMS, certificate::signature::is_on_the_list};
 
 /// Calls the proxy: arguments to result, or `None` where it could not be asked.
 pub type Call = fn(&[u8]) -> Option<Vec<u8>>;

@@ -16,12 +16,13 @@ use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     Bundle, Revocations, TrustDomain,
-    bundle_error::{MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS},
-    certificate_error::CertificateError,
+    certificate::{error::CertificateError, pem::split_der},
     claim::Claim,
     digest::sha256,
-    pem::split_der,
-    revocation::{CrlError, crl_issuer},
+    trust::{
+        bundle_error::{MAX_BUNDLE_BYTES, MAX_BUNDLE_KEYS},
+        revocation::{CrlError, crl_issuer},
+    },
 };
 
 use crate::host::Method;

@@ -1,6 +1,6 @@
 //! Patterns: printed so that they read the same again, and matching what a naive comparison of segments matches.
 
-use svidgate_policy::{SpiffeId, TrustDomain, id_pattern::IdPattern};
+use svidgate_policy::{SpiffeId, TrustDomain, pattern::id_pattern::IdPattern};
 
 use crate::reference::evaluator::id_matches;
 

@@ -11,83 +11,47 @@
 
 #![forbid(unsafe_code)]
 
-pub mod authority;
-pub mod bundle;
-pub mod bundle_error;
-pub mod bundle_set;
 pub mod certificate;
-pub mod certificate_bounds;
-pub mod certificate_error;
-pub mod chain;
-mod chain_error;
 pub mod claim;
-mod compile;
-mod condition;
-mod cost;
-mod decide;
 pub mod digest;
-mod distinguished_name;
-mod document;
-mod effect;
+pub mod document;
 mod effort;
-pub mod federation;
-mod fingerprint;
-mod grants;
-mod header;
-mod host;
-pub mod id;
-pub mod id_pattern;
 mod json;
-pub mod jwt_key;
-pub mod leaf;
-pub mod name_constraints;
-pub mod path;
-pub mod path_pattern;
+pub mod name;
 pub mod pattern;
-mod peer;
-pub mod pem;
 mod quoted;
-mod read;
-mod read_federation;
-mod read_rule;
-mod reading;
 mod reason;
-pub mod revocation;
-mod revoked;
-mod rule;
-mod ruleset;
-mod schedule;
-mod settings;
-pub mod signature;
-pub mod signer;
-pub mod source;
-pub mod svid;
-mod trie;
-mod values;
-mod verdict;
+pub mod rules;
+pub mod trust;
 
-pub use bundle::Bundle;
-pub use bundle_set::BundleSet;
-pub use compile::Configuration;
-pub use cost::TooCostly;
-pub use decide::{Decision, Detail, DryRun, HttpRequest, Request};
+pub use certificate::signature::ALGORITHMS;
 pub use digest::sha256;
-pub use document::MAX_DOCUMENT_BYTES;
-pub use effect::Effect;
-pub use federation::{Relationship, Relationships};
-pub use grants::Grants;
-pub use header::{Headers, ID_HEADER, folded, reads_as};
-pub use id::{SpiffeId, SpiffeIdError, TrustDomain};
-pub use id_pattern::IdPattern;
+pub use document::{
+    configuration::Configuration,
+    members::MAX_DOCUMENT_BYTES,
+    peer::PeerOrigin,
+    reader::{CompileError, Mistake},
+    settings::{AccessLog, Chain, Format, Listener, Listeners, Mode, Xfcc},
+    source::Source,
+};
 pub use jiff::{SignedDuration, Timestamp};
 pub use json::JsonError;
-pub use peer::PeerOrigin;
-pub use read::{CompileError, Mistake};
-pub use reading::{Overridden, is_override, is_protocol};
+pub use name::id::{SpiffeId, SpiffeIdError, TrustDomain};
+pub use pattern::id_pattern::IdPattern;
 pub use reason::Reason;
-pub use revocation::Revocations;
-pub use ruleset::{AboutRequests, Needs, RuleSet};
-pub use settings::{AccessLog, Chain, Format, Listener, Listeners, Mode, Xfcc};
-pub use signature::ALGORITHMS;
-pub use source::Source;
-pub use svid::{Presented, Svid, SvidError, Trust};
+pub use rules::{
+    cost::TooCostly,
+    decide::{Decision, Detail, DryRun, HttpRequest, Request},
+    effect::Effect,
+    grants::Grants,
+    header::{Headers, ID_HEADER, folded, reads_as},
+    reading::{Overridden, is_override, is_protocol},
+    rule_set::{AboutRequests, Needs, RuleSet},
+};
+pub use trust::{
+    bundle::Bundle,
+    bundle_set::BundleSet,
+    relationship::{Relationship, Relationships},
+    revocation::Revocations,
+    svid::{Presented, Svid, SvidError, Trust},
+};

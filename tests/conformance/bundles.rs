@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use svidgate_policy::TrustDomain;
-use svidgate_policy::{bundle::Bundle, bundle_set::BundleSet};
+use svidgate_policy::trust::{bundle::Bundle, bundle_set::BundleSet};
 
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, rows, text};

@@ -6,12 +6,12 @@
 use ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile};
 use jiff::SignedDuration;
 use serde_json::Value;
-use svidgate_policy::chain::{self, Purpose};
-use svidgate_policy::federation::{Relationship, Relationships};
-use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::svid;
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::trust::chain::{self, Purpose};
+use svidgate_policy::trust::relationship::{Relationship, Relationships};
+use svidgate_policy::trust::svid;
+use svidgate_policy::trust::{bundle::Bundle, bundle_set::BundleSet};
 use svidgate_policy::{Presented, SpiffeId, Trust};
-use svidgate_policy::{bundle::Bundle, bundle_set::BundleSet};
 
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, strings, text};

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
-use svidgate_policy::federation::{Relationship, Relationships};
-use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::{Presented, Reason, Trust, TrustDomain, svid};
-use svidgate_policy::{bundle::Bundle, bundle_set::BundleSet};
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::trust::relationship::{Relationship, Relationships};
+use svidgate_policy::trust::{bundle::Bundle, bundle_set::BundleSet};
+use svidgate_policy::{Presented, Reason, Trust, TrustDomain, trust::svid};
 
 use crate::results::Answer;
 

@@ -2,8 +2,8 @@
 //! profile, the others must be able to sign. (Rows of `verify` are rules without files: `tests/svid_*.rs` has them.)
 
 use serde_json::Value;
-use svidgate_policy::bundle::Bundle;
-use svidgate_policy::{leaf::Leaf, pem::read_pem};
+use svidgate_policy::certificate::{leaf::Leaf, pem::read_pem};
+use svidgate_policy::trust::bundle::Bundle;
 
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, is_true, rows, text};

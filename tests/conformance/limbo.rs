@@ -5,9 +5,9 @@
 
 use rustls_pki_types::CertificateDer;
 use serde_json::Value;
-use svidgate_policy::bundle::Bundle;
-use svidgate_policy::chain::{self, Purpose};
-use svidgate_policy::signature::ALGORITHMS;
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::trust::bundle::Bundle;
+use svidgate_policy::trust::chain::{self, Purpose};
 
 use crate::results::{Answer, Results};
 use crate::vectors::{Unusable, Vectors, certificates, rows, strings, text, time};

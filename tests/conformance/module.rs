@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use svidgate_policy::pem::read_pem;
+use svidgate_policy::certificate::pem::read_pem;
 use svidgate_policy::{Reason, SpiffeId, TrustDomain};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;

@@ -6,7 +6,7 @@
 
 use rustls_pki_types::{AlgorithmIdentifier, alg_id};
 use serde_json::Value;
-use svidgate_policy::signature::{ALGORITHMS, MIN_RSA_BITS};
+use svidgate_policy::certificate::signature::{ALGORITHMS, MIN_RSA_BITS};
 use x509_cert::der::asn1::AnyRef;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::spki::SubjectPublicKeyInfoRef;

@@ -4,10 +4,10 @@
 
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
-use svidgate_policy::bundle::Bundle;
-use svidgate_policy::chain::{self, Purpose};
-use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::{certificate_error::CertificateError, leaf::Leaf};
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::certificate::{error::CertificateError, leaf::Leaf};
+use svidgate_policy::trust::bundle::Bundle;
+use svidgate_policy::trust::chain::{self, Purpose};
 use x509_cert::der::Decode;
 use x509_cert::der::asn1::{AnyRef, BitStringRef};
 

@@ -9,7 +9,7 @@ use support::{
     world::{OWN, PARTNER, World, with},
 };
 use svidgate::{connection::Action, hints};
-use svidgate_policy::{chain::MAX_HINTS, digest::sha256};
+use svidgate_policy::{digest::sha256, trust::chain::MAX_HINTS};
 
 use crate::{
     double::stream,

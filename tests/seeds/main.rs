@@ -68,7 +68,7 @@ fn outside(directory: &Path, seeds: &Seeds) {
         };
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("pem") => {
-                if let Ok(chain) = svidgate_policy::pem::read_pem(&content) {
+                if let Ok(chain) = svidgate_policy::certificate::pem::read_pem(&content) {
                     let chain = chain.iter().flat_map(|der| der.iter().copied());
                     seeds.add("leaf", std::iter::once(1).chain(chain).collect::<Vec<u8>>());
                 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use support::ca::{Authority, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf, Profile};
 use svidgate_policy::Reason;
-use svidgate_policy::bundle::Bundle;
-use svidgate_policy::chain::{self, ChainError, Purpose};
-use svidgate_policy::federation::Relationship;
-use svidgate_policy::name_constraints::{Breach, ConstraintsError};
-use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::signer::SigningError;
+use svidgate_policy::certificate::name_constraints::{Breach, ConstraintsError};
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::certificate::signer::SigningError;
+use svidgate_policy::trust::bundle::Bundle;
+use svidgate_policy::trust::chain::{self, ChainError, Purpose};
+use svidgate_policy::trust::relationship::Relationship;
 
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 

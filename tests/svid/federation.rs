@@ -4,9 +4,9 @@ use jiff::SignedDuration;
 use serde_json::json;
 use support::ca::{Authority, ExtendedKeyUsage, FIXED_NOW, Identity, Leaf, Profile, bundle_json};
 use svidgate_policy::IdPattern;
-use svidgate_policy::bundle::Bundle;
-use svidgate_policy::federation::Relationship;
-use svidgate_policy::{ALGORITHMS, Configuration, Format, Presented, Reason, Trust, svid};
+use svidgate_policy::trust::bundle::Bundle;
+use svidgate_policy::trust::relationship::Relationship;
+use svidgate_policy::{ALGORITHMS, Configuration, Format, Presented, Reason, Trust, trust::svid};
 
 use crate::verifier::{ID, OURS, THEIR_ID, THEIRS, Verifier, authority, leaf, name, reason, relationship};
 

@@ -7,11 +7,11 @@ use support::ca::{
     Authority, Extension, FIXED_NOW, GeneralName, Identity, Key, KeyKind, Profile, SignatureAlgorithm, der,
 };
 use svidgate_policy::Reason;
-use svidgate_policy::bundle::Bundle;
-use svidgate_policy::certificate_bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
-use svidgate_policy::chain::{self, ChainError, Purpose};
-use svidgate_policy::federation::Relationship;
-use svidgate_policy::signature::ALGORITHMS;
+use svidgate_policy::certificate::bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::trust::bundle::Bundle;
+use svidgate_policy::trust::chain::{self, ChainError, Purpose};
+use svidgate_policy::trust::relationship::Relationship;
 
 use crate::one_name::counted;
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};

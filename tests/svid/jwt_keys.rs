@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 use support::ca::{Key, KeyKind, SignatureAlgorithm};
 use svidgate_policy::{
     ALGORITHMS,
-    bundle::Bundle,
-    jwt_key::{JwtKey, JwtKeys, MAX_KID_BYTES},
+    trust::{
+        bundle::Bundle,
+        jwt_key::{JwtKey, JwtKeys, MAX_KID_BYTES},
+    },
 };
 
 fn jwk(key: &Key, kid: &str) -> Value {
@@ -201,7 +203,7 @@ fn what_is_no_set_of_keys_is_refused() {
     ] {
         assert!(JwtKeys::parse_workload_api(text.as_bytes()).is_err(), "{text}");
     }
-    let many = vec![json!({ "kty": "EC" }); svidgate_policy::bundle_error::MAX_BUNDLE_KEYS + 1];
+    let many = vec![json!({ "kty": "EC" }); svidgate_policy::trust::bundle_error::MAX_BUNDLE_KEYS + 1];
     let text = json!({ "keys": many }).to_string();
     assert!(JwtKeys::parse_workload_api(text.as_bytes()).is_err());
     assert!(JwtKeys::parse_workload_api(br#"{"keys": []}"#).unwrap().is_empty());

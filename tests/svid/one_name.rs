@@ -9,9 +9,9 @@ use support::ca::{
     Profile, SignatureAlgorithm, der,
 };
 use svidgate_policy::Reason;
-use svidgate_policy::federation::Relationship;
-use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::{chain::MAX_HINTS, signature::MAX_SIGNATURE_CHECKS};
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::trust::relationship::Relationship;
+use svidgate_policy::{certificate::signature::MAX_SIGNATURE_CHECKS, trust::chain::MAX_HINTS};
 
 use crate::encoding::NOBODY_KNOWS;
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};

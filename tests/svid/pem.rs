@@ -1,9 +1,9 @@
 //! Reading what a proxy hands over: PEM, plain or %-encoded, leaf first.
 
 use support::ca::{Authority, Extension, FIXED_NOW, Identity, Profile, pem};
-use svidgate_policy::{
-    certificate_bounds::{MAX_CERTIFICATE_BYTES, MAX_PEM_BYTES},
-    certificate_error::CertificateError,
+use svidgate_policy::certificate::{
+    bounds::{MAX_CERTIFICATE_BYTES, MAX_PEM_BYTES},
+    error::CertificateError,
     pem::read_pem,
 };
 

@@ -7,9 +7,9 @@ use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime
 use support::ca::{
     Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, Key, KeyKind, Profile, der,
 };
-use svidgate_policy::bundle::Bundle;
-use svidgate_policy::chain::{self, Purpose};
-use svidgate_policy::signature::ALGORITHMS;
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::trust::bundle::Bundle;
+use svidgate_policy::trust::chain::{self, Purpose};
 use webpki::{EndEntityCert, anchor_from_trusted_cert};
 
 use crate::encoding::NOBODY_KNOWS;

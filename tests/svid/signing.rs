@@ -4,8 +4,8 @@ use support::ca::{
     Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, Identity, KeyUsage, Leaf, Profile, der,
 };
 use svidgate_policy::Reason;
-use svidgate_policy::signer::SigningError;
-use svidgate_policy::{authority::AuthorityError, bundle::Bundle, bundle_error::SkipReason};
+use svidgate_policy::certificate::signer::SigningError;
+use svidgate_policy::trust::{authority::AuthorityError, bundle::Bundle, bundle_error::SkipReason};
 
 use crate::chain::{deep, intermediate};
 use crate::encoding::NOBODY_KNOWS;

@@ -6,7 +6,7 @@ use support::ca::{Authority, FIXED_NOW, Identity, Key, KeyKind, Leaf, Profile, d
 use svidgate_policy::digest::sha256;
 use svidgate_policy::{
     Bundle, BundleSet, Presented, Reason, Revocations, Svid, Trust,
-    federation::{Relationship, Relationships},
+    trust::relationship::{Relationship, Relationships},
 };
 
 use crate::verifier::{ID, OURS, Verifier, authority, leaf, name, relationship};
@@ -159,7 +159,7 @@ fn stale_bundle_verifies_nobody_and_the_other_trust_domain_goes_on() {
             revocations: &[],
             expiry_grace: SignedDuration::ZERO,
         };
-        let verified = svidgate_policy::svid::verify(presented, svidgate_policy::ALGORITHMS, &trust, FIXED_NOW);
+        let verified = svidgate_policy::trust::svid::verify(presented, svidgate_policy::ALGORITHMS, &trust, FIXED_NOW);
         verified.map(|_| ()).map_err(|error| error.reason())
     };
     assert_eq!(verify(&ours.issue(leaf())), Err(Reason::FederationBundleStale));

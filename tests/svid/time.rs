@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use support::ca::{Authority, FIXED_NOW, Leaf, Profile};
 use svidgate_policy::Reason;
-use svidgate_policy::federation::Relationship;
+use svidgate_policy::trust::relationship::Relationship;
 
 use crate::verifier::{OURS, Verifier, authority, leaf, reason, relationship};
 

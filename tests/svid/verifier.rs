@@ -6,10 +6,10 @@ use support::ca::{Authority, FIXED_NOW, Identity, Leaf};
 use svidgate_policy::Reason;
 use svidgate_policy::Revocations;
 use svidgate_policy::TrustDomain;
-use svidgate_policy::federation::{Relationship, Relationships};
-use svidgate_policy::signature::ALGORITHMS;
-use svidgate_policy::svid::{self, Presented, Svid, SvidError, Trust};
-use svidgate_policy::{bundle::Bundle, bundle_set::BundleSet};
+use svidgate_policy::certificate::signature::ALGORITHMS;
+use svidgate_policy::trust::relationship::{Relationship, Relationships};
+use svidgate_policy::trust::svid::{self, Presented, Svid, SvidError, Trust};
+use svidgate_policy::trust::{bundle::Bundle, bundle_set::BundleSet};
 
 pub(crate) const OURS: &str = "prod.example";
 pub(crate) const THEIRS: &str = "partner.example";

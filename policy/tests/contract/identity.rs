@@ -11,7 +11,7 @@ use rcgen::{
 use serde_json::{Value, json};
 use svidgate_policy::{
     Relationship, Relationships, SignedDuration, SpiffeId, Svid, Timestamp,
-    svid::{self, Presented, Trust, verify},
+    trust::svid::{self, Presented, Trust, verify},
 };
 
 /// 2026-11-23T12:00:00Z, a Monday: the moment of every decision that does not choose another.

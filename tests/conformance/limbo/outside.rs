@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use serde_json::Value;
-use svidgate_policy::certificate_bounds::{MAX_INTERMEDIATES, MAX_SANS};
-use svidgate_policy::signature::ALGORITHMS;
+use svidgate_policy::certificate::bounds::{MAX_INTERMEDIATES, MAX_SANS};
+use svidgate_policy::certificate::signature::ALGORITHMS;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::AnyRef;
 use x509_cert::der::oid::AssociatedOid;

@@ -1,0 +1,15 @@
+//! What may it do?
+//!
+//! Rules as they lie in memory, what one identity may ever do, and the decision on one request.
+
+pub(crate) mod condition;
+pub(crate) mod cost;
+pub(crate) mod decide;
+pub(crate) mod effect;
+pub(crate) mod grants;
+pub(crate) mod header;
+pub(crate) mod reading;
+pub(crate) mod rule;
+pub(crate) mod rule_set;
+pub(crate) mod schedule;
+pub(crate) mod verdict;

@@ -1,0 +1,173 @@
+//! What one principal may ever do: the routers that its id leads to, with its captures filled in.
+
+use jiff::Timestamp;
+
+use crate::{
+    effort::{DRY_RUN_SPECIALISATION_STEPS, Effort, SPECIALISATION_STEPS},
+    name::{id::SpiffeId, path::Segment},
+    rules::rule_set::{Captures, Index, Needs, Principal, RuleSet, Rules, at},
+    trust::svid::Svid,
+};
+
+/// The grants of one principal: all that decisions on its connections and requests look at.
+///
+/// Specialised once, when the identity is verified. It costs what the identity matches, not what is configured.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    pub(crate) rules: RuleSet,
+    pub(crate) enforced: Found,
+    /// What rules in a dry run say.
+    pub(crate) dry_run: Found,
+    /// Its routers about which time alone can change the answer. `None` where there are more than [`MAX_SCHEDULES`]: then
+    /// whatever time changes of any rule may change it.
+    timed: Option<Box<[u32]>>,
+    needs: Needs,
+}
+
+/// The routers that a principal matches.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) routers: Box<[Granted]>,
+    /// Whether so many match that not all were looked at.
+    pub(crate) is_too_costly: bool,
+}
+
+/// A router that the principal matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) router: u32,
+    /// Values of the captures, in the order of their names.
+    pub(crate) captures: Box<[Box<str>]>,
+}
+
+/// Most schedules that are searched for one identity, which is done for all of them at once where a window ends. Our decision:
+/// with more, each look at those of all rules costs less, and comes more often.
+const MAX_SCHEDULES: usize = 256;
+
+/// What a router costs beside its exceptions: captures are copied, and all routers are sorted.
+pub(crate) const GRANT_STEPS: usize = 12;
+
+impl RuleSet {
+    /// Finds everything that the rules say about a verified identity.
+    pub fn specialise(&self, svid: &Svid) -> Grants {
+        self.specialise_id(svid.id())
+    }
+
+    pub(crate) fn specialise_id(&self, id: &SpiffeId) -> Grants {
+        let rules = &*self.0;
+        let enforced = find(rules, &rules.enforced, id, SPECIALISATION_STEPS);
+        let dry_run = find(rules, &rules.dry_run, id, DRY_RUN_SPECIALISATION_STEPS);
+        let granted = || enforced.routers.iter().chain(&dry_run.routers);
+        let routers = || granted().filter_map(|granted| at(&rules.routers, granted.router));
+        let needs = routers()
+            .map(|router| router.needs)
+            .fold(Needs::default(), Needs::union);
+        let is_timed = |granted: &&Granted| {
+            let router = at(&rules.routers, granted.router);
+            router.is_some_and(|router| router.schedule.is_some())
+        };
+        let mut timed: Vec<u32> = granted().filter(is_timed).map(|granted| granted.router).collect();
+        timed.dedup();
+        let timed = (timed.len() <= MAX_SCHEDULES).then(|| timed.into());
+        Grants {
+            rules: self.clone(),
+            timed,
+            needs,
+            enforced,
+            dry_run,
+        }
+    }
+}
+
+fn find(rules: &Rules, index: &Index, id: &SpiffeId, steps: u32) -> Found {
+    let effort = Effort::of(steps);
+    let mut granted: Vec<Granted> = Vec::new();
+    let mut grant = |router: u32, captures: Box<[Box<str>]>| {
+        let exceptions = at(&rules.routers, router).map_or(0, |router| router.except.len());
+        if !effort.spend(GRANT_STEPS.saturating_add(exceptions)) {
+            return;
+        }
+        let is_excepted =
+            |except: &[crate::pattern::id_pattern::IdPattern]| except.iter().any(|pattern| pattern.matches(id));
+        if at(&rules.routers, router).is_some_and(|found| !is_excepted(&found.except)) {
+            granted.push(Granted { router, captures });
+        }
+    };
+    for router in index.exact.get(id.as_str()).into_iter().flatten() {
+        grant(*router, Box::default());
+    }
+    let trust_domain = std::iter::once(id.trust_domain().as_str());
+    let segments = trust_domain.chain(id.segments()).map(Segment::literal);
+    index
+        .patterns
+        .visit(index.root, segments, &effort, &mut |principal: &Principal| {
+            let places = at(&rules.captures, principal.captures).map_or(0, |places: &Captures| places.len());
+            if effort.spend(places)
+                && let Some(captures) = captured(rules, principal, id)
+            {
+                grant(principal.router, captures);
+            }
+        });
+    // Two patterns of one `from` may match; what they lead to is decided on once.
+    granted.sort_by(|one, two| {
+        one.router
+            .cmp(&two.router)
+            .then_with(|| one.captures.cmp(&two.captures))
+    });
+    granted.dedup();
+    Found {
+        routers: granted.into(),
+        is_too_costly: effort.is_exhausted(),
+    }
+}
+
+/// The values that a pattern captures from an id, or none where one name would have two values.
+fn captured(rules: &Rules, principal: &Principal, id: &SpiffeId) -> Option<Box<[Box<str>]>> {
+    let places: &Captures = at(&rules.captures, principal.captures)?;
+    let slots = places
+        .iter()
+        .map(|(_, slot)| slot.saturating_add(1))
+        .max()
+        .unwrap_or_default();
+    let mut values: Vec<Option<&str>> = vec![None; slots];
+    for (place, slot) in places {
+        let segment = id.segments().nth(*place)?;
+        let value = values.get_mut(*slot)?;
+        if value.is_some_and(|known| known != segment) {
+            return None;
+        }
+        *value = Some(segment);
+    }
+    values.into_iter().map(|value| value.map(Box::from)).collect()
+}
+
+impl Grants {
+    /// The first moment after `now` at which time alone may change what they say; `None` where it never does.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let rules = &*self.rules.0;
+        let Some(timed) = &self.timed else {
+            return rules.schedule.next_change(now);
+        };
+        let routers = timed.iter().filter_map(|router| at(&rules.routers, *router));
+        let schedules = routers.filter_map(|router| router.schedule.as_ref());
+        schedules.filter_map(|schedule| schedule.next_change(now)).min()
+    }
+
+    /// About how many bytes they take.
+    pub fn bytes(&self) -> usize {
+        let granted = || self.enforced.routers.iter().chain(&self.dry_run.routers);
+        let captured = granted().flat_map(|granted| &granted.captures);
+        let texts = captured.fold(0_usize, |sum, text| {
+            sum.saturating_add(text.len()).saturating_add(size_of::<Box<str>>())
+        });
+        let granted = granted().count().saturating_mul(size_of::<Granted>());
+        let timed = self.timed.as_ref().map_or(0, |timed| timed.len());
+        let timed = timed.saturating_mul(size_of::<u32>());
+        texts.saturating_add(granted).saturating_add(timed)
+    }
+
+    /// What must be read from the connection or the stream before [`Grants::decide`] can answer.
+    pub fn needs(&self) -> Needs {
+        self.needs
+    }
+}

@@ -1,0 +1,14 @@
+//! Who is this, and does it still stand?
+//!
+//! Bundles of trust domains, relationships with them, revocations, and the path from a leaf to an authority.
+
+pub mod authority;
+pub mod bundle;
+pub mod bundle_error;
+pub mod bundle_set;
+pub mod chain;
+pub(crate) mod chain_error;
+pub mod jwt_key;
+pub mod relationship;
+pub mod revocation;
+pub mod svid;

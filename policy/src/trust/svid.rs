@@ -1,0 +1,639 @@
+//! Whether a peer is who its certificate says: leaf, relationship, chain, time (X509-SVID, section 5).
+//!
+//! The one thing that everything here serves: the authorities that count are those of the trust domain in the leaf's
+//! own id. There is no union of bundles and no second try with another. What comes out, an [`Svid`], can be made in no
+//! other way, so whoever holds one need not ask again.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
+
+use crate::{
+    certificate::{
+        bounds::MAX_INTERMEDIATES,
+        error::CertificateError,
+        fields::Purpose,
+        fingerprint::Revocable,
+        leaf::{Leaf, workload_id},
+        signature::MAX_SIGNATURE_CHECKS,
+    },
+    name::id::{SpiffeId, TrustDomain},
+    reason::Reason,
+    trust::{
+        bundle::Bundle,
+        bundle_set::BundleSet,
+        chain::{self, ChainError, Means, Moment, NoPath, Path},
+        relationship::{Relationship, Relationships},
+        revocation::{Revocation, Revocations},
+    },
+};
+
+/// An identity that has been verified: an X.509-SVID, or, where a document takes that, an id that the proxy vouches for.
+///
+/// What was verified holds for that moment. What can change under it, all but the signatures, is looked at again by
+/// [`Svid::stands`].
+#[derive(Clone, Debug)]
+pub struct Svid {
+    evidence: Evidence,
+    valid_until: Timestamp,
+}
+
+/// What stands behind an identity.
+#[derive(Clone, Debug)]
+enum Evidence {
+    Certificate(Box<Certified>),
+    /// The proxy's own TLS has verified some certificate with this id, which is not at hand.
+    Proxy {
+        id: SpiffeId,
+    },
+}
+
+/// A leaf, and what stands behind it.
+#[derive(Clone, Debug)]
+struct Certified {
+    leaf: Identified,
+    /// `None` where the proxy verified it.
+    path: Option<Path>,
+}
+
+/// What a leaf that keeps to the profile says.
+#[derive(Clone, Debug)]
+struct Identified {
+    id: SpiffeId,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    revocable: Revocable,
+}
+
+/// What an identity is held against.
+#[derive(Clone, Copy)]
+pub struct Trust<'a> {
+    /// The relationships.
+    pub relationships: &'a Relationships,
+    /// The bundles, of which one counts; `None` where the proxy vouches for chains. Leaf, relationship, time and
+    /// revocations are checked all the same.
+    pub bundles: Option<&'a BundleSet>,
+    /// Lists of revocations; an entry of any refuses.
+    pub revocations: &'a [&'a Revocations],
+    /// For how long past their end the certificates are good enough.
+    pub expiry_grace: SignedDuration,
+}
+
+/// What a peer shows, in DER.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// Its leaf.
+    pub leaf: &'a [u8],
+    /// Certificates that came with it, in any order.
+    pub intermediates: &'a [CertificateDer<'a>],
+}
+
+/// Verifies what a peer shows as the identity of a TLS client, at one moment. `algorithms` are those that count;
+/// [`crate::ALGORITHMS`] or a list with faster ones in front.
+///
+/// # Errors
+/// The first thing that is wrong, in the order of the checks: leaf, relationship, time and lifetime, revocation, chain.
+/// They cost nothing before the chain, and "expired" is the answer that an operator needs, whatever else is wrong.
+pub fn verify(
+    presented: Presented<'_>,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    trust: &Trust<'_>,
+    now: Timestamp,
+) -> Result<Svid, SvidError> {
+    verify_with(presented, |_| Vec::new(), algorithms, trust, now)
+}
+
+/// The same. Where the issuer is not at hand, certificates of earlier paths of the trust domain ([`Svid::has_between`]) are asked
+/// for, at most [`chain::MAX_HINTS`], and tried with what is left of the signatures that a leaf may cost. They are trusted no more
+/// than those that the peer sends.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
+    presented: Presented<'_>,
+    hints: impl FnOnce(&TrustDomain) -> Vec<CertificateDer<'static>>,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    trust: &Trust<'_>,
+    now: Timestamp,
+) -> Result<Svid, SvidError> {
+    let leaf = Leaf::parse(presented.leaf)?;
+    let identified = Identified {
+        not_before: leaf.fields.not_before,
+        not_after: leaf.fields.not_after,
+        revocable: leaf.fields.revocable(),
+        id: leaf.id,
+    };
+    let mut path = None;
+    let find = |bundle: &Bundle, relationship: &Relationship, moment| {
+        if presented.intermediates.len() > MAX_INTERMEDIATES {
+            return Err(ChainError::TooMany.into());
+        }
+        let certificates = presented.intermediates.iter().chain(&relationship.intermediates);
+        let mut beside: Vec<CertificateDer<'_>> = certificates
+            .map(|certificate| CertificateDer::from(certificate.as_ref()))
+            .collect();
+        let mut means = Means {
+            bundle,
+            algorithms,
+            purpose: Purpose::ClientAuth,
+            moment,
+            revocations: trust.revocations,
+            now,
+            hints: 0,
+            checks: MAX_SIGNATURE_CHECKS,
+        };
+        let found = chain::find(&leaf.fields, &beside, &means).or_else(|none| {
+            let more = if none.why.is_for_want_of_issuer() {
+                hints(identified.id.trust_domain())
+            } else {
+                Vec::new()
+            };
+            if more.is_empty() {
+                return Err(none);
+            }
+            (means.hints, means.checks) = (more.len(), none.checks_left);
+            beside.extend(more);
+            // What is wrong with what the peer sent is told, not what is wrong with hints.
+            chain::find(&leaf.fields, &beside, &means).map_err(|_| none)
+        })?;
+        let valid_until = found.valid_until;
+        path = Some(found);
+        Ok(valid_until)
+    };
+    let valid_until = check(&identified, trust, now, find)?;
+    let leaf = identified;
+    let evidence = Evidence::Certificate(Box::new(Certified { leaf, path }));
+    Ok(Svid { evidence, valid_until })
+}
+
+/// Reads the URI SANs of a peer as the proxy writes them: one id and nothing else. It puts a comma between several, and a dash in
+/// place of none.
+///
+/// # Errors
+/// None, several, or one that is no id of a workload.
+pub fn read_vouched(uri_sans: &[u8]) -> Result<SpiffeId, CertificateError> {
+    if uri_sans.is_empty() || uri_sans == b"-" {
+        return Err(CertificateError::NoUriSan);
+    }
+    let uris = uri_sans.split(|byte| *byte == b',').count();
+    if uris > 1 {
+        return Err(CertificateError::MultipleUriSans { uris });
+    }
+    workload_id(uri_sans)
+}
+
+/// Takes the proxy's word for an id that its own TLS has verified. The relationship and its scope hold, and who is revoked by id
+/// is; nothing is known of a certificate.
+///
+/// # Errors
+/// The first thing that is wrong: relationship, then revocation.
+pub fn vouched(id: SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Svid, SvidError> {
+    let valid_until = check_vouched(&id, trust, now)?;
+    let evidence = Evidence::Proxy { id };
+    Ok(Svid { evidence, valid_until })
+}
+
+impl Svid {
+    /// Who it is.
+    pub fn id(&self) -> &SpiffeId {
+        match &self.evidence {
+            Evidence::Certificate(certified) => &certified.leaf.id,
+            Evidence::Proxy { id } => id,
+        }
+    }
+
+    /// Whether the proxy's word for the id is all there is.
+    pub fn is_vouched(&self) -> bool {
+        match self.evidence {
+            Evidence::Certificate(_) => false,
+            Evidence::Proxy { .. } => true,
+        }
+    }
+
+    /// SHA-256 of the leaf's DER, where there is one.
+    pub fn sha256(&self) -> Option<&[u8; 32]> {
+        self.leaf().map(|leaf| &leaf.revocable.sha256)
+    }
+
+    fn leaf(&self) -> Option<&Identified> {
+        match &self.evidence {
+            Evidence::Certificate(certified) => Some(&certified.leaf),
+            Evidence::Proxy { .. } => None,
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match &self.evidence {
+            Evidence::Certificate(certified) => certified.path.as_ref(),
+            Evidence::Proxy { .. } => None,
+        }
+    }
+
+    /// The last second in which the leaf, its chain, the bundle and the relationship all hold, as far as was known when
+    /// it was verified.
+    pub fn valid_until(&self) -> Timestamp {
+        self.valid_until
+    }
+
+    /// Whether a certificate is in the path that was verified.
+    pub fn has_in_path(&self, sha256: &[u8; 32]) -> bool {
+        self.sha256() == Some(sha256) || self.signers().iter().any(|signer| signer.sha256 == *sha256)
+    }
+
+    /// Whether a certificate that came with the leaf is in the path that was verified, or may be in another one, should that
+    /// end.
+    pub fn may_need(&self, sha256: &[u8; 32]) -> bool {
+        self.has_in_path(sha256) || self.path().is_some_and(|path| path.others.contains(sha256))
+    }
+
+    /// Whether a certificate stands between the leaf and the authority in the path that was verified.
+    pub fn has_between(&self, sha256: &[u8; 32]) -> bool {
+        let below = self.signers().split_last().map_or(&[][..], |(_, below)| below);
+        below.iter().any(|signer| signer.sha256 == *sha256)
+    }
+
+    fn signers(&self) -> &[Revocable] {
+        self.path().map_or(&[], |path| &path.signers)
+    }
+
+    /// The first second of the leaf; without one, the first of all.
+    pub fn not_before(&self) -> Timestamp {
+        self.leaf().map_or(Timestamp::MIN, |leaf| leaf.not_before)
+    }
+
+    /// The last second of the leaf, its signing certificates and the authority; without them, the last of all.
+    pub fn path_until(&self) -> Timestamp {
+        let of_leaf = self.leaf().map_or(Timestamp::MAX, |leaf| leaf.not_after);
+        self.path().map_or(of_leaf, |path| path.valid_until)
+    }
+
+    /// Whether it would be verified again by the path that it has, without looking at a signature. Gives until when, if
+    /// nothing but time changes.
+    ///
+    /// # Errors
+    /// What does not hold. Of what is wrong with the path, another may be free, which [`verify`] finds out.
+    pub fn stands(&self, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
+        match &self.evidence {
+            Evidence::Certificate(certified) => check(&certified.leaf, trust, now, |bundle, _, moment| {
+                self.check_path(bundle, trust, moment, now)
+            }),
+            Evidence::Proxy { id } => check_vouched(id, trust, now),
+        }
+    }
+
+    fn check_path(
+        &self,
+        bundle: &Bundle,
+        trust: &Trust<'_>,
+        moment: Moment,
+        now: Timestamp,
+    ) -> Result<Timestamp, SvidError> {
+        // One that the proxy vouched for has no path, and never had a signature looked at here.
+        let path = self.path().ok_or(ChainError::AuthorityGone)?;
+        if moment.is_past(path.valid_until) {
+            let not_after = path.valid_until;
+            return Err(ChainError::Expired { not_after }.into());
+        }
+        let mut authorities = bundle.authorities.iter();
+        if !authorities.any(|authority| authority.revocable.sha256 == path.authority) {
+            return Err(ChainError::AuthorityGone.into());
+        }
+        let revocation = |signer| chain::find_revocation(trust.revocations, signer, now);
+        match path.signers.iter().find_map(revocation) {
+            Some(revocation) => Err(revoked(revocation)),
+            None => Ok(path.valid_until),
+        }
+    }
+}
+
+/// All that an identity is held against, when it is met and whenever it is looked at again. `path` says until when its
+/// path is valid.
+fn check(
+    leaf: &Identified,
+    trust: &Trust<'_>,
+    now: Timestamp,
+    path: impl FnOnce(&Bundle, &Relationship, Moment) -> Result<Timestamp, SvidError>,
+) -> Result<Timestamp, SvidError> {
+    let moment = Moment::new(now, trust.expiry_grace);
+    let relationship = in_force(&leaf.id, trust.relationships, now)?;
+    check_time(leaf, moment, now)?;
+    check_lifetime(leaf, relationship)?;
+    check_not_revoked(leaf, trust.revocations, now)?;
+    let until = moment.end(leaf.not_after).min(last_second(relationship.expires));
+    let Some(bundles) = trust.bundles else {
+        return Ok(until);
+    };
+    let (bundle, stale_from) = usable(bundles, &leaf.id, now)?;
+    check_is_no_authority(leaf, bundle)?;
+    let path_until = path(bundle, relationship, moment)?;
+    Ok(until.min(moment.end(path_until)).min(last_second(stale_from)))
+}
+
+/// What an id without a certificate is held against.
+fn check_vouched(id: &SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
+    let relationship = in_force(id, trust.relationships, now)?;
+    check_id_is_not_revoked(id, trust.revocations, now)?;
+    Ok(last_second(relationship.expires))
+}
+
+/// The last second before an end that is exclusive, as those of relationships and sources are; ends of certificates are
+/// inclusive.
+fn last_second(end: Option<Timestamp>) -> Timestamp {
+    end.map_or(Timestamp::MAX, |end| {
+        end.checked_sub(SignedDuration::from_secs(1)).unwrap_or(end)
+    })
+}
+
+/// The relationship that an id stands under.
+fn in_force<'r>(
+    id: &SpiffeId,
+    relationships: &'r Relationships,
+    now: Timestamp,
+) -> Result<&'r Relationship, SvidError> {
+    let trust_domain = id.trust_domain();
+    let relationship = relationships
+        .with(trust_domain)
+        .ok_or_else(|| SvidError::UnknownTrustDomain(trust_domain.clone()))?;
+    if !relationship.covers(id) {
+        return Err(SvidError::OutOfScope(id.clone()));
+    }
+    if relationship.has_expired(now) {
+        return Err(SvidError::RelationshipExpired(trust_domain.clone()));
+    }
+    Ok(relationship)
+}
+
+/// The bundle of an id's trust domain, and from when on it is stale.
+fn usable<'b>(
+    bundles: &'b BundleSet,
+    id: &SpiffeId,
+    now: Timestamp,
+) -> Result<(&'b Bundle, Option<Timestamp>), SvidError> {
+    let trust_domain = id.trust_domain();
+    let held = bundles
+        .held(trust_domain)
+        .ok_or_else(|| SvidError::BundleMissing(trust_domain.clone()))?;
+    if let Some(since) = held.stale_from.filter(|stale_from| now >= *stale_from) {
+        return Err(SvidError::BundleStale {
+            trust_domain: trust_domain.clone(),
+            since,
+        });
+    }
+    if held.bundle.authority_count() == 0 {
+        return Err(SvidError::BundleEmpty(trust_domain.clone()));
+    }
+    Ok((&held.bundle, held.stale_from))
+}
+
+fn check_time(leaf: &Identified, moment: Moment, now: Timestamp) -> Result<(), SvidError> {
+    if moment.is_before(leaf.not_before) {
+        let not_before = leaf.not_before;
+        return Err(SvidError::NotYetValid { now, not_before });
+    }
+    // One that ends before it begins is past its end at any time.
+    if moment.is_past(leaf.not_after) {
+        let not_after = leaf.not_after;
+        return Err(SvidError::Expired { now, not_after });
+    }
+    Ok(())
+}
+
+fn check_lifetime(leaf: &Identified, relationship: &Relationship) -> Result<(), SvidError> {
+    let lifetime = leaf.not_after.duration_since(leaf.not_before);
+    match relationship.svid_max_lifetime {
+        Some(allowed) if lifetime > with_slack(allowed) => Err(SvidError::LifetimeTooLong { lifetime, allowed }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What a cap on lifetimes has room for beside the lifetime that is meant: issuers write a notBefore in the past, for clocks
+/// that are slow. Istio's own CA 2 minutes (`ClockSkewGracePeriod`), SPIRE 10 seconds (`NotBeforeCushion`), AWS Private CA an
+/// hour.
+const MAX_SLACK: SignedDuration = SignedDuration::from_hours(1);
+/// And no more than this share of the cap, which would be none otherwise. It leaves SPIRE its 10 seconds from 40 seconds on.
+const SLACK_SHARE: i32 = 4;
+
+fn with_slack(cap: SignedDuration) -> SignedDuration {
+    let slack = cap.checked_div(SLACK_SHARE).unwrap_or_default().min(MAX_SLACK);
+    cap.checked_add(slack).unwrap_or(SignedDuration::MAX)
+}
+
+fn check_not_revoked(leaf: &Identified, revocations: &[&Revocations], now: Timestamp) -> Result<(), SvidError> {
+    check_id_is_not_revoked(&leaf.id, revocations, now)?;
+    match chain::find_revocation(revocations, &leaf.revocable, now) {
+        Some(revocation) => Err(revoked(revocation)),
+        None => Ok(()),
+    }
+}
+
+fn check_id_is_not_revoked(id: &SpiffeId, revocations: &[&Revocations], now: Timestamp) -> Result<(), SvidError> {
+    match revocations.iter().find_map(|list| list.find_id(id, now)) {
+        Some(revocation) => Err(revoked(revocation)),
+        None => Ok(()),
+    }
+}
+
+fn revoked(revocation: &Revocation) -> SvidError {
+    SvidError::Revoked {
+        reason: revocation.reason.clone(),
+        until: revocation.until,
+    }
+}
+
+/// LF-17, CA-7: whoever shows an authority's key, in its own certificate or in a leaf signed by itself, is no workload.
+fn check_is_no_authority(leaf: &Identified, bundle: &Bundle) -> Result<(), SvidError> {
+    let mut authorities = bundle.authorities.iter().map(|authority| &authority.revocable);
+    if authorities.any(|authority| authority.public_key == leaf.revocable.public_key) {
+        return Err(CertificateError::IsCa {
+            because: "it has the key of an authority of the bundle",
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Why a certificate is no identity here and now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SvidError {
+    /// The leaf cannot be read or breaks the profile.
+    Certificate(CertificateError),
+    /// No relationship with the trust domain.
+    UnknownTrustDomain(TrustDomain),
+    /// The relationship does not cover the id.
+    OutOfScope(SpiffeId),
+    /// The relationship has ended.
+    RelationshipExpired(TrustDomain),
+    /// Before notBefore.
+    NotYetValid {
+        /// When it was looked at.
+        now: Timestamp,
+        /// The first good second.
+        not_before: Timestamp,
+    },
+    /// After notAfter.
+    Expired {
+        /// When it was looked at.
+        now: Timestamp,
+        /// The last good second.
+        not_after: Timestamp,
+    },
+    /// Longer than the relationship allows.
+    LifetimeTooLong {
+        /// From notBefore to notAfter.
+        lifetime: SignedDuration,
+        /// What is allowed.
+        allowed: SignedDuration,
+    },
+    /// No bundle for the trust domain.
+    BundleMissing(TrustDomain),
+    /// The source of the bundle has been silent for too long.
+    BundleStale {
+        /// Whose.
+        trust_domain: TrustDomain,
+        /// Since when it counts as stale.
+        since: Timestamp,
+    },
+    /// A bundle without any usable authority.
+    BundleEmpty(TrustDomain),
+    /// It is on a list of revocations.
+    Revoked {
+        /// What the list says about it.
+        reason: Option<Box<str>>,
+        /// From when on the list does not say so any more.
+        until: Option<Timestamp>,
+    },
+    /// No authority of the bundle stands behind the leaf.
+    Chain {
+        /// What is in the way.
+        why: ChainError,
+        /// The first moment to come at which something in the way may be gone, if nothing but time changes.
+        changes: Option<Timestamp>,
+    },
+}
+
+impl From<CertificateError> for SvidError {
+    fn from(error: CertificateError) -> Self {
+        Self::Certificate(error)
+    }
+}
+
+impl From<ChainError> for SvidError {
+    fn from(error: ChainError) -> Self {
+        Self::Chain {
+            why: error,
+            changes: None,
+        }
+    }
+}
+
+impl From<NoPath> for SvidError {
+    fn from(none: NoPath) -> Self {
+        Self::Chain {
+            why: none.why,
+            changes: none.changes,
+        }
+    }
+}
+
+impl SvidError {
+    /// The reason code.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Certificate(error) => error.reason(),
+            Self::UnknownTrustDomain(_) => Reason::FederationUnknownTrustDomain,
+            Self::OutOfScope(_) => Reason::FederationOutOfScope,
+            Self::RelationshipExpired(_) => Reason::FederationExpired,
+            Self::NotYetValid { .. } => Reason::SvidNotYetValid,
+            Self::Expired { .. } => Reason::SvidExpired,
+            Self::LifetimeTooLong { .. } => Reason::SvidLifetimeTooLong,
+            Self::BundleMissing(_) => Reason::FederationBundleMissing,
+            Self::BundleStale { .. } => Reason::FederationBundleStale,
+            Self::BundleEmpty(_) => Reason::FederationBundleEmpty,
+            Self::Revoked { .. } => Reason::SvidRevoked,
+            Self::Chain { why, .. } => why.reason(),
+        }
+    }
+
+    /// Whether all else that can be said without an issuer holds: leaf, relationship, time, lifetime, revocation.
+    pub fn is_for_want_of_issuer(&self) -> bool {
+        match self {
+            Self::Chain { why, .. } => why.is_for_want_of_issuer(),
+            Self::Certificate(_)
+            | Self::UnknownTrustDomain(_)
+            | Self::OutOfScope(_)
+            | Self::RelationshipExpired(_)
+            | Self::NotYetValid { .. }
+            | Self::Expired { .. }
+            | Self::LifetimeTooLong { .. }
+            | Self::BundleMissing(_)
+            | Self::BundleStale { .. }
+            | Self::BundleEmpty(_)
+            | Self::Revoked { .. } => false,
+        }
+    }
+
+    /// The first moment at which it may hold no longer, although nothing but time has changed.
+    pub fn changes(&self) -> Option<Timestamp> {
+        match self {
+            Self::NotYetValid { not_before, .. } => Some(*not_before),
+            Self::Revoked { until, .. } => *until,
+            Self::Chain { changes, .. } => *changes,
+            // What has ended does not begin again, and what is missing does not come by itself.
+            Self::Certificate(_)
+            | Self::UnknownTrustDomain(_)
+            | Self::OutOfScope(_)
+            | Self::RelationshipExpired(_)
+            | Self::Expired { .. }
+            | Self::LifetimeTooLong { .. }
+            | Self::BundleMissing(_)
+            | Self::BundleStale { .. }
+            | Self::BundleEmpty(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for SvidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(error) => write!(f, "{error}"),
+            Self::UnknownTrustDomain(name) => write!(f, "no federation relationship with trust domain `{name}`"),
+            Self::OutOfScope(id) => {
+                write!(
+                    f,
+                    "the relationship with `{}` does not cover `{}`",
+                    id.trust_domain(),
+                    id.path()
+                )
+            }
+            Self::RelationshipExpired(name) => write!(f, "the relationship with `{name}` has ended"),
+            Self::NotYetValid { now, not_before } => write!(f, "svid not yet valid: {now} is before {not_before}"),
+            Self::Expired { now, not_after } => write!(f, "svid expired: {now} is past {not_after}"),
+            Self::LifetimeTooLong { lifetime, allowed } => {
+                write!(
+                    f,
+                    "svid lives {} s from notBefore to notAfter, `svid_max_lifetime` allows {} s, and {} s for a notBefore in \
+                     the past",
+                    lifetime.as_secs(),
+                    allowed.as_secs(),
+                    with_slack(*allowed).as_secs().saturating_sub(allowed.as_secs())
+                )
+            }
+            Self::BundleMissing(name) => write!(f, "there is no bundle for `{name}` yet"),
+            Self::BundleStale { trust_domain, since } => {
+                write!(
+                    f,
+                    "the source of the bundle of `{trust_domain}` has been silent for too long: stale since {since}"
+                )
+            }
+            Self::Revoked { reason: None, .. } => f.write_str("revoked"),
+            Self::Revoked {
+                reason: Some(reason), ..
+            } => write!(f, "revoked: {reason}"),
+            Self::BundleEmpty(name) => write!(f, "the bundle of `{name}` has no X.509 authority"),
+            Self::Chain { why, .. } => write!(f, "{why}"),
+        }
+    }
+}
+
+impl std::error::Error for SvidError {}
