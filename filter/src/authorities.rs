@@ -14,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Bundle, Revocations, Source, TrustDomain, digest::sha256};
 
 use crate::{
-    fetch::{Poll, Unwanted},
     host::{Host, Level},
+    poll::{Poll, Unwanted},
     secret::Board,
     shared::{Claim, Content, Index, Kind, SourceKey},
     workload_api::{self, World},

@@ -19,27 +19,20 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Decision, Listener, PeerOrigin, Reason, Request};
 
 use crate::{
+    action::Action,
     behind::Behind,
+    clock::is_over,
     cut::Ending,
+    decision::{Circumstances, Entry, Stage},
     gate::Gate,
     grounds::{Grounds, Judges, Words},
     host::Host,
     identities::{Identity, Refusal},
-    live::{Thing, is_over},
+    live::Thing,
     peer::{self, Digest, Evidence},
-    record::{Circumstances, Entry, Stage},
     root::Root,
     unproven::{Place, Unproven},
 };
-
-/// What the proxy is to do with the bytes at hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Pass them on.
-    Continue,
-    /// Keep them.
-    Pause,
-}
 
 /// One downstream connection.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::record::{Circumstances, Entry, UNKNOWN, Who};
+use crate::decision::{Circumstances, Entry, UNKNOWN, Who};
 
 /// What a decision's line begins with.
 const PREFIX: &str = "svidgate: decision ";
@@ -110,7 +110,7 @@ fn printable(text: &[u8], most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{of, printable};
-    use crate::record::{Circumstances, Entry, Stage};
+    use crate::decision::{Circumstances, Entry, Stage};
     use svidgate_policy::{Decision, Reason, SpiffeId};
 
     #[test]

@@ -23,10 +23,11 @@ use svidgate_policy::Listener;
 
 use crate::{
     abi::{self, Envoy},
-    connection::{Action, ConnectionFilter},
+    action::Action,
+    connection::ConnectionFilter,
+    decision::Stage,
     hold::HoldFilter,
     host::{Host as _, Level},
-    record::Stage,
     request::RequestFilter,
     root::Root,
     worker::Worker,

@@ -19,6 +19,7 @@ use crate::{
     authorities::{Authorities, Feed, Fetched, content_digest},
     cut,
     host::{Host, Level},
+    poll::{Heard, LONGEST_BACK_OFF, Pending, Poll, Unwanted, back_off, jittered, later},
     remarks,
     secret::Board,
     shared::{self, Content, Kind, Published, SourceKey},
@@ -32,9 +33,6 @@ const SHORTEST_REFRESH: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST_REFRESH: SignedDuration = SignedDuration::from_secs(3600);
 /// A source is asked at least this many times before it counts as silent for too long.
 const ASKED_BEFORE_STALE: i32 = 3;
-/// The first pause after a failure; each further failure doubles it.
-const BACK_OFF: SignedDuration = SignedDuration::from_secs(1);
-const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_secs(60);
 /// The same of a Workload API that has never said anything, so that perhaps nobody can be let in. There is one in a document; of
 /// endpoints there may be thousands, and as many that are dead would keep the others from being asked.
 const LONGEST_BACK_OFF_AT_FIRST: SignedDuration = SignedDuration::from_secs(5);
@@ -47,51 +45,6 @@ const MOST_ASKED: usize = 64;
 const MOST_UNUSABLE: usize = 16;
 /// How often, at most, it is noted that an open stream is still open.
 const STREAM_NOTE: SignedDuration = SignedDuration::from_secs(5);
-
-/// What the fetching worker does about a source.
-#[derive(Clone, Debug)]
-pub struct Poll {
-    next: Timestamp,
-    failures: u32,
-    pending: Option<Pending>,
-}
-
-/// A question that has been asked.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    token: u32,
-    /// The root context that asked; the answer dies with it.
-    context: u32,
-    heard: Heard,
-}
-
-/// A stream that is not wanted any more. It is ended on the next tick and in the context that opened it: a proxy that ends
-/// one within a message of it goes on with what it has just freed, and from another context it does not find it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unwanted {
-    token: u32,
-    context: u32,
-}
-
-/// What has been heard since a question was asked.
-#[derive(Clone, Copy, Debug)]
-enum Heard {
-    /// Nothing yet; overdue after this.
-    Nothing(Timestamp),
-    /// What is held is what the open stream said last.
-    Current,
-}
-
-impl Poll {
-    /// A source that is asked at once.
-    pub fn due(now: Timestamp) -> Self {
-        Self {
-            next: now,
-            failures: 0,
-            pending: None,
-        }
-    }
-}
 
 /// What came of an attempt, for counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -547,46 +500,5 @@ impl Feed {
             .checked_div(ASKED_BEFORE_STALE)
             .unwrap_or(REFRESH);
         wanted.min(longest).max(SignedDuration::from_secs(1))
-    }
-}
-
-fn back_off(failures: u32) -> SignedDuration {
-    let doubled = 2i32
-        .checked_pow(failures.saturating_sub(1))
-        .and_then(|times| BACK_OFF.checked_mul(times));
-    doubled.unwrap_or(LONGEST_BACK_OFF).min(LONGEST_BACK_OFF)
-}
-
-/// Up to a tenth less, so that many proxies that were started at once do not ask at once for ever. Whole seconds, as the
-/// tick has them.
-fn jittered(pause: SignedDuration, random: u64) -> SignedDuration {
-    let spread = u64::try_from(pause.as_secs()).unwrap_or_default() / 10;
-    let less = random.checked_rem(spread.saturating_add(1)).unwrap_or_default();
-    let less = SignedDuration::from_secs(i64::try_from(less).unwrap_or_default());
-    pause.checked_sub(less).unwrap_or(pause)
-}
-
-fn later(now: Timestamp, pause: SignedDuration) -> Timestamp {
-    now.checked_add(pause).unwrap_or(Timestamp::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LONGEST_BACK_OFF, SignedDuration, back_off, jittered};
-
-    #[test]
-    fn back_off_doubles_up_to_its_bound() {
-        let seconds: Vec<i64> = (1..=8).map(|failures| back_off(failures).as_secs()).collect();
-        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(back_off(u32::MAX), LONGEST_BACK_OFF);
-    }
-
-    #[test]
-    fn jitter_takes_at_most_a_tenth() {
-        for random in 0..1000 {
-            let pause = jittered(SignedDuration::from_secs(300), random).as_secs();
-            assert!((270..=300).contains(&pause), "{pause}");
-            assert_eq!(jittered(SignedDuration::from_secs(1), random).as_secs(), 1);
-        }
     }
 }

@@ -21,6 +21,7 @@ use svidgate_policy::{
 
 use crate::{
     authorities::Authorities,
+    clock::whole_seconds,
     head::HeaderNames,
     hints::Hints,
     host::Host,
@@ -31,9 +32,11 @@ use crate::{
     trusted::{Change, Missing, Trusted},
     verification::Verifications,
     version,
-    watch::MOST_NAMES,
-    worker::whole_seconds,
 };
+
+/// Most trust domains with gauges, and most rules, of one document: those that end first. Our decision: a metric has a name
+/// for each.
+pub const MOST_NAMES: usize = 1_000;
 
 /// A compiled document with the identities it has met.
 #[derive(Debug)]

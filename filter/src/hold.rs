@@ -6,39 +6,7 @@
 
 use std::rc::Rc;
 
-use svidgate_policy::Listener;
-
-use crate::{
-    connection::{Action, ConnectionFilter},
-    host::{Host, Level},
-    root::Root,
-};
-
-/// Where workers and the proxy's trial of a configuration, each in a VM of its own, learn that there is a hold.
-const CONFIGURED: &str = "svidgate.hold";
-
-/// Notes that there is a hold in the VMs of this `vm_id`.
-pub fn note<H: Host>(host: &H) {
-    if let Err(error) = host.set_shared_data(CONFIGURED, b"1", None) {
-        host.log(Level::Error, &format!("svidgate: hold: no shared data: {error}"));
-    }
-}
-
-/// Whether there is, or once was, a hold in the VMs of this `vm_id`.
-pub fn is_configured<H: Host>(host: &H) -> bool {
-    host.shared_data(CONFIGURED).is_some()
-}
-
-/// Why a listener is not to be held.
-pub fn refusal(listener: Listener) -> Option<String> {
-    match listener {
-        Listener::Http => None,
-        // tcp_proxy reads nothing before it has dialled, and dials when the connection comes to it.
-        Listener::Tcp | Listener::TcpServerFirst => {
-            Some("listener: `svidgate.hold` is for `http` only: tcp_proxy does not bear it".to_owned())
-        }
-    }
-}
+use crate::{action::Action, connection::ConnectionFilter, host::Host, root::Root};
 
 /// One downstream connection.
 #[derive(Clone, Debug)]

@@ -10,9 +10,9 @@ use lru::LruCache;
 use svidgate_policy::{Grants, Reason, SpiffeId, Svid, digest::sha256};
 
 use crate::{
+    decision::Who,
     ledger::{Account, Held, Ledger},
     peer::{Digest, Evidence, Presented},
-    record::Who,
 };
 
 /// Most identities kept for one document on one worker. An ordinary one takes about 2 KiB, one with long certificates and

@@ -5,11 +5,15 @@
 
 #[cfg(target_arch = "wasm32")]
 mod abi;
+pub mod action;
 pub mod authorities;
 pub mod behind;
+pub mod capability;
+mod clock;
 pub mod configuration;
 pub mod connection;
 pub mod cut;
+pub mod decision;
 mod decision_line;
 #[cfg(target_arch = "wasm32")]
 mod entry;
@@ -25,8 +29,8 @@ pub mod ledger;
 pub mod live;
 pub mod note;
 pub mod peer;
+pub mod poll;
 pub mod proxy_signature;
-pub mod proxy_version;
 pub mod record;
 mod remarks;
 pub mod request;

@@ -19,10 +19,11 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    clock::is_over,
     cut::{Arrival, ConnectionId, Cuts, Ending},
+    decision::Stage,
     host::Host,
     peer::Evidence,
-    record::Stage,
 };
 
 /// A connection or a stream.
@@ -76,12 +77,6 @@ const MOST_DRAINED: usize = 256;
 /// For this long the streams of a connection that must go get answers, one a call; then it is closed. Our decision: with the
 /// tick that finds it, within two seconds of the event.
 pub const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
-
-/// Whether a span is over. A clock that was set back is no reason to wait.
-pub(crate) fn is_over(span: SignedDuration, before: Timestamp, now: Timestamp) -> bool {
-    let since = now.duration_since(before);
-    since.is_negative() || since >= span
-}
 
 /// What came of looking at one thing.
 enum Looked {

@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, Xfcc};
 
 use crate::{
-    connection::{self, Action},
+    action::Action,
+    connection::{self},
     cut::{self, Ending},
+    decision::{Circumstances, Entry, Stage},
     gate::Gate,
     grounds::{Grounds, Judges, Words},
     head::{self, Head, HeaderNames, KeptHead, XFCC_HEADER},
@@ -19,7 +21,6 @@ use crate::{
     ledger::{Held, MAX_STREAM_BYTES},
     live::Thing,
     peer::{self, Evidence},
-    record::{Circumstances, Entry, Stage},
     root::Root,
 };
 

@@ -9,16 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Listener, Listeners, PeerOrigin, Reason};
 
 use crate::{
+    capability,
+    decision::{Circumstances, Entry, Stage},
     gate::Gate,
     grounds::{Grounds, Judges},
-    hold,
     host::{Host, Level},
     ledger::Ledger,
     live::Thing,
     peer::{self, Digest},
     proxy_signature::Call,
-    proxy_version,
-    record::{Circumstances, Entry, Stage},
     succession::{Newest, PluginName, Succession},
     unproven::UnprovenConnections,
     worker::Worker,
@@ -124,7 +123,7 @@ impl<H: Host> Root<H> {
             }
         };
         if self.holds {
-            hold::note(&self.host);
+            capability::note_hold(&self.host);
             self.worker.add_hold();
         }
         self.take_place(listener, digest, &gate);
@@ -168,11 +167,11 @@ impl<H: Host> Root<H> {
 
     fn refusal(&self, listener: Listener, origin: &PeerOrigin) -> Option<String> {
         let of_listener = if self.holds {
-            hold::refusal(listener)
+            capability::refusal_of_hold(listener)
         } else {
-            proxy_version::refusal(&self.host, self.stage, listener)
+            capability::refusal(&self.host, self.stage, listener)
         };
-        let refusal = of_listener.or_else(|| proxy_version::refusal_of_origin(&self.host, origin));
+        let refusal = of_listener.or_else(|| capability::refusal_of_origin(&self.host, origin));
         refusal.or_else(|| (!origin.has_certificate() && !self.can_tell_age()).then(|| NO_AGE.to_owned()))
     }
 

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     authorities::{Authorities, Fetched},
-    gate::Gate,
+    gate::{Gate, MOST_NAMES},
     host::{Host, Level},
     shared::{Kind, SourceKey},
 };
@@ -27,9 +27,6 @@ use crate::{
 const PERIOD: SignedDuration = SignedDuration::from_secs(10);
 /// Most gauges that are written in one tick: each is a call.
 const MOST_WRITTEN: usize = 100;
-/// Most trust domains with gauges, and most rules, of one document: those that end first. Our decision: a metric has a name
-/// for each.
-pub const MOST_NAMES: usize = 1_000;
 /// Most gauges of ages and ends that one worker ever names, for as long as its VM lives. Our decision: all that one document
 /// may have, and a quarter more for names that change.
 pub const MOST_GAUGES: usize = 6_250;

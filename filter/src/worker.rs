@@ -12,17 +12,19 @@ use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, PeerOrigin,
 
 use crate::{
     authorities::Authorities,
+    clock::{is_over, whole_seconds},
     configuration,
+    decision::{Circumstances, Entry},
     fetch::{Event, count},
     gate::Gate,
     hints::Hints,
     host::{Host, Level},
     ledger::Ledger,
-    live::{Live, is_over},
+    live::Live,
     note,
     peer::Digest,
     proxy_signature::Call,
-    record::{Circumstances, Entry, Records},
+    record::Records,
     remarks,
     secret::{Board, DocumentKey, Secret},
     shared::{self, Claim, SourceKey},
@@ -483,11 +485,6 @@ impl Worker {
 fn has_relationship(gates: &[(Digest, Rc<Gate>)], name: &TrustDomain) -> bool {
     let mut documents = gates.iter().map(|(_, gate)| &gate.configuration);
     documents.any(|configuration| configuration.relationships.with(name).is_some())
-}
-
-/// The second that a moment is in: the last second of a certificate counts to its end.
-pub(crate) fn whole_seconds(now: Timestamp) -> Timestamp {
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// `took` is what a worker could do nothing else for.

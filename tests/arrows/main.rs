@@ -18,21 +18,24 @@ const GROUND: &str = "ground";
 type Room = (&'static str, &'static [&'static str]);
 
 /// The crates, by the folder of their sources, and their rooms from the bottom up.
-const HOUSE: [(&str, &[Room]); 1] = [(
-    "policy/src",
-    &[
-        (GROUND, &[]),
-        ("name", &[GROUND]),
-        ("pattern", &[GROUND, "name"]),
-        ("certificate", &[GROUND, "name"]),
-        ("trust", &[GROUND, "name", "pattern", "certificate"]),
-        ("rules", &[GROUND, "name", "pattern", "trust"]),
-        (
-            "document",
-            &[GROUND, "name", "pattern", "certificate", "trust", "rules"],
-        ),
-    ],
-)];
+const HOUSE: [(&str, &[Room]); 2] = [
+    (
+        "policy/src",
+        &[
+            (GROUND, &[]),
+            ("name", &[GROUND]),
+            ("pattern", &[GROUND, "name"]),
+            ("certificate", &[GROUND, "name"]),
+            ("trust", &[GROUND, "name", "pattern", "certificate"]),
+            ("rules", &[GROUND, "name", "pattern", "trust"]),
+            (
+                "document",
+                &[GROUND, "name", "pattern", "certificate", "trust", "rules"],
+            ),
+        ],
+    ),
+    ("filter/src", &[(GROUND, &[])]),
+];
 
 /// The sources of a crate, by their names below its folder.
 fn sources(folder: &str) -> Sources {

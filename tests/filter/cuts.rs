@@ -9,11 +9,7 @@ use support::{
     world::{World, with},
 };
 use svidgate::{
-    connection::{Action, ConnectionFilter},
-    cut::MOST_CUT,
-    record::Stage,
-    request::RequestFilter,
-    root::Root,
+    action::Action, connection::ConnectionFilter, cut::MOST_CUT, decision::Stage, request::RequestFilter, root::Root,
     worker::Worker,
 };
 

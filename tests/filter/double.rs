@@ -9,9 +9,10 @@ use support::{
     world::World,
 };
 use svidgate::{
-    connection::{Action, ConnectionFilter},
+    action::Action,
+    connection::ConnectionFilter,
+    decision::Stage,
     host::{HeaderMap, Host, HostError, Level, Method},
-    record::Stage,
     request::RequestFilter,
     root::Root,
     worker::Worker,

@@ -13,9 +13,9 @@ use support::{
     world::{World, with},
 };
 use svidgate::{
-    connection::Action,
+    action::Action,
+    decision::Stage,
     ledger::{MAX_STREAM_BYTES, MAX_WORKER_BYTES},
-    record::Stage,
     request::RequestFilter,
     root::Root,
     worker::{MAX_DOCUMENTS_BYTES, Worker},

@@ -6,11 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use support::{ca::Profile, world::World};
 use svidgate::{
-    connection::{Action, ConnectionFilter},
-    live::ANSWERING,
-    record::Stage,
-    request::RequestFilter,
-    root::Root,
+    action::Action, connection::ConnectionFilter, decision::Stage, live::ANSWERING, request::RequestFilter, root::Root,
 };
 
 use crate::double::{Proxy, connection, stream};

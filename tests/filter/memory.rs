@@ -9,12 +9,12 @@ use support::{
     world::{World, with},
 };
 use svidgate::{
-    connection::Action,
+    action::Action,
+    decision::Stage,
     gate::Gate,
     hints::Hints,
     identities::{MAX_IDENTITIES, REFUSAL_LIFETIME},
     ledger::Ledger,
-    record::Stage,
 };
 use svidgate_policy::{Configuration, Format, Reason, digest::sha256};
 

@@ -7,12 +7,7 @@ use support::{
     ca::{KeyUsage, Leaf},
     world::{World, with},
 };
-use svidgate::{
-    connection::Action,
-    host::HeaderMap,
-    record::{MAX_LINES, Stage},
-    worker::Worker,
-};
+use svidgate::{action::Action, decision::Stage, host::HeaderMap, record::MAX_LINES, worker::Worker};
 
 use crate::double::{Proxy, connection, request, stream, sweep};
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
-    record::Stage,
+    decision::Stage,
     root::Root,
     version::{MOST_VERSIONS, NONE, OTHER},
     worker::Worker,

@@ -6,12 +6,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
-    connection::{Action, ConnectionFilter},
-    note::MAY_BE_BEHIND,
-    record::Stage,
-    request::RequestFilter,
-    root::Root,
-    worker::Worker,
+    action::Action, connection::ConnectionFilter, decision::Stage, note::MAY_BE_BEHIND, request::RequestFilter,
+    root::Root, worker::Worker,
 };
 
 use crate::double::{Proxy, accept, connection, stream};

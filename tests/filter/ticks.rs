@@ -5,7 +5,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::json;
 use support::world::{World, with};
-use svidgate::{record::Stage, root::Root, worker::Worker};
+use svidgate::{decision::Stage, root::Root, worker::Worker};
 
 use crate::double::Proxy;
 

@@ -10,8 +10,9 @@ use support::{
     world::{OWN, PARTNER, World, with},
 };
 use svidgate::{
-    connection::{Action, ConnectionFilter},
-    record::Stage,
+    action::Action,
+    connection::ConnectionFilter,
+    decision::Stage,
     root::Root,
     unproven::{MAX_UNPROVEN, MAX_UNPROVEN_OF_ADDRESS},
     worker::Worker,

@@ -5,11 +5,11 @@ use std::{hint::black_box, rc::Rc, time::Instant};
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
-    connection::Action,
+    action::Action,
+    decision::Stage,
     gate::Gate,
     identities::{Identities, Refusal},
     peer::Digest,
-    record::Stage,
     worker::Worker,
 };
 use svidgate_policy::{Configuration, Format, Reason, Timestamp, digest::sha256};

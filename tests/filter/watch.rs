@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
-    connection::Action,
-    record::Stage,
+    action::Action,
+    decision::Stage,
     root::Root,
     watch::{MOST_GAUGES, NO_END, OTHER},
     worker::Worker,

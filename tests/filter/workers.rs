@@ -8,7 +8,7 @@ use support::{
     ca::{Authority, Identity, bundle_json},
     world::{World, with},
 };
-use svidgate::{connection::Action, host::HeaderMap, record::Stage, root::Root, worker::Worker};
+use svidgate::{action::Action, decision::Stage, host::HeaderMap, root::Root, worker::Worker};
 
 use crate::double::Proxy;
 

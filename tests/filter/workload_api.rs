@@ -9,7 +9,7 @@ use support::{
     world::{World, with},
 };
 use svidgate::worker::Worker;
-use svidgate::{connection::Action, record::Stage};
+use svidgate::{action::Action, decision::Stage};
 
 use crate::{
     double::{Proxy, request},

@@ -1,4 +1,5 @@
-//! What the proxy at hand is too old for, said when a document is loaded instead of when a peer comes.
+//! What can the proxy at hand do? Where it is too old for something, that is said when a document is loaded instead of when a
+//! peer comes.
 //!
 //! Envoy tells its version in its node (`xds.node`), also where the bootstrap has none. What does not tell is taken for
 //! new enough: at run time a peer whose certificate is not at hand is refused anyway.
@@ -7,7 +8,10 @@ use std::fmt;
 
 use svidgate_policy::{Listener, PeerOrigin};
 
-use crate::{hold, host::Host, record::Stage};
+use crate::{
+    decision::Stage,
+    host::{Host, Level},
+};
 
 /// The version of an Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +50,7 @@ impl fmt::Display for ProxyVersion {
 
 /// Why a filter cannot do its work on this proxy.
 pub fn refusal<H: Host>(host: &H, stage: Stage, listener: Listener) -> Option<String> {
-    refusal_on(ProxyVersion::read(host)?, stage, listener, || hold::is_configured(host))
+    refusal_on(ProxyVersion::read(host)?, stage, listener, || has_hold(host))
 }
 
 /// The same for a version. `is_held` says whether `svidgate.hold` is there.
@@ -93,10 +97,36 @@ fn refusal_to_share(version: ProxyVersion) -> Option<String> {
     })
 }
 
+/// Where workers and the proxy's trial of a configuration, each in a VM of its own, learn that there is a hold.
+const CONFIGURED: &str = "svidgate.hold";
+
+/// Notes that there is a hold in the VMs of this `vm_id`.
+pub fn note_hold<H: Host>(host: &H) {
+    if let Err(error) = host.set_shared_data(CONFIGURED, b"1", None) {
+        host.log(Level::Error, &format!("svidgate: hold: no shared data: {error}"));
+    }
+}
+
+/// Whether there is, or once was, a hold in the VMs of this `vm_id`.
+pub fn has_hold<H: Host>(host: &H) -> bool {
+    host.shared_data(CONFIGURED).is_some()
+}
+
+/// Why a listener is not to be held.
+pub fn refusal_of_hold(listener: Listener) -> Option<String> {
+    match listener {
+        Listener::Http => None,
+        // tcp_proxy reads nothing before it has dialled, and dials when the connection comes to it.
+        Listener::Tcp | Listener::TcpServerFirst => {
+            Some("listener: `svidgate.hold` is for `http` only: tcp_proxy does not bear it".to_owned())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{ProxyVersion, refusal_on, refusal_to_share};
-    use crate::record::Stage;
+    use crate::decision::Stage;
     use svidgate_policy::Listener;
 
     const OLD: ProxyVersion = ProxyVersion { major: 1, minor: 36 };

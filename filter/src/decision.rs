@@ -1,0 +1,239 @@
+//! What is one recorded decision?
+
+use svidgate_policy::{Decision, Effect, SpiffeId};
+
+/// What a record has for `would_be` where it would have cost too much to find out.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// Which filter decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// The network filter.
+    Connection,
+    /// The HTTP filter.
+    Request,
+}
+
+impl Stage {
+    /// The name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Request => "request",
+        }
+    }
+}
+
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    Allow,
+    Deny,
+    /// It had been let through, and was ended.
+    Cut,
+    /// Denied by a document that is in a dry run: it passed.
+    DryRun,
+    /// A rule in a dry run would have allowed it.
+    WouldAllow,
+    /// A rule in a dry run would have denied it.
+    WouldDeny,
+    /// What rules in a dry run would have changed would have cost too much to find out.
+    WouldUnknown,
+}
+
+impl Outcome {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Cut => "cut",
+            Self::DryRun => "dry_run",
+            Self::WouldAllow => "would_allow",
+            Self::WouldDeny => "would_deny",
+            Self::WouldUnknown => "would_unknown",
+        }
+    }
+}
+
+/// Who something was decided for.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// The id.
+    pub id: &'a SpiffeId,
+    /// Whether the proxy's word for it is all there is.
+    pub is_vouched: bool,
+}
+
+impl Who<'_> {
+    /// What stands behind the id, where it is not a certificate that was looked at here.
+    pub(crate) fn evidence(self) -> Option<&'static str> {
+        self.is_vouched.then_some("proxy")
+    }
+}
+
+/// One decision, to be recorded.
+pub struct Entry<'a> {
+    /// Where.
+    pub stage: Stage,
+    /// Who, where verified.
+    pub who: Option<Who<'a>>,
+    /// What.
+    pub decision: Decision<'a>,
+    /// Whether a refusal was carried out.
+    pub enforced: bool,
+    /// Whether it is about something that had been let through before.
+    pub live: bool,
+    /// The version of the document that decided, as it is shown; empty where it has none.
+    pub version: &'a str,
+}
+
+impl Entry<'_> {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match (self.decision.effect, self.enforced, self.live) {
+            (Effect::Allow, _, _) => Outcome::Allow,
+            (Effect::Deny, true, false) => Outcome::Deny,
+            (Effect::Deny, true, true) => Outcome::Cut,
+            (Effect::Deny, false, _) => Outcome::DryRun,
+        }
+    }
+
+    /// One short JSON object. No part of it needs escaping: ids, rule names and versions have no such characters. It is written for
+    /// each request, so without the detours of `fmt`.
+    pub(crate) fn json(&self) -> String {
+        let mut json = String::with_capacity(192);
+        let mut member = |name: &str, value: &str| {
+            json.push_str(if json.is_empty() { "{\"" } else { ",\"" });
+            json.push_str(name);
+            json.push_str("\":\"");
+            json.push_str(value);
+            json.push('"');
+        };
+        if let Some(who) = self.who {
+            member("id", who.id.as_str());
+            if let Some(evidence) = who.evidence() {
+                member("evidence", evidence);
+            }
+        }
+        member("decision", self.decision.effect.as_str());
+        member("reason", self.decision.reason.code());
+        if let Some(rule) = self.decision.rule {
+            member("rule", rule);
+        }
+        if let Some(would) = self.decision.dry_run {
+            member("would_be", would.effect.as_str());
+            member("would_be_rule", would.rule);
+        }
+        if self.decision.would_be_is_unknown {
+            member("would_be", UNKNOWN);
+        }
+        if !self.version.is_empty() {
+            member("version", self.version);
+        }
+        json.push_str(match self.outcome() {
+            Outcome::Cut => r#","cut":true}"#,
+            Outcome::DryRun => r#","dry_run":true}"#,
+            Outcome::Allow | Outcome::Deny | Outcome::WouldAllow | Outcome::WouldDeny | Outcome::WouldUnknown => "}",
+        });
+        json
+    }
+}
+
+/// What an operator wants to know of a refusal beside the decision.
+#[derive(Default)]
+pub struct Circumstances {
+    /// The peer's address.
+    pub peer: Option<String>,
+    /// The proxy's number of the connection.
+    pub connection_id: Option<u64>,
+    /// An id that nothing vouches for.
+    pub claimed: Option<SpiffeId>,
+    /// The route, or for a connection the server name.
+    pub target: Option<(&'static str, Vec<u8>)>,
+    /// What exactly is wrong.
+    pub detail: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Stage, Who};
+    use svidgate_policy::{Decision, DryRun, Effect, Reason, SpiffeId};
+
+    #[test]
+    fn access_log_field_is_one_short_json() {
+        let id = SpiffeId::parse("spiffe://prod.example/api").unwrap();
+        let decision = Decision {
+            effect: Effect::Allow,
+            reason: Reason::RuleAllowed,
+            rule: Some("read"),
+            dry_run: Some(DryRun {
+                effect: Effect::Deny,
+                rule: "new",
+            }),
+            would_be_is_unknown: false,
+            detail: None,
+        };
+        let json = Entry {
+            stage: Stage::Request,
+            who: Some(Who {
+                id: &id,
+                is_vouched: false,
+            }),
+            decision,
+            enforced: true,
+            live: false,
+            version: "7 (b)",
+        }
+        .json();
+        let expected = r#"{"id":"spiffe://prod.example/api","decision":"allow","reason":"rule.allowed","rule":"read","would_be":"deny","would_be_rule":"new","version":"7 (b)"}"#;
+        assert_eq!(json, expected);
+        let vouched = Entry {
+            stage: Stage::Request,
+            who: Some(Who {
+                id: &id,
+                is_vouched: true,
+            }),
+            decision: Decision {
+                dry_run: None,
+                ..decision
+            },
+            enforced: true,
+            live: false,
+            version: "",
+        };
+        let expected = r#"{"id":"spiffe://prod.example/api","evidence":"proxy","decision":"allow","reason":"rule.allowed","rule":"read"}"#;
+        assert_eq!(vouched.json(), expected);
+        let unknown = Entry {
+            stage: Stage::Request,
+            who: None,
+            decision: Decision {
+                dry_run: None,
+                would_be_is_unknown: true,
+                ..decision
+            },
+            enforced: true,
+            live: false,
+            version: "",
+        };
+        let expected = r#"{"decision":"allow","reason":"rule.allowed","rule":"read","would_be":"unknown"}"#;
+        assert_eq!(unknown.json(), expected);
+        let refused = Entry {
+            stage: Stage::Connection,
+            who: None,
+            decision: Decision::refused(Reason::ConnectionPlaintext),
+            enforced: false,
+            live: false,
+            version: "",
+        };
+        assert_eq!(
+            refused.json(),
+            r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#
+        );
+        let cut = Entry {
+            decision: Decision::refused(Reason::SvidRevoked),
+            enforced: true,
+            live: true,
+            ..refused
+        };
+        assert_eq!(cut.json(), r#"{"decision":"deny","reason":"svid.revoked","cut":true}"#);
+    }
+}
