@@ -12,10 +12,7 @@ use serde_json::{Value, json};
 use svidgate_policy::{
     ALGORITHMS, BundleSet, Configuration, Format, Grants, HttpRequest, Relationship, Relationships, Request, RuleSet,
     SignedDuration, SpiffeId, Svid, Timestamp,
-    certificate::{
-        fields::{self},
-        leaf::Leaf,
-    },
+    certificate::{bounds, leaf::Leaf},
     trust::svid::{Presented, Trust, verify},
 };
 
@@ -338,7 +335,7 @@ pub fn leaf(dns_names: usize) -> Vec<u8> {
 }
 
 /// Most names that a leaf may have.
-pub const MAX_SANS: usize = certificate::MAX_SANS;
+pub const MAX_SANS: usize = bounds::MAX_SANS;
 
 /// Reads a leaf and checks the profile.
 pub fn read_leaf(der: &[u8]) -> Leaf<'_> {

@@ -10,7 +10,7 @@ use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reaso
 
 use crate::{
     action::Action,
-    connection::{self},
+    connection,
     cut::{self, Ending},
     decision::{Circumstances, Entry, Stage},
     gate::Gate,

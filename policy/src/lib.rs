@@ -3,7 +3,7 @@
 //! The crate answers three questions, each with a type that can only be had by the answer:
 //!
 //! 1. Is this document good? [`Configuration::compile`] gives a [`Configuration`], or every mistake in it.
-//! 2. Who is this peer? [`svid::verify`] gives an [`Svid`], or the one reason why not.
+//! 2. Who is this peer? [`trust::svid::verify`] gives an [`Svid`], or the one reason why not.
 //! 3. What may it do? [`RuleSet::specialise`] gives its [`Grants`], and [`Grants::decide`] a [`Decision`] for each
 //!    request.
 //!
