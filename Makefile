@@ -59,7 +59,7 @@ test: wasm wasm-that-traps envoy ## Everything: unit, vectors, properties, and e
 .PHONY: programs
 programs:
 	@echo "== building the programs of the tests" >&2
-	cargo test $(HOST) --quiet --no-run --test readme --test node
+	cargo test $(HOST) --quiet --no-run --test pages --test node
 
 .PHONY: node
 node:

@@ -2,7 +2,13 @@
 //! bundle of its own trust domain.
 
 use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm};
-use svidgate_policy::{ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, SignedDuration, Svid, SvidError, Timestamp, TrustDomain, certificate::{leaf::Leaf, pem::split_der}, digest::sha256, trust::svid::{Presented, Trust, verify}};
+use svidgate_policy::{
+    ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, SignedDuration, Svid, SvidError, Timestamp,
+    TrustDomain,
+    certificate::{leaf::Leaf, pem::split_der},
+    digest::sha256,
+    trust::svid::{Presented, Trust, verify},
+};
 
 use crate::certificates::{assert_is_leaf, may_be_authority, parse};
 

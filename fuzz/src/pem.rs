@@ -1,6 +1,9 @@
 //! PEM: the certificates that another library finds in the same text, and no others.
 
-use svidgate_policy::certificate::{bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES}, pem::read_pem};
+use svidgate_policy::certificate::{
+    bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
+    pem::read_pem,
+};
 
 /// What is read has the content that another library reads, and written as PEM, plain or %-encoded, reads the same again.
 pub fn holds(data: &[u8]) {
