@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::{
     effort::{DRY_RUN_SPECIALISATION_STEPS, Effort, SPECIALISATION_STEPS},
     name::{id::SpiffeId, path::Segment},
+    pattern::id_pattern::IdPattern,
     rules::rule_set::{Captures, Index, Needs, Principal, RuleSet, Rules, at},
     trust::svid::Svid,
 };
@@ -87,8 +88,7 @@ fn find(rules: &Rules, index: &Index, id: &SpiffeId, steps: u32) -> Found {
         if !effort.spend(GRANT_STEPS.saturating_add(exceptions)) {
             return;
         }
-        let is_excepted =
-            |except: &[crate::pattern::id_pattern::IdPattern]| except.iter().any(|pattern| pattern.matches(id));
+        let is_excepted = |except: &[IdPattern]| except.iter().any(|pattern| pattern.matches(id));
         if at(&rules.routers, router).is_some_and(|found| !is_excepted(&found.except)) {
             granted.push(Granted { router, captures });
         }
