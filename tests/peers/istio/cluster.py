@@ -3,18 +3,14 @@
 import base64
 import json
 import re
-import ssl
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-from lab import REPOSITORY, TARGET, module, until
+from lab import REPOSITORY, TARGET, Kubernetes, module, until
 
 from .network import NODE
 
 BIN = TARGET / "bin"
-TOKEN = "admin"
 CAUTION = "EnvoyFilter exposes internal implementation details"
 """What Istio's webhook says of each EnvoyFilter."""
 SYSTEM, SHOP = "istio-system", "shop"
@@ -89,42 +85,15 @@ def path_of(resource):
     return KINDS[kind].format(name=metadata["name"], namespace=metadata.get("namespace", "default"))
 
 
-class Cluster:
+class Cluster(Kubernetes):
     """All of it, and the pods of the suite's workloads."""
 
     def __init__(self, lab, debian):
-        self.lab, self.home = lab, lab.folder / "cluster"
-        self.home.mkdir()
+        super().__init__(lab, lab.folder / "cluster", debian)
         self.source = istio_source()
-        self._tls = ssl.create_default_context()
-        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
-        self._start_kubernetes(debian)
         self._start_registry(debian)
         self.istiod = self.plugged = None
         self.ambient = False
-
-    def _start_kubernetes(self, debian):
-        home = self.home
-        self.lab.output_of("openssl", "genrsa", "-out", home / "sa.key", "2048")
-        self.lab.output_of("openssl", "rsa", "-in", home / "sa.key", "-pubout", "-out", home / "sa.pub")
-        (home / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
-        client, peer = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
-        self.lab.start("etcd", debian / "usr/bin/etcd", "--data-dir", home / "etcd", "--listen-client-urls", client,
-                       "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-                       "--initial-cluster", f"default={peer}", "--unsafe-no-fsync", environment={"ETCD_UNSUPPORTED_ARCH": ""})
-        issuer = "https://kubernetes.default.svc.cluster.local"
-        self.lab.start(
-            "kube-apiserver", BIN / "kube-apiserver", f"--etcd-servers={client}", "--bind-address=127.0.0.1",
-            "--secure-port=6443", f"--cert-dir={home}", f"--service-account-issuer={issuer}",
-            f"--service-account-key-file={home}/sa.pub", f"--service-account-signing-key-file={home}/sa.key",
-            f"--api-audiences={issuer},istio-ca", "--service-cluster-ip-range=198.19.0.0/16", "--authorization-mode=AlwaysAllow",
-            f"--token-auth-file={home}/tokens.csv", "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
-            "--advertise-address=127.0.0.1", "--watch-cache=false")
-        until("kube-apiserver is ready", lambda: self.ask("GET", "/readyz")[0] == 200, 120, 0.5)
-        (home / "kubeconfig").write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:6443", "insecure-skip-tls-verify": True}}],
-            "users": [{"name": "u", "user": {"token": TOKEN}}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}))
 
     def _start_registry(self, debian):
         (self.home / "registry.yml").write_text(json.dumps({
@@ -139,27 +108,10 @@ class Cluster:
 
     # Kubernetes
 
-    def ask(self, method, path, body=None, kind="application/json"):
-        """The status and the body of an answer of kube-apiserver; 0 where there is none."""
-        request = urllib.request.Request(f"https://127.0.0.1:6443{path}", method=method, data=body and body.encode(), headers={
-            "authorization": f"Bearer {TOKEN}", "content-type": kind})
-        try:
-            with urllib.request.urlopen(request, context=self._tls, timeout=20) as answer:
-                self.warning = answer.headers.get("warning")
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except urllib.error.URLError as error:
-            return 0, str(error)
-
     def try_apply(self, resource):
         """Server-side apply with strict validation: the status, and what is wrong or warned of."""
-        text = json.dumps(resource) if isinstance(resource, dict) else resource
-        status, said = self.ask("PATCH", path_of(resource) + "?fieldManager=suite&force=true&fieldValidation=Strict", text,
-                                "application/apply-patch+yaml")
-        if status not in (200, 201):
-            return status, json.loads(said).get("message", said)
-        return status, "" if CAUTION in (self.warning or "") else self.warning or ""
+        status, said = self.put(path_of(resource), resource)
+        return status, "" if CAUTION in said and status in (200, 201) else said
 
     def apply(self, *resources):
         for resource in resources:
@@ -230,7 +182,7 @@ class Cluster:
         text = MESH.replace("NODE", NODE)
         (self.home / "mesh.yaml").write_text(text.replace("trustDomain: cluster.local", mesh) if mesh else text)
         self.istiod = self.lab.start(
-            "istiod", BIN / "pilot-discovery", "discovery", f"--kubeconfig={self.home}/kubeconfig",
+            "istiod", BIN / "pilot-discovery", "discovery", f"--kubeconfig={self.kubeconfig}",
             f"--meshConfig={self.home}/mesh.yaml", "--domain=cluster.local", f"--httpAddr={NODE}:8080", f"--grpcAddr={NODE}:15010",
             f"--secureGRPCAddr={NODE}:15012", "--httpsAddr=127.0.0.1:15017", "--monitoringAddr=127.0.0.1:15014",
             "--ctrlz_address=127.0.0.1", folder=self.home, environment={

@@ -12,6 +12,7 @@ Nothing of what a suite has started outlives it: not after a failure, not after 
 """
 
 from .envoy import Envoy, access_log, module, records_of, size_of
+from .kubernetes import Kubernetes
 from .network import free_port, own_network
 from .place import REPOSITORY, TARGET
 from .processes import Lab, Process
@@ -19,6 +20,6 @@ from .suite import Suite, run
 from .waiting import NeverCame, until
 
 __all__ = [
-    "Envoy", "Lab", "NeverCame", "Process", "REPOSITORY", "Suite", "TARGET", "access_log", "free_port", "module",
-    "own_network", "records_of", "run", "size_of", "until",
+    "Envoy", "Kubernetes", "Lab", "NeverCame", "Process", "REPOSITORY", "Suite", "TARGET", "access_log", "free_port",
+    "module", "own_network", "records_of", "run", "size_of", "until",
 ]
