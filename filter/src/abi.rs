@@ -15,7 +15,10 @@ use std::{
 use jiff::Timestamp;
 use prost::Message as _;
 
-use crate::host::{HeaderMap, Host, HostError, Level, Method};
+use crate::{
+    header_map::HeaderMap,
+    host::{Host, HostError, Level, Method},
+};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {

@@ -3,160 +3,21 @@
 //! One worker fetches ([`crate::fetch`]); all of them read what it has published ([`crate::shared`]) and parse it when it
 //! has changed. A document is told nothing here: it asks for what it needs, and looks at what there is on the tick.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    sync::Arc,
-};
+use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Bundle, Revocations, Source, TrustDomain, digest::sha256};
+use jiff::Timestamp;
+use svidgate_policy::digest::sha256;
 
 use crate::{
+    fetched::{Fetched, content_digest},
     host::{Host, Level},
+    key::SourceKey,
+    lease::Claim,
     poll::{Poll, Unwanted},
     secret::Board,
-    shared::{Claim, Content, Index, Kind, SourceKey},
-    workload_api::{self, World},
+    shared::{Content, Index},
+    want::Want,
 };
-
-/// What a document needs from a source.
-#[derive(Clone, Debug)]
-pub struct Want {
-    /// What it gives.
-    pub kind: Kind,
-    /// Where it is.
-    pub source: Source,
-    /// How long it may be silent.
-    pub max_staleness: SignedDuration,
-    /// The sequence of the bundle to start from, below which nothing is taken.
-    pub pinned_sequence: Option<u64>,
-}
-
-impl Want {
-    /// The key of the source.
-    pub fn key(&self) -> SourceKey {
-        SourceKey::new(self.kind, &self.source)
-    }
-
-    /// The same source wanted by two documents: the stricter demand counts.
-    fn and(self, other: &Self) -> Self {
-        Self {
-            max_staleness: self.max_staleness.min(other.max_staleness),
-            // What a document pins is of the publisher that it means.
-            pinned_sequence: match self.source.epoch().cmp(&other.source.epoch()) {
-                Ordering::Less => other.pinned_sequence,
-                Ordering::Equal => self.pinned_sequence.max(other.pinned_sequence),
-                Ordering::Greater => self.pinned_sequence,
-            },
-            source: sooner(self.source, &other.source),
-            ..self
-        }
-    }
-}
-
-/// Of two endpoints that differ in how often they are asked, the one that is asked more often; in the later epoch.
-fn sooner(source: Source, other: &Source) -> Source {
-    match (source, other) {
-        (Source::Endpoint(mut endpoint), Source::Endpoint(other)) => {
-            endpoint.refresh = endpoint.refresh.into_iter().chain(other.refresh).min();
-            endpoint.epoch = endpoint.epoch.max(other.epoch);
-            Source::Endpoint(endpoint)
-        }
-        (source, _) => source,
-    }
-}
-
-/// What came from a source, parsed.
-#[derive(Clone, Debug)]
-pub enum Fetched {
-    /// The bundle of one trust domain.
-    Bundle(Arc<Bundle>),
-    /// A list of revocations.
-    Revocations(Arc<Revocations>),
-    /// The state of the world.
-    World {
-        /// As the newest message tells it.
-        world: Rc<World>,
-        /// Every trust domain that was ever in one.
-        listed: Rc<BTreeSet<TrustDomain>>,
-    },
-}
-
-impl Fetched {
-    /// Parses what a source sent.
-    ///
-    /// # Errors
-    /// What is wrong with it, in one line.
-    pub fn parse(kind: Kind, content: &Content) -> Result<Self, String> {
-        let bytes = content.bytes.as_slice();
-        match kind {
-            Kind::Bundle => Bundle::parse(bytes)
-                .map(|bundle| Self::Bundle(Arc::new(bundle)))
-                .map_err(|error| error.to_string()),
-            Kind::Revocations => Revocations::parse(bytes)
-                .map(|list| Self::Revocations(Arc::new(list)))
-                .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default()),
-            Kind::Document => Err("a document is no source".to_owned()),
-            Kind::WorkloadApi => {
-                let kept = content.kept.clone().unwrap_or_default();
-                let world = World::read(bytes, &kept).map_err(|error| error.to_string())?;
-                let before = content.listed.iter().filter_map(|name| TrustDomain::parse(name).ok());
-                let unusable = world
-                    .unusable
-                    .iter()
-                    .filter_map(|unusable| unusable.trust_domain.clone());
-                let listed = before.chain(world.bundles.keys().cloned()).chain(unusable).collect();
-                Ok(Self::World {
-                    world: Rc::new(world),
-                    listed: Rc::new(listed),
-                })
-            }
-        }
-    }
-
-    /// The number that its publisher gave it.
-    pub fn sequence(&self) -> Option<u64> {
-        match self {
-            Self::Bundle(bundle) => bundle.sequence(),
-            Self::Revocations(list) => list.sequence(),
-            Self::World { .. } => None,
-        }
-    }
-
-    /// How often its publisher wants to be asked, in seconds.
-    pub fn refresh_hint(&self) -> Option<u64> {
-        match self {
-            Self::Bundle(bundle) => bundle.refresh_hint(),
-            Self::Revocations(_) | Self::World { .. } => None,
-        }
-    }
-
-    /// The state of the world, where it is that.
-    pub fn world(&self) -> Option<&World> {
-        match self {
-            Self::World { world, .. } => Some(world),
-            Self::Bundle(_) | Self::Revocations(_) => None,
-        }
-    }
-
-    /// Every trust domain that a Workload API has ever listed.
-    pub fn listed(&self) -> Vec<String> {
-        match self {
-            Self::World { listed, .. } => listed.iter().map(ToString::to_string).collect(),
-            Self::Bundle(_) | Self::Revocations(_) => Vec::new(),
-        }
-    }
-}
-
-/// A digest of what a source sent says.
-pub(crate) fn content_digest(kind: Kind, bytes: &[u8]) -> Option<[u8; 32]> {
-    match kind {
-        Kind::Bundle | Kind::Revocations | Kind::Document => svidgate_policy::document::source::content_digest(bytes),
-        Kind::WorkloadApi => workload_api::content_digest(bytes),
-    }
-}
 
 /// One source, as this worker knows it.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use std::fmt;
 use svidgate_policy::{Listener, PeerOrigin};
 
 use crate::{
-    decision::Stage,
     host::{Host, Level},
+    stage::Stage,
 };
 
 /// The version of an Envoy.
@@ -126,7 +126,7 @@ pub fn refusal_of_hold(listener: Listener) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{ProxyVersion, refusal_on, refusal_to_share};
-    use crate::decision::Stage;
+    use crate::stage::Stage;
     use svidgate_policy::Listener;
 
     const OLD: ProxyVersion = ProxyVersion { major: 1, minor: 36 };

@@ -23,14 +23,17 @@ use crate::{
     behind::Behind,
     clock::is_over,
     cut::Ending,
-    decision::{Circumstances, Entry, Stage},
+    decision::{Circumstances, Entry},
     gate::Gate,
     grounds::{Grounds, Judges, Words},
     host::Host,
-    identities::{Identity, Refusal},
+    identity::Identity,
     live::Thing,
     peer::{self, Digest, Evidence},
+    refusal::Refusal,
     root::Root,
+    stage::Stage,
+    surroundings,
     unproven::{Place, Unproven},
 };
 
@@ -99,7 +102,7 @@ impl<H: Host> ConnectionFilter<H> {
         let Some(gate) = self.root.gate() else {
             return self.refuse_unjudged();
         };
-        if gate.enforces() && peer::is_http3(self.root.host()) {
+        if gate.enforces() && surroundings::is_http3(self.root.host()) {
             return self.refuse_at_once(Reason::ConnectionUndecidable, gate.version(), HTTP3);
         }
         let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
@@ -126,9 +129,9 @@ impl<H: Host> ConnectionFilter<H> {
         }
     }
 
-    /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3 ([`peer::is_http3`]).
+    /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3 ([`surroundings::is_http3`]).
     pub(crate) fn is_past_handshake(&self) -> bool {
-        !peer::is_http3(self.root.host()) && peer::handshake(self.root.host()).is_some()
+        !surroundings::is_http3(self.root.host()) && peer::handshake(self.root.host()).is_some()
     }
 
     /// Bytes of the client, decrypted; none at the end of its stream.
@@ -250,7 +253,7 @@ impl<H: Host> ConnectionFilter<H> {
         // Of what another listener shares no request shows the chain.
         let leaf = peer::handshake(self.root.host())?;
         // Without its number no request could prove it.
-        let connection = peer::connection_id(self.root.host())?;
+        let connection = surroundings::connection_id(self.root.host())?;
         let is_at_peace = |gate: &Rc<Gate>| {
             let identity = gate.identify(self.root.host(), self.root.now(), None);
             let pleases = match &identity {
@@ -271,7 +274,7 @@ impl<H: Host> ConnectionFilter<H> {
         (leaf, connection): (Digest, u64),
     ) -> Action {
         let host = self.root.host();
-        let address = peer::source_address(host).as_deref().and_then(peer::ip);
+        let address = surroundings::source_address(host).as_deref().and_then(surroundings::ip);
         let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
         let places = self.root.unproven();
         let Some(place) = places.take(leaf, (connection, self.context), address, unproven) else {
@@ -286,7 +289,7 @@ impl<H: Host> ConnectionFilter<H> {
             self.root.now(),
             Timestamp::MAX,
         )));
-        peer::note_address(host);
+        surroundings::note_address(host);
         self.decided.set(Some(Action::Continue));
         Action::Continue
     }
@@ -332,14 +335,18 @@ impl<H: Host> ConnectionFilter<H> {
             return grants.admit(now);
         }
         let needs = grants.needs();
-        let sni = if needs.sni { peer::sni(host) } else { None };
+        let sni = if needs.sni { surroundings::sni(host) } else { None };
         let request = Request {
             http: None,
             route: None,
-            port: if needs.port { peer::local_port(host) } else { None },
+            port: if needs.port {
+                surroundings::local_port(host)
+            } else {
+                None
+            },
             sni: sni.as_deref(),
             source_ip: if needs.source_ip {
-                peer::source_address(host).as_deref().and_then(peer::ip)
+                surroundings::source_address(host).as_deref().and_then(surroundings::ip)
             } else {
                 None
             },
@@ -382,7 +389,7 @@ impl<H: Host> ConnectionFilter<H> {
         let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, now, ends);
         self.grounds.replace(Some(grounds));
         if has_requests {
-            peer::note_address(self.root.host());
+            surroundings::note_address(self.root.host());
         }
         Action::Continue
     }

@@ -16,7 +16,7 @@ use svidgate_policy::Reason;
 
 use crate::{
     host::{Host, Level},
-    peer,
+    surroundings,
 };
 
 /// Most things that one call ends. Our decision: a tenth of the depth that exhausts the VM's stack (seen: 1,000 do, 300 do
@@ -92,7 +92,7 @@ impl<'h, H: Host> Cuts<'h, H> {
             return Arrival::Gone;
         }
         self.is_away = true;
-        let connection = peer::connection_id(self.host);
+        let connection = surroundings::connection_id(self.host);
         if self.has_touched(connection) {
             Arrival::NotInThisCall(connection)
         } else {

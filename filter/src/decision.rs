@@ -2,27 +2,10 @@
 
 use svidgate_policy::{Decision, Effect, SpiffeId};
 
+use crate::stage::Stage;
+
 /// What a record has for `would_be` where it would have cost too much to find out.
 pub(crate) const UNKNOWN: &str = "unknown";
-
-/// Which filter decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// The network filter.
-    Connection,
-    /// The HTTP filter.
-    Request,
-}
-
-impl Stage {
-    /// The name in records.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::Request => "request",
-        }
-    }
-}
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -110,7 +110,10 @@ fn printable(text: &[u8], most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{of, printable};
-    use crate::decision::{Circumstances, Entry, Stage};
+    use crate::{
+        decision::{Circumstances, Entry},
+        stage::Stage,
+    };
     use svidgate_policy::{Decision, Reason, SpiffeId};
 
     #[test]

@@ -25,11 +25,11 @@ use crate::{
     abi::{self, Envoy},
     action::Action,
     connection::ConnectionFilter,
-    decision::Stage,
     hold::HoldFilter,
     host::{Host as _, Level},
     request::RequestFilter,
     root::Root,
+    stage::Stage,
     worker::Worker,
 };
 

@@ -16,13 +16,17 @@ use svidgate_policy::{
 };
 
 use crate::{
-    authorities::{Authorities, Feed, Fetched, content_digest},
+    authorities::{Authorities, Feed},
     cut,
+    event::{Event, count},
+    fetched::{Fetched, content_digest},
     host::{Host, Level},
+    key::{Kind, SourceKey},
+    lease,
     poll::{Heard, LONGEST_BACK_OFF, Pending, Poll, Unwanted, back_off, jittered, later},
     remarks,
     secret::Board,
-    shared::{self, Content, Kind, Published, SourceKey},
+    shared::{self, Content, Published},
     workload_api::{FETCH_X509_BUNDLES, MAX_MESSAGE_BYTES, StreamEnd},
 };
 
@@ -45,52 +49,6 @@ const MOST_ASKED: usize = 64;
 const MOST_UNUSABLE: usize = 16;
 /// How often, at most, it is noted that an open stream is still open.
 const STREAM_NOTE: SignedDuration = SignedDuration::from_secs(5);
-
-/// What came of an attempt, for counters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// New content was taken.
-    Updated,
-    /// The content was known.
-    Unchanged,
-    /// No answer, or not the right one.
-    Failed,
-    /// An answer that cannot be used; what there was stays.
-    Unreadable,
-    /// An answer that is older than what there is.
-    Rollback,
-    /// Other content under the sequence that is known; it is taken.
-    SameSequence,
-    /// A bundle of a trust domain that there is no relationship with; it is not used.
-    UnusedBundle,
-    /// A bundle or a CRL that cannot be used, in a message that can.
-    UnusableBundle,
-}
-
-impl Event {
-    /// The name in counters.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Updated => "updated",
-            Self::Unchanged => "unchanged",
-            Self::Failed => "failed",
-            Self::Unreadable => "unreadable",
-            Self::Rollback => "rollback",
-            Self::SameSequence => "same_sequence",
-            Self::UnusedBundle => "unused_bundle",
-            Self::UnusableBundle => "unusable_bundle",
-        }
-    }
-}
-
-/// Counts an event. They are rare, so nothing is kept in the VM.
-pub fn count<H: Host>(host: &H, event: Event, amount: u64) {
-    let counted = host
-        .define_counter(&format!("svidgate.source_events_total.{}", event.as_str()))
-        .and_then(|counter| host.add_to_counter(counter, amount));
-    // A proxy that cannot count has the log.
-    let _ = counted;
-}
 
 impl Authorities {
     /// Asks every source that is due and leased to this worker, and lets go of the others. `context` is the root context
@@ -126,7 +84,7 @@ impl Authorities {
     /// Forgets what was asked of sources that other workers have leased since.
     pub fn let_go_of_unleased(&mut self, worker: u64, now: Timestamp) {
         for (key, feed) in &mut self.feeds {
-            if feed.poll.pending.is_some() && !shared::is_leased(&self.index, *key, worker, now) {
+            if feed.poll.pending.is_some() && !lease::is_leased(&self.index, *key, worker, now) {
                 feed.let_go(now);
             }
         }

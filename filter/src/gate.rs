@@ -22,13 +22,16 @@ use svidgate_policy::{
 use crate::{
     authorities::Authorities,
     clock::whole_seconds,
-    head::HeaderNames,
+    header_map::HeaderNames,
     hints::Hints,
     host::Host,
-    identities::{Identities, Identity, Refusal},
+    identities::Identities,
+    identity::Identity,
     ledger::Ledger,
     peer::{self, Digest, Evidence, Presented, Unreadable},
     proxy_signature::{Call, ProxyAlgorithms},
+    refusal::Refusal,
+    surroundings,
     trusted::{Change, Missing, Trusted},
     verification::Verifications,
     version,
@@ -184,7 +187,7 @@ impl Gate {
         match (&identity.evidence, &self.configuration.peer) {
             (Evidence::Vouched(_), PeerOrigin::Id { max_connection_age, .. }) => {
                 // One that cannot be noted has no time at all.
-                let since = peer::since(host, now).unwrap_or(Timestamp::MIN);
+                let since = surroundings::since(host, now).unwrap_or(Timestamp::MIN);
                 Some(since.checked_add(*max_connection_age).unwrap_or(Timestamp::MAX))
             }
             (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_), _) => None,

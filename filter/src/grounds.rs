@@ -9,11 +9,7 @@ use std::rc::Rc;
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::Reason;
 
-use crate::{
-    gate::Gate,
-    host::Host,
-    identities::{Identity, Refusal},
-};
+use crate::{gate::Gate, host::Host, identity::Identity, refusal::Refusal};
 
 /// The documents that judge something: its own first.
 #[derive(Clone, Debug)]

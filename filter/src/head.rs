@@ -1,10 +1,10 @@
 //! The head of a request, found in one pass over the headers as the proxy hands them over.
 
-use std::{ops::Range, rc::Rc};
+use std::ops::Range;
 
-use svidgate_policy::{Headers, HttpRequest, ID_HEADER, folded, is_override, is_protocol, reads_as};
+use svidgate_policy::{Headers, HttpRequest, ID_HEADER, is_override, is_protocol, reads_as};
 
-use crate::host::HeaderMap;
+use crate::header_map::{HeaderMap, HeaderNames, is_looked_at};
 
 /// The proxy's own header with the peer's certificates.
 pub const XFCC_HEADER: &str = "x-forwarded-client-cert";
@@ -99,9 +99,6 @@ impl Head {
     }
 }
 
-/// The names of headers that a document looks at, [`folded`] and in order.
-pub type HeaderNames = Rc<[Box<[u8]>]>;
-
 /// What is kept of a head while its stream is open: all that the documents which judged it can ask again. What a later one
 /// asks beside is not known any more, and is never taken for absent.
 #[derive(Debug)]
@@ -163,12 +160,6 @@ fn is_among(known: &[Option<HeaderNames>], name: &[u8]) -> bool {
     known.iter().flatten().any(|names| is_looked_at(names, name))
 }
 
-/// Whether a name is read as one of those that a document looks at.
-pub fn is_looked_at(names: &HeaderNames, name: &[u8]) -> bool {
-    let found = names.binary_search_by(|known| known.iter().copied().cmp(folded(name)));
-    found.is_ok()
-}
-
 /// The names of trailers that none may pass under. An upstream may take trailers for headers (RFC 9110 6.5.1), and when they
 /// come all that looks at headers has been decided: so none under a name that is ours, the proxy's, one that the method or
 /// the path is taken from, or one that rules look at.
@@ -196,7 +187,7 @@ fn is_forged(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Head, HeaderNames, KeptHead};
-    use crate::host::HeaderMap;
+    use crate::header_map::HeaderMap;
 
     #[test]
     fn first_of_each_pseudo_header_counts() {

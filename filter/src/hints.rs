@@ -20,9 +20,11 @@ use svidgate_policy::{
 
 use crate::{
     host::Host,
+    key::SourceKey,
+    lease::Claim,
     peer::Digest,
     secret::Board,
-    shared::{Claim, Content, Index, Published, SourceKey},
+    shared::{Content, Index, Published},
 };
 
 /// Most bytes of the hints of one trust domain. Our decision: [`MAX_HINTS`] of 2 KiB, which hold an RSA key of 4,096 bits.

@@ -21,9 +21,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     clock::is_over,
     cut::{Arrival, ConnectionId, Cuts, Ending},
-    decision::Stage,
     host::Host,
     peer::Evidence,
+    stage::Stage,
 };
 
 /// A connection or a stream.

@@ -11,9 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Effect, Reason};
 
 use crate::{
-    decision::{Circumstances, Entry, Outcome, Stage},
+    decision::{Circumstances, Entry, Outcome},
     decision_line,
     host::{Host, Level},
+    stage::Stage,
 };
 
 /// The name of the filter state; `%FILTER_STATE(wasm.svidgate:PLAIN)%` prints it.

@@ -12,16 +12,20 @@ use crate::{
     action::Action,
     connection,
     cut::{self, Ending},
-    decision::{Circumstances, Entry, Stage},
+    decision::{Circumstances, Entry},
     gate::Gate,
     grounds::{Grounds, Judges, Words},
-    head::{self, Head, HeaderNames, KeptHead, XFCC_HEADER},
+    head::{self, Head, KeptHead, XFCC_HEADER},
+    header_map::HeaderNames,
     host::{Host, HostError},
-    identities::{Identity, Refusal, drained_from},
+    identity::{Identity, drained_from},
     ledger::{Held, MAX_STREAM_BYTES},
     live::Thing,
     peer::{self, Evidence},
+    refusal::Refusal,
     root::Root,
+    stage::Stage,
+    surroundings,
 };
 
 /// The name of the filter state that says that the connection is to be drained: `wasm.svidgate.drain`. The network filter
@@ -186,7 +190,7 @@ impl<H: Host> RequestFilter<H> {
             return Err(Reason::RequestHeadTooLarge);
         }
         let account = identity.map_or(0, Identity::account);
-        let connection = || peer::connection_id(self.root.host());
+        let connection = || surroundings::connection_id(self.root.host());
         let held = self.root.ledger().hold(account, kept.bytes(), connection)?;
         Ok((kept, held))
     }
@@ -204,15 +208,15 @@ impl<H: Host> RequestFilter<H> {
             sni,
             source_ip,
         } = identity.grants.needs();
-        let route = if route { peer::route(host) } else { None };
-        let sni = if sni { peer::sni(host) } else { None };
+        let route = if route { surroundings::route(host) } else { None };
+        let sni = if sni { surroundings::sni(host) } else { None };
         let request = Request {
             http: Some(http),
             route: route.as_deref(),
-            port: if port { peer::local_port(host) } else { None },
+            port: if port { surroundings::local_port(host) } else { None },
             sni: sni.as_deref(),
             source_ip: if source_ip {
-                peer::noted_address(host).as_deref().and_then(peer::ip)
+                surroundings::noted_address(host).as_deref().and_then(surroundings::ip)
             } else {
                 None
             },
@@ -265,10 +269,10 @@ impl<H: Host> RequestFilter<H> {
 
     fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {
         Circumstances {
-            peer: peer::noted_address(self.root.host()),
-            connection_id: peer::connection_id(self.root.host()),
+            peer: surroundings::noted_address(self.root.host()),
+            connection_id: surroundings::connection_id(self.root.host()),
             claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
-            target: peer::route(self.root.host()).map(|route| ("route", route)),
+            target: surroundings::route(self.root.host()).map(|route| ("route", route)),
             detail: refusal.map(|refusal| refusal.detail.clone()),
         }
     }
@@ -304,7 +308,7 @@ impl<H: Host> RequestFilter<H> {
             Some(Evidence::Shared(_) | Evidence::Vouched(_)) => None,
             None => peer::handshake(self.root.host()),
         };
-        let connection = || peer::connection_id(self.root.host());
+        let connection = || surroundings::connection_id(self.root.host());
         leaf.is_none_or(|leaf| unproven.let_pass(&leaf, is_allowed, connection))
     }
 

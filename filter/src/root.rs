@@ -10,15 +10,17 @@ use svidgate_policy::{Listener, Listeners, PeerOrigin, Reason};
 
 use crate::{
     capability,
-    decision::{Circumstances, Entry, Stage},
+    decision::{Circumstances, Entry},
     gate::Gate,
     grounds::{Grounds, Judges},
     host::{Host, Level},
     ledger::Ledger,
     live::Thing,
-    peer::{self, Digest},
+    peer::Digest,
     proxy_signature::Call,
+    stage::Stage,
     succession::{Newest, PluginName, Succession},
+    surroundings,
     unproven::UnprovenConnections,
     worker::Worker,
 };
@@ -138,7 +140,8 @@ impl<H: Host> Root<H> {
 
     /// Whether the proxy keeps for each connection since when it is known.
     fn can_tell_age(&self) -> bool {
-        let has_declared = self.has_declared.get() || self.host.declare_connection_state(peer::SINCE_STATE).is_ok();
+        let has_declared =
+            self.has_declared.get() || self.host.declare_connection_state(surroundings::SINCE_STATE).is_ok();
         self.has_declared.set(has_declared);
         has_declared
     }
@@ -276,9 +279,9 @@ impl<H: Host> Root<H> {
     /// What a log line can say about the connection being served.
     pub fn connection_circumstances(&self) -> Circumstances {
         Circumstances {
-            peer: peer::source_address(&self.host),
-            connection_id: peer::connection_id(&self.host),
-            target: peer::sni(&self.host).map(|sni| ("sni", sni)),
+            peer: surroundings::source_address(&self.host),
+            connection_id: surroundings::connection_id(&self.host),
+            target: surroundings::sni(&self.host).map(|sni| ("sni", sni)),
             ..Circumstances::default()
         }
     }

@@ -25,10 +25,10 @@ use jiff::Timestamp;
 use svidgate_policy::Listener;
 
 use crate::{
-    decision::Stage,
     gate::Gate,
     grounds::{Grounds, Judges},
     peer::Digest,
+    stage::Stage,
 };
 
 /// Most documents whose digests are remembered. Our decision: more than a proxy is behind another thread.

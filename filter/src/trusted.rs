@@ -11,39 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Bundle, BundleSet, Chain, Configuration, Reason, Relationship, Revocations, TrustDomain};
 
 use crate::{
-    authorities::{Authorities, Feed, Fetched, Want},
-    identities::Refusal,
-    shared::{Kind, SourceKey},
+    authorities::{Authorities, Feed},
+    fetched::Fetched,
+    key::{Kind, SourceKey},
+    refusal::Refusal,
+    want::{Want, wants},
     workload_api::{Unusable, World},
 };
-
-/// The sources of a document.
-pub fn wants(configuration: &Configuration) -> Vec<Want> {
-    let sequence = |name: &TrustDomain| configuration.bundles.bundle(name).and_then(|bundle| bundle.sequence());
-    let max_staleness = |name: &TrustDomain| {
-        let relationship = configuration.relationships.with(name);
-        relationship.map_or(SignedDuration::ZERO, |relationship| relationship.max_staleness)
-    };
-    let bundles = configuration.endpoints.iter().map(|(name, source)| Want {
-        kind: Kind::Bundle,
-        source: source.clone(),
-        max_staleness: max_staleness(name),
-        pinned_sequence: sequence(name),
-    });
-    let workload_api = configuration.workload_api.iter().map(|source| Want {
-        kind: Kind::WorkloadApi,
-        source: source.clone(),
-        max_staleness: max_staleness(&configuration.trust_domain),
-        pinned_sequence: None,
-    });
-    let revocations = configuration.revocations.iter().map(|revocations| Want {
-        kind: Kind::Revocations,
-        source: revocations.source.clone(),
-        max_staleness: revocations.max_staleness,
-        pinned_sequence: None,
-    });
-    bundles.chain(workload_api).chain(revocations).collect()
-}
 
 /// Bundles and revocations as they are now.
 #[derive(Debug, Default)]

@@ -17,10 +17,11 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    authorities::{Authorities, Fetched},
+    authorities::Authorities,
+    fetched::Fetched,
     gate::{Gate, MOST_NAMES},
     host::{Host, Level},
-    shared::{Kind, SourceKey},
+    key::{Kind, SourceKey},
 };
 
 /// How often the gauges are gathered anew.

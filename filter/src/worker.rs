@@ -15,10 +15,12 @@ use crate::{
     clock::{is_over, whole_seconds},
     configuration,
     decision::{Circumstances, Entry},
-    fetch::{Event, count},
+    event::{Event, count},
     gate::Gate,
     hints::Hints,
     host::{Host, Level},
+    key::SourceKey,
+    lease::{self, Claim},
     ledger::Ledger,
     live::Live,
     note,
@@ -27,11 +29,10 @@ use crate::{
     record::Records,
     remarks,
     secret::{Board, DocumentKey, Secret},
-    shared::{self, Claim, SourceKey},
     succession::{Succession, Successions},
-    trusted,
     unproven::UnprovenConnections,
     version::Versions,
+    want,
     watch::Watch,
 };
 
@@ -169,7 +170,7 @@ impl Worker {
             && !self.leased.take().is_empty()
             && let Some(board) = &board
         {
-            shared::release(board, self.id.get());
+            lease::release(board, self.id.get());
         }
     }
 
@@ -240,7 +241,7 @@ impl Worker {
         let mut authorities = self.authorities.borrow_mut();
         let known: Vec<Digest> = gates.iter().map(|(digest, _)| *digest).collect();
         if *self.gathered.borrow() != known {
-            let wants = gates.iter().flat_map(|(_, gate)| trusted::wants(&gate.configuration));
+            let wants = gates.iter().flat_map(|(_, gate)| want::wants(&gate.configuration));
             authorities.follow(wants, self.now());
             self.hints.keep_only(|name| has_relationship(&gates, name));
             self.gathered.replace(known);
@@ -270,7 +271,7 @@ impl Worker {
         });
         let hints = [self.hints.claim(self.now())];
         let claims: Vec<Claim> = authorities.claims().chain(documents).chain(hints).collect();
-        let leased = shared::lease(&board, &authorities.index, &claims, self.id.get(), self.now());
+        let leased = lease::lease(&board, &authorities.index, &claims, self.id.get(), self.now());
         authorities.fetch(&board, root, &leased, self.now());
         self.leased.replace(leased);
     }

@@ -9,7 +9,7 @@ use support::{
     world::{World, with},
 };
 use svidgate::{
-    action::Action, connection::ConnectionFilter, cut::MOST_CUT, decision::Stage, request::RequestFilter, root::Root,
+    action::Action, connection::ConnectionFilter, cut::MOST_CUT, request::RequestFilter, root::Root, stage::Stage,
     worker::Worker,
 };
 

@@ -11,10 +11,11 @@ use support::{
 use svidgate::{
     action::Action,
     connection::ConnectionFilter,
-    decision::Stage,
-    host::{HeaderMap, Host, HostError, Level, Method},
+    header_map::HeaderMap,
+    host::{Host, HostError, Level, Method},
     request::RequestFilter,
     root::Root,
+    stage::Stage,
     worker::Worker,
 };
 use svidgate_policy::{Listener, Timestamp};

@@ -14,10 +14,10 @@ use support::{
 };
 use svidgate::{
     action::Action,
-    decision::Stage,
     ledger::{MAX_STREAM_BYTES, MAX_WORKER_BYTES},
     request::RequestFilter,
     root::Root,
+    stage::Stage,
     worker::{MAX_DOCUMENTS_BYTES, Worker},
 };
 

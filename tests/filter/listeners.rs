@@ -5,7 +5,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{action::Action, decision::Stage, hold::HoldFilter, root::Root, worker::Worker};
+use svidgate::{action::Action, hold::HoldFilter, root::Root, stage::Stage, worker::Worker};
 use svidgate_policy::Listener;
 
 use crate::double::{Proxy, accept, connection};

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use support::{ca::Profile, world::World};
 use svidgate::{
-    action::Action, connection::ConnectionFilter, decision::Stage, live::ANSWERING, request::RequestFilter, root::Root,
+    action::Action, connection::ConnectionFilter, live::ANSWERING, request::RequestFilter, root::Root, stage::Stage,
 };
 
 use crate::double::{Proxy, connection, stream};

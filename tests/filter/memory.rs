@@ -10,11 +10,11 @@ use support::{
 };
 use svidgate::{
     action::Action,
-    decision::Stage,
     gate::Gate,
     hints::Hints,
     identities::{MAX_IDENTITIES, REFUSAL_LIFETIME},
     ledger::Ledger,
+    stage::Stage,
 };
 use svidgate_policy::{Configuration, Format, Reason, digest::sha256};
 

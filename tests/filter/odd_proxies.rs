@@ -7,7 +7,7 @@ use support::{
     ca::{KeyUsage, Leaf},
     world::{World, with},
 };
-use svidgate::{action::Action, decision::Stage, host::HeaderMap, record::MAX_LINES, worker::Worker};
+use svidgate::{action::Action, header_map::HeaderMap, record::MAX_LINES, stage::Stage, worker::Worker};
 
 use crate::double::{Proxy, connection, request, stream, sweep};
 

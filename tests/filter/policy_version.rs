@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, rc::Rc};
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
-    decision::Stage,
     root::Root,
+    stage::Stage,
     version::{MOST_VERSIONS, NONE, OTHER},
     worker::Worker,
 };

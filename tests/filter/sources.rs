@@ -9,7 +9,7 @@ use support::{
     ca::{Authority, Key, KeyKind, KeyUsage, Leaf, Profile, bundle_json},
     world::{OWN, World, with},
 };
-use svidgate::{action::Action, host::HeaderMap, root::Root, worker::Worker};
+use svidgate::{action::Action, header_map::HeaderMap, root::Root, worker::Worker};
 
 use crate::{
     double::{Proxy, request},

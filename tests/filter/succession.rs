@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
-    action::Action, connection::ConnectionFilter, decision::Stage, note::MAY_BE_BEHIND, request::RequestFilter,
-    root::Root, worker::Worker,
+    action::Action, connection::ConnectionFilter, note::MAY_BE_BEHIND, request::RequestFilter, root::Root,
+    stage::Stage, worker::Worker,
 };
 
 use crate::double::{Proxy, accept, connection, stream};

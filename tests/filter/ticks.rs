@@ -5,7 +5,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::json;
 use support::world::{World, with};
-use svidgate::{decision::Stage, root::Root, worker::Worker};
+use svidgate::{root::Root, stage::Stage, worker::Worker};
 
 use crate::double::Proxy;
 

@@ -12,8 +12,8 @@ use support::{
 use svidgate::{
     action::Action,
     connection::ConnectionFilter,
-    decision::Stage,
     root::Root,
+    stage::Stage,
     unproven::{MAX_UNPROVEN, MAX_UNPROVEN_OF_ADDRESS},
     worker::Worker,
 };

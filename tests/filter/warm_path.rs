@@ -5,12 +5,7 @@ use std::{hint::black_box, rc::Rc, time::Instant};
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
-    action::Action,
-    decision::Stage,
-    gate::Gate,
-    identities::{Identities, Refusal},
-    peer::Digest,
-    worker::Worker,
+    action::Action, gate::Gate, identities::Identities, peer::Digest, refusal::Refusal, stage::Stage, worker::Worker,
 };
 use svidgate_policy::{Configuration, Format, Reason, Timestamp, digest::sha256};
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate::{
     action::Action,
-    decision::Stage,
     root::Root,
+    stage::Stage,
     watch::{MOST_GAUGES, NO_END, OTHER},
     worker::Worker,
 };

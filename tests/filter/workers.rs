@@ -8,7 +8,7 @@ use support::{
     ca::{Authority, Identity, bundle_json},
     world::{World, with},
 };
-use svidgate::{action::Action, decision::Stage, host::HeaderMap, root::Root, worker::Worker};
+use svidgate::{action::Action, header_map::HeaderMap, root::Root, stage::Stage, worker::Worker};
 
 use crate::double::Proxy;
 

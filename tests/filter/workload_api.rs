@@ -9,7 +9,7 @@ use support::{
     world::{World, with},
 };
 use svidgate::worker::Worker;
-use svidgate::{action::Action, decision::Stage};
+use svidgate::{action::Action, stage::Stage};
 
 use crate::{
     double::{Proxy, request},
