@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use svidgate::workload_api::{Kept, Listed, Unusable, World};
+use svidgate_gate::sources::workload_api::{Kept, Listed, Unusable, World};
 use x509_parser::{prelude::FromDer as _, revocation_list::CertificateRevocationList};
 
 use crate::certificates::may_be_authority;

@@ -1,6 +1,6 @@
 //! `x-forwarded-client-cert`: what the proxy writes last is what is read, whatever a client wrote in front of it.
 
-use svidgate::xfcc::{Element, last_element};
+use svidgate_gate::peer::xfcc::{Element, last_element};
 
 const OURS: &[u8] = br#"Hash=abc;Cert="real";Chain="realchain""#;
 const READ: Element<'static> = Element {

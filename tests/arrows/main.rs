@@ -18,7 +18,7 @@ const GROUND: &str = "ground";
 type Room = (&'static str, &'static [&'static str]);
 
 /// The crates, by the folder of their sources, and their rooms from the bottom up.
-const HOUSE: [(&str, &[Room]); 2] = [
+const HOUSE: [(&str, &[Room]); 3] = [
     (
         "policy/src",
         &[
@@ -34,7 +34,19 @@ const HOUSE: [(&str, &[Room]); 2] = [
             ),
         ],
     ),
-    ("filter/src", &[(GROUND, &[])]),
+    (
+        "filter/gate/src",
+        &[
+            (GROUND, &[]),
+            ("peer", &[GROUND]),
+            ("record", &[GROUND]),
+            ("sources", &[GROUND]),
+            ("identity", &[GROUND, "peer", "record", "sources"]),
+            ("worker", &[GROUND, "peer", "record", "sources", "identity"]),
+            ("plugin", &[GROUND, "peer", "record", "identity", "worker"]),
+        ],
+    ),
+    ("filter/wasm/src", &[(GROUND, &[])]),
 ];
 
 /// The sources of a crate, by their names below its folder.

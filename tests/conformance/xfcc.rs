@@ -2,15 +2,10 @@
 //! where Envoy was told to write them.
 
 use serde_json::Value;
+use svidgate_gate::peer::xfcc::last_element;
 
-use self::parser::last_element;
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, rows, text};
-
-/// The parser that ships, taken by itself: the rest of its crate needs a proxy wherever it is built for wasm.
-#[path = "../../filter/src/xfcc.rs"]
-#[allow(unreachable_pub, reason = "it is public in its crate")]
-mod parser;
 
 const KIND: &str = "envoy xfcc";
 const FILE: &str = "envoy-main/xfcc_examples.json";

@@ -165,7 +165,7 @@ async fn flood_of_unproven_connections_is_bounded_for_each_address() {
         ..Profile::authority(OWN, world.now)
     });
     let forged = peer(&forger, &world);
-    let most = svidgate::unproven::MAX_UNPROVEN_OF_ADDRESS;
+    let most = svidgate_gate::worker::unproven::MAX_UNPROVEN_OF_ADDRESS;
     let mut waiting = Vec::new();
     let mut refused = 0;
     for _ in 0..most + 10 {

@@ -8,9 +8,10 @@ use support::{
     ca::{Identity, Leaf, bundle_json},
     world::{World, with},
 };
-use svidgate::{
-    action::Action, connection::ConnectionFilter, cut::MOST_CUT, request::RequestFilter, root::Root, stage::Stage,
-    worker::Worker,
+use svidgate_gate::{
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    stage::Stage,
+    worker::{cut::MOST_CUT, worker::Worker},
 };
 
 use crate::double::{Proxy, accept, connection, stream, sweep};

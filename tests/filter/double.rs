@@ -8,15 +8,12 @@ use support::{
     ca::{Identity, pem},
     world::World,
 };
-use svidgate::{
-    action::Action,
-    connection::ConnectionFilter,
+use svidgate_gate::{
     header_map::HeaderMap,
-    host::{Host, HostError, Level, Method},
-    request::RequestFilter,
-    root::Root,
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    proxy::{Host, HostError, Level, Method},
     stage::Stage,
-    worker::Worker,
+    worker::worker::Worker,
 };
 use svidgate_policy::{Listener, Timestamp};
 

@@ -8,7 +8,7 @@ use support::{
     ca::{Authority, Extension, Identity, Leaf, Profile, bundle_json},
     world::{OWN, PARTNER, World, with},
 };
-use svidgate::{action::Action, hints};
+use svidgate_gate::{identity::hints, plugin::action::Action};
 use svidgate_policy::{digest::sha256, trust::chain::MAX_HINTS};
 
 use crate::{

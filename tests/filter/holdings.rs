@@ -12,13 +12,11 @@ use support::{
     ca::Identity,
     world::{World, with},
 };
-use svidgate::{
-    action::Action,
+use svidgate_gate::{
     ledger::{MAX_STREAM_BYTES, MAX_WORKER_BYTES},
-    request::RequestFilter,
-    root::Root,
+    plugin::{action::Action, plugin::Root, request::RequestFilter},
     stage::Stage,
-    worker::{MAX_DOCUMENTS_BYTES, Worker},
+    worker::worker::{MAX_DOCUMENTS_BYTES, Worker},
 };
 
 use crate::double::{Proxy, stream};

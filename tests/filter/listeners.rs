@@ -5,7 +5,11 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{action::Action, hold::HoldFilter, root::Root, stage::Stage, worker::Worker};
+use svidgate_gate::{
+    plugin::{action::Action, hold::HoldFilter, plugin::Root},
+    stage::Stage,
+    worker::worker::Worker,
+};
 use svidgate_policy::Listener;
 
 use crate::double::{Proxy, accept, connection};

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::json;
 use support::{ca::Profile, world::World};
-use svidgate::{
-    action::Action, connection::ConnectionFilter, live::ANSWERING, request::RequestFilter, root::Root, stage::Stage,
+use svidgate_gate::{
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    stage::Stage,
+    worker::sweep::ANSWERING,
 };
 
 use crate::double::{Proxy, connection, stream};

@@ -8,12 +8,14 @@ use support::{
     ca::{Authority, Identity, Leaf, Profile, bundle_json, pem},
     world::{World, with},
 };
-use svidgate::{
-    action::Action,
-    gate::Gate,
-    hints::Hints,
-    identities::{MAX_IDENTITIES, REFUSAL_LIFETIME},
+use svidgate_gate::{
+    identity::{
+        cache::{MAX_IDENTITIES, REFUSAL_LIFETIME},
+        gate::Gate,
+        hints::Hints,
+    },
     ledger::Ledger,
+    plugin::action::Action,
     stage::Stage,
 };
 use svidgate_policy::{Configuration, Format, Reason, digest::sha256};

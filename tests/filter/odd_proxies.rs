@@ -7,7 +7,9 @@ use support::{
     ca::{KeyUsage, Leaf},
     world::{World, with},
 };
-use svidgate::{action::Action, header_map::HeaderMap, record::MAX_LINES, stage::Stage, worker::Worker};
+use svidgate_gate::{
+    header_map::HeaderMap, plugin::action::Action, record::counters::MAX_LINES, stage::Stage, worker::worker::Worker,
+};
 
 use crate::double::{Proxy, connection, request, stream, sweep};
 

@@ -8,7 +8,7 @@ use support::{
     ca::{Identity, pem},
     world::{World, with},
 };
-use svidgate::{action::Action, stage::Stage, worker::Worker};
+use svidgate_gate::{plugin::action::Action, stage::Stage, worker::worker::Worker};
 
 use crate::double::{Proxy, connection, request, stream, sweep};
 

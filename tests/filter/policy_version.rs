@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{
-    root::Root,
+use svidgate_gate::{
+    plugin::plugin::Root,
+    record::document_version::{MOST_VERSIONS, NONE, OTHER},
     stage::Stage,
-    version::{MOST_VERSIONS, NONE, OTHER},
-    worker::Worker,
+    worker::worker::Worker,
 };
 
 use crate::double::{Proxy, request};

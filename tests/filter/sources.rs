@@ -9,7 +9,11 @@ use support::{
     ca::{Authority, Key, KeyKind, KeyUsage, Leaf, Profile, bundle_json},
     world::{OWN, World, with},
 };
-use svidgate::{action::Action, header_map::HeaderMap, root::Root, worker::Worker};
+use svidgate_gate::{
+    header_map::HeaderMap,
+    plugin::{action::Action, plugin::Root},
+    worker::worker::Worker,
+};
 
 use crate::{
     double::{Proxy, request},

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{
-    action::Action, connection::ConnectionFilter, note::MAY_BE_BEHIND, request::RequestFilter, root::Root,
-    stage::Stage, worker::Worker,
+use svidgate_gate::{
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    stage::Stage,
+    worker::{lineage::MAY_BE_BEHIND, worker::Worker},
 };
 
 use crate::double::{Proxy, accept, connection, stream};

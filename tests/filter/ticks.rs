@@ -5,7 +5,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::json;
 use support::world::{World, with};
-use svidgate::{root::Root, stage::Stage, worker::Worker};
+use svidgate_gate::{plugin::plugin::Root, stage::Stage, worker::worker::Worker};
 
 use crate::double::Proxy;
 

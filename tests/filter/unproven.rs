@@ -9,13 +9,13 @@ use support::{
     ca::{Authority, Extension, Identity, Leaf, Profile, bundle_json},
     world::{OWN, PARTNER, World, with},
 };
-use svidgate::{
-    action::Action,
-    connection::ConnectionFilter,
-    root::Root,
+use svidgate_gate::{
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Root},
     stage::Stage,
-    unproven::{MAX_UNPROVEN, MAX_UNPROVEN_OF_ADDRESS},
-    worker::Worker,
+    worker::{
+        unproven::{MAX_UNPROVEN, MAX_UNPROVEN_OF_ADDRESS},
+        worker::Worker,
+    },
 };
 
 use crate::{

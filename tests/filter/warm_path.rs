@@ -4,8 +4,13 @@ use std::{hint::black_box, rc::Rc, time::Instant};
 
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{
-    action::Action, gate::Gate, identities::Identities, peer::Digest, refusal::Refusal, stage::Stage, worker::Worker,
+use svidgate_gate::{
+    identity::{cache::Identities, gate::Gate},
+    peer::presented::Digest,
+    plugin::action::Action,
+    refusal::Refusal,
+    stage::Stage,
+    worker::worker::Worker,
 };
 use svidgate_policy::{Configuration, Format, Reason, Timestamp, digest::sha256};
 
@@ -55,8 +60,8 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
     let gate = Gate::new(
         Configuration::compile(document.as_bytes(), Format::Json).expect("a document"),
         None,
-        svidgate::ledger::Ledger::default(),
-        svidgate::hints::Hints::default(),
+        svidgate_gate::ledger::Ledger::default(),
+        svidgate_gate::identity::hints::Hints::default(),
     );
     let known = gate.identify(&proxy, world.now, None).expect("an identity");
     let shown = known.evidence.clone();

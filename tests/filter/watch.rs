@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, rc::Rc};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
-use svidgate::{
-    action::Action,
-    root::Root,
+use svidgate_gate::{
+    plugin::{action::Action, plugin::Root},
     stage::Stage,
-    watch::{MOST_GAUGES, NO_END, OTHER},
-    worker::Worker,
+    worker::{
+        endings::{MOST_GAUGES, NO_END, OTHER},
+        worker::Worker,
+    },
 };
 
 use crate::double::{Proxy, request};

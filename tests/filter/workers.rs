@@ -8,7 +8,12 @@ use support::{
     ca::{Authority, Identity, bundle_json},
     world::{World, with},
 };
-use svidgate::{action::Action, header_map::HeaderMap, root::Root, stage::Stage, worker::Worker};
+use svidgate_gate::{
+    header_map::HeaderMap,
+    plugin::{action::Action, plugin::Root},
+    stage::Stage,
+    worker::worker::Worker,
+};
 
 use crate::double::Proxy;
 

@@ -8,8 +8,8 @@ use support::{
     ca::{Authority, Leaf, Profile, bundle_json},
     world::{World, with},
 };
-use svidgate::worker::Worker;
-use svidgate::{action::Action, stage::Stage};
+use svidgate_gate::worker::worker::Worker;
+use svidgate_gate::{plugin::action::Action, stage::Stage};
 
 use crate::{
     double::{Proxy, request},

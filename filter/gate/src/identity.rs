@@ -1,0 +1,8 @@
+//! Who is it, verified once and remembered?
+
+pub mod algorithms;
+pub mod cache;
+pub mod gate;
+pub mod hints;
+#[expect(clippy::module_inception, reason = "the room has the name of what it is about")]
+pub mod identity;

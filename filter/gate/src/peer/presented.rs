@@ -1,0 +1,213 @@
+//! Where each Envoy keeps what the peer presented, and how we know that it is that.
+//!
+//! The digest of the handshake's leaf is read from the connection; a certificate from anywhere else counts only if it
+//! hashes to it. So it need not matter who could have written the place it was read from.
+//!
+//! A connection without TLS of its own has a peer only where the document says in which filter state (`peer`): its certificate
+//! with a digest, or its id, which the proxy vouches for. A connection with TLS is judged by that alone.
+
+use rustls_pki_types::CertificateDer;
+use svidgate_policy::{
+    PeerOrigin, Reason, SpiffeId,
+    certificate::{error::CertificateError, pem::read_pem},
+    digest::sha256,
+    trust::svid,
+};
+
+use crate::{peer::xfcc, proxy::Host};
+
+/// The filter-state key under which a listener's `set_filter_state` leaves `%DOWNSTREAM_PEER_CERT%`.
+pub const FILTER_STATE_KEY: &str = "svidgate.peer_certificate";
+
+/// SHA-256 of a leaf in DER.
+pub type Digest = [u8; 32];
+
+/// What tells who the peer of a connection is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// The leaf that it presented in this connection's handshake.
+    Handshake(Digest),
+    /// The leaf that it presented to another listener of this proxy, which shares it.
+    Shared(Digest),
+    /// The id that another listener's TLS has verified.
+    Vouched(SpiffeId),
+}
+
+/// Why the peer's certificate is not at hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The reason code.
+    pub reason: Reason,
+    /// What an operator can do about it.
+    pub detail: String,
+}
+
+impl Unreadable {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+        }
+    }
+
+    /// The proxy shows no certificate.
+    pub fn nowhere() -> Self {
+        Self::new(Reason::ConnectionCertificateUnreadable, NOWHERE)
+    }
+}
+
+/// What there is to tell who the peer of the connection being served is. `origin` is where the document says that the peer of a
+/// connection without TLS stands.
+///
+/// # Errors
+/// Plain text, no certificate, a digest that is none, or an id that is none.
+pub fn evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
+    match host.property(&["connection", "sha256_peer_certificate_digest"]) {
+        Some(hex) if !hex.is_empty() => Ok(Evidence::Handshake(parse_digest(&hex)?)),
+        Some(_) | None if is_tls(host) => Err(Unreadable::new(
+            Reason::ConnectionNoCertificate,
+            "the TLS client presented no certificate",
+        )),
+        Some(_) | None => shared_evidence(host, origin),
+    }
+}
+
+/// The digest of the leaf that the peer presented in this connection's own handshake.
+pub fn handshake<H: Host>(host: &H) -> Option<Digest> {
+    match evidence(host, &PeerOrigin::Handshake) {
+        Ok(Evidence::Handshake(leaf)) => Some(leaf),
+        Ok(Evidence::Shared(_) | Evidence::Vouched(_)) | Err(_) => None,
+    }
+}
+
+fn shared_evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
+    match origin {
+        PeerOrigin::Handshake => Err(Unreadable::new(
+            Reason::ConnectionPlaintext,
+            "the connection is not TLS",
+        )),
+        PeerOrigin::Certificate { sha256, .. } => Ok(Evidence::Shared(parse_digest(&shared(host, sha256)?)?)),
+        PeerOrigin::Id { key, .. } => match svid::read_vouched(&shared(host, key)?) {
+            Ok(id) => Ok(Evidence::Vouched(id)),
+            Err(error) => Err(Unreadable::new(
+                error.reason(),
+                format!("filter state `{key}` is not one SPIFFE ID: {error}"),
+            )),
+        },
+    }
+}
+
+/// The filter state that another listener shares under a key.
+fn shared<H: Host>(host: &H, key: &str) -> Result<Vec<u8>, Unreadable> {
+    host.property(&["filter_state", key]).ok_or_else(|| {
+        let detail = format!("the connection is not TLS, and no listener shares filter state `{key}` with it");
+        Unreadable::new(Reason::ConnectionPlaintext, detail)
+    })
+}
+
+fn parse_digest(hex: &[u8]) -> Result<Digest, Unreadable> {
+    let detail = "the proxy's digest is not 64 hexadecimal digits";
+    parse_hex(hex).ok_or_else(|| Unreadable::new(Reason::ConnectionCertificateUnreadable, detail))
+}
+
+/// Whether the connection is TLS, its handshake done.
+pub fn is_tls<H: Host>(host: &H) -> bool {
+    host.property(&["connection", "tls_version"])
+        .is_some_and(|version| !version.is_empty())
+}
+
+fn parse_hex(hex: &[u8]) -> Option<Digest> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut digest = Digest::default();
+    if hex.len() != digest.len().checked_mul(2)? {
+        return None;
+    }
+    for (byte, digits) in digest.iter_mut().zip(hex.chunks_exact(2)) {
+        let [high, low] = digits else { return None };
+        *byte = (digit(*high)? << 4) | digit(*low)?;
+    }
+    Some(digest)
+}
+
+/// What the peer presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The leaf, bound to the handshake.
+    pub leaf: CertificateDer<'static>,
+    /// What came with it; only to build a path with.
+    pub intermediates: Vec<CertificateDer<'static>>,
+}
+
+/// What the peer presented to the listener that shares it.
+///
+/// # Errors
+/// No certificate to be found, one that cannot be read, or another than the digest says.
+pub fn presented_elsewhere<H: Host>(host: &H, digest: &Digest, origin: &PeerOrigin) -> Result<Presented, Unreadable> {
+    match origin {
+        PeerOrigin::Certificate { certificate, .. } => {
+            let leaf = single(read(&shared(host, certificate)?)?)?;
+            bound(leaf, digest, Vec::new())
+        }
+        PeerOrigin::Handshake | PeerOrigin::Id { .. } => Err(Unreadable::nowhere()),
+    }
+}
+
+/// A leaf counts where it hashes to the digest.
+fn bound(
+    leaf: CertificateDer<'static>,
+    digest: &Digest,
+    chain: Vec<CertificateDer<'static>>,
+) -> Result<Presented, Unreadable> {
+    if sha256(&leaf) != *digest {
+        let detail = "the certificate at hand is not the one of the handshake";
+        return Err(Unreadable::new(Reason::ConnectionCertificateMismatch, detail));
+    }
+    let intermediates = chain.into_iter().filter(|certificate| *certificate != leaf).collect();
+    Ok(Presented { leaf, intermediates })
+}
+
+/// Finds the leaf that hashes to `digest`, and what came with it where that is to be had. `xfcc` is the header where
+/// this listener writes it.
+///
+/// # Errors
+/// No certificate to be found, one that cannot be read, or one of another handshake.
+pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Result<Presented, Unreadable> {
+    let element = match xfcc {
+        Some(header) => xfcc::last_element(header).ok_or_else(|| {
+            Unreadable::new(
+                Reason::ConnectionCertificateUnreadable,
+                "x-forwarded-client-cert is not well-formed",
+            )
+        })?,
+        None => xfcc::Element::default(),
+    };
+    let chain = element.chain.map(read).transpose()?.unwrap_or_default();
+    let pem = leaf_from_proxy(host).or_else(|| element.cert.map(<[u8]>::to_vec));
+    let leaf = match (pem, chain.first()) {
+        (Some(pem), _) => single(read(&pem)?)?,
+        (None, Some(first)) => first.clone(),
+        (None, None) => return Err(Unreadable::nowhere()),
+    };
+    bound(leaf, digest, chain)
+}
+
+const NOWHERE: &str = "the proxy shows no certificate (Envoy 1.38 and later do; before, `set_filter_state` with \
+                       `svidgate.peer_certificate`, in 1.36 behind `svidgate.hold`; or `xfcc: own`)";
+
+fn leaf_from_proxy<H: Host>(host: &H) -> Option<Vec<u8>> {
+    let found = |path: &[&str]| host.property(path).filter(|pem| !pem.is_empty());
+    found(&["connection", "peer_certificate"]).or_else(|| found(&["filter_state", FILTER_STATE_KEY]))
+}
+
+fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
+    read_pem(pem).map_err(|error: CertificateError| Unreadable::new(error.reason(), error.to_string()))
+}
+
+fn single(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateDer<'static>, Unreadable> {
+    let detail = "the proxy shows more than one leaf";
+    let mut certificates = certificates.into_iter();
+    match (certificates.next(), certificates.next()) {
+        (Some(leaf), None) => Ok(leaf),
+        _ => Err(Unreadable::new(Reason::ConnectionCertificateUnreadable, detail)),
+    }
+}

@@ -1,0 +1,668 @@
+//! The network filter: hold, decide on the first bytes, let through or close.
+//!
+//! What may be done depends on the filter behind ours, which is what `listener` in the document says. In front of HTTP
+//! and of clients that speak first, the connection is held until bytes come, and nothing is dialled before. In front of
+//! servers that speak first it cannot be held; the proxy dials after the handshake, and the first bytes of either side
+//! wait for the decision. The upstream side is never paused: the host cannot resume it.
+//!
+//! A leaf of which nothing is wrong but that its issuer is not at hand is left to the first request, whose filter sees the
+//! chain, where it is certain that it stands behind: in front of HTTP, where the document has `xfcc: own` and `mark_passed`,
+//! so that a lock refuses what the HTTP filter has not let through, and that filter is configured on this worker with the same
+//! document. Of what is closed before a request was allowed, no byte has gone further than the HTTP connection manager.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use svidgate_policy::{Decision, Listener, PeerOrigin, Reason, Request};
+
+use crate::{
+    clock::is_over,
+    identity::{gate::Gate, identity::Identity},
+    peer::{
+        presented::{self, Digest, Evidence},
+        surroundings,
+    },
+    plugin::{action::Action, behind::Behind, plugin::Root},
+    proxy::Host,
+    record::decision::{Circumstances, Entry},
+    refusal::Refusal,
+    stage::Stage,
+    worker::{
+        cut::Ending,
+        grounds::{Grounds, Judges, Words},
+        sweep::Thing,
+        unproven::{Place, Unproven},
+    },
+};
+
+/// One downstream connection.
+#[derive(Debug)]
+pub struct ConnectionFilter<H> {
+    root: Rc<Root<H>>,
+    context: u32,
+    decided: Cell<Option<Action>>,
+    /// How long it is held, counted from when the connection was accepted. A client that stays silent, before the handshake
+    /// is done or after it, would otherwise be kept for ever.
+    held: Cell<Option<Wait>>,
+    /// Why it was let through.
+    grounds: RefCell<Option<Grounds>>,
+    /// Of one in front of HTTP, whether it is known what reads it.
+    behind: Cell<Seen>,
+    /// Of one that was left to its first request, until one is allowed.
+    unproven: RefCell<Option<(Wait, Place)>>,
+    this: Weak<Self>,
+}
+
+/// The time that is left to a peer.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    since: Timestamp,
+    span: SignedDuration,
+}
+
+impl Wait {
+    fn is_over(self, now: Timestamp) -> bool {
+        is_over(self.span, self.since, now)
+    }
+}
+
+/// What has been seen of what reads a connection in front of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Seen {
+    /// Nothing yet, and it is looked for on the next tick.
+    #[default]
+    Nothing,
+    /// Nothing, on a tick after bytes had been passed. It is looked for when bytes come.
+    NothingOnTick,
+    /// The HTTP connection manager.
+    Http,
+    /// `tcp_proxy`: nothing more is passed, and it ends on the next tick.
+    Tcp,
+}
+
+impl<H: Host> ConnectionFilter<H> {
+    /// A connection that has just been accepted, the handshake not done.
+    pub fn new(root: Rc<Root<H>>, context: u32) -> Rc<Self> {
+        Rc::new_cyclic(|this| Self {
+            root,
+            context,
+            decided: Cell::default(),
+            held: Cell::default(),
+            grounds: RefCell::default(),
+            behind: Cell::default(),
+            unproven: RefCell::default(),
+            this: this.clone(),
+        })
+    }
+
+    /// Before the handshake, unless a filter in front has waited for it.
+    pub fn on_new_connection(self: &Rc<Self>) -> Action {
+        let Some(gate) = self.root.gate() else {
+            return self.refuse_unjudged();
+        };
+        if gate.enforces() && surroundings::is_http3(self.root.host()) {
+            return self.refuse_at_once(Reason::ConnectionUndecidable, gate.version(), HTTP3);
+        }
+        let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
+        self.root.begin(self.context, thing);
+        match self.root.listener() {
+            // A dry run changes nothing, and what stands behind may not bear being held.
+            Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
+            // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until its first
+            // bytes. These come next, but not to one who pauses now. All there is to know is known.
+            Listener::Http | Listener::Tcp if presented::handshake(self.root.host()).is_some() => self.decide(false),
+            Listener::Http | Listener::Tcp => {
+                self.held.set(Some(self.wait(&gate)));
+                // The same behind a hold, where the peer has no certificate, and where its peer may stand elsewhere, so that no
+                // handshake tells of a filter in front. The HTTP connection manager does nothing before it has bytes, so where
+                // there are none yet, this is as good.
+                let may_be_late = self.root.is_behind_hold() || gate.configuration.peer != PeerOrigin::Handshake;
+                if may_be_late && self.root.listener().has_requests() {
+                    Action::Continue
+                } else {
+                    Action::Pause
+                }
+            }
+            Listener::TcpServerFirst => Action::Continue,
+        }
+    }
+
+    /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3 ([`surroundings::is_http3`]).
+    pub(crate) fn is_past_handshake(&self) -> bool {
+        !surroundings::is_http3(self.root.host()) && presented::handshake(self.root.host()).is_some()
+    }
+
+    /// Bytes of the client, decrypted; none at the end of its stream.
+    pub fn on_downstream_data(&self, bytes: usize) -> Action {
+        self.on_first_bytes(bytes, || self.decide(false))
+    }
+
+    /// The same, where another filter decides: the hold is over with the first bytes.
+    pub fn release(&self, bytes: usize) -> Action {
+        self.on_first_bytes(bytes, || {
+            self.held.set(None);
+            self.decided.set(Some(Action::Continue));
+            self.root.end(self.context);
+            Action::Continue
+        })
+    }
+
+    fn on_first_bytes(&self, bytes: usize, act: impl FnOnce() -> Action) -> Action {
+        match self.decided.get() {
+            Some(action) => self.passed_on(action),
+            // The end of a stream may come before the handshake; it tells nothing and carries nothing.
+            None if bytes == 0 && self.enforces() => Action::Pause,
+            None if bytes == 0 => Action::Continue,
+            None => act(),
+        }
+    }
+
+    /// Bytes of the server.
+    pub fn on_upstream_data(&self) -> Action {
+        match self.decided.get() {
+            Some(action) => self.passed_on(action),
+            // A dry run can wait for the handshake, which tells more.
+            None if !self.enforces() && !self.is_known() => Action::Continue,
+            None => self.decide(true),
+        }
+    }
+
+    /// Bytes of a connection that has been decided on. Those of one that turns out not to be read as HTTP are kept.
+    fn passed_on(&self, action: Action) -> Action {
+        if action == Action::Continue && self.behind.get() != Seen::Http && self.is_for_http() {
+            self.look_behind();
+        }
+        self.decided.get().unwrap_or(action)
+    }
+
+    /// Whether it was let through because each request will be decided on.
+    fn is_for_http(&self) -> bool {
+        self.root.listener().has_requests() && self.grounds.borrow().is_some() && self.enforces()
+    }
+
+    fn look_behind(&self) {
+        match Behind::look(self.root.host()) {
+            Some(Behind::Http) => self.behind.set(Seen::Http),
+            Some(Behind::Tcp) => {
+                self.behind.set(Seen::Tcp);
+                self.decided.set(Some(Action::Pause));
+            }
+            None => {}
+        }
+    }
+
+    /// Whether there is anything yet that tells who the peer is.
+    fn is_known(&self) -> bool {
+        let gate = self.root.gate();
+        gate.is_some_and(|gate| presented::evidence(self.root.host(), &gate.configuration.peer).is_ok())
+    }
+
+    fn enforces(&self) -> bool {
+        self.root.gate().is_none_or(|gate| gate.enforces())
+    }
+
+    /// The connection is gone.
+    pub fn on_close(&self) {
+        self.unproven.take();
+        self.root.end(self.context);
+    }
+
+    fn decide(&self, server_spoke: bool) -> Action {
+        let Some(judges) = self.root.judges() else {
+            return self.refuse_unjudged();
+        };
+        self.held.set(None);
+        let is_for_http = self.root.listener().has_requests() && self.enforces();
+        if is_for_http && Behind::look(self.root.host()) == Some(Behind::Tcp) {
+            return self.refuse_at_once(Reason::ConnectionNotHttp, judges.own().version(), NOT_HTTP);
+        }
+        let refusing = judges.others().find(|gate| self.is_refused(gate)).map(Rc::clone);
+        let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
+        let identity = gate.identify(self.root.host(), self.root.now(), None);
+        if let Err(refusal) = &identity
+            && let Some(own) = self.left_to_requests(&gate, refusal, &judges)
+        {
+            return self.leave_to_requests(&gate, refusal, judges, own);
+        }
+        let (decision, circumstances) = match &identity {
+            Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
+            Err(refusal) => refused(refusal, server_spoke),
+        };
+        let action = self.enforce(&gate, judges, identity.as_ref().ok(), decision, circumstances);
+        self.decided.set(Some(action));
+        action
+    }
+
+    fn is_refused(&self, gate: &Gate) -> bool {
+        let identity = gate.identify(self.root.host(), self.root.now(), None);
+        gate.enforces() && !identity.is_ok_and(|identity| self.decide_identity(&identity).is_allowed())
+    }
+
+    /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is certain that
+    /// each request will be judged. Gives by what requests are known as its own: its leaf and the proxy's number of it.
+    fn left_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: &Judges) -> Option<(Digest, u64)> {
+        if !excuses(gate, refusal) || !self.root.listener().has_requests() || !gate.enforces() {
+            return None;
+        }
+        // Under a dry run of its own nothing was held, and nobody has looked whether `tcp_proxy` stands behind.
+        if !self.enforces() {
+            return None;
+        }
+        // Of what another listener shares no request shows the chain.
+        let leaf = presented::handshake(self.root.host())?;
+        // Without its number no request could prove it.
+        let connection = surroundings::connection_id(self.root.host())?;
+        let is_at_peace = |gate: &Rc<Gate>| {
+            let identity = gate.identify(self.root.host(), self.root.now(), None);
+            let pleases = match &identity {
+                Ok(identity) => self.decide_identity(identity).is_allowed(),
+                Err(refusal) => excuses(gate, refusal),
+            };
+            pleases || !gate.enforces()
+        };
+        let is_left = self.root.decides_on_requests(judges.own()) && judges.all().all(is_at_peace);
+        is_left.then_some((leaf, connection))
+    }
+
+    fn leave_to_requests(
+        &self,
+        gate: &Gate,
+        refusal: &Refusal,
+        judges: Judges,
+        (leaf, connection): (Digest, u64),
+    ) -> Action {
+        let host = self.root.host();
+        let address = surroundings::source_address(host).as_deref().and_then(surroundings::ip);
+        let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
+        let places = self.root.unproven();
+        let Some(place) = places.take(leaf, (connection, self.context), address, unproven) else {
+            return self.refuse_unproven(gate, refusal);
+        };
+        self.unproven.replace(Some((self.wait(gate), place)));
+        self.grounds.replace(Some(Grounds::new(
+            judges,
+            None,
+            &[],
+            None,
+            self.root.now(),
+            Timestamp::MAX,
+        )));
+        surroundings::note_address(host);
+        self.decided.set(Some(Action::Continue));
+        Action::Continue
+    }
+
+    fn wait(&self, gate: &Gate) -> Wait {
+        Wait {
+            since: self.root.now(),
+            span: gate.configuration.first_bytes_timeout,
+        }
+    }
+
+    /// Whether no request has been proof in time.
+    fn is_past_proof(&self, now: Timestamp) -> bool {
+        self.unproven
+            .borrow()
+            .as_ref()
+            .is_some_and(|(wait, _)| wait.is_over(now))
+    }
+
+    /// There is no place for another one.
+    fn refuse_unproven(&self, gate: &Gate, refusal: &Refusal) -> Action {
+        let entry = Entry {
+            stage: Stage::Connection,
+            who: None,
+            decision: Decision::refused(Reason::ConnectionTooManyUnproven),
+            enforced: true,
+            live: false,
+            version: gate.version(),
+        };
+        let circumstances = || Circumstances {
+            claimed: refusal.claimed.clone(),
+            detail: Some(refusal.detail.clone()),
+            ..self.root.connection_circumstances()
+        };
+        self.root.record(&entry, true, circumstances);
+        self.decided.set(Some(Action::Pause));
+        self.close()
+    }
+
+    fn decide_identity<'i>(&self, identity: &'i Identity) -> Decision<'i> {
+        let (grants, now, host) = (&identity.grants, self.root.now(), self.root.host());
+        if self.root.listener().has_requests() {
+            return grants.admit(now);
+        }
+        let needs = grants.needs();
+        let sni = if needs.sni { surroundings::sni(host) } else { None };
+        let request = Request {
+            http: None,
+            route: None,
+            port: if needs.port {
+                surroundings::local_port(host)
+            } else {
+                None
+            },
+            sni: sni.as_deref(),
+            source_ip: if needs.source_ip {
+                surroundings::source_address(host).as_deref().and_then(surroundings::ip)
+            } else {
+                None
+            },
+        };
+        grants.decide(&request, now)
+    }
+
+    fn enforce(
+        &self,
+        gate: &Gate,
+        judges: Judges,
+        identity: Option<&Rc<Identity>>,
+        decision: Decision<'_>,
+        circumstances: Circumstances,
+    ) -> Action {
+        let who = identity.map(|identity| identity.who());
+        let enforced = gate.enforces();
+        let entry = Entry {
+            stage: Stage::Connection,
+            who,
+            decision,
+            enforced,
+            live: false,
+            version: gate.version(),
+        };
+        // In front of HTTP an admission is not the last word, and one connection's filter state is shared by all of
+        // its streams: each request writes its own.
+        let passes = decision.is_allowed() || !enforced;
+        let has_requests = self.root.listener().has_requests();
+        let shown = (!passes || !has_requests) && gate.shows(&decision);
+        self.root.record(&entry, shown, || self.completed(circumstances));
+        if !passes {
+            return self.close();
+        }
+        let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
+        let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None).ok();
+        let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
+        let now = self.root.now();
+        let ends = judges.end_of_connection(self.root.host(), identity.map(|identity| &**identity), now);
+        let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, now, ends);
+        self.grounds.replace(Some(grounds));
+        if has_requests {
+            surroundings::note_address(self.root.host());
+        }
+        Action::Continue
+    }
+
+    /// There is no document, or another thread has a newer one.
+    fn refuse_unjudged(&self) -> Action {
+        self.refuse_at_once(self.root.no_judges(), "", "")
+    }
+
+    /// Refuses before anybody was asked who it is.
+    fn refuse_at_once(&self, reason: Reason, version: &str, detail: &str) -> Action {
+        let entry = Entry {
+            stage: Stage::Connection,
+            who: None,
+            decision: Decision::refused(reason),
+            enforced: true,
+            live: false,
+            version,
+        };
+        let circumstances = || Circumstances {
+            detail: (!detail.is_empty()).then(|| detail.to_owned()),
+            ..self.root.connection_circumstances()
+        };
+        self.root.record(&entry, true, circumstances);
+        self.decided.set(Some(Action::Pause));
+        self.close()
+    }
+
+    /// Paused bytes go nowhere, whether or not the proxy carries the close out.
+    fn close(&self) -> Action {
+        self.root.end(self.context);
+        #[expect(clippy::disallowed_methods, reason = "this connection is being served")]
+        let _ = self.root.host().close_downstream();
+        Action::Pause
+    }
+
+    fn completed(&self, circumstances: Circumstances) -> Circumstances {
+        let known = self.root.connection_circumstances();
+        Circumstances {
+            peer: known.peer,
+            connection_id: known.connection_id,
+            target: known.target,
+            ..circumstances
+        }
+    }
+
+    fn end_silent(&self) -> Ending {
+        let gate = self.root.gate();
+        let circumstances = Circumstances {
+            detail: Some(SILENT.to_owned()),
+            ..Circumstances::default()
+        };
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        self.end_for(Reason::ConnectionSilent, version, circumstances)
+    }
+
+    fn end_unproven(&self) -> Ending {
+        self.unproven.take();
+        let gate = self.root.gate();
+        let refusal = gate.as_ref().and_then(|gate| {
+            let identity = gate.identify(self.root.host(), self.root.now(), None);
+            identity.err()
+        });
+        let circumstances = Circumstances {
+            claimed: refusal.as_ref().and_then(|refusal| refusal.claimed.clone()),
+            detail: Some(match &refusal {
+                Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
+                None => UNPROVEN.to_owned(),
+            }),
+            ..Circumstances::default()
+        };
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        self.end_for(Reason::ConnectionUnproven, version, circumstances)
+    }
+
+    fn end_not_http(&self) -> Ending {
+        let gate = self.root.gate();
+        let circumstances = Circumstances {
+            detail: Some(NOT_HTTP.to_owned()),
+            ..Circumstances::default()
+        };
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        self.end_for(Reason::ConnectionNotHttp, version, circumstances)
+    }
+
+    /// Ends it for a reason that has nothing to do with who it is.
+    fn end_for(&self, reason: Reason, version: &str, circumstances: Circumstances) -> Ending {
+        let entry = Entry {
+            stage: Stage::Connection,
+            who: None,
+            decision: Decision::refused(reason),
+            enforced: true,
+            live: self.grounds.borrow().is_some(),
+            version,
+        };
+        self.root.record(&entry, true, || self.completed(circumstances));
+        self.decided.set(Some(Action::Pause));
+        Ending::Close
+    }
+
+    /// Decides again on what was let through.
+    fn decide_again(&self, grounds: &Grounds, now: Timestamp) -> Option<Ending> {
+        let Some(judges) = self.root.judges_again(grounds) else {
+            return Some(self.end_for(self.root.no_judges(), "", Circumstances::default()));
+        };
+        let identify = |gate: &Rc<Gate>| match &grounds.identity {
+            Some(identity) => gate.identify_again(self.root.host(), identity, now),
+            None => gate.identify(self.root.host(), now, None),
+        };
+        let decide = |identity: &Identity| {
+            let decision = self.decide_identity(identity);
+            (!decision.is_allowed()).then_some(decision.reason)
+        };
+        let is_unproven = self.unproven.borrow().is_some();
+        let words = Words::ask(&judges, identify, decide, |gate, refusal| {
+            is_unproven && excuses(gate, refusal)
+        });
+        if let Some(word) = words.refusal() {
+            let enforced = word.gate.enforces();
+            // What a dry run would cut is told once, not on every tick.
+            if enforced || word.refused != grounds.would_refuse {
+                let (decision, circumstances) = match &word.identity {
+                    Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
+                    Err(refusal) => refused(refusal, false),
+                };
+                let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
+                let entry = Entry {
+                    stage: Stage::Connection,
+                    who: known.map(|identity| identity.who()),
+                    decision,
+                    enforced,
+                    live: true,
+                    version: word.gate.version(),
+                };
+                // Of a connection that goes on in front of HTTP, the field would be read as the word on each of its streams.
+                let shown = enforced || !self.root.listener().has_requests();
+                self.root.record(&entry, shown, || self.completed(circumstances));
+            }
+            if enforced {
+                self.decided.set(Some(Action::Pause));
+                return Some(Ending::Close);
+            }
+        }
+        let grounds = words.grounds(self.root.host(), judges, now);
+        self.grounds.replace(Some(grounds));
+        None
+    }
+}
+
+impl<H: Host> Thing for ConnectionFilter<H> {
+    fn stage(&self) -> Stage {
+        Stage::Connection
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        if let Some(held) = self.held.get() {
+            return held.is_over(now);
+        }
+        if self.is_past_proof(now) {
+            return true;
+        }
+        match self.behind.get() {
+            Seen::Tcp => return true,
+            // The proxy may have dialled since the first bytes were passed, and nothing comes back.
+            Seen::Nothing if self.is_for_http() => return true,
+            Seen::Nothing | Seen::NothingOnTick | Seen::Http => {}
+        }
+        let grounds = self.grounds.borrow();
+        grounds
+            .as_ref()
+            .is_some_and(|grounds| self.root.have_moved(grounds, now))
+    }
+
+    fn peer(&self) -> Option<Evidence> {
+        whose(self.grounds.borrow().as_ref())
+    }
+
+    /// In front of HTTP, from the last second of its certificates on. What asks before that is drained by its mark; to close an
+    /// idle connection sooner would lose what its peer is just sending.
+    fn drains(&self, now: Timestamp) -> bool {
+        let grounds = self.grounds.borrow();
+        let Some((grounds, identity)) = grounds
+            .as_ref()
+            .and_then(|grounds| Some((grounds, grounds.identity.as_ref()?)))
+        else {
+            return false;
+        };
+        let is_ours_to_close =
+            self.root.listener().has_requests() && self.root.gate().is_some_and(|gate| gate.enforces());
+        now >= identity.svid.path_until().min(grounds.last_second()) && is_ours_to_close
+    }
+
+    fn judge(&self, now: Timestamp) -> Option<Ending> {
+        if self.behind.get() == Seen::Nothing && self.is_for_http() {
+            self.behind.set(Seen::NothingOnTick);
+            self.look_behind();
+        }
+        if self.behind.get() == Seen::Tcp {
+            return Some(self.end_not_http());
+        }
+        if self.is_past_proof(now) {
+            return Some(self.end_unproven());
+        }
+        let grounds = self.grounds.borrow().clone();
+        match &grounds {
+            // It was only looked at what stands behind.
+            Some(grounds) if !self.root.have_moved(grounds, now) => None,
+            Some(grounds) => self.decide_again(grounds, now),
+            None => Some(self.end_silent()),
+        }
+    }
+}
+
+impl<H: Host> Unproven for ConnectionFilter<H> {
+    /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on waiting.
+    /// Calls of the proxy are about the request, whose connection is this one.
+    fn prove(&self) -> bool {
+        let Some(judges) = self.root.judges() else { return false };
+        let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None);
+        let decide = |identity: &Identity| {
+            let decision = self.decide_identity(identity);
+            (!decision.is_allowed()).then_some(decision.reason)
+        };
+        let words = Words::ask(&judges, identify, decide, |_, _| false);
+        if words.refusal().is_some_and(|word| word.gate.enforces()) {
+            return false;
+        }
+        self.unproven.take();
+        let grounds = words.grounds(self.root.host(), judges, self.root.now());
+        self.grounds.replace(Some(grounds));
+        true
+    }
+}
+
+/// Whether a document would leave somebody whom it refuses to the first request.
+fn excuses(gate: &Gate, refusal: &Refusal) -> bool {
+    refusal.for_want_of_issuer.is_some() && gate.leaves_to_requests()
+}
+
+/// Whose something is that was let through on these grounds.
+pub(crate) fn whose(grounds: Option<&Grounds>) -> Option<Evidence> {
+    Some(grounds?.identity.as_ref()?.evidence.clone())
+}
+
+fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circumstances) {
+    // Before the handshake is done there is no certificate either, and the proxy has no property that tells the two
+    // apart. The server's bytes cannot be kept until it is.
+    let (reason, detail) = if server_spoke && refusal.reason == Reason::ConnectionNoCertificate {
+        (Reason::ConnectionUndecidable, NO_CERTIFICATE_YET.to_owned())
+    } else {
+        (refusal.reason, refusal.detail.clone())
+    };
+    let circumstances = Circumstances {
+        claimed: refusal.claimed.clone(),
+        detail: Some(detail),
+        ..Circumstances::default()
+    };
+    (Decision::refused(reason), circumstances)
+}
+
+const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included (before \
+                      tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
+
+const UNPROVEN: &str = "no request that was allowed has shown the chain of its leaf within `first_bytes_timeout`";
+
+const NOT_HTTP: &str = "tcp_proxy reads this connection, so no request will ever be decided on, and the document is for `listener: \
+                        http` (this filter chain needs a document for `tcp`, or the HTTP connection manager with \
+                        `svidgate.request` in it)";
+
+const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter alone, which \
+                     decides on each request";
+
+const NO_CERTIFICATE_YET: &str = "the server spoke and there is no client certificate: none was presented, or the \
+                                  handshake was not done (tcp_proxy needs `upstream_connect_mode: \
+                                  ON_DOWNSTREAM_TLS_HANDSHAKE`)";

@@ -1,0 +1,446 @@
+//! The HTTP filter: each request is decided on, whatever was decided when its connection was made.
+//!
+//! On the warm path, where the peer is known and the request allowed, the proxy is called three times: for the digest
+//! of the peer's leaf, for the headers, and to write the access-log field.
+
+use std::{cell::RefCell, rc::Rc};
+
+use jiff::Timestamp;
+use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, Xfcc};
+
+use crate::{
+    header_map::HeaderNames,
+    identity::{
+        gate::Gate,
+        identity::{Identity, drained_from},
+    },
+    ledger::{Held, MAX_STREAM_BYTES},
+    peer::{
+        presented::{self, Evidence},
+        surroundings,
+    },
+    plugin::{
+        action::Action,
+        connection,
+        head::{self, Head, KeptHead, XFCC_HEADER},
+        plugin::Root,
+    },
+    proxy::{Host, HostError},
+    record::decision::{Circumstances, Entry},
+    refusal::Refusal,
+    stage::Stage,
+    worker::{
+        cut::{self, Ending},
+        grounds::{Grounds, Judges, Words},
+        sweep::Thing,
+    },
+};
+
+/// The name of the filter state that says that the connection is to be drained: `wasm.svidgate.drain`. The network filter
+/// never sets it, for every stream would see that.
+pub const DRAIN_STATE: &str = "svidgate.drain";
+
+/// The filter state of a request that was let through: `wasm.` and this, with the version of the document that let it through.
+/// Only this filter writes it, and for one stream: what the network filter writes each stream of its connection sees.
+pub const PASSED_STATE: &str = "svidgate.passed";
+/// What it says where the document has no version.
+const NO_VERSION: &str = "-";
+
+/// One HTTP stream.
+#[derive(Debug)]
+pub struct RequestFilter<H> {
+    root: Rc<Root<H>>,
+    context: u32,
+    /// What was let through, and why.
+    passed: RefCell<Option<Passed>>,
+}
+
+/// A request that was let through.
+#[derive(Clone, Debug)]
+struct Passed {
+    grounds: Grounds,
+    /// What rules may ask again, as it came: what the proxy has of it later may have been rewritten for the upstream.
+    head: Rc<KeptHead>,
+    _held: Rc<Held>,
+}
+
+impl<H: Host> RequestFilter<H> {
+    /// A stream of which nothing has been read.
+    pub fn new(root: Rc<Root<H>>, context: u32) -> Rc<Self> {
+        Rc::new(Self {
+            root,
+            context,
+            passed: RefCell::default(),
+        })
+    }
+
+    /// The stream is gone.
+    pub fn on_close(&self) {
+        self.root.end(self.context);
+    }
+
+    /// The whole request head is there.
+    pub fn on_request_headers(self: &Rc<Self>) -> Action {
+        let Some(judges) = self.root.judges() else {
+            return self.refuse_unread(self.root.no_judges());
+        };
+        // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
+        let Ok(head) = self.root.host().request_headers().map(Head::new) else {
+            return self.refuse_unread(Reason::RequestMalformed);
+        };
+        let refusing = judges.others().find(|gate| self.is_refused(gate, &head)).map(Rc::clone);
+        let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
+        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, head.xfcc()));
+        let (decision, refusal) = match &identity {
+            Ok(identity) => (self.decide(identity, head.request()), None),
+            Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
+        };
+        let ends = judges.end_of_connection(self.root.host(), identity.as_deref().ok(), self.root.now());
+        self.mark_end(&gate, identity.as_deref().ok(), decision.reason, ends);
+        let passes = decision.is_allowed() || !gate.enforces();
+        let kept = passes.then(|| self.keep(&judges, &head, identity.as_deref().ok()));
+        let decision = match &kept {
+            Some(Err(reason)) if gate.enforces() => Decision::refused(*reason),
+            Some(_) | None => decision,
+        };
+        let goes_on = decision.is_allowed() || !gate.enforces();
+        if goes_on && !self.is_proven(identity.as_deref().ok(), decision.is_allowed()) {
+            return self.refuse_unproven(&gate, identity.as_deref().ok(), refusal);
+        }
+        let action = self.enforce(&gate, &head, identity.as_deref().ok(), decision, refusal);
+        // What a dry run has no room for passes, and is not looked at again.
+        if let (Action::Continue, Some(Ok((kept, held)))) = (action, kept) {
+            let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
+            let identify = |gate: &Rc<Gate>| {
+                let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head.xfcc()));
+                identity.ok()
+            };
+            let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
+            let identity = identity.as_ref().ok().cloned();
+            self.passed.replace(Some(Passed {
+                grounds: Grounds::new(judges, identity, &others, would_refuse, self.root.now(), ends),
+                head: Rc::new(kept),
+                _held: Rc::new(held),
+            }));
+            let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
+            self.root.begin(self.context, thing);
+        }
+        action
+    }
+
+    /// The trailers of a request that was let through are there; the proxy says so only where there are any. None may pass
+    /// that would be another answer, were it a header.
+    pub fn on_request_trailers(&self) -> Action {
+        if self.remove_trailers().is_ok() {
+            return Action::Continue;
+        }
+        let gate = self.root.gate();
+        let identity = {
+            let passed = self.passed.borrow();
+            passed.as_ref().and_then(|passed| passed.grounds.identity.clone())
+        };
+        // As with a header that cannot be removed, a dry run ends it, too.
+        let entry = Entry {
+            stage: Stage::Request,
+            who: identity.as_ref().map(|identity| identity.who()),
+            decision: Decision::refused(Reason::RequestMalformed),
+            enforced: true,
+            live: true,
+            version: gate.as_ref().map_or("", |gate| gate.version()),
+        };
+        self.root.end(self.context);
+        self.refuse(&entry, || self.circumstances(None))
+    }
+
+    fn remove_trailers(&self) -> Result<(), HostError> {
+        let host = self.root.host();
+        let trailers = host.request_trailers()?;
+        head::trailers_to_remove(&trailers, &self.names_decided_on())
+            .try_for_each(|name| host.remove_request_trailer(name))
+    }
+
+    /// The names of headers that this stream was judged by. What only a dry run looks at may be in trailers.
+    fn names_decided_on(&self) -> Vec<HeaderNames> {
+        let passed = self.passed.borrow();
+        let judges = passed.iter().flat_map(|passed| passed.grounds.judges().all());
+        judges
+            .filter(|gate| gate.enforces())
+            .map(|gate| gate.header_names())
+            .collect()
+    }
+
+    /// Leaves a mark where the certificates of the peer, or the time that its connection may be open, end soon or have ended, for a
+    /// filter behind this one that can have the proxy drain the connection when the request is through.
+    fn mark_end(&self, gate: &Gate, identity: Option<&Identity>, reason: Reason, ends: Timestamp) {
+        let of_connection = match gate.configuration.peer {
+            PeerOrigin::Id { max_connection_age, .. } => drained_from(ends, max_connection_age),
+            PeerOrigin::Handshake | PeerOrigin::Certificate { .. } => ends,
+        };
+        let drains_from = identity.map(|identity| identity.drains_from().min(of_connection));
+        let is_ending = drains_from.is_some_and(|from| self.root.now() >= from);
+        if is_ending || matches!(reason, Reason::SvidExpired | Reason::ConnectionTooOld) {
+            // Without it the connection is closed by the tick, or cut.
+            let _ = self.root.host().set_filter_state(DRAIN_STATE, b"1");
+        }
+    }
+
+    /// Keeps of a head what its judges can ask again.
+    fn keep(&self, judges: &Judges, head: &Head, identity: Option<&Identity>) -> Result<(KeptHead, Held), Reason> {
+        let names = judges.all().map(|gate| gate.header_names());
+        let kept = KeptHead::new(head, names, identity.is_none());
+        if kept.bytes() > MAX_STREAM_BYTES {
+            return Err(Reason::RequestHeadTooLarge);
+        }
+        let account = identity.map_or(0, Identity::account);
+        let connection = || surroundings::connection_id(self.root.host());
+        let held = self.root.ledger().hold(account, kept.bytes(), connection)?;
+        Ok((kept, held))
+    }
+
+    fn is_refused(&self, gate: &Gate, head: &Head) -> bool {
+        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head.xfcc()));
+        gate.enforces() && !identity.is_ok_and(|identity| self.decide(&identity, head.request()).is_allowed())
+    }
+
+    fn decide<'i>(&self, identity: &'i Identity, http: HttpRequest<'_>) -> Decision<'i> {
+        let host = self.root.host();
+        let Needs {
+            route,
+            port,
+            sni,
+            source_ip,
+        } = identity.grants.needs();
+        let route = if route { surroundings::route(host) } else { None };
+        let sni = if sni { surroundings::sni(host) } else { None };
+        let request = Request {
+            http: Some(http),
+            route: route.as_deref(),
+            port: if port { surroundings::local_port(host) } else { None },
+            sni: sni.as_deref(),
+            source_ip: if source_ip {
+                surroundings::noted_address(host).as_deref().and_then(surroundings::ip)
+            } else {
+                None
+            },
+        };
+        identity.grants.decide(&request, self.root.now())
+    }
+
+    fn enforce(
+        &self,
+        gate: &Gate,
+        head: &Head,
+        identity: Option<&Identity>,
+        decision: Decision<'_>,
+        refusal: Option<&Refusal>,
+    ) -> Action {
+        let who = identity.map(|identity| identity.who());
+        let entry = Entry {
+            stage: Stage::Request,
+            who,
+            decision,
+            enforced: gate.enforces(),
+            live: false,
+            version: gate.version(),
+        };
+        let circumstances = || self.circumstances(refusal);
+        if !decision.is_allowed() && gate.enforces() {
+            return self.refuse(&entry, circumstances);
+        }
+        if self.forward(gate, head, identity).is_err() {
+            // A header of the client could not be removed, and the upstream would believe it: a dry run denies it, too.
+            let entry = Entry {
+                decision: Decision::refused(Reason::RequestMalformed),
+                enforced: true,
+                ..entry
+            };
+            return self.refuse(&entry, circumstances);
+        }
+        self.root.record(&entry, gate.shows(&decision), circumstances);
+        if gate.configuration.mark_passed {
+            // Without it the second lock refuses.
+            let version = if gate.version().is_empty() {
+                NO_VERSION
+            } else {
+                gate.version()
+            };
+            let _ = self.root.host().set_filter_state(PASSED_STATE, version.as_bytes());
+        }
+        Action::Continue
+    }
+
+    fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {
+        Circumstances {
+            peer: surroundings::noted_address(self.root.host()),
+            connection_id: surroundings::connection_id(self.root.host()),
+            claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
+            target: surroundings::route(self.root.host()).map(|route| ("route", route)),
+            detail: refusal.map(|refusal| refusal.detail.clone()),
+        }
+    }
+
+    /// Refuses before anything was read.
+    fn refuse_unread(&self, reason: Reason) -> Action {
+        let entry = Entry {
+            stage: Stage::Request,
+            who: None,
+            decision: Decision::refused(reason),
+            enforced: true,
+            live: false,
+            version: "",
+        };
+        self.refuse(&entry, || self.circumstances(None))
+    }
+
+    fn refuse(&self, entry: &Entry<'_>, circumstances: impl FnOnce() -> Circumstances) -> Action {
+        self.root.record(entry, true, circumstances);
+        // What is paused goes nowhere, whether or not the proxy answers it.
+        let _ = cut::answer(self.root.host(), entry.decision.reason);
+        Action::Pause
+    }
+
+    /// Whether its connection waits for no proof, or has one in this request.
+    fn is_proven(&self, identity: Option<&Identity>, is_allowed: bool) -> bool {
+        let unproven = self.root.unproven();
+        if unproven.is_empty() {
+            return true;
+        }
+        let leaf = match identity.map(|identity| &identity.evidence) {
+            Some(Evidence::Handshake(leaf)) => Some(*leaf),
+            Some(Evidence::Shared(_) | Evidence::Vouched(_)) => None,
+            None => presented::handshake(self.root.host()),
+        };
+        let connection = || surroundings::connection_id(self.root.host());
+        leaf.is_none_or(|leaf| unproven.let_pass(&leaf, is_allowed, connection))
+    }
+
+    /// The network filter has left its connection to its requests, and enforces: so a dry run denies it, too.
+    fn refuse_unproven(&self, gate: &Gate, identity: Option<&Identity>, refusal: Option<&Refusal>) -> Action {
+        let entry = Entry {
+            stage: Stage::Request,
+            who: identity.map(|identity| identity.who()),
+            decision: Decision::refused(Reason::ConnectionUnproven),
+            enforced: true,
+            live: false,
+            version: gate.version(),
+        };
+        self.refuse(&entry, || Circumstances {
+            detail: Some(match refusal {
+                Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
+                None => UNPROVEN.to_owned(),
+            }),
+            ..self.circumstances(refusal)
+        })
+    }
+
+    /// What the upstream gets to see of the identity.
+    fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), HostError> {
+        let host = self.root.host();
+        for name in head.forged() {
+            host.remove_request_header(name)?;
+        }
+        let ours = gate.configuration.xfcc == Xfcc::Own && !gate.configuration.forward_xfcc;
+        if ours && head.has_xfcc() {
+            host.remove_request_header(XFCC_HEADER.as_bytes())?;
+        }
+        match identity {
+            Some(identity) if gate.configuration.forward_id => {
+                host.add_request_header(ID_HEADER, identity.svid.id().as_str().as_bytes())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl<H: Host> RequestFilter<H> {
+    /// Decides again on what was let through. A stream without an answer gets the 403; one in mid-answer is reset.
+    fn decide_again(&self, grounds: &Grounds, head: &KeptHead, now: Timestamp) -> Option<Ending> {
+        let Some(judges) = self.root.judges_again(grounds) else {
+            let reason = self.root.no_judges();
+            let entry = Entry {
+                stage: Stage::Request,
+                who: grounds.identity.as_ref().map(|identity| identity.who()),
+                decision: Decision::refused(reason),
+                enforced: true,
+                live: true,
+                version: "",
+            };
+            self.root.record(&entry, true, || self.circumstances(None));
+            return Some(Ending::Answer(reason));
+        };
+        let identify = |gate: &Rc<Gate>| match &grounds.identity {
+            Some(identity) => gate.identify_again(self.root.host(), identity, now),
+            None => gate.identify(self.root.host(), now, xfcc(gate, head.xfcc())),
+        };
+        let decide = |identity: &Identity| {
+            let decision = self.decide(identity, head.request());
+            (!decision.is_allowed()).then_some(decision.reason)
+        };
+        let words = Words::ask(&judges, identify, decide, |_, _| false);
+        if let Some(word) = words.refusal() {
+            let enforced = word.gate.enforces();
+            // What a dry run would cut is told once, not on every tick.
+            if enforced || word.refused != grounds.would_refuse {
+                let (decision, refusal) = match &word.identity {
+                    Ok(identity) => (self.decide(identity, head.request()), None),
+                    Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
+                };
+                let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
+                let entry = Entry {
+                    stage: Stage::Request,
+                    who: known.map(|identity| identity.who()),
+                    decision,
+                    enforced,
+                    live: true,
+                    version: word.gate.version(),
+                };
+                self.root.record(&entry, true, || self.circumstances(refusal));
+            }
+            if let (true, Some(reason)) = (enforced, word.refused) {
+                return Some(Ending::Answer(reason));
+            }
+        }
+        let grounds = words.grounds(self.root.host(), judges, now);
+        if let Some(passed) = &mut *self.passed.borrow_mut() {
+            passed.grounds = grounds;
+        }
+        None
+    }
+}
+
+impl<H: Host> Thing for RequestFilter<H> {
+    fn stage(&self) -> Stage {
+        Stage::Request
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        let passed = self.passed.borrow();
+        passed
+            .as_ref()
+            .is_some_and(|passed| self.root.have_moved(&passed.grounds, now))
+    }
+
+    fn peer(&self) -> Option<Evidence> {
+        connection::whose(self.passed.borrow().as_ref().map(|passed| &passed.grounds))
+    }
+
+    fn drains(&self, _now: Timestamp) -> bool {
+        false
+    }
+
+    fn judge(&self, now: Timestamp) -> Option<Ending> {
+        let Passed { grounds, head, .. } = self.passed.borrow().clone()?;
+        self.decide_again(&grounds, &head, now)
+    }
+}
+
+const UNPROVEN: &str = "the network filter has left this connection to its first request, and this one proves nothing to the \
+                        documents that it has (a dry run, or a document with other bundles, stands behind it)";
+
+/// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not found.
+fn xfcc<'h>(gate: &Gate, header: Option<&'h [u8]>) -> Option<&'h [u8]> {
+    match gate.configuration.xfcc {
+        Xfcc::Own => header,
+        Xfcc::Ignore => None,
+    }
+}

@@ -1,0 +1,14 @@
+//! What is trusted now, and from where did it come?
+
+pub mod event;
+pub mod feeds;
+pub mod fetch;
+pub mod fetched;
+pub mod index;
+pub mod key;
+pub mod lease;
+pub mod poll;
+pub mod remarks;
+pub mod trusted;
+pub mod want;
+pub mod workload_api;

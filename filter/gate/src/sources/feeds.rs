@@ -1,0 +1,202 @@
+//! What each worker knows of the sources that its documents name: bundles and revocations, and how old they are.
+//!
+//! One worker fetches ([`crate::sources::fetch`]); all of them read what it has published ([`crate::sources::index`]) and parse it when it
+//! has changed. A document is told nothing here: it asks for what it needs, and looks at what there is on the tick.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use svidgate_policy::digest::sha256;
+
+use crate::{
+    board::Board,
+    proxy::{Host, Level},
+    sources::{
+        fetched::{Fetched, content_digest},
+        index::{Content, Index},
+        key::SourceKey,
+        lease::Claim,
+        poll::{Poll, Unwanted},
+        want::Want,
+    },
+};
+
+/// One source, as this worker knows it.
+#[derive(Debug)]
+pub struct Feed {
+    pub(crate) want: Want,
+    /// The latest that any document, of any worker, has named. An older one that comes back names nothing.
+    pub(crate) epoch: u64,
+    /// The number of the content that is known here; 0 for none.
+    pub(crate) number: u64,
+    /// SHA-256 of its bytes.
+    pub(crate) digest: Option<[u8; 32]>,
+    /// Of what it says, which other bytes may say, too.
+    pub(crate) content_digest: Option<[u8; 32]>,
+    /// The number of the newest content that the index names.
+    pub(crate) published: u64,
+    pub(crate) as_of: Timestamp,
+    /// Whether the index has a time that is still to come.
+    pub(crate) is_ahead: bool,
+    pub(crate) fetched: Option<Fetched>,
+    pub(crate) poll: Poll,
+    pub(crate) unwanted: Vec<Unwanted>,
+}
+
+impl Feed {
+    /// The number of what came, 0 before anything did.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// When the source last spoke; before it did, when it was first asked.
+    pub fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+
+    /// What came last.
+    pub fn fetched(&self) -> Option<&Fetched> {
+        self.fetched.as_ref()
+    }
+
+    /// Its publisher has begun anew: what it said before is forgotten.
+    fn begin_epoch(&mut self, epoch: u64, now: Timestamp) {
+        self.let_go(now);
+        self.epoch = epoch;
+        self.number = 0;
+        (self.digest, self.content_digest, self.fetched) = (None, None, None);
+        (self.as_of, self.is_ahead) = (now, false);
+    }
+
+    fn take(&mut self, content: &Content) -> Result<(), String> {
+        let fetched = Fetched::parse(self.want.kind, content)?;
+        self.hold(content, fetched);
+        Ok(())
+    }
+
+    /// Holds what has been parsed.
+    pub(crate) fn hold(&mut self, content: &Content, fetched: Fetched) {
+        (self.number, self.digest) = (content.number, Some(sha256(&content.bytes)));
+        self.content_digest = content_digest(self.want.kind, &content.bytes);
+        self.fetched = Some(fetched);
+    }
+}
+
+/// Every source that the documents of a worker name.
+#[derive(Debug, Default)]
+pub struct Authorities {
+    pub(crate) feeds: BTreeMap<SourceKey, Feed>,
+    pub(crate) index: Index,
+    /// Of sources that nobody names any more.
+    pub(crate) unwanted: Vec<Unwanted>,
+}
+
+impl Authorities {
+    /// Follows these sources from now on, and no others.
+    pub fn follow(&mut self, wants: impl Iterator<Item = Want>, now: Timestamp) {
+        let mut wanted: BTreeMap<SourceKey, Want> = BTreeMap::new();
+        for want in wants {
+            let key = want.key();
+            let want = match wanted.get(&key) {
+                Some(known) => want.and(known),
+                None => want,
+            };
+            wanted.insert(key, want);
+        }
+        self.feeds.retain(|key, feed| {
+            let is_wanted = wanted.contains_key(key);
+            if !is_wanted {
+                feed.let_go(now);
+                self.unwanted.append(&mut feed.unwanted);
+            }
+            is_wanted
+        });
+        for (key, want) in wanted {
+            match self.feeds.get_mut(&key) {
+                Some(feed) => {
+                    if want.source.epoch() > feed.epoch {
+                        feed.begin_epoch(want.source.epoch(), now);
+                    }
+                    feed.want = want;
+                }
+                None => {
+                    let feed = Feed {
+                        epoch: want.source.epoch(),
+                        want,
+                        number: 0,
+                        digest: None,
+                        content_digest: None,
+                        published: 0,
+                        as_of: now,
+                        is_ahead: false,
+                        fetched: None,
+                        poll: Poll::due(now),
+                        unwanted: Vec::new(),
+                    };
+                    self.feeds.insert(key, feed);
+                }
+            }
+        }
+    }
+
+    /// Takes in what has been published since the last look.
+    pub fn read<H: Host>(&mut self, board: &Board<'_, H>, now: Timestamp) {
+        self.index = Index::read(board);
+        for entry in &self.index.entries {
+            let Some(key) = entry.key() else { continue };
+            let Some(feed) = self.feeds.get_mut(&key) else { continue };
+            feed.published = entry.content;
+            if entry.epoch > feed.epoch {
+                feed.begin_epoch(entry.epoch, now);
+            } else if entry.epoch < feed.epoch {
+                // What is shared is of before; it is said so with the next lease.
+                continue;
+            }
+            // What was noted by a clock that has been set back since counts from now on, and is noted anew.
+            (feed.as_of, feed.is_ahead) = (entry.as_of().min(now), entry.as_of() > now);
+            if entry.content <= feed.number {
+                continue;
+            }
+            let newest = |content: &Content| content.number == entry.content && content.epoch == entry.epoch;
+            let Some(content) = Content::read(board, key).filter(newest) else {
+                continue;
+            };
+            if let Err(error) = feed.take(&content) {
+                // Whoever published it could read it, so this is a build of the module beside another.
+                let line = format!(
+                    "svidgate: what was published of {} cannot be read: {error}",
+                    feed.want.source
+                );
+                board.host.log(Level::Error, &line);
+            }
+        }
+    }
+
+    /// What was shared under one secret is not there under another: what each source says next is shared anew.
+    pub fn share_anew(&mut self, now: Timestamp) {
+        for feed in self.feeds.values_mut() {
+            (feed.digest, feed.content_digest) = (None, None);
+            feed.let_go(now);
+        }
+    }
+
+    /// One source.
+    pub fn feed(&self, key: SourceKey) -> Option<&Feed> {
+        self.feeds.get(&key)
+    }
+
+    /// What a worker would lease of them.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        self.feeds.iter().map(|(key, feed)| Claim {
+            key: *key,
+            epoch: feed.epoch,
+            content: feed.published.max(feed.number),
+            as_of: feed.as_of,
+        })
+    }
+
+    /// Whether some source has not said anything yet.
+    pub fn is_waiting(&self) -> bool {
+        self.feeds.values().any(|feed| feed.number == 0)
+    }
+}

@@ -1,0 +1,101 @@
+//! What came from a source, parsed.
+
+use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+
+use svidgate_policy::{Bundle, Revocations, TrustDomain};
+
+use crate::sources::{
+    index::Content,
+    key::Kind,
+    workload_api::{self, World},
+};
+
+/// What came from a source, parsed.
+#[derive(Clone, Debug)]
+pub enum Fetched {
+    /// The bundle of one trust domain.
+    Bundle(Arc<Bundle>),
+    /// A list of revocations.
+    Revocations(Arc<Revocations>),
+    /// The state of the world.
+    World {
+        /// As the newest message tells it.
+        world: Rc<World>,
+        /// Every trust domain that was ever in one.
+        listed: Rc<BTreeSet<TrustDomain>>,
+    },
+}
+
+impl Fetched {
+    /// Parses what a source sent.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    pub fn parse(kind: Kind, content: &Content) -> Result<Self, String> {
+        let bytes = content.bytes.as_slice();
+        match kind {
+            Kind::Bundle => Bundle::parse(bytes)
+                .map(|bundle| Self::Bundle(Arc::new(bundle)))
+                .map_err(|error| error.to_string()),
+            Kind::Revocations => Revocations::parse(bytes)
+                .map(|list| Self::Revocations(Arc::new(list)))
+                .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default()),
+            Kind::Document => Err("a document is no source".to_owned()),
+            Kind::WorkloadApi => {
+                let kept = content.kept.clone().unwrap_or_default();
+                let world = World::read(bytes, &kept).map_err(|error| error.to_string())?;
+                let before = content.listed.iter().filter_map(|name| TrustDomain::parse(name).ok());
+                let unusable = world
+                    .unusable
+                    .iter()
+                    .filter_map(|unusable| unusable.trust_domain.clone());
+                let listed = before.chain(world.bundles.keys().cloned()).chain(unusable).collect();
+                Ok(Self::World {
+                    world: Rc::new(world),
+                    listed: Rc::new(listed),
+                })
+            }
+        }
+    }
+
+    /// The number that its publisher gave it.
+    pub fn sequence(&self) -> Option<u64> {
+        match self {
+            Self::Bundle(bundle) => bundle.sequence(),
+            Self::Revocations(list) => list.sequence(),
+            Self::World { .. } => None,
+        }
+    }
+
+    /// How often its publisher wants to be asked, in seconds.
+    pub fn refresh_hint(&self) -> Option<u64> {
+        match self {
+            Self::Bundle(bundle) => bundle.refresh_hint(),
+            Self::Revocations(_) | Self::World { .. } => None,
+        }
+    }
+
+    /// The state of the world, where it is that.
+    pub fn world(&self) -> Option<&World> {
+        match self {
+            Self::World { world, .. } => Some(world),
+            Self::Bundle(_) | Self::Revocations(_) => None,
+        }
+    }
+
+    /// Every trust domain that a Workload API has ever listed.
+    pub fn listed(&self) -> Vec<String> {
+        match self {
+            Self::World { listed, .. } => listed.iter().map(ToString::to_string).collect(),
+            Self::Bundle(_) | Self::Revocations(_) => Vec::new(),
+        }
+    }
+}
+
+/// A digest of what a source sent says.
+pub(crate) fn content_digest(kind: Kind, bytes: &[u8]) -> Option<[u8; 32]> {
+    match kind {
+        Kind::Bundle | Kind::Revocations | Kind::Document => svidgate_policy::document::source::content_digest(bytes),
+        Kind::WorkloadApi => workload_api::content_digest(bytes),
+    }
+}
