@@ -1,6 +1,6 @@
 //! A proxy that answers what a test says, and counts what it is asked.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use support::{
 use svidgate_gate::{
     header_map::HeaderMap,
     plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
-    proxy::{Host, HostError, Level, Method},
+    proxy::{Client, Connection, Level, Method, ProxyError, ProxyVersion, Runtime, SharedMap, Stream, Telemetry},
     stage::Stage,
     worker::worker::Worker,
 };
@@ -149,7 +149,7 @@ impl Proxy {
         json["reason"].as_str().unwrap_or_default().to_owned()
     }
 
-    fn ask_for(&self, what: String) -> Result<u32, HostError> {
+    fn ask_for(&self, what: String) -> Result<u32, ProxyError> {
         self.change(|state| {
             state.asked.push(what);
             Ok(u32::try_from(state.asked.len()).expect("few are asked"))
@@ -170,11 +170,11 @@ impl Proxy {
         });
     }
 
-    fn call(&self, name: &str) -> Result<(), HostError> {
+    fn call(&self, name: &str) -> Result<(), ProxyError> {
         let mut state = self.0.borrow_mut();
         state.calls.push(name.to_owned());
         if state.failing.contains(&name) {
-            Err(HostError(10))
+            Err(ProxyError(10))
         } else {
             Ok(())
         }
@@ -187,9 +187,9 @@ impl State {
     }
 }
 
-impl Host for Proxy {
-    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
-        let name = path.join(".");
+impl Proxy {
+    /// What the proxy keeps under a name, by Envoy's names.
+    fn property(&self, name: &str) -> Option<Vec<u8>> {
         self.call(&format!("property {name}")).ok()?;
         self.look(|state| {
             let connection = state
@@ -199,13 +199,63 @@ impl Host for Proxy {
             let id = connection.map(|id| id.to_le_bytes().to_vec());
             let certificate = state
                 .properties
-                .get(&name)
+                .get(name)
                 .filter(|_| !state.handshaking || !name.contains("peer_certificate"));
             id.or_else(|| certificate.cloned())
         })
     }
 
-    fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+    fn number(&self, name: &str) -> Option<i64> {
+        self.property(name)?.try_into().map(i64::from_le_bytes).ok()
+    }
+}
+
+impl Connection for Proxy {
+    fn leaf_digest(&self) -> Option<Vec<u8>> {
+        self.property("connection.sha256_peer_certificate_digest")
+    }
+
+    fn leaf(&self) -> Option<Vec<u8>> {
+        self.property("connection.peer_certificate")
+    }
+
+    fn tls_version(&self) -> Option<Vec<u8>> {
+        self.property("connection.tls_version")
+    }
+
+    fn shared_state(&self, key: &str) -> Option<Vec<u8>> {
+        self.property(&format!("filter_state.{key}"))
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        self.property("source.address")
+    }
+
+    fn connection_id(&self) -> Option<u64> {
+        self.property("connection.id")?.try_into().map(u64::from_le_bytes).ok()
+    }
+
+    fn protocol(&self) -> Option<Vec<u8>> {
+        self.property("request.protocol")
+    }
+
+    fn local_port(&self) -> Option<u16> {
+        u16::try_from(self.number("destination.port")?).ok()
+    }
+
+    fn server_name(&self) -> Option<Vec<u8>> {
+        self.property("connection.requested_server_name")
+    }
+
+    fn cluster(&self) -> Option<Vec<u8>> {
+        self.property("xds.cluster_name")
+    }
+
+    fn noted(&self, name: &str) -> Option<Vec<u8>> {
+        self.property(name)
+    }
+
+    fn note(&self, name: &str, value: &[u8]) -> Result<(), ProxyError> {
         self.call("set_filter_state")?;
         let value = String::from_utf8(value.to_vec()).expect("the field is text");
         self.change(|state| {
@@ -218,42 +268,55 @@ impl Host for Proxy {
         Ok(())
     }
 
-    fn declare_connection_state(&self, name: &str) -> Result<(), HostError> {
+    fn keep_for_connection(&self, name: &str) -> Result<(), ProxyError> {
         self.call("declare_connection_state")?;
         self.change(|state| state.declared.push(name.to_owned()));
         Ok(())
     }
 
-    fn request_headers(&self) -> Result<HeaderMap, HostError> {
-        self.call("request_headers")?;
-        self.look(|state| state.headers.clone()).ok_or(HostError(1))
+    fn close_connection(&self) -> Result<(), ProxyError> {
+        self.call("close_downstream")?;
+        self.touch();
+        self.change(|state| state.closed.push(state.effective));
+        Ok(())
+    }
+}
+
+impl Stream for Proxy {
+    fn route(&self) -> Option<Vec<u8>> {
+        self.property("xds.route_name")
     }
 
-    fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError> {
+    fn request_headers(&self) -> Result<HeaderMap, ProxyError> {
+        self.call("request_headers")?;
+        self.look(|state| state.headers.clone()).ok_or(ProxyError(1))
+    }
+
+    fn remove_request_header(&self, name: &[u8]) -> Result<(), ProxyError> {
         self.call("remove_request_header")?;
         self.change(|state| state.removed.push(String::from_utf8_lossy(name).into_owned()));
         Ok(())
     }
 
-    fn request_trailers(&self) -> Result<HeaderMap, HostError> {
-        self.call("request_trailers")?;
-        self.look(|state| state.trailers.clone()).ok_or(HostError(1))
-    }
-
-    fn remove_request_trailer(&self, name: &[u8]) -> Result<(), HostError> {
-        self.call("remove_request_trailer")?;
-        self.change(|state| state.removed_trailers.push(String::from_utf8_lossy(name).into_owned()));
-        Ok(())
-    }
-
-    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), ProxyError> {
         self.call("add_request_header")?;
         let value = String::from_utf8(value.to_vec()).expect("our own header is text");
         self.change(|state| state.added.push((name.to_owned(), value)));
         Ok(())
     }
 
-    fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), HostError> {
+    fn request_trailers(&self) -> Result<HeaderMap, ProxyError> {
+        self.call("request_trailers")?;
+        self.look(|state| state.trailers.clone()).ok_or(ProxyError(1))
+    }
+
+    fn remove_request_trailer(&self, name: &[u8]) -> Result<(), ProxyError> {
+        self.call("remove_request_trailer")?;
+        self.change(|state| state.removed_trailers.push(String::from_utf8_lossy(name).into_owned()));
+        Ok(())
+    }
+
+    fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), ProxyError> {
         self.call("respond")?;
         self.touch();
         self.change(|state| {
@@ -262,86 +325,62 @@ impl Host for Proxy {
         });
         Ok(())
     }
+}
 
-    fn close_downstream(&self) -> Result<(), HostError> {
-        self.call("close_downstream")?;
-        self.touch();
-        self.change(|state| state.closed.push(state.effective));
-        Ok(())
-    }
-
-    fn configuration(&self) -> Result<Vec<u8>, HostError> {
-        self.call("configuration")?;
-        Ok(self.look(|state| state.configuration.clone()))
-    }
-
-    fn now(&self) -> Result<Timestamp, HostError> {
-        self.call("now")?;
-        // A tick begins with it.
-        self.change(|state| state.touched.clear());
-        Ok(self.look(|state| state.now))
-    }
-
-    fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError> {
-        self.call("set_tick_period")?;
-        self.change(|state| state.tick_period = milliseconds);
-        Ok(())
-    }
-
-    fn random(&self) -> u64 {
-        self.change(|state| state.random += 1);
-        self.look(|state| state.random)
-    }
-
+impl SharedMap for Proxy {
     fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
         self.call("shared_data").ok()?;
         self.look(|state| state.shared.get(key).cloned())
     }
 
-    fn set_shared_data(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), HostError> {
+    fn set_shared_data(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), ProxyError> {
         self.call("set_shared_data")?;
         self.change(|state| {
             let known = state.shared.get(key).map(|(_, version)| *version);
             if version.is_some() && known.is_some() && known != version {
-                return Err(HostError(8));
+                return Err(ProxyError(8));
             }
             let next = known.unwrap_or_default() + 1;
             state.shared.insert(key.to_owned(), (value.to_vec(), next));
             Ok(())
         })
     }
+}
 
-    fn http_get(&self, cluster: &str, authority: &str, path: &str, _milliseconds: u32) -> Result<u32, HostError> {
+impl Client for Proxy {
+    fn http_get(&self, cluster: &str, authority: &str, path: &str, _milliseconds: u32) -> Result<u32, ProxyError> {
         self.call("http_get")?;
         self.ask_for(format!("GET {authority}{path} of {cluster}"))
     }
 
-    fn http_answer_headers(&self) -> Result<HeaderMap, HostError> {
-        self.look(|state| state.answer.0.clone()).ok_or(HostError(1))
+    fn http_answer_headers(&self) -> Result<HeaderMap, ProxyError> {
+        self.look(|state| state.answer.0.clone()).ok_or(ProxyError(1))
     }
 
-    fn http_answer_body(&self, bytes: usize) -> Result<Vec<u8>, HostError> {
+    fn http_answer_body(&self, bytes: usize) -> Result<Vec<u8>, ProxyError> {
         Ok(self.look(|state| state.answer.1[..bytes].to_vec()))
     }
 
-    fn open_stream(&self, cluster: &str, method: Method<'_>, _message: &[u8]) -> Result<u32, HostError> {
+    fn open_stream(&self, cluster: &str, method: Method<'_>, _message: &[u8]) -> Result<u32, ProxyError> {
         self.call("open_stream")?;
         self.ask_for(format!("{}/{} of {cluster}", method.service, method.name))
     }
 
-    fn stream_status_message(&self) -> Result<Vec<u8>, HostError> {
-        Ok(self.look(|state| state.status_message.clone()))
+    fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, ProxyError> {
+        self.http_answer_body(bytes)
     }
 
-    fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, HostError> {
-        self.http_answer_body(bytes)
+    fn stream_status_message(&self) -> Result<Vec<u8>, ProxyError> {
+        Ok(self.look(|state| state.status_message.clone()))
     }
 
     fn cancel_stream(&self, token: u32) {
         self.change(|state| state.cancelled.push(token));
     }
+}
 
-    fn define_gauge(&self, name: &str) -> Result<u32, HostError> {
+impl Telemetry for Proxy {
+    fn define_gauge(&self, name: &str) -> Result<u32, ProxyError> {
         self.call("define_gauge")?;
         self.change(|state| {
             // As the proxy does: another number each time that it is named.
@@ -351,7 +390,7 @@ impl Host for Proxy {
         })
     }
 
-    fn set_gauge(&self, gauge: u32, value: u64) -> Result<(), HostError> {
+    fn set_gauge(&self, gauge: u32, value: u64) -> Result<(), ProxyError> {
         self.call("set_gauge")?;
         self.change(|state| {
             let name = state.gauge_names[usize::try_from(gauge).expect("a place")].clone();
@@ -360,16 +399,7 @@ impl Host for Proxy {
         Ok(())
     }
 
-    fn set_effective_context(&self, context: u32) -> Result<(), HostError> {
-        self.call("set_effective_context")?;
-        if self.look(|state| state.gone.contains(&context)) {
-            return Err(HostError(2));
-        }
-        self.change(|state| state.effective = context);
-        Ok(())
-    }
-
-    fn define_counter(&self, name: &str) -> Result<u32, HostError> {
+    fn define_counter(&self, name: &str) -> Result<u32, ProxyError> {
         self.call("define_counter")?;
         self.change(|state| {
             state.counters.entry(name.to_owned()).or_default();
@@ -378,7 +408,7 @@ impl Host for Proxy {
         Ok(number(name))
     }
 
-    fn add_to_counter(&self, counter: u32, amount: u64) -> Result<(), HostError> {
+    fn add_to_counter(&self, counter: u32, amount: u64) -> Result<(), ProxyError> {
         self.call("add_to_counter")?;
         self.change(|state| {
             for (name, value) in &mut state.counters {
@@ -390,12 +420,12 @@ impl Host for Proxy {
         Ok(())
     }
 
-    fn define_histogram(&self, name: &str) -> Result<u32, HostError> {
+    fn define_histogram(&self, name: &str) -> Result<u32, ProxyError> {
         self.call("define_histogram")?;
         Ok(number(name))
     }
 
-    fn add_to_histogram(&self, _histogram: u32, value: u64) -> Result<(), HostError> {
+    fn add_to_histogram(&self, _histogram: u32, value: u64) -> Result<(), ProxyError> {
         self.call("add_to_histogram")?;
         self.change(|state| state.histogram.push(value));
         Ok(())
@@ -403,6 +433,56 @@ impl Host for Proxy {
 
     fn log(&self, _level: Level, line: &str) {
         self.change(|state| state.log.push(line.to_owned()));
+    }
+}
+
+impl Runtime for Proxy {
+    fn configuration(&self) -> Result<Vec<u8>, ProxyError> {
+        self.call("configuration")?;
+        Ok(self.look(|state| state.configuration.clone()))
+    }
+
+    fn document<'c>(&self, configuration: &'c [u8]) -> Cow<'c, [u8]> {
+        Cow::Borrowed(configuration)
+    }
+
+    fn plugin_name(&self) -> Vec<u8> {
+        self.property("plugin_name").unwrap_or_default()
+    }
+
+    fn version(&self) -> Option<ProxyVersion> {
+        let number = |name: &str| self.number(&format!("xds.node.user_agent_build_version.version.{name}"));
+        Some(ProxyVersion {
+            major: number("major_number")?,
+            minor: number("minor_number")?,
+        })
+    }
+
+    fn now(&self) -> Result<Timestamp, ProxyError> {
+        self.call("now")?;
+        // A tick begins with it.
+        self.change(|state| state.touched.clear());
+        Ok(self.look(|state| state.now))
+    }
+
+    fn set_tick_period(&self, milliseconds: u32) -> Result<(), ProxyError> {
+        self.call("set_tick_period")?;
+        self.change(|state| state.tick_period = milliseconds);
+        Ok(())
+    }
+
+    fn set_effective_context(&self, context: u32) -> Result<(), ProxyError> {
+        self.call("set_effective_context")?;
+        if self.look(|state| state.gone.contains(&context)) {
+            return Err(ProxyError(2));
+        }
+        self.change(|state| state.effective = context);
+        Ok(())
+    }
+
+    fn random(&self) -> u64 {
+        self.change(|state| state.random += 1);
+        self.look(|state| state.random)
     }
 }
 

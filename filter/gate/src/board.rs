@@ -15,7 +15,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::proxy::{Host, HostError, Level};
+use crate::proxy::{Level, Proxy, ProxyError};
 
 type Bytes = [u8; 32];
 
@@ -57,8 +57,8 @@ impl DocumentKey {
     }
 
     /// Reads the secret that stands under this document.
-    pub fn read<H: Host>(&self, host: &H) -> Option<Secret> {
-        let (entry, _) = host.shared_data(&name(&self.0, "secret"))?;
+    pub fn read<P: Proxy>(&self, proxy: &P) -> Option<Secret> {
+        let (entry, _) = proxy.shared_data(&name(&self.0, "secret"))?;
         let (salt, rest) = entry.split_at_checked(SALT)?;
         let (masked, mark) = rest.split_at_checked(MARK)?;
         keyed(&self.0, &[b"mark", salt, masked]).verify_slice(mark).ok()?;
@@ -66,13 +66,13 @@ impl DocumentKey {
     }
 
     /// Leaves the secret under this document, over whatever stands there.
-    pub fn write<H: Host>(&self, host: &H, secret: &Secret) {
-        let salt = [host.random().to_le_bytes(), host.random().to_le_bytes()].concat();
+    pub fn write<P: Proxy>(&self, proxy: &P, secret: &Secret) {
+        let salt = [proxy.random().to_le_bytes(), proxy.random().to_le_bytes()].concat();
         let masked = self.mask(&salt, secret.0);
         let mark = hash(&self.0, &[b"mark", &salt, &masked]);
         let entry = [salt.as_slice(), &masked, &mark].concat();
         // Where it cannot be written, this worker has what is shared for itself.
-        let _ = host.set_shared_data(&name(&self.0, "secret"), &entry, None);
+        let _ = proxy.set_shared_data(&name(&self.0, "secret"), &entry, None);
     }
 
     fn mask(&self, salt: &[u8], mut bytes: Bytes) -> Bytes {
@@ -94,8 +94,8 @@ pub struct Secret(Bytes);
 
 impl Secret {
     /// A new one.
-    pub fn random<H: Host>(host: &H) -> Self {
-        let random = [host.random(), host.random(), host.random(), host.random()];
+    pub fn random<P: Proxy>(proxy: &P) -> Self {
+        let random = [proxy.random(), proxy.random(), proxy.random(), proxy.random()];
         Self(hash(&random.map(u64::to_le_bytes).concat(), &[b"secret"]))
     }
 }
@@ -108,21 +108,21 @@ impl fmt::Debug for Secret {
 
 /// What workers share, by label.
 #[derive(Clone, Copy, Debug)]
-pub struct Board<'h, H> {
+pub struct Board<'p, P> {
     /// The proxy.
-    pub host: &'h H,
+    pub proxy: &'p P,
     secret: Secret,
 }
 
-impl<'h, H: Host> Board<'h, H> {
+impl<'p, P: Proxy> Board<'p, P> {
     /// What those share who have this secret.
-    pub fn new(host: &'h H, secret: Secret) -> Self {
-        Self { host, secret }
+    pub fn new(proxy: &'p P, secret: Secret) -> Self {
+        Self { proxy, secret }
     }
 
     /// Reads what stands under a label, and the number of its version. What nobody vouches for is no value.
     pub fn read(&self, label: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        let Some((sealed, version)) = self.host.shared_data(&name(&self.secret.0, label)) else {
+        let Some((sealed, version)) = self.proxy.shared_data(&name(&self.secret.0, label)) else {
             return (None, None);
         };
         let value = sealed.split_at_checked(MARK).and_then(|(mark, value)| {
@@ -132,7 +132,7 @@ impl<'h, H: Host> Board<'h, H> {
         if value.is_none() {
             let line = "svidgate: what the workers share was written by somebody else, and is not used: each worker does \
                         for itself what one did for all (does another module have this `vm_id`?)";
-            self.host.log(Level::Error, line);
+            self.proxy.log(Level::Error, line);
         }
         (value, Some(version))
     }
@@ -141,10 +141,10 @@ impl<'h, H: Host> Board<'h, H> {
     ///
     /// # Errors
     /// Somebody has, or the proxy has no room.
-    pub fn write(&self, label: &str, value: &[u8], version: Option<u32>) -> Result<(), HostError> {
+    pub fn write(&self, label: &str, value: &[u8], version: Option<u32>) -> Result<(), ProxyError> {
         let mark = hash(&self.secret.0, &[b"value", label.as_bytes(), value]);
         let sealed = [mark.as_slice(), value].concat();
-        self.host
+        self.proxy
             .set_shared_data(&name(&self.secret.0, label), &sealed, version)
     }
 }

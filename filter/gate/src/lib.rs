@@ -15,5 +15,4 @@ pub mod record;
 pub mod refusal;
 pub mod sources;
 pub mod stage;
-pub mod struct_value;
 pub mod worker;

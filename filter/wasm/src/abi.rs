@@ -1,4 +1,4 @@
-//! The proxy-wasm ABI 0.2.1, as far as [`Host`] needs it.
+//! The proxy-wasm ABI 0.2.1, as far as [`svidgate_gate::proxy`] needs it.
 //!
 //! A status is read as a number here, because the host has more of them than any list: one that we do not know is a
 //! failed call, not the end of the VM. The other way, from the host to us, is `entry`.
@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "calls into the host; each block says why it is sound")]
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::BTreeMap,
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -17,8 +18,11 @@ use prost::Message as _;
 
 use svidgate_gate::{
     header_map::HeaderMap,
-    proxy::{Host, HostError, Level, Method},
+    identity::algorithms::Question,
+    proxy::{Client, Connection, Level, Method, ProxyError, ProxyVersion, Runtime, SharedMap, Stream, Telemetry},
 };
+
+use crate::{properties, struct_value, verify_signature};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -111,12 +115,12 @@ const HISTOGRAM: u32 = 2;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Envoy;
 
-fn checked(status: u32) -> Result<(), HostError> {
-    if status == 0 { Ok(()) } else { Err(HostError(status)) }
+fn checked(status: u32) -> Result<(), ProxyError> {
+    if status == 0 { Ok(()) } else { Err(ProxyError(status)) }
 }
 
 /// Calls for bytes that the host allocates in our memory.
-fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, HostError> {
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, ProxyError> {
     let mut data: *mut u8 = null_mut();
     let mut size: usize = 0;
     checked(call(&raw mut data, &raw mut size))?;
@@ -128,12 +132,12 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, 
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
-fn header_map(map: u32) -> Result<HeaderMap, HostError> {
+fn header_map(map: u32) -> Result<HeaderMap, ProxyError> {
     // SAFETY: the pointers are to live memory, for the time of the call.
     bytes(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) }).map(HeaderMap::new)
 }
 
-fn buffer(buffer: u32, max: usize) -> Result<Vec<u8>, HostError> {
+fn buffer(buffer: u32, max: usize) -> Result<Vec<u8>, ProxyError> {
     // SAFETY: as above.
     bytes(|data, size| unsafe { proxy_get_buffer_bytes(buffer, 0, max, data, size) })
 }
@@ -145,7 +149,7 @@ thread_local! {
     static METRICS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-fn metric(kind: u32, name: &str) -> Result<u32, HostError> {
+fn metric(kind: u32, name: &str) -> Result<u32, ProxyError> {
     if let Some(id) = METRICS.with_borrow(|metrics| metrics.get(name).copied()) {
         return Ok(id);
     }
@@ -173,19 +177,83 @@ struct EnvoyGrpc {
     cluster_name: String,
 }
 
-impl Host for Envoy {
-    fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
-        let path = path.join("\0");
-        // SAFETY: the pointers are to live memory of the sizes given, for the time of the call.
-        bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
+/// Reads a property; `None` where the proxy has no such thing here.
+fn property(path: &str) -> Option<Vec<u8>> {
+    // SAFETY: the pointers are to live memory of the sizes given, for the time of the call.
+    bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
+}
+
+/// A property that is a number.
+fn whole_number(path: &str) -> Option<i64> {
+    property(path)?.try_into().map(i64::from_le_bytes).ok()
+}
+
+/// Who a plugin is: its `root_id`.
+pub(crate) fn root_id() -> Vec<u8> {
+    property(properties::ROOT_ID).unwrap_or_default()
+}
+
+/// Has the proxy verify a signature.
+pub(crate) fn verify(question: Question<'_>) -> Option<bool> {
+    let result = foreign_function("verify_signature", &verify_signature::arguments(question)).ok()?;
+    verify_signature::answer(&result)
+}
+
+impl Connection for Envoy {
+    fn leaf_digest(&self) -> Option<Vec<u8>> {
+        property(properties::LEAF_DIGEST)
     }
 
-    fn set_filter_state(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+    fn leaf(&self) -> Option<Vec<u8>> {
+        property(properties::LEAF)
+    }
+
+    fn tls_version(&self) -> Option<Vec<u8>> {
+        property(properties::TLS_VERSION)
+    }
+
+    fn shared_state(&self, key: &str) -> Option<Vec<u8>> {
+        property(&[properties::FILTER_STATE, key].concat())
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        property(properties::SOURCE_ADDRESS)
+    }
+
+    fn connection_id(&self) -> Option<u64> {
+        property(properties::CONNECTION_ID)?
+            .try_into()
+            .map(u64::from_le_bytes)
+            .ok()
+    }
+
+    fn protocol(&self) -> Option<Vec<u8>> {
+        property(properties::PROTOCOL)
+    }
+
+    fn local_port(&self) -> Option<u16> {
+        u16::try_from(whole_number(properties::LOCAL_PORT)?).ok()
+    }
+
+    fn server_name(&self) -> Option<Vec<u8>> {
+        property(properties::SERVER_NAME)
+    }
+
+    fn cluster(&self) -> Option<Vec<u8>> {
+        property(properties::CLUSTER)
+    }
+
+    /// What a plugin wrote itself has no path but its name.
+    fn noted(&self, name: &str) -> Option<Vec<u8>> {
+        property(name)
+    }
+
+    fn note(&self, name: &str, value: &[u8]) -> Result<(), ProxyError> {
         // SAFETY: as above.
         checked(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
     }
 
-    fn declare_connection_state(&self, name: &str) -> Result<(), HostError> {
+    fn keep_for_connection(&self, name: &str) -> Result<(), ProxyError> {
         let declaration = Declaration {
             name: name.to_owned(),
             span: DOWNSTREAM_CONNECTION,
@@ -193,32 +261,43 @@ impl Host for Envoy {
         foreign_function("declare_property", &declaration.encode_to_vec()).map(drop)
     }
 
-    fn request_headers(&self) -> Result<HeaderMap, HostError> {
+    fn close_connection(&self) -> Result<(), ProxyError> {
+        // SAFETY: no pointers.
+        checked(unsafe { proxy_close_stream(DOWNSTREAM) })
+    }
+}
+
+impl Stream for Envoy {
+    fn route(&self) -> Option<Vec<u8>> {
+        property(properties::ROUTE)
+    }
+
+    fn request_headers(&self) -> Result<HeaderMap, ProxyError> {
         header_map(REQUEST_HEADERS)
     }
 
-    fn remove_request_header(&self, name: &[u8]) -> Result<(), HostError> {
+    fn remove_request_header(&self, name: &[u8]) -> Result<(), ProxyError> {
         // SAFETY: as above.
         checked(unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) })
     }
 
-    fn request_trailers(&self) -> Result<HeaderMap, HostError> {
-        header_map(REQUEST_TRAILERS)
-    }
-
-    fn remove_request_trailer(&self, name: &[u8]) -> Result<(), HostError> {
-        // SAFETY: as above.
-        checked(unsafe { proxy_remove_header_map_value(REQUEST_TRAILERS, name.as_ptr(), name.len()) })
-    }
-
-    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
+    fn add_request_header(&self, name: &str, value: &[u8]) -> Result<(), ProxyError> {
         // SAFETY: as above.
         checked(unsafe {
             proxy_add_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), value.as_ptr(), value.len())
         })
     }
 
-    fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), HostError> {
+    fn request_trailers(&self) -> Result<HeaderMap, ProxyError> {
+        header_map(REQUEST_TRAILERS)
+    }
+
+    fn remove_request_trailer(&self, name: &[u8]) -> Result<(), ProxyError> {
+        // SAFETY: as above.
+        checked(unsafe { proxy_remove_header_map_value(REQUEST_TRAILERS, name.as_ptr(), name.len()) })
+    }
+
+    fn respond(&self, status: u32, details: &str, grpc_status: i32) -> Result<(), ProxyError> {
         let headers = HeaderMap::from_pairs(&[]);
         let headers = headers.as_bytes();
         // SAFETY: as above; a null body has no bytes.
@@ -235,38 +314,9 @@ impl Host for Envoy {
             )
         })
     }
+}
 
-    fn close_downstream(&self) -> Result<(), HostError> {
-        // SAFETY: no pointers.
-        checked(unsafe { proxy_close_stream(DOWNSTREAM) })
-    }
-
-    fn configuration(&self) -> Result<Vec<u8>, HostError> {
-        buffer(PLUGIN_CONFIGURATION, usize::MAX)
-    }
-
-    fn now(&self) -> Result<Timestamp, HostError> {
-        let mut nanoseconds = 0u64;
-        // SAFETY: the pointer is to a live number.
-        checked(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) })?;
-        Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(|_| HostError(u32::MAX))
-    }
-
-    fn set_tick_period(&self, milliseconds: u32) -> Result<(), HostError> {
-        // SAFETY: no pointers.
-        checked(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
-    }
-
-    fn set_effective_context(&self, context: u32) -> Result<(), HostError> {
-        // SAFETY: no pointers.
-        checked(unsafe { proxy_set_effective_context(context) })
-    }
-
-    fn random(&self) -> u64 {
-        // Its keys come from the proxy's own source of randomness.
-        RandomState::new().build_hasher().finish()
-    }
-
+impl SharedMap for Envoy {
     fn shared_data(&self, key: &str) -> Option<(Vec<u8>, u32)> {
         let mut version = 0u32;
         // SAFETY: as above.
@@ -275,14 +325,16 @@ impl Host for Envoy {
         Some((data.ok()?, version))
     }
 
-    fn set_shared_data(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), HostError> {
+    fn set_shared_data(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), ProxyError> {
         // To the host, no version is 0.
         let version = version.unwrap_or_default();
         // SAFETY: as above.
         checked(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) })
     }
+}
 
-    fn http_get(&self, cluster: &str, authority: &str, path: &str, milliseconds: u32) -> Result<u32, HostError> {
+impl Client for Envoy {
+    fn http_get(&self, cluster: &str, authority: &str, path: &str, milliseconds: u32) -> Result<u32, ProxyError> {
         let headers = HeaderMap::from_pairs(&[
             (b":method", b"GET"),
             (b":scheme", b"https"),
@@ -311,15 +363,15 @@ impl Host for Envoy {
         Ok(token)
     }
 
-    fn http_answer_headers(&self) -> Result<HeaderMap, HostError> {
+    fn http_answer_headers(&self) -> Result<HeaderMap, ProxyError> {
         header_map(HTTP_ANSWER_HEADERS)
     }
 
-    fn http_answer_body(&self, bytes: usize) -> Result<Vec<u8>, HostError> {
+    fn http_answer_body(&self, bytes: usize) -> Result<Vec<u8>, ProxyError> {
         buffer(HTTP_ANSWER_BODY, bytes)
     }
 
-    fn open_stream(&self, cluster: &str, method: Method<'_>, message: &[u8]) -> Result<u32, HostError> {
+    fn open_stream(&self, cluster: &str, method: Method<'_>, message: &[u8]) -> Result<u32, ProxyError> {
         let (name, value) = method.metadata;
         let metadata = HeaderMap::from_pairs(&[(name.as_bytes(), value.as_bytes())]);
         let metadata = metadata.as_bytes();
@@ -346,11 +398,11 @@ impl Host for Envoy {
         Ok(token)
     }
 
-    fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, HostError> {
+    fn stream_message(&self, bytes: usize) -> Result<Vec<u8>, ProxyError> {
         buffer(STREAM_MESSAGE, bytes)
     }
 
-    fn stream_status_message(&self) -> Result<Vec<u8>, HostError> {
+    fn stream_status_message(&self) -> Result<Vec<u8>, ProxyError> {
         let mut code: u32 = 0;
         // SAFETY: the pointers are to live memory, for the time of the call.
         bytes(|data, size| unsafe { proxy_get_status(&raw mut code, data, size) })
@@ -361,38 +413,40 @@ impl Host for Envoy {
         // SAFETY: no pointers.
         let _ = unsafe { proxy_grpc_cancel(token) };
     }
+}
 
-    fn define_gauge(&self, name: &str) -> Result<u32, HostError> {
+impl Telemetry for Envoy {
+    fn define_gauge(&self, name: &str) -> Result<u32, ProxyError> {
         metric(GAUGE, name)
     }
 
-    fn set_gauge(&self, gauge: u32, value: u64) -> Result<(), HostError> {
+    fn set_gauge(&self, gauge: u32, value: u64) -> Result<(), ProxyError> {
         // SAFETY: no pointers.
         checked(unsafe { proxy_record_metric(gauge, value) })
     }
 
-    fn define_counter(&self, name: &str) -> Result<u32, HostError> {
+    fn define_counter(&self, name: &str) -> Result<u32, ProxyError> {
         metric(COUNTER, name)
     }
 
-    fn add_to_counter(&self, counter: u32, amount: u64) -> Result<(), HostError> {
+    fn add_to_counter(&self, counter: u32, amount: u64) -> Result<(), ProxyError> {
         let amount = i64::try_from(amount).unwrap_or(i64::MAX);
         // SAFETY: no pointers.
         checked(unsafe { proxy_increment_metric(counter, amount) })
     }
 
-    fn define_histogram(&self, name: &str) -> Result<u32, HostError> {
+    fn define_histogram(&self, name: &str) -> Result<u32, ProxyError> {
         metric(HISTOGRAM, name)
     }
 
-    fn add_to_histogram(&self, histogram: u32, value: u64) -> Result<(), HostError> {
+    fn add_to_histogram(&self, histogram: u32, value: u64) -> Result<(), ProxyError> {
         // SAFETY: no pointers.
         checked(unsafe { proxy_record_metric(histogram, value) })
     }
 
     fn log(&self, level: Level, line: &str) {
         // The proxy writes the `vm_id` before each line: `svidgate: ` once is enough, whatever that is.
-        let is_named = self.property(&["plugin_vm_id"]).as_deref() == Some(b"svidgate");
+        let is_named = property(properties::VM_ID).as_deref() == Some(b"svidgate");
         let line = if is_named {
             line.strip_prefix("svidgate: ").unwrap_or(line)
         } else {
@@ -409,12 +463,52 @@ impl Host for Envoy {
     }
 }
 
-/// Calls one of the proxy's own functions; `None` where it has none of that name, or refuses the arguments.
-pub(crate) fn call_foreign_function(name: &str, arguments: &[u8]) -> Option<Vec<u8>> {
-    foreign_function(name, arguments).ok()
+impl Runtime for Envoy {
+    fn configuration(&self) -> Result<Vec<u8>, ProxyError> {
+        buffer(PLUGIN_CONFIGURATION, usize::MAX)
+    }
+
+    /// ENVOY: (seen on 1.36 to 1.40) what is written as a `Struct` arrives in the protobuf encoding.
+    fn document<'c>(&self, configuration: &'c [u8]) -> Cow<'c, [u8]> {
+        struct_value::document(configuration)
+    }
+
+    fn plugin_name(&self) -> Vec<u8> {
+        property(properties::PLUGIN_NAME).unwrap_or_default()
+    }
+
+    fn version(&self) -> Option<ProxyVersion> {
+        Some(ProxyVersion {
+            major: whole_number(properties::MAJOR_VERSION)?,
+            minor: whole_number(properties::MINOR_VERSION)?,
+        })
+    }
+
+    fn now(&self) -> Result<Timestamp, ProxyError> {
+        let mut nanoseconds = 0u64;
+        // SAFETY: the pointer is to a live number.
+        checked(unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) })?;
+        Timestamp::from_nanosecond(i128::from(nanoseconds)).map_err(|_| ProxyError(u32::MAX))
+    }
+
+    fn set_tick_period(&self, milliseconds: u32) -> Result<(), ProxyError> {
+        // SAFETY: no pointers.
+        checked(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
+    }
+
+    fn set_effective_context(&self, context: u32) -> Result<(), ProxyError> {
+        // SAFETY: no pointers.
+        checked(unsafe { proxy_set_effective_context(context) })
+    }
+
+    fn random(&self) -> u64 {
+        // Its keys come from the proxy's own source of randomness.
+        RandomState::new().build_hasher().finish()
+    }
 }
 
-fn foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, HostError> {
+/// Calls one of the proxy's own functions.
+fn foreign_function(name: &str, arguments: &[u8]) -> Result<Vec<u8>, ProxyError> {
     // SAFETY: as above.
     bytes(|data, size| unsafe {
         proxy_call_foreign_function(

@@ -21,7 +21,7 @@ use std::{
 use fnv::FnvHasher;
 use svidgate_gate::{
     plugin::{action::Action, connection::ConnectionFilter, hold::HoldFilter, plugin::Root, request::RequestFilter},
-    proxy::{Host as _, Level},
+    proxy::{Level, Telemetry as _},
     stage::Stage,
     worker::worker::Worker,
 };
@@ -97,8 +97,7 @@ extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(number: u32, parent: u32) {
     let created = if parent == 0 {
-        let root_id = Envoy.property(&["plugin_root_id"]).unwrap_or_default();
-        create_plugin(number, &root_id)
+        create_plugin(number, &abi::root_id())
     } else {
         create_below(number, parent)
     };
@@ -117,8 +116,7 @@ fn create_plugin(number: u32, root_id: &[u8]) -> Option<Context> {
         b"svidgate.request" => (Part::Request, None),
         _ => return None,
     };
-    let call = |arguments: &[u8]| abi::call_foreign_function("verify_signature", arguments);
-    let root = |stage| Root::new(Envoy, stage, number, Some(call), WORKER.with(Rc::clone));
+    let root = |stage| Root::new(Envoy, stage, number, Some(abi::verify), WORKER.with(Rc::clone));
     let root = match part {
         Part::Hold => root(Stage::Connection).holding(),
         Part::Connection => root(Stage::Connection).placed(listener),
@@ -242,8 +240,7 @@ extern "C" fn proxy_on_downstream_connection_close(number: u32, _by: u32) {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(number: u32, _headers: usize, _is_end: u32) -> u32 {
     #[cfg(feature = "forced-trap")]
-    if Envoy
-        .request_headers()
+    if svidgate_gate::proxy::Stream::request_headers(&Envoy)
         .is_ok_and(|headers| headers.first(b"x-svidgate-trap").is_some())
     {
         std::process::abort()

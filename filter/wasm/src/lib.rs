@@ -8,3 +8,9 @@
 mod abi;
 #[cfg(target_arch = "wasm32")]
 mod entry;
+#[cfg(target_arch = "wasm32")]
+mod properties;
+#[cfg(any(target_arch = "wasm32", test))]
+mod struct_value;
+#[cfg(any(target_arch = "wasm32", test))]
+mod verify_signature;

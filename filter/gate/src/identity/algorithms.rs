@@ -1,15 +1,27 @@
-//! Signatures verified by the proxy's own library, where it can: about a tenth of what the same costs in the VM.
+//! Signatures verified by the proxy's own library, where it can: about a tenth of what the same costs in wasm.
 //!
-//! Envoy's foreign function `verify_signature` covers ECDSA and RSA PKCS#1. What our list demands of a key (size,
-//! encoding) is checked here first, so that which implementation verifies never changes what is accepted. Where the
-//! proxy has no such function, the implementation in the module does it.
+//! A proxy covers ECDSA and RSA PKCS#1 at most. What our list demands of a key (size, encoding) is checked here first, so that
+//! which implementation verifies never changes what is accepted. Where the proxy cannot be asked, our own does it.
 
-use prost::Message as _;
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use svidgate_policy::{ALGORITHMS, certificate::signature::is_on_the_list};
 
-/// Calls the proxy: arguments to result, or `None` where it could not be asked.
-pub type Call = fn(&[u8]) -> Option<Vec<u8>>;
+/// Has the proxy verify a signature: by a hash of this name, with a `SubjectPublicKeyInfo` in DER, over a message. `None` where it
+/// could not be asked.
+pub type Verify = fn(Question<'_>) -> Option<bool>;
+
+/// What a proxy is asked about one signature.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// `sha256`, `sha384` or `sha512`.
+    pub hash: &'static str,
+    /// `SubjectPublicKeyInfo` in DER.
+    pub public_key: &'a [u8],
+    /// The signature.
+    pub signature: &'a [u8],
+    /// What was signed.
+    pub message: &'a [u8],
+}
 
 /// The whole list of algorithms, those that the proxy covers verified by it.
 #[derive(Debug)]
@@ -17,10 +29,10 @@ pub struct ProxyAlgorithms(Vec<Delegated>);
 
 impl ProxyAlgorithms {
     /// With or without a proxy to ask.
-    pub fn new(call: Option<Call>) -> Self {
+    pub fn new(verify: Option<Verify>) -> Self {
         let delegated = |algorithm: &&'static dyn SignatureVerificationAlgorithm| Delegated {
             algorithm: *algorithm,
-            proxy: call.zip(covered_hash(algorithm.signature_alg_id())),
+            proxy: verify.zip(covered_hash(algorithm.signature_alg_id())),
         };
         Self(ALGORITHMS.iter().map(delegated).collect())
     }
@@ -45,7 +57,7 @@ fn covered_hash(signature: AlgorithmIdentifier) -> Option<&'static str> {
 
 struct Delegated {
     algorithm: &'static dyn SignatureVerificationAlgorithm,
-    proxy: Option<(Call, &'static str)>,
+    proxy: Option<(Verify, &'static str)>,
 }
 
 impl std::fmt::Debug for Delegated {
@@ -63,7 +75,7 @@ impl SignatureVerificationAlgorithm for Delegated {
         }
         match self
             .proxy
-            .and_then(|(call, hash)| self.ask(call, hash, public_key, message, signature))
+            .and_then(|(verify, hash)| self.ask(verify, hash, public_key, message, signature))
         {
             Some(true) => Ok(()),
             Some(false) => Err(InvalidSignature),
@@ -81,38 +93,21 @@ impl SignatureVerificationAlgorithm for Delegated {
 }
 
 impl Delegated {
-    fn ask(&self, call: Call, hash: &str, public_key: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
-        let arguments = Arguments {
-            hash: hash.to_owned(),
-            public_key: public_key_info(self.public_key_alg_id(), public_key)?,
-            signature: signature.to_vec(),
-            message: message.to_vec(),
-        };
-        let result = call(&arguments.encode_to_vec())?;
-        Answer::decode(result.as_slice()).ok().map(|answer| answer.verified)
+    fn ask(
+        &self,
+        verify: Verify,
+        hash: &'static str,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<bool> {
+        verify(Question {
+            hash,
+            public_key: &public_key_info(self.public_key_alg_id(), public_key)?,
+            signature,
+            message,
+        })
     }
-}
-
-/// `envoy.source.extensions.common.wasm.VerifySignatureArguments`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Arguments {
-    #[prost(string, tag = "1")]
-    hash: String,
-    #[prost(bytes = "vec", tag = "2")]
-    public_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    signature: Vec<u8>,
-    #[prost(bytes = "vec", tag = "4")]
-    message: Vec<u8>,
-}
-
-/// `envoy.source.extensions.common.wasm.VerifySignatureResult`.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Answer {
-    #[prost(bool, tag = "1")]
-    verified: bool,
-    #[prost(string, tag = "2")]
-    error: String,
 }
 
 /// `SubjectPublicKeyInfo` in DER, put together again: the trait hands over its parts.
@@ -156,7 +151,7 @@ mod tests {
 
     #[test]
     fn keys_off_the_list_never_reach_the_proxy() {
-        let algorithms = ProxyAlgorithms::new(Some(|_| Some(vec![0x08, 1])));
+        let algorithms = ProxyAlgorithms::new(Some(|_| Some(true)));
         for algorithm in algorithms.as_list() {
             assert!(algorithm.verify_signature(&[2; 33], b"", b"").is_err(), "{algorithm:?}");
             assert!(algorithm.verify_signature(&[], b"", b"").is_err(), "{algorithm:?}");

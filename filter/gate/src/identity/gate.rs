@@ -23,7 +23,7 @@ use crate::{
     clock::whole_seconds,
     header_map::HeaderNames,
     identity::{
-        algorithms::{Call, ProxyAlgorithms},
+        algorithms::{ProxyAlgorithms, Verify},
         cache::Identities,
         hints::Hints,
         identity::Identity,
@@ -33,7 +33,7 @@ use crate::{
         presented::{self, Digest, Evidence, Presented, Unreadable},
         surroundings,
     },
-    proxy::Host,
+    proxy::Proxy,
     record::{document_version, verification_time::Verifications},
     refusal::Refusal,
     sources::{
@@ -64,9 +64,9 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Puts a document to work, verifying signatures by `proxy` where it can.
+    /// Puts a document to work, verifying signatures by `verify` where it can.
     /// What peers make it keep stands in `ledger`, what paths are built with beside what peers send in `hints`.
-    pub fn new(configuration: Configuration, proxy: Option<Call>, ledger: Ledger, hints: Hints) -> Self {
+    pub fn new(configuration: Configuration, verify: Option<Verify>, ledger: Ledger, hints: Hints) -> Self {
         let mut ending_rules: Vec<(Timestamp, Box<str>)> = configuration
             .rules
             .expiries()
@@ -84,7 +84,7 @@ impl Gate {
             hints,
             trusted: RefCell::new(Trusted::of(&configuration)),
             configuration,
-            algorithms: ProxyAlgorithms::new(proxy),
+            algorithms: ProxyAlgorithms::new(verify),
             identities: RefCell::default(),
             generation: Cell::default(),
         }
@@ -162,50 +162,50 @@ impl Gate {
     ///
     /// # Errors
     /// Why it is nobody.
-    pub fn identify<H: Host>(
+    pub fn identify<P: Proxy>(
         &self,
-        host: &H,
+        proxy: &P,
         now: Timestamp,
         xfcc: Option<&[u8]>,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
-        let evidence = presented::evidence(host, &self.configuration.peer).map_err(unreadable)?;
+        let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
         let chain = || xfcc.map(sha256);
-        let clock = || host.now().map_or(now, whole_seconds);
+        let clock = || proxy.now().map_or(now, whole_seconds);
         if let Some(known) = self.find(&evidence, chain, clock, now) {
-            return self.not_too_old(host, now, known?);
+            return self.not_too_old(proxy, now, known?);
         }
-        let exact = host.now();
+        let exact = proxy.now();
         let now = exact.map_or(now, whole_seconds);
         // Not remembered where it fails: the next listener with this document may show what this one does not.
         let shown = match &evidence {
-            Evidence::Handshake(leaf) => presented::presented(host, leaf, xfcc).map(Some),
-            Evidence::Shared(leaf) => presented::presented_elsewhere(host, leaf, &self.configuration.peer).map(Some),
+            Evidence::Handshake(leaf) => presented::presented(proxy, leaf, xfcc).map(Some),
+            Evidence::Shared(leaf) => presented::presented_elsewhere(proxy, leaf, &self.configuration.peer).map(Some),
             Evidence::Vouched(_) => Ok(None),
         };
         let met = self.meet(evidence, chain, shown.map_err(unreadable)?, now);
-        self.verifications.measure(host, exact);
-        self.not_too_old(host, now, met?)
+        self.verifications.measure(proxy, exact);
+        self.not_too_old(proxy, now, met?)
     }
 
     /// When a connection has been open for as long as it may; `None` where its peer has a certificate, which ends.
-    pub fn end_of_connection<H: Host>(&self, host: &H, identity: &Identity, now: Timestamp) -> Option<Timestamp> {
+    pub fn end_of_connection<P: Proxy>(&self, proxy: &P, identity: &Identity, now: Timestamp) -> Option<Timestamp> {
         match (&identity.evidence, &self.configuration.peer) {
             (Evidence::Vouched(_), PeerOrigin::Id { max_connection_age, .. }) => {
                 // One that cannot be noted has no time at all.
-                let since = surroundings::since(host, now).unwrap_or(Timestamp::MIN);
+                let since = surroundings::since(proxy, now).unwrap_or(Timestamp::MIN);
                 Some(since.checked_add(*max_connection_age).unwrap_or(Timestamp::MAX))
             }
             (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_), _) => None,
         }
     }
 
-    fn not_too_old<H: Host>(
+    fn not_too_old<P: Proxy>(
         &self,
-        host: &H,
+        proxy: &P,
         now: Timestamp,
         identity: Rc<Identity>,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
-        match self.end_of_connection(host, &identity, now) {
+        match self.end_of_connection(proxy, &identity, now) {
             Some(end) if now >= end => Err(Rc::new(Refusal {
                 reason: Reason::ConnectionTooOld,
                 detail: TOO_OLD.to_owned(),
@@ -222,9 +222,9 @@ impl Gate {
     ///
     /// # Errors
     /// Why it is nobody any more.
-    pub fn identify_again<H: Host>(
+    pub fn identify_again<P: Proxy>(
         &self,
-        host: &H,
+        proxy: &P,
         identity: &Rc<Identity>,
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
@@ -232,24 +232,24 @@ impl Gate {
             Evidence::Handshake(_) => {}
             // Whether what another listener shares is taken, and from where, is this document's to say.
             Evidence::Shared(_) | Evidence::Vouched(_) => {
-                let evidence = presented::evidence(host, &self.configuration.peer).map_err(unreadable)?;
+                let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
                 if evidence != identity.evidence {
-                    return self.identify(host, now, None);
+                    return self.identify(proxy, now, None);
                 }
             }
         }
         if let Some(Ok(known)) = self.find(&identity.evidence, || None, || now, now) {
-            return self.not_too_old(host, now, known);
+            return self.not_too_old(proxy, now, known);
         }
         let grace = self.configuration.expiry_grace;
         if let Ok(until) = self.stands(identity, grace, now) {
             let (svid, evidence) = (identity.svid.clone(), identity.evidence.clone());
             let identity = Rc::new(self.specialised(svid, evidence, identity.presented.clone())?);
             identity.good.set((self.generation(), until));
-            return self.not_too_old(host, now, identity);
+            return self.not_too_old(proxy, now, identity);
         }
         let met = self.meet(identity.evidence.clone(), || None, identity.presented.clone(), now);
-        self.not_too_old(host, now, met?)
+        self.not_too_old(proxy, now, met?)
     }
 
     /// What is remembered of a peer, held against everything again where something has changed.

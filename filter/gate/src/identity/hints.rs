@@ -21,7 +21,7 @@ use svidgate_policy::{
 use crate::{
     board::Board,
     peer::presented::Digest,
-    proxy::Host,
+    proxy::Proxy,
     sources::{
         index::{Content, Index, Published},
         key::SourceKey,
@@ -186,9 +186,9 @@ impl Hints {
     }
 
     /// Takes in what other workers have shared, and shares what was learned here. `index` is what was read on this tick.
-    pub fn exchange<H: Host>(
+    pub fn exchange<P: Proxy>(
         &self,
-        board: &Board<'_, H>,
+        board: &Board<'_, P>,
         index: &Index,
         has_relationship: impl Fn(&TrustDomain) -> bool,
         now: Timestamp,

@@ -14,7 +14,7 @@ use svidgate_policy::{
     trust::svid,
 };
 
-use crate::{peer::xfcc, proxy::Host};
+use crate::{peer::xfcc, proxy::Proxy};
 
 /// The filter-state key under which a listener's `set_filter_state` leaves `%DOWNSTREAM_PEER_CERT%`.
 pub const FILTER_STATE_KEY: &str = "svidgate.peer_certificate";
@@ -61,33 +61,33 @@ impl Unreadable {
 ///
 /// # Errors
 /// Plain text, no certificate, a digest that is none, or an id that is none.
-pub fn evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
-    match host.property(&["connection", "sha256_peer_certificate_digest"]) {
+pub fn evidence<P: Proxy>(proxy: &P, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
+    match proxy.leaf_digest() {
         Some(hex) if !hex.is_empty() => Ok(Evidence::Handshake(parse_digest(&hex)?)),
-        Some(_) | None if is_tls(host) => Err(Unreadable::new(
+        Some(_) | None if is_tls(proxy) => Err(Unreadable::new(
             Reason::ConnectionNoCertificate,
             "the TLS client presented no certificate",
         )),
-        Some(_) | None => shared_evidence(host, origin),
+        Some(_) | None => shared_evidence(proxy, origin),
     }
 }
 
 /// The digest of the leaf that the peer presented in this connection's own handshake.
-pub fn handshake<H: Host>(host: &H) -> Option<Digest> {
-    match evidence(host, &PeerOrigin::Handshake) {
+pub fn handshake<P: Proxy>(proxy: &P) -> Option<Digest> {
+    match evidence(proxy, &PeerOrigin::Handshake) {
         Ok(Evidence::Handshake(leaf)) => Some(leaf),
         Ok(Evidence::Shared(_) | Evidence::Vouched(_)) | Err(_) => None,
     }
 }
 
-fn shared_evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
+fn shared_evidence<P: Proxy>(proxy: &P, origin: &PeerOrigin) -> Result<Evidence, Unreadable> {
     match origin {
         PeerOrigin::Handshake => Err(Unreadable::new(
             Reason::ConnectionPlaintext,
             "the connection is not TLS",
         )),
-        PeerOrigin::Certificate { sha256, .. } => Ok(Evidence::Shared(parse_digest(&shared(host, sha256)?)?)),
-        PeerOrigin::Id { key, .. } => match svid::read_vouched(&shared(host, key)?) {
+        PeerOrigin::Certificate { sha256, .. } => Ok(Evidence::Shared(parse_digest(&shared(proxy, sha256)?)?)),
+        PeerOrigin::Id { key, .. } => match svid::read_vouched(&shared(proxy, key)?) {
             Ok(id) => Ok(Evidence::Vouched(id)),
             Err(error) => Err(Unreadable::new(
                 error.reason(),
@@ -98,8 +98,8 @@ fn shared_evidence<H: Host>(host: &H, origin: &PeerOrigin) -> Result<Evidence, U
 }
 
 /// The filter state that another listener shares under a key.
-fn shared<H: Host>(host: &H, key: &str) -> Result<Vec<u8>, Unreadable> {
-    host.property(&["filter_state", key]).ok_or_else(|| {
+fn shared<P: Proxy>(proxy: &P, key: &str) -> Result<Vec<u8>, Unreadable> {
+    proxy.shared_state(key).ok_or_else(|| {
         let detail = format!("the connection is not TLS, and no listener shares filter state `{key}` with it");
         Unreadable::new(Reason::ConnectionPlaintext, detail)
     })
@@ -111,9 +111,8 @@ fn parse_digest(hex: &[u8]) -> Result<Digest, Unreadable> {
 }
 
 /// Whether the connection is TLS, its handshake done.
-pub fn is_tls<H: Host>(host: &H) -> bool {
-    host.property(&["connection", "tls_version"])
-        .is_some_and(|version| !version.is_empty())
+pub fn is_tls<P: Proxy>(proxy: &P) -> bool {
+    proxy.tls_version().is_some_and(|version| !version.is_empty())
 }
 
 fn parse_hex(hex: &[u8]) -> Option<Digest> {
@@ -142,10 +141,10 @@ pub struct Presented {
 ///
 /// # Errors
 /// No certificate to be found, one that cannot be read, or another than the digest says.
-pub fn presented_elsewhere<H: Host>(host: &H, digest: &Digest, origin: &PeerOrigin) -> Result<Presented, Unreadable> {
+pub fn presented_elsewhere<P: Proxy>(proxy: &P, digest: &Digest, origin: &PeerOrigin) -> Result<Presented, Unreadable> {
     match origin {
         PeerOrigin::Certificate { certificate, .. } => {
-            let leaf = single(read(&shared(host, certificate)?)?)?;
+            let leaf = single(read(&shared(proxy, certificate)?)?)?;
             bound(leaf, digest, Vec::new())
         }
         PeerOrigin::Handshake | PeerOrigin::Id { .. } => Err(Unreadable::nowhere()),
@@ -171,7 +170,7 @@ fn bound(
 ///
 /// # Errors
 /// No certificate to be found, one that cannot be read, or one of another handshake.
-pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Result<Presented, Unreadable> {
+pub fn presented<P: Proxy>(proxy: &P, digest: &Digest, xfcc: Option<&[u8]>) -> Result<Presented, Unreadable> {
     let element = match xfcc {
         Some(header) => xfcc::last_element(header).ok_or_else(|| {
             Unreadable::new(
@@ -182,7 +181,7 @@ pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Res
         None => xfcc::Element::default(),
     };
     let chain = element.chain.map(read).transpose()?.unwrap_or_default();
-    let pem = leaf_from_proxy(host).or_else(|| element.cert.map(<[u8]>::to_vec));
+    let pem = leaf_from_proxy(proxy).or_else(|| element.cert.map(<[u8]>::to_vec));
     let leaf = match (pem, chain.first()) {
         (Some(pem), _) => single(read(&pem)?)?,
         (None, Some(first)) => first.clone(),
@@ -194,9 +193,9 @@ pub fn presented<H: Host>(host: &H, digest: &Digest, xfcc: Option<&[u8]>) -> Res
 const NOWHERE: &str = "the proxy shows no certificate (Envoy 1.38 and later do; before, `set_filter_state` with \
                        `svidgate.peer_certificate`, in 1.36 behind `svidgate.hold`; or `xfcc: own`)";
 
-fn leaf_from_proxy<H: Host>(host: &H) -> Option<Vec<u8>> {
-    let found = |path: &[&str]| host.property(path).filter(|pem| !pem.is_empty());
-    found(&["connection", "peer_certificate"]).or_else(|| found(&["filter_state", FILTER_STATE_KEY]))
+fn leaf_from_proxy<P: Proxy>(proxy: &P) -> Option<Vec<u8>> {
+    let said = |pem: Option<Vec<u8>>| pem.filter(|pem| !pem.is_empty());
+    said(proxy.leaf()).or_else(|| said(proxy.shared_state(FILTER_STATE_KEY)))
 }
 
 fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 
-use crate::proxy::{Host, HostError};
+use crate::proxy::{Proxy, ProxyError};
 
 /// The filter state that says since when a connection is known whose peer has no certificate that ends: `wasm.` and this. It is
 /// declared to live as long as the connection, so that each of its streams sees what the first has written.
@@ -15,13 +15,13 @@ pub const SINCE_STATE: &str = "svidgate.since";
 ///
 /// # Errors
 /// It cannot be noted, so the connection would be new for ever.
-pub fn since<H: Host>(host: &H, now: Timestamp) -> Result<Timestamp, HostError> {
-    let noted = host.property(&[SINCE_STATE]);
+pub fn since<P: Proxy>(proxy: &P, now: Timestamp) -> Result<Timestamp, ProxyError> {
+    let noted = proxy.noted(SINCE_STATE);
     let noted = noted.and_then(|bytes| Timestamp::from_second(std::str::from_utf8(&bytes).ok()?.parse().ok()?).ok());
     match noted.filter(|since| *since <= now) {
         Some(since) => Ok(since),
         None => {
-            host.set_filter_state(SINCE_STATE, now.as_second().to_string().as_bytes())?;
+            proxy.note(SINCE_STATE, now.as_second().to_string().as_bytes())?;
             Ok(now)
         }
     }
@@ -32,21 +32,21 @@ pub const ADDRESS_STATE: &str = "svidgate_peer_address";
 
 /// The peer's address. Only the network filter may ask: to an HTTP filter the proxy gives as the peer's address what
 /// the client wrote into `x-forwarded-for`, unless the listener was told not to believe it.
-pub fn source_address<H: Host>(host: &H) -> Option<String> {
-    address(host.property(&["source", "address"])?)
+pub fn source_address<P: Proxy>(proxy: &P) -> Option<String> {
+    address(proxy.source_address()?)
 }
 
 /// Leaves the peer's address for the requests of this connection.
-pub fn note_address<H: Host>(host: &H) {
-    if let Some(address) = host.property(&["source", "address"]) {
+pub fn note_address<P: Proxy>(proxy: &P) {
+    if let Some(address) = proxy.source_address() {
         // Without it a condition on the address is met by nobody.
-        let _ = host.set_filter_state(ADDRESS_STATE, &address);
+        let _ = proxy.note(ADDRESS_STATE, &address);
     }
 }
 
 /// The peer's address as the network filter noted it; `None` where there is none in front of this listener.
-pub fn noted_address<H: Host>(host: &H) -> Option<String> {
-    address(host.property(&[ADDRESS_STATE])?)
+pub fn noted_address<P: Proxy>(proxy: &P) -> Option<String> {
+    address(proxy.noted(ADDRESS_STATE)?)
 }
 
 /// An address is ASCII; anything else is not shown.
@@ -66,32 +66,29 @@ pub fn ip(address: &str) -> Option<IpAddr> {
 }
 
 /// The proxy's number of the connection, `%CONNECTION_ID%` in its access logs.
-pub fn connection_id<H: Host>(host: &H) -> Option<u64> {
-    let id = host.property(&["connection", "id"])?;
-    id.try_into().map(u64::from_le_bytes).ok()
+pub fn connection_id<P: Proxy>(proxy: &P) -> Option<u64> {
+    proxy.connection_id()
 }
 
 /// Whether a connection is one of HTTP/3, when it is new: any other has no protocol yet.
 ///
 /// ENVOY: (seen on 1.40.0) over QUIC a network filter is called when the connection is new and never with bytes of it. To read
 /// the peer's certificate of such a connection then ends the process, so this is asked before anything else.
-pub fn is_http3<H: Host>(host: &H) -> bool {
-    host.property(&["request", "protocol"])
-        .is_some_and(|protocol| protocol == b"HTTP/3")
+pub fn is_http3<P: Proxy>(proxy: &P) -> bool {
+    proxy.protocol().is_some_and(|protocol| protocol == b"HTTP/3")
 }
 
 /// The port that the connection came in on.
-pub fn local_port<H: Host>(host: &H) -> Option<u16> {
-    let port = host.property(&["destination", "port"])?;
-    u16::try_from(i64::from_le_bytes(port.try_into().ok()?)).ok()
+pub fn local_port<P: Proxy>(proxy: &P) -> Option<u16> {
+    proxy.local_port()
 }
 
 /// The server name of the handshake, empty where the client sent none; `None` where it cannot be known.
-pub fn sni<H: Host>(host: &H) -> Option<Vec<u8>> {
-    host.property(&["connection", "requested_server_name"])
+pub fn sni<P: Proxy>(proxy: &P) -> Option<Vec<u8>> {
+    proxy.server_name()
 }
 
 /// The name of the route, empty where it has none; `None` where it cannot be known.
-pub fn route<H: Host>(host: &H) -> Option<Vec<u8>> {
-    host.property(&["xds", "route_name"])
+pub fn route<P: Proxy>(proxy: &P) -> Option<Vec<u8>> {
+    proxy.route()
 }

@@ -4,7 +4,7 @@
 //! protocol once the HTTP connection manager has bytes; never both, whatever the handshake agreed on. A peer can forge neither.
 //! Where `tcp_proxy` dials with the first bytes, both are silent until these have been passed.
 
-use crate::proxy::Host;
+use crate::proxy::Proxy;
 
 /// What reads the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +17,11 @@ pub enum Behind {
 
 impl Behind {
     /// Looks at the connection being served. `None` where nothing shows it yet.
-    pub fn look<H: Host>(host: &H) -> Option<Self> {
-        let has = |path: &[&str]| host.property(path).is_some_and(|value| !value.is_empty());
-        if has(&["request", "protocol"]) {
+    pub fn look<P: Proxy>(proxy: &P) -> Option<Self> {
+        let is_said = |value: Option<Vec<u8>>| value.is_some_and(|value| !value.is_empty());
+        if is_said(proxy.protocol()) {
             Some(Self::Http)
-        } else if has(&["xds", "cluster_name"]) {
+        } else if is_said(proxy.cluster()) {
             Some(Self::Tcp)
         } else {
             None

@@ -1,24 +1,15 @@
 //! What can the proxy at hand do? Where it is too old for something, that is said when a document is loaded instead of when a
 //! peer comes.
 //!
-//! Envoy tells its version in its node (`xds.node`), also where the bootstrap has none. What does not tell is taken for
-//! new enough: at run time a peer whose certificate is not at hand is refused anyway.
-
-use std::fmt;
+//! A proxy that does not tell its version is taken for new enough: at run time a peer whose certificate is not at hand is
+//! refused anyway.
 
 use svidgate_policy::{Listener, PeerOrigin};
 
 use crate::{
-    proxy::{Host, Level},
+    proxy::{Level, Proxy, ProxyVersion},
     stage::Stage,
 };
-
-/// The version of an Envoy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ProxyVersion {
-    major: i64,
-    minor: i64,
-}
 
 /// Brought `upstream_connect_mode` to tcp_proxy, and `on_downstream_tls_handshake` to `set_filter_state`.
 const AFTER_HANDSHAKE: ProxyVersion = ProxyVersion { major: 1, minor: 37 };
@@ -26,31 +17,14 @@ const AFTER_HANDSHAKE: ProxyVersion = ProxyVersion { major: 1, minor: 37 };
 /// Brought `envoy.hashable_string`, by which connections to an inner listener are told apart.
 const HASHABLE_STRINGS: ProxyVersion = ProxyVersion { major: 1, minor: 38 };
 
-impl ProxyVersion {
-    /// Asks the proxy; `None` where it does not say.
-    pub fn read<H: Host>(host: &H) -> Option<Self> {
-        let number = |name: &str| {
-            let bytes = host.property(&["xds", "node", "user_agent_build_version", "version", name])?;
-            Some(i64::from_le_bytes(bytes.try_into().ok()?))
-        };
-        let version = Self {
-            major: number("major_number")?,
-            minor: number("minor_number")?,
-        };
-        // A build that has no version of its own says 0.0.0.
-        (version.major > 0).then_some(version)
-    }
-}
-
-impl fmt::Display for ProxyVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
+/// ENVOY: a build that has no version of its own says 0.0.0.
+fn version_of<P: Proxy>(proxy: &P) -> Option<ProxyVersion> {
+    proxy.version().filter(|version| version.major > 0)
 }
 
 /// Why a filter cannot do its work on this proxy.
-pub fn refusal<H: Host>(host: &H, stage: Stage, listener: Listener) -> Option<String> {
-    refusal_on(ProxyVersion::read(host)?, stage, listener, || has_hold(host))
+pub fn refusal<P: Proxy>(proxy: &P, stage: Stage, listener: Listener) -> Option<String> {
+    refusal_on(version_of(proxy)?, stage, listener, || has_hold(proxy))
 }
 
 /// The same for a version. `is_held` says whether `svidgate.hold` is there.
@@ -79,10 +53,10 @@ fn refusal_on(
 }
 
 /// Why a document that takes the peer from filter state cannot be used on this proxy.
-pub fn refusal_of_origin<H: Host>(host: &H, origin: &PeerOrigin) -> Option<String> {
+pub fn refusal_of_origin<P: Proxy>(proxy: &P, origin: &PeerOrigin) -> Option<String> {
     match origin {
         PeerOrigin::Handshake => None,
-        PeerOrigin::Certificate { .. } | PeerOrigin::Id { .. } => refusal_to_share(ProxyVersion::read(host)?),
+        PeerOrigin::Certificate { .. } | PeerOrigin::Id { .. } => refusal_to_share(version_of(proxy)?),
     }
 }
 
@@ -101,15 +75,15 @@ fn refusal_to_share(version: ProxyVersion) -> Option<String> {
 const CONFIGURED: &str = "svidgate.hold";
 
 /// Notes that there is a hold in the VMs of this `vm_id`.
-pub fn note_hold<H: Host>(host: &H) {
-    if let Err(error) = host.set_shared_data(CONFIGURED, b"1", None) {
-        host.log(Level::Error, &format!("svidgate: hold: no shared data: {error}"));
+pub fn note_hold<P: Proxy>(proxy: &P) {
+    if let Err(error) = proxy.set_shared_data(CONFIGURED, b"1", None) {
+        proxy.log(Level::Error, &format!("svidgate: hold: no shared data: {error}"));
     }
 }
 
 /// Whether there is, or once was, a hold in the VMs of this `vm_id`.
-pub fn has_hold<H: Host>(host: &H) -> bool {
-    host.shared_data(CONFIGURED).is_some()
+pub fn has_hold<P: Proxy>(proxy: &P) -> bool {
+    proxy.shared_data(CONFIGURED).is_some()
 }
 
 /// Why a listener is not to be held.

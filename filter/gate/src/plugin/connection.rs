@@ -3,7 +3,7 @@
 //! What may be done depends on the filter behind ours, which is what `listener` in the document says. In front of HTTP
 //! and of clients that speak first, the connection is held until bytes come, and nothing is dialled before. In front of
 //! servers that speak first it cannot be held; the proxy dials after the handshake, and the first bytes of either side
-//! wait for the decision. The upstream side is never paused: the host cannot resume it.
+//! wait for the decision. The upstream side is never paused: the proxy cannot resume it.
 //!
 //! A leaf of which nothing is wrong but that its issuer is not at hand is left to the first request, whose filter sees the
 //! chain, where it is certain that it stands behind: in front of HTTP, where the document has `xfcc: own` and `mark_passed`,
@@ -26,7 +26,7 @@ use crate::{
         surroundings,
     },
     plugin::{action::Action, behind::Behind, plugin::Root},
-    proxy::Host,
+    proxy::Proxy,
     record::decision::{Circumstances, Entry},
     refusal::Refusal,
     stage::Stage,
@@ -40,8 +40,8 @@ use crate::{
 
 /// One downstream connection.
 #[derive(Debug)]
-pub struct ConnectionFilter<H> {
-    root: Rc<Root<H>>,
+pub struct ConnectionFilter<P> {
+    root: Rc<Root<P>>,
     context: u32,
     decided: Cell<Option<Action>>,
     /// How long it is held, counted from when the connection was accepted. A client that stays silent, before the handshake
@@ -83,9 +83,9 @@ enum Seen {
     Tcp,
 }
 
-impl<H: Host> ConnectionFilter<H> {
+impl<P: Proxy> ConnectionFilter<P> {
     /// A connection that has just been accepted, the handshake not done.
-    pub fn new(root: Rc<Root<H>>, context: u32) -> Rc<Self> {
+    pub fn new(root: Rc<Root<P>>, context: u32) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
             root,
             context,
@@ -103,7 +103,7 @@ impl<H: Host> ConnectionFilter<H> {
         let Some(gate) = self.root.gate() else {
             return self.refuse_unjudged();
         };
-        if gate.enforces() && surroundings::is_http3(self.root.host()) {
+        if gate.enforces() && surroundings::is_http3(self.root.proxy()) {
             return self.refuse_at_once(Reason::ConnectionUndecidable, gate.version(), HTTP3);
         }
         let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
@@ -113,7 +113,7 @@ impl<H: Host> ConnectionFilter<H> {
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
             // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until its first
             // bytes. These come next, but not to one who pauses now. All there is to know is known.
-            Listener::Http | Listener::Tcp if presented::handshake(self.root.host()).is_some() => self.decide(false),
+            Listener::Http | Listener::Tcp if presented::handshake(self.root.proxy()).is_some() => self.decide(false),
             Listener::Http | Listener::Tcp => {
                 self.held.set(Some(self.wait(&gate)));
                 // The same behind a hold, where the peer has no certificate, and where its peer may stand elsewhere, so that no
@@ -132,7 +132,7 @@ impl<H: Host> ConnectionFilter<H> {
 
     /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3 ([`surroundings::is_http3`]).
     pub(crate) fn is_past_handshake(&self) -> bool {
-        !surroundings::is_http3(self.root.host()) && presented::handshake(self.root.host()).is_some()
+        !surroundings::is_http3(self.root.proxy()) && presented::handshake(self.root.proxy()).is_some()
     }
 
     /// Bytes of the client, decrypted; none at the end of its stream.
@@ -184,7 +184,7 @@ impl<H: Host> ConnectionFilter<H> {
     }
 
     fn look_behind(&self) {
-        match Behind::look(self.root.host()) {
+        match Behind::look(self.root.proxy()) {
             Some(Behind::Http) => self.behind.set(Seen::Http),
             Some(Behind::Tcp) => {
                 self.behind.set(Seen::Tcp);
@@ -197,7 +197,7 @@ impl<H: Host> ConnectionFilter<H> {
     /// Whether there is anything yet that tells who the peer is.
     fn is_known(&self) -> bool {
         let gate = self.root.gate();
-        gate.is_some_and(|gate| presented::evidence(self.root.host(), &gate.configuration.peer).is_ok())
+        gate.is_some_and(|gate| presented::evidence(self.root.proxy(), &gate.configuration.peer).is_ok())
     }
 
     fn enforces(&self) -> bool {
@@ -216,12 +216,12 @@ impl<H: Host> ConnectionFilter<H> {
         };
         self.held.set(None);
         let is_for_http = self.root.listener().has_requests() && self.enforces();
-        if is_for_http && Behind::look(self.root.host()) == Some(Behind::Tcp) {
+        if is_for_http && Behind::look(self.root.proxy()) == Some(Behind::Tcp) {
             return self.refuse_at_once(Reason::ConnectionNotHttp, judges.own().version(), NOT_HTTP);
         }
         let refusing = judges.others().find(|gate| self.is_refused(gate)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
-        let identity = gate.identify(self.root.host(), self.root.now(), None);
+        let identity = gate.identify(self.root.proxy(), self.root.now(), None);
         if let Err(refusal) = &identity
             && let Some(own) = self.left_to_requests(&gate, refusal, &judges)
         {
@@ -237,7 +237,7 @@ impl<H: Host> ConnectionFilter<H> {
     }
 
     fn is_refused(&self, gate: &Gate) -> bool {
-        let identity = gate.identify(self.root.host(), self.root.now(), None);
+        let identity = gate.identify(self.root.proxy(), self.root.now(), None);
         gate.enforces() && !identity.is_ok_and(|identity| self.decide_identity(&identity).is_allowed())
     }
 
@@ -252,11 +252,11 @@ impl<H: Host> ConnectionFilter<H> {
             return None;
         }
         // Of what another listener shares no request shows the chain.
-        let leaf = presented::handshake(self.root.host())?;
+        let leaf = presented::handshake(self.root.proxy())?;
         // Without its number no request could prove it.
-        let connection = surroundings::connection_id(self.root.host())?;
+        let connection = surroundings::connection_id(self.root.proxy())?;
         let is_at_peace = |gate: &Rc<Gate>| {
-            let identity = gate.identify(self.root.host(), self.root.now(), None);
+            let identity = gate.identify(self.root.proxy(), self.root.now(), None);
             let pleases = match &identity {
                 Ok(identity) => self.decide_identity(identity).is_allowed(),
                 Err(refusal) => excuses(gate, refusal),
@@ -274,8 +274,10 @@ impl<H: Host> ConnectionFilter<H> {
         judges: Judges,
         (leaf, connection): (Digest, u64),
     ) -> Action {
-        let host = self.root.host();
-        let address = surroundings::source_address(host).as_deref().and_then(surroundings::ip);
+        let proxy = self.root.proxy();
+        let address = surroundings::source_address(proxy)
+            .as_deref()
+            .and_then(surroundings::ip);
         let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
         let places = self.root.unproven();
         let Some(place) = places.take(leaf, (connection, self.context), address, unproven) else {
@@ -290,7 +292,7 @@ impl<H: Host> ConnectionFilter<H> {
             self.root.now(),
             Timestamp::MAX,
         )));
-        surroundings::note_address(host);
+        surroundings::note_address(proxy);
         self.decided.set(Some(Action::Continue));
         Action::Continue
     }
@@ -331,23 +333,25 @@ impl<H: Host> ConnectionFilter<H> {
     }
 
     fn decide_identity<'i>(&self, identity: &'i Identity) -> Decision<'i> {
-        let (grants, now, host) = (&identity.grants, self.root.now(), self.root.host());
+        let (grants, now, proxy) = (&identity.grants, self.root.now(), self.root.proxy());
         if self.root.listener().has_requests() {
             return grants.admit(now);
         }
         let needs = grants.needs();
-        let sni = if needs.sni { surroundings::sni(host) } else { None };
+        let sni = if needs.sni { surroundings::sni(proxy) } else { None };
         let request = Request {
             http: None,
             route: None,
             port: if needs.port {
-                surroundings::local_port(host)
+                surroundings::local_port(proxy)
             } else {
                 None
             },
             sni: sni.as_deref(),
             source_ip: if needs.source_ip {
-                surroundings::source_address(host).as_deref().and_then(surroundings::ip)
+                surroundings::source_address(proxy)
+                    .as_deref()
+                    .and_then(surroundings::ip)
             } else {
                 None
             },
@@ -383,14 +387,14 @@ impl<H: Host> ConnectionFilter<H> {
             return self.close();
         }
         let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-        let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None).ok();
+        let identify = |gate: &Rc<Gate>| gate.identify(self.root.proxy(), self.root.now(), None).ok();
         let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
         let now = self.root.now();
-        let ends = judges.end_of_connection(self.root.host(), identity.map(|identity| &**identity), now);
+        let ends = judges.end_of_connection(self.root.proxy(), identity.map(|identity| &**identity), now);
         let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, now, ends);
         self.grounds.replace(Some(grounds));
         if has_requests {
-            surroundings::note_address(self.root.host());
+            surroundings::note_address(self.root.proxy());
         }
         Action::Continue
     }
@@ -423,7 +427,7 @@ impl<H: Host> ConnectionFilter<H> {
     fn close(&self) -> Action {
         self.root.end(self.context);
         #[expect(clippy::disallowed_methods, reason = "this connection is being served")]
-        let _ = self.root.host().close_downstream();
+        let _ = self.root.proxy().close_connection();
         Action::Pause
     }
 
@@ -451,7 +455,7 @@ impl<H: Host> ConnectionFilter<H> {
         self.unproven.take();
         let gate = self.root.gate();
         let refusal = gate.as_ref().and_then(|gate| {
-            let identity = gate.identify(self.root.host(), self.root.now(), None);
+            let identity = gate.identify(self.root.proxy(), self.root.now(), None);
             identity.err()
         });
         let circumstances = Circumstances {
@@ -497,8 +501,8 @@ impl<H: Host> ConnectionFilter<H> {
             return Some(self.end_for(self.root.no_judges(), "", Circumstances::default()));
         };
         let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(self.root.host(), identity, now),
-            None => gate.identify(self.root.host(), now, None),
+            Some(identity) => gate.identify_again(self.root.proxy(), identity, now),
+            None => gate.identify(self.root.proxy(), now, None),
         };
         let decide = |identity: &Identity| {
             let decision = self.decide_identity(identity);
@@ -534,13 +538,13 @@ impl<H: Host> ConnectionFilter<H> {
                 return Some(Ending::Close);
             }
         }
-        let grounds = words.grounds(self.root.host(), judges, now);
+        let grounds = words.grounds(self.root.proxy(), judges, now);
         self.grounds.replace(Some(grounds));
         None
     }
 }
 
-impl<H: Host> Thing for ConnectionFilter<H> {
+impl<P: Proxy> Thing for ConnectionFilter<P> {
     fn stage(&self) -> Stage {
         Stage::Connection
     }
@@ -604,12 +608,12 @@ impl<H: Host> Thing for ConnectionFilter<H> {
     }
 }
 
-impl<H: Host> Unproven for ConnectionFilter<H> {
+impl<P: Proxy> Unproven for ConnectionFilter<P> {
     /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on waiting.
     /// Calls of the proxy are about the request, whose connection is this one.
     fn prove(&self) -> bool {
         let Some(judges) = self.root.judges() else { return false };
-        let identify = |gate: &Rc<Gate>| gate.identify(self.root.host(), self.root.now(), None);
+        let identify = |gate: &Rc<Gate>| gate.identify(self.root.proxy(), self.root.now(), None);
         let decide = |identity: &Identity| {
             let decision = self.decide_identity(identity);
             (!decision.is_allowed()).then_some(decision.reason)
@@ -619,7 +623,7 @@ impl<H: Host> Unproven for ConnectionFilter<H> {
             return false;
         }
         self.unproven.take();
-        let grounds = words.grounds(self.root.host(), judges, self.root.now());
+        let grounds = words.grounds(self.root.proxy(), judges, self.root.now());
         self.grounds.replace(Some(grounds));
         true
     }

@@ -147,7 +147,7 @@ impl Headers for KeptHead {
         self.head.headers.count()
     }
 
-    fn each<'h>(&'h self, show: &mut dyn FnMut(&'h [u8], &'h [u8])) {
+    fn each<'p>(&'p self, show: &mut dyn FnMut(&'p [u8], &'p [u8])) {
         self.head.headers.each(show);
     }
 
@@ -238,7 +238,7 @@ mod tests {
         assert!(!request.headers.is_known("x-other"));
     }
 
-    fn forged<'h>(pairs: &[(&'h [u8], &'h [u8])]) -> Vec<Vec<u8>> {
+    fn forged<'p>(pairs: &[(&'p [u8], &'p [u8])]) -> Vec<Vec<u8>> {
         let head = Head::new(HeaderMap::from_pairs(pairs));
         head.forged().map(<[u8]>::to_vec).collect()
     }

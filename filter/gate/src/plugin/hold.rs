@@ -8,16 +8,16 @@ use std::rc::Rc;
 
 use crate::{
     plugin::{action::Action, connection::ConnectionFilter, plugin::Root},
-    proxy::Host,
+    proxy::Proxy,
 };
 
 /// One downstream connection.
 #[derive(Clone, Debug)]
-pub struct HoldFilter<H>(Rc<ConnectionFilter<H>>);
+pub struct HoldFilter<P>(Rc<ConnectionFilter<P>>);
 
-impl<H: Host> HoldFilter<H> {
+impl<P: Proxy> HoldFilter<P> {
     /// A connection that has just been accepted, the handshake not done.
-    pub fn new(root: Rc<Root<H>>, context: u32) -> Self {
+    pub fn new(root: Rc<Root<P>>, context: u32) -> Self {
         Self(ConnectionFilter::new(root, context))
     }
 

@@ -9,11 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Listener, Listeners, PeerOrigin, Reason};
 
 use crate::{
-    identity::{algorithms::Call, gate::Gate},
+    identity::{algorithms::Verify, gate::Gate},
     ledger::Ledger,
     peer::{presented::Digest, surroundings},
     plugin::capability,
-    proxy::{Host, Level},
+    proxy::{Level, Proxy},
     record::decision::{Circumstances, Entry},
     stage::Stage,
     worker::{
@@ -37,8 +37,8 @@ const STARTING: SignedDuration = SignedDuration::from_secs(10);
 
 /// A plugin: the network filter or the HTTP filter, with one document.
 #[derive(Debug)]
-pub struct Root<H> {
-    host: H,
+pub struct Root<P> {
+    proxy: P,
     stage: Stage,
     /// Whether this is `svidgate.hold`.
     holds: bool,
@@ -47,7 +47,7 @@ pub struct Root<H> {
     /// The listener that it stands in, once it is configured.
     listener: Cell<Listener>,
     context: u32,
-    proxy: Option<Call>,
+    verify: Option<Verify>,
     worker: Rc<Worker>,
     succession: RefCell<Option<Rc<Succession>>>,
     /// Whether it was told that something begins here although another document is newer.
@@ -58,17 +58,17 @@ pub struct Root<H> {
     period: Cell<u32>,
 }
 
-impl<H: Host> Root<H> {
+impl<P: Proxy> Root<P> {
     /// A plugin without a document, which denies everything.
-    pub fn new(host: H, stage: Stage, context: u32, proxy: Option<Call>, worker: Rc<Worker>) -> Self {
+    pub fn new(proxy: P, stage: Stage, context: u32, verify: Option<Verify>, worker: Rc<Worker>) -> Self {
         Self {
-            host,
+            proxy,
             stage,
             holds: false,
             placed: None,
             listener: Cell::default(),
             context,
-            proxy,
+            verify,
             worker,
             succession: RefCell::default(),
             has_warned: Cell::default(),
@@ -98,20 +98,20 @@ impl<H: Host> Root<H> {
     /// Gives whether it was taken. The proxy refuses the update where not, and what ran before goes on.
     pub fn configure(&self) -> bool {
         let is_taken = self.take_document();
-        self.worker.count_document(&self.host, is_taken);
+        self.worker.count_document(&self.proxy, is_taken);
         is_taken
     }
 
     fn take_document(&self) -> bool {
-        self.worker.read_time(&self.host);
-        let Ok(document) = self.host.configuration().and_then(non_empty) else {
-            self.host.log(
+        self.worker.read_time(&self.proxy);
+        let Some(document) = self.proxy.configuration().ok().filter(|document| !document.is_empty()) else {
+            self.proxy.log(
                 Level::Error,
                 "svidgate: no configuration document (set `configuration` of the plugin)",
             );
             return false;
         };
-        let Some((digest, gate)) = self.worker.gate(&self.host, &document, self.proxy) else {
+        let Some((digest, gate)) = self.worker.gate(&self.proxy, &document, self.verify) else {
             return false;
         };
         let placed = self.place(gate.configuration.listener);
@@ -120,28 +120,27 @@ impl<H: Host> Root<H> {
         let listener = match borne {
             Ok(listener) => listener,
             Err(refusal) => {
-                self.host.log(Level::Error, &format!("svidgate: {refusal}"));
+                self.proxy.log(Level::Error, &format!("svidgate: {refusal}"));
                 return false;
             }
         };
         if self.holds {
-            capability::note_hold(&self.host);
+            capability::note_hold(&self.proxy);
             self.worker.add_hold();
         }
         self.take_place(listener, digest, &gate);
         self.worker.enter(self.context);
-        self.worker.share(&self.host);
-        self.worker.settle(&self.host);
+        self.worker.share(&self.proxy);
+        self.worker.settle(&self.proxy);
         // What has been fetched for the document before this one is there for this one at once.
-        self.worker.look_at_sources(&self.host);
+        self.worker.look_at_sources(&self.proxy);
         self.configured.set(self.now());
         self.set_period(false)
     }
 
     /// Whether the proxy keeps for each connection since when it is known.
     fn can_tell_age(&self) -> bool {
-        let has_declared =
-            self.has_declared.get() || self.host.declare_connection_state(surroundings::SINCE_STATE).is_ok();
+        let has_declared = self.has_declared.get() || self.proxy.keep_for_connection(surroundings::SINCE_STATE).is_ok();
         self.has_declared.set(has_declared);
         has_declared
     }
@@ -172,16 +171,16 @@ impl<H: Host> Root<H> {
         let of_listener = if self.holds {
             capability::refusal_of_hold(listener)
         } else {
-            capability::refusal(&self.host, self.stage, listener)
+            capability::refusal(&self.proxy, self.stage, listener)
         };
-        let refusal = of_listener.or_else(|| capability::refusal_of_origin(&self.host, origin));
+        let refusal = of_listener.or_else(|| capability::refusal_of_origin(&self.proxy, origin));
         refusal.or_else(|| (!origin.has_certificate() && !self.can_tell_age()).then(|| NO_AGE.to_owned()))
     }
 
     fn take_place(&self, listener: Listener, digest: Digest, gate: &Rc<Gate>) {
         let name = PluginName {
             stage: self.stage,
-            name: self.host.property(&["plugin_name"]).unwrap_or_default(),
+            name: self.proxy.plugin_name(),
             listener,
             holds: self.holds,
         };
@@ -203,26 +202,26 @@ impl<H: Host> Root<H> {
         if self.period.replace(period) == period {
             return true;
         }
-        let set = self.host.set_tick_period(period);
+        let set = self.proxy.set_tick_period(period);
         if let Err(error) = set {
             let line = format!("svidgate: no tick, so time would stand still: {error}");
-            self.host.log(Level::Error, &line);
+            self.proxy.log(Level::Error, &line);
         }
         set.is_ok()
     }
 
     /// Looks after time, sources, what is under way, and counters: once a worker, however many plugins tick.
     pub fn tick(&self) {
-        self.worker.read_time(&self.host);
+        self.worker.read_time(&self.proxy);
         let takes_it = self.worker.takes_tick();
         if takes_it {
-            self.worker.share(&self.host);
-            self.worker.fetch(&self.host, self.context);
-            self.worker.settle(&self.host);
+            self.worker.share(&self.proxy);
+            self.worker.fetch(&self.proxy, self.context);
+            self.worker.settle(&self.proxy);
         }
-        let is_cutting = self.worker.sweep(&self.host, self.context);
+        let is_cutting = self.worker.sweep(&self.proxy, self.context);
         if takes_it {
-            self.worker.watch(&self.host);
+            self.worker.watch(&self.proxy);
             self.flush();
         }
         self.set_period(is_cutting);
@@ -230,29 +229,29 @@ impl<H: Host> Root<H> {
 
     /// Hands counters over; also when the plugin goes.
     pub fn flush(&self) {
-        self.worker.flush(&self.host);
+        self.worker.flush(&self.proxy);
     }
 
     /// The plugin goes.
     pub fn leave(&self) {
         self.flush();
         let succession = self.succession();
-        self.worker.leave(&self.host, self.context, succession.as_deref());
+        self.worker.leave(&self.proxy, self.context, succession.as_deref());
     }
 
     /// An endpoint has answered the worker; `headers` is 0 where it has not.
     pub fn on_answer(&self, token: u32, headers: usize, bytes: usize) {
-        self.worker.on_answer(&self.host, token, headers, bytes);
+        self.worker.on_answer(&self.proxy, token, headers, bytes);
     }
 
     /// A stream that the worker opened has brought a message.
     pub fn on_message(&self, token: u32, bytes: usize) {
-        self.worker.on_message(&self.host, token, bytes);
+        self.worker.on_message(&self.proxy, token, bytes);
     }
 
     /// A stream that the worker opened has ended.
     pub fn on_stream_close(&self, token: u32, status: u32) {
-        self.worker.on_stream_close(&self.host, token, status);
+        self.worker.on_stream_close(&self.proxy, token, status);
     }
 
     /// Something begins under this plugin's document. Until it ends, it is looked at on the tick.
@@ -261,7 +260,7 @@ impl<H: Host> Root<H> {
             .succession()
             .is_some_and(|succession| succession.serve(self.context));
         if is_old && thing.stage() == Stage::Connection && !self.holds && !self.has_warned.replace(true) {
-            self.host.log(Level::Warn, OLD_DOCUMENT);
+            self.proxy.log(Level::Warn, OLD_DOCUMENT);
         }
         self.worker.live().begin(context, thing);
     }
@@ -279,16 +278,16 @@ impl<H: Host> Root<H> {
     /// What a log line can say about the connection being served.
     pub fn connection_circumstances(&self) -> Circumstances {
         Circumstances {
-            peer: surroundings::source_address(&self.host),
-            connection_id: surroundings::connection_id(&self.host),
-            target: surroundings::sni(&self.host).map(|sni| ("sni", sni)),
+            peer: surroundings::source_address(&self.proxy),
+            connection_id: surroundings::connection_id(&self.proxy),
+            target: surroundings::sni(&self.proxy).map(|sni| ("sni", sni)),
             ..Circumstances::default()
         }
     }
 
     /// Records a decision; `shown` where it is the last word on its connection or stream.
     pub fn record(&self, entry: &Entry<'_>, shown: bool, circumstances: impl FnOnce() -> Circumstances) {
-        self.worker.record(&self.host, entry, shown, circumstances);
+        self.worker.record(&self.proxy, entry, shown, circumstances);
     }
 
     /// The time of the last tick.
@@ -312,8 +311,8 @@ impl<H: Host> Root<H> {
     }
 
     /// The proxy.
-    pub fn host(&self) -> &H {
-        &self.host
+    pub fn proxy(&self) -> &P {
+        &self.proxy
     }
 
     /// The listener that it stands in.
@@ -372,11 +371,3 @@ const NO_AGE: &str = "peer.filter_state.id: this proxy has no `declare_property`
 const OLD_DOCUMENT: &str = "svidgate: a connection begins under a document although a newer one is configured under the same \
                             plugin `name`: it must please both. A listener that drains does that; where two listeners have \
                             plugins of one `name`, give each its own; where an old text came back, change its `version`";
-
-fn non_empty(document: Vec<u8>) -> Result<Vec<u8>, crate::proxy::HostError> {
-    if document.is_empty() {
-        Err(crate::proxy::HostError(0))
-    } else {
-        Ok(document)
-    }
-}

@@ -25,7 +25,7 @@ use crate::{
         head::{self, Head, KeptHead, XFCC_HEADER},
         plugin::Root,
     },
-    proxy::{Host, HostError},
+    proxy::{Proxy, ProxyError},
     record::decision::{Circumstances, Entry},
     refusal::Refusal,
     stage::Stage,
@@ -48,8 +48,8 @@ const NO_VERSION: &str = "-";
 
 /// One HTTP stream.
 #[derive(Debug)]
-pub struct RequestFilter<H> {
-    root: Rc<Root<H>>,
+pub struct RequestFilter<P> {
+    root: Rc<Root<P>>,
     context: u32,
     /// What was let through, and why.
     passed: RefCell<Option<Passed>>,
@@ -64,9 +64,9 @@ struct Passed {
     _held: Rc<Held>,
 }
 
-impl<H: Host> RequestFilter<H> {
+impl<P: Proxy> RequestFilter<P> {
     /// A stream of which nothing has been read.
-    pub fn new(root: Rc<Root<H>>, context: u32) -> Rc<Self> {
+    pub fn new(root: Rc<Root<P>>, context: u32) -> Rc<Self> {
         Rc::new(Self {
             root,
             context,
@@ -85,17 +85,17 @@ impl<H: Host> RequestFilter<H> {
             return self.refuse_unread(self.root.no_judges());
         };
         // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
-        let Ok(head) = self.root.host().request_headers().map(Head::new) else {
+        let Ok(head) = self.root.proxy().request_headers().map(Head::new) else {
             return self.refuse_unread(Reason::RequestMalformed);
         };
         let refusing = judges.others().find(|gate| self.is_refused(gate, &head)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
-        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(&gate, head.xfcc()));
+        let identity = gate.identify(self.root.proxy(), self.root.now(), xfcc(&gate, head.xfcc()));
         let (decision, refusal) = match &identity {
             Ok(identity) => (self.decide(identity, head.request()), None),
             Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
         };
-        let ends = judges.end_of_connection(self.root.host(), identity.as_deref().ok(), self.root.now());
+        let ends = judges.end_of_connection(self.root.proxy(), identity.as_deref().ok(), self.root.now());
         self.mark_end(&gate, identity.as_deref().ok(), decision.reason, ends);
         let passes = decision.is_allowed() || !gate.enforces();
         let kept = passes.then(|| self.keep(&judges, &head, identity.as_deref().ok()));
@@ -112,7 +112,7 @@ impl<H: Host> RequestFilter<H> {
         if let (Action::Continue, Some(Ok((kept, held)))) = (action, kept) {
             let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
             let identify = |gate: &Rc<Gate>| {
-                let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head.xfcc()));
+                let identity = gate.identify(self.root.proxy(), self.root.now(), xfcc(gate, head.xfcc()));
                 identity.ok()
             };
             let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
@@ -152,11 +152,11 @@ impl<H: Host> RequestFilter<H> {
         self.refuse(&entry, || self.circumstances(None))
     }
 
-    fn remove_trailers(&self) -> Result<(), HostError> {
-        let host = self.root.host();
-        let trailers = host.request_trailers()?;
+    fn remove_trailers(&self) -> Result<(), ProxyError> {
+        let proxy = self.root.proxy();
+        let trailers = proxy.request_trailers()?;
         head::trailers_to_remove(&trailers, &self.names_decided_on())
-            .try_for_each(|name| host.remove_request_trailer(name))
+            .try_for_each(|name| proxy.remove_request_trailer(name))
     }
 
     /// The names of headers that this stream was judged by. What only a dry run looks at may be in trailers.
@@ -180,7 +180,7 @@ impl<H: Host> RequestFilter<H> {
         let is_ending = drains_from.is_some_and(|from| self.root.now() >= from);
         if is_ending || matches!(reason, Reason::SvidExpired | Reason::ConnectionTooOld) {
             // Without it the connection is closed by the tick, or cut.
-            let _ = self.root.host().set_filter_state(DRAIN_STATE, b"1");
+            let _ = self.root.proxy().note(DRAIN_STATE, b"1");
         }
     }
 
@@ -192,33 +192,33 @@ impl<H: Host> RequestFilter<H> {
             return Err(Reason::RequestHeadTooLarge);
         }
         let account = identity.map_or(0, Identity::account);
-        let connection = || surroundings::connection_id(self.root.host());
+        let connection = || surroundings::connection_id(self.root.proxy());
         let held = self.root.ledger().hold(account, kept.bytes(), connection)?;
         Ok((kept, held))
     }
 
     fn is_refused(&self, gate: &Gate, head: &Head) -> bool {
-        let identity = gate.identify(self.root.host(), self.root.now(), xfcc(gate, head.xfcc()));
+        let identity = gate.identify(self.root.proxy(), self.root.now(), xfcc(gate, head.xfcc()));
         gate.enforces() && !identity.is_ok_and(|identity| self.decide(&identity, head.request()).is_allowed())
     }
 
     fn decide<'i>(&self, identity: &'i Identity, http: HttpRequest<'_>) -> Decision<'i> {
-        let host = self.root.host();
+        let proxy = self.root.proxy();
         let Needs {
             route,
             port,
             sni,
             source_ip,
         } = identity.grants.needs();
-        let route = if route { surroundings::route(host) } else { None };
-        let sni = if sni { surroundings::sni(host) } else { None };
+        let route = if route { surroundings::route(proxy) } else { None };
+        let sni = if sni { surroundings::sni(proxy) } else { None };
         let request = Request {
             http: Some(http),
             route: route.as_deref(),
-            port: if port { surroundings::local_port(host) } else { None },
+            port: if port { surroundings::local_port(proxy) } else { None },
             sni: sni.as_deref(),
             source_ip: if source_ip {
-                surroundings::noted_address(host).as_deref().and_then(surroundings::ip)
+                surroundings::noted_address(proxy).as_deref().and_then(surroundings::ip)
             } else {
                 None
             },
@@ -264,17 +264,17 @@ impl<H: Host> RequestFilter<H> {
             } else {
                 gate.version()
             };
-            let _ = self.root.host().set_filter_state(PASSED_STATE, version.as_bytes());
+            let _ = self.root.proxy().note(PASSED_STATE, version.as_bytes());
         }
         Action::Continue
     }
 
     fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {
         Circumstances {
-            peer: surroundings::noted_address(self.root.host()),
-            connection_id: surroundings::connection_id(self.root.host()),
+            peer: surroundings::noted_address(self.root.proxy()),
+            connection_id: surroundings::connection_id(self.root.proxy()),
             claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
-            target: surroundings::route(self.root.host()).map(|route| ("route", route)),
+            target: surroundings::route(self.root.proxy()).map(|route| ("route", route)),
             detail: refusal.map(|refusal| refusal.detail.clone()),
         }
     }
@@ -295,7 +295,7 @@ impl<H: Host> RequestFilter<H> {
     fn refuse(&self, entry: &Entry<'_>, circumstances: impl FnOnce() -> Circumstances) -> Action {
         self.root.record(entry, true, circumstances);
         // What is paused goes nowhere, whether or not the proxy answers it.
-        let _ = cut::answer(self.root.host(), entry.decision.reason);
+        let _ = cut::answer(self.root.proxy(), entry.decision.reason);
         Action::Pause
     }
 
@@ -308,9 +308,9 @@ impl<H: Host> RequestFilter<H> {
         let leaf = match identity.map(|identity| &identity.evidence) {
             Some(Evidence::Handshake(leaf)) => Some(*leaf),
             Some(Evidence::Shared(_) | Evidence::Vouched(_)) => None,
-            None => presented::handshake(self.root.host()),
+            None => presented::handshake(self.root.proxy()),
         };
-        let connection = || surroundings::connection_id(self.root.host());
+        let connection = || surroundings::connection_id(self.root.proxy());
         leaf.is_none_or(|leaf| unproven.let_pass(&leaf, is_allowed, connection))
     }
 
@@ -334,25 +334,25 @@ impl<H: Host> RequestFilter<H> {
     }
 
     /// What the upstream gets to see of the identity.
-    fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), HostError> {
-        let host = self.root.host();
+    fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), ProxyError> {
+        let proxy = self.root.proxy();
         for name in head.forged() {
-            host.remove_request_header(name)?;
+            proxy.remove_request_header(name)?;
         }
         let ours = gate.configuration.xfcc == Xfcc::Own && !gate.configuration.forward_xfcc;
         if ours && head.has_xfcc() {
-            host.remove_request_header(XFCC_HEADER.as_bytes())?;
+            proxy.remove_request_header(XFCC_HEADER.as_bytes())?;
         }
         match identity {
             Some(identity) if gate.configuration.forward_id => {
-                host.add_request_header(ID_HEADER, identity.svid.id().as_str().as_bytes())
+                proxy.add_request_header(ID_HEADER, identity.svid.id().as_str().as_bytes())
             }
             Some(_) | None => Ok(()),
         }
     }
 }
 
-impl<H: Host> RequestFilter<H> {
+impl<P: Proxy> RequestFilter<P> {
     /// Decides again on what was let through. A stream without an answer gets the 403; one in mid-answer is reset.
     fn decide_again(&self, grounds: &Grounds, head: &KeptHead, now: Timestamp) -> Option<Ending> {
         let Some(judges) = self.root.judges_again(grounds) else {
@@ -369,8 +369,8 @@ impl<H: Host> RequestFilter<H> {
             return Some(Ending::Answer(reason));
         };
         let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(self.root.host(), identity, now),
-            None => gate.identify(self.root.host(), now, xfcc(gate, head.xfcc())),
+            Some(identity) => gate.identify_again(self.root.proxy(), identity, now),
+            None => gate.identify(self.root.proxy(), now, xfcc(gate, head.xfcc())),
         };
         let decide = |identity: &Identity| {
             let decision = self.decide(identity, head.request());
@@ -400,7 +400,7 @@ impl<H: Host> RequestFilter<H> {
                 return Some(Ending::Answer(reason));
             }
         }
-        let grounds = words.grounds(self.root.host(), judges, now);
+        let grounds = words.grounds(self.root.proxy(), judges, now);
         if let Some(passed) = &mut *self.passed.borrow_mut() {
             passed.grounds = grounds;
         }
@@ -408,7 +408,7 @@ impl<H: Host> RequestFilter<H> {
     }
 }
 
-impl<H: Host> Thing for RequestFilter<H> {
+impl<P: Proxy> Thing for RequestFilter<P> {
     fn stage(&self) -> Stage {
         Stage::Request
     }
@@ -438,7 +438,7 @@ const UNPROVEN: &str = "the network filter has left this connection to its first
                         documents that it has (a dry run, or a document with other bundles, stands behind it)";
 
 /// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not found.
-fn xfcc<'h>(gate: &Gate, header: Option<&'h [u8]>) -> Option<&'h [u8]> {
+fn xfcc<'p>(gate: &Gate, header: Option<&'p [u8]>) -> Option<&'p [u8]> {
     match gate.configuration.xfcc {
         Xfcc::Own => header,
         Xfcc::Ignore => None,

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Effect, Reason};
 
 use crate::{
-    proxy::{Host, Level},
+    proxy::{Level, Proxy},
     record::{
         decision::{Circumstances, Entry, Outcome},
         line,
@@ -57,9 +57,9 @@ impl Records {
     }
 
     /// Writes the access-log field of the connection or stream being served.
-    pub fn show<H: Host>(host: &H, entry: &Entry<'_>) {
+    pub fn show<P: Proxy>(proxy: &P, entry: &Entry<'_>) {
         // A proxy that cannot take it has the counters and the log.
-        let _ = host.set_filter_state(FILTER_STATE, entry.json().as_bytes());
+        let _ = proxy.note(FILTER_STATE, entry.json().as_bytes());
     }
 
     /// Whether a refusal may have a line of its own. Asked before anything is gathered for it.
@@ -73,20 +73,20 @@ impl Records {
     }
 
     /// Writes the line of a refusal.
-    pub fn log<H: Host>(host: &H, entry: &Entry<'_>, circumstances: &Circumstances) {
-        host.log(Level::Warn, &line::of(entry, circumstances));
+    pub fn log<P: Proxy>(proxy: &P, entry: &Entry<'_>, circumstances: &Circumstances) {
+        proxy.log(Level::Warn, &line::of(entry, circumstances));
     }
 
     /// Hands counters over to the proxy and, where it is time, gives refusals new lines.
-    pub fn flush<H: Host>(&mut self, host: &H, now: Timestamp) {
+    pub fn flush<P: Proxy>(&mut self, proxy: &P, now: Timestamp) {
         for (key, count) in std::mem::take(&mut self.counts) {
-            if !self.hand_over(host, key, count) {
+            if !self.hand_over(proxy, key, count) {
                 // Kept for the next tick.
                 self.counts.insert(key, count);
             }
         }
         if let Some(suppressed @ 1..) = self.renew(now) {
-            host.log(
+            proxy.log(
                 Level::Warn,
                 &format!("svidgate: {suppressed} more refusals without a line of their own"),
             );
@@ -104,7 +104,7 @@ impl Records {
         Some(std::mem::take(&mut self.suppressed))
     }
 
-    fn hand_over<H: Host>(&mut self, host: &H, key: (Stage, Outcome, Reason), count: u64) -> bool {
+    fn hand_over<P: Proxy>(&mut self, proxy: &P, key: (Stage, Outcome, Reason), count: u64) -> bool {
         let (stage, outcome, reason) = key;
         let known = self.counters.get(&key).copied();
         let defined = || {
@@ -113,13 +113,13 @@ impl Records {
                 stage.as_str(),
                 outcome.as_str()
             );
-            host.define_counter(&name).ok()
+            proxy.define_counter(&name).ok()
         };
         let Some(counter) = known.or_else(defined) else {
             return false;
         };
         self.counters.insert(key, counter);
-        host.add_to_counter(counter, count).is_ok()
+        proxy.add_to_counter(counter, count).is_ok()
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::proxy::Host;
+use crate::proxy::Proxy;
 
 /// Most versions with a gauge of their own, for as long as the VM lives. Our decision: a month of two a day.
 pub const MOST_VERSIONS: usize = 64;
@@ -39,7 +39,7 @@ impl Versions {
     ///
     /// Every worker writes, and each only its changes: all of them come to the same documents, so that what any of them
     /// writes last is so.
-    pub fn look<'v, H: Host>(&mut self, host: &H, running: impl Iterator<Item = &'v str>) {
+    pub fn look<'v, P: Proxy>(&mut self, proxy: &P, running: impl Iterator<Item = &'v str>) {
         let running = self.named(running);
         if running == self.told {
             return;
@@ -48,14 +48,14 @@ impl Versions {
         let new = running.difference(&self.told).map(|version| (version, 1));
         for (version, value) in gone.chain(new) {
             let known = self.gauges.get(version).copied();
-            let defined = || host.define_gauge(&format!("svidgate.policy_info.{version}")).ok();
+            let defined = || proxy.define_gauge(&format!("svidgate.policy_info.{version}")).ok();
             let Some(gauge) = known.or_else(defined) else {
                 // Looked at again on the next tick.
                 return;
             };
             self.gauges.insert(version.clone(), gauge);
             // A proxy that cannot take it has the log.
-            let _ = host.set_gauge(gauge, value);
+            let _ = proxy.set_gauge(gauge, value);
         }
         self.told = running;
     }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use jiff::Timestamp;
 
-use crate::proxy::{Host, HostError};
+use crate::proxy::{Proxy, ProxyError};
 
 const HISTOGRAM: &str = "svidgate.verification_microseconds";
 
@@ -19,20 +19,20 @@ pub struct Verifications {
 
 impl Verifications {
     /// A verification that began at `start` is over.
-    pub fn measure<H: Host>(&self, host: &H, start: Result<Timestamp, HostError>) {
-        let (Ok(start), Ok(end)) = (start, host.now()) else {
+    pub fn measure<P: Proxy>(&self, proxy: &P, start: Result<Timestamp, ProxyError>) {
+        let (Ok(start), Ok(end)) = (start, proxy.now()) else {
             return;
         };
         // A clock that was set back in between has measured nothing.
         let Ok(microseconds) = u64::try_from(end.duration_since(start).as_micros()) else {
             return;
         };
-        let defined = || host.define_histogram(HISTOGRAM).ok();
+        let defined = || proxy.define_histogram(HISTOGRAM).ok();
         let Some(histogram) = self.histogram.get().or_else(defined) else {
             return;
         };
         self.histogram.set(Some(histogram));
         // A proxy that cannot take it lets the peer in all the same.
-        let _ = host.add_to_histogram(histogram, microseconds);
+        let _ = proxy.add_to_histogram(histogram, microseconds);
     }
 }

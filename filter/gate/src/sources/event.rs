@@ -1,6 +1,6 @@
 //! What came of asking a source?
 
-use crate::proxy::Host;
+use crate::proxy::Proxy;
 
 /// What came of an attempt, for counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +40,10 @@ impl Event {
 }
 
 /// Counts an event. They are rare, so nothing is kept in the VM.
-pub fn count<H: Host>(host: &H, event: Event, amount: u64) {
-    let counted = host
+pub fn count<P: Proxy>(proxy: &P, event: Event, amount: u64) {
+    let counted = proxy
         .define_counter(&format!("svidgate.source_events_total.{}", event.as_str()))
-        .and_then(|counter| host.add_to_counter(counter, amount));
+        .and_then(|counter| proxy.add_to_counter(counter, amount));
     // A proxy that cannot count has the log.
     let _ = counted;
 }

@@ -10,7 +10,7 @@ use svidgate_policy::digest::sha256;
 
 use crate::{
     board::Board,
-    proxy::{Host, Level},
+    proxy::{Level, Proxy},
     sources::{
         fetched::{Fetched, content_digest},
         index::{Content, Index},
@@ -140,7 +140,7 @@ impl Authorities {
     }
 
     /// Takes in what has been published since the last look.
-    pub fn read<H: Host>(&mut self, board: &Board<'_, H>, now: Timestamp) {
+    pub fn read<P: Proxy>(&mut self, board: &Board<'_, P>, now: Timestamp) {
         self.index = Index::read(board);
         for entry in &self.index.entries {
             let Some(key) = entry.key() else { continue };
@@ -167,7 +167,7 @@ impl Authorities {
                     "svidgate: what was published of {} cannot be read: {error}",
                     feed.want.source
                 );
-                board.host.log(Level::Error, &line);
+                board.proxy.log(Level::Error, &line);
             }
         }
     }

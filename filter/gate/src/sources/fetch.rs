@@ -17,7 +17,7 @@ use svidgate_policy::{
 
 use crate::{
     board::Board,
-    proxy::{Host, Level},
+    proxy::{Level, Proxy},
     sources::{
         event::{Event, count},
         feeds::{Authorities, Feed},
@@ -54,7 +54,13 @@ const STREAM_NOTE: SignedDuration = SignedDuration::from_secs(5);
 impl Authorities {
     /// Asks every source that is due and leased to this worker, and lets go of the others. `context` is the root context
     /// that the answers come to.
-    pub fn fetch<H: Host>(&mut self, board: &Board<'_, H>, context: u32, leased: &BTreeSet<SourceKey>, now: Timestamp) {
+    pub fn fetch<P: Proxy>(
+        &mut self,
+        board: &Board<'_, P>,
+        context: u32,
+        leased: &BTreeSet<SourceKey>,
+        now: Timestamp,
+    ) {
         let mut due: Vec<(Timestamp, SourceKey)> = Vec::new();
         for (key, feed) in &mut self.feeds {
             if !leased.contains(key) {
@@ -66,7 +72,7 @@ impl Authorities {
         // Whoever has waited longest comes first, so that one that always fails keeps nobody from being asked.
         due.sort_unstable();
         for (_, key) in due.into_iter().take(MOST_ASKED) {
-            let asked = self.feeds.get_mut(&key).map(|feed| feed.ask(board.host, context, now));
+            let asked = self.feeds.get_mut(&key).map(|feed| feed.ask(board.proxy, context, now));
             if asked == Some(false) {
                 // Not one more in this call of the VM. ENVOY: (seen on 1.40.0, clusters without endpoints) what became of it is
                 // put off to the end of the call, and two that are put off can wait for each other for ever.
@@ -104,9 +110,9 @@ impl Authorities {
     }
 
     /// An endpoint has answered; `headers` is 0 where it has not.
-    pub fn on_answer<H: Host>(
+    pub fn on_answer<P: Proxy>(
         &mut self,
-        board: &Board<'_, H>,
+        board: &Board<'_, P>,
         token: u32,
         headers: usize,
         bytes: usize,
@@ -114,30 +120,30 @@ impl Authorities {
     ) {
         let Some((key, feed)) = self.asked(token) else { return };
         feed.poll.pending = None;
-        match answer(board.host, feed, headers, bytes) {
+        match answer(board.proxy, feed, headers, bytes) {
             Ok(body) => feed.take_answer(board, key, body, now),
-            Err(error) => feed.fail(board.host, Event::Failed, &error, now),
+            Err(error) => feed.fail(board.proxy, Event::Failed, &error, now),
         }
     }
 
     /// A Workload API has sent a message.
-    pub fn on_message<H: Host>(&mut self, board: &Board<'_, H>, token: u32, bytes: usize, now: Timestamp) {
+    pub fn on_message<P: Proxy>(&mut self, board: &Board<'_, P>, token: u32, bytes: usize, now: Timestamp) {
         let Some((key, feed)) = self.asked(token) else { return };
         if bytes > MAX_MESSAGE_BYTES {
             let error = format!("message has {bytes} bytes (at most {MAX_MESSAGE_BYTES})");
-            return feed.fail(board.host, Event::Unreadable, &error, now);
+            return feed.fail(board.proxy, Event::Unreadable, &error, now);
         }
-        match board.host.stream_message(bytes) {
+        match board.proxy.stream_message(bytes) {
             Ok(message) => feed.take_answer(board, key, message, now),
-            Err(error) => feed.fail(board.host, Event::Failed, &error.to_string(), now),
+            Err(error) => feed.fail(board.proxy, Event::Failed, &error.to_string(), now),
         }
     }
 
     /// A Workload API has closed its stream.
-    pub fn on_close<H: Host>(&mut self, host: &H, token: u32, status: u32, now: Timestamp) {
+    pub fn on_close<P: Proxy>(&mut self, proxy: &P, token: u32, status: u32, now: Timestamp) {
         // ENVOY: (seen on 1.36 to 1.40) a stream that only the other side has closed is kept, and ended once more when its
         // context goes: by a pointer to what is gone by then. Here, and nowhere later, it still is what it was.
-        host.cancel_stream(token);
+        proxy.cancel_stream(token);
         let is_another = |stream: &Unwanted| stream.token != token;
         self.unwanted.retain(is_another);
         for feed in self.feeds.values_mut() {
@@ -145,9 +151,9 @@ impl Authorities {
         }
         let Some((_, feed)) = self.asked(token) else { return };
         feed.poll.pending = None;
-        let message = host.stream_status_message().unwrap_or_default();
+        let message = proxy.stream_status_message().unwrap_or_default();
         let error = StreamEnd::new(status, &message).to_string();
-        feed.fail(host, Event::Failed, &error, now);
+        feed.fail(proxy, Event::Failed, &error, now);
     }
 
     fn asked(&mut self, token: u32) -> Option<(SourceKey, &mut Feed)> {
@@ -158,11 +164,11 @@ impl Authorities {
 }
 
 /// The body of a good answer.
-fn answer<H: Host>(host: &H, feed: &Feed, headers: usize, bytes: usize) -> Result<Vec<u8>, String> {
+fn answer<P: Proxy>(proxy: &P, feed: &Feed, headers: usize, bytes: usize) -> Result<Vec<u8>, String> {
     if headers == 0 {
         return Err("no whole answer".to_owned());
     }
-    let head = host.http_answer_headers().map_err(|error| error.to_string())?;
+    let head = proxy.http_answer_headers().map_err(|error| error.to_string())?;
     let status = head.first(b":status").unwrap_or_default();
     if status != b"200" {
         let status = String::from_utf8_lossy(status);
@@ -181,12 +187,12 @@ fn answer<H: Host>(host: &H, feed: &Feed, headers: usize, bytes: usize) -> Resul
     if bytes > most {
         return Err(format!("answered with {bytes} bytes (at most {most})"));
     }
-    host.http_answer_body(bytes).map_err(|error| error.to_string())
+    proxy.http_answer_body(bytes).map_err(|error| error.to_string())
 }
 
 impl Feed {
     /// Gives up on what is overdue, and says whether the source is to be asked.
-    fn attend<H: Host>(&mut self, board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> bool {
+    fn attend<P: Proxy>(&mut self, board: &Board<'_, P>, key: SourceKey, now: Timestamp) -> bool {
         // After a clock was set back, what it was to be asked at may be days ahead.
         self.poll.next = self.poll.next.min(later(now, self.refresh()));
         if self.is_ahead {
@@ -197,7 +203,7 @@ impl Feed {
                 heard: Heard::Nothing(deadline),
                 ..
             }) if now > deadline || deadline > later(now, PATIENCE.checked_mul(2).unwrap_or(PATIENCE)) => {
-                self.fail(board.host, Event::Failed, "no answer in time", now);
+                self.fail(board.proxy, Event::Failed, "no answer in time", now);
             }
             // An open stream speaks by being open: what it said last is how things are.
             Some(Pending {
@@ -214,15 +220,15 @@ impl Feed {
     }
 
     /// Asks the source, and says whether the proxy has taken the question.
-    fn ask<H: Host>(&mut self, host: &H, context: u32, now: Timestamp) -> bool {
+    fn ask<P: Proxy>(&mut self, proxy: &P, context: u32, now: Timestamp) -> bool {
         let asked = match &self.want.source {
-            Source::WorkloadApi { cluster } => host.open_stream(cluster, FETCH_X509_BUNDLES, &[]),
+            Source::WorkloadApi { cluster } => proxy.open_stream(cluster, FETCH_X509_BUNDLES, &[]),
             Source::Endpoint(Endpoint {
                 cluster,
                 authority,
                 path,
                 ..
-            }) => host.http_get(cluster, authority, path, PATIENCE_MILLISECONDS),
+            }) => proxy.http_get(cluster, authority, path, PATIENCE_MILLISECONDS),
         };
         match asked {
             Ok(token) => {
@@ -237,7 +243,7 @@ impl Feed {
             }
             Err(error) => {
                 let error = format!("{error} (is there such a cluster, with an endpoint?)");
-                self.fail(host, Event::Failed, &error, now);
+                self.fail(proxy, Event::Failed, &error, now);
                 false
             }
         }
@@ -257,15 +263,15 @@ impl Feed {
         }
     }
 
-    fn take_answer<H: Host>(&mut self, board: &Board<'_, H>, key: SourceKey, bytes: Vec<u8>, now: Timestamp) {
-        let host = board.host;
+    fn take_answer<P: Proxy>(&mut self, board: &Board<'_, P>, key: SourceKey, bytes: Vec<u8>, now: Timestamp) {
+        let proxy = board.proxy;
         let held = self.fetched.as_ref().and_then(Fetched::sequence);
         let is_below_pin = held.is_some_and(|held| self.want.pinned_sequence.is_some_and(|pinned| held < pinned));
         let is_known = self.digest == Some(sha256(&bytes))
             || (self.content_digest.is_some() && self.content_digest == content_digest(self.want.kind, &bytes));
         if is_known && !is_below_pin {
             index::note(board, key, now);
-            self.succeed(host, Event::Unchanged, now);
+            self.succeed(proxy, Event::Unchanged, now);
             return;
         }
         let mut content = Content {
@@ -277,14 +283,14 @@ impl Feed {
         };
         let fetched = match self.read_answer(&mut content) {
             Ok(fetched) => fetched,
-            Err(error) => return self.fail(host, Event::Unreadable, &error, now),
+            Err(error) => return self.fail(proxy, Event::Unreadable, &error, now),
         };
         let held = held.max(self.want.pinned_sequence);
         if let (Some(held), Some(sequence)) = (held, fetched.sequence())
             && sequence < held
         {
             let error = self.step_back(&fetched, sequence, held);
-            return self.fail(host, Event::Rollback, &error, now);
+            return self.fail(proxy, Event::Rollback, &error, now);
         }
         let is_same_sequence = held.is_some() && held == fetched.sequence() && self.number > 0;
         content.listed = fetched.listed();
@@ -293,30 +299,30 @@ impl Feed {
             Published::Shared | Published::Unshared => {}
             Published::Overtaken => {
                 let error = "another worker has published something newer";
-                return self.fail(host, Event::Failed, error, now);
+                return self.fail(proxy, Event::Failed, error, now);
             }
         }
         if is_same_sequence {
-            count(host, Event::SameSequence, 1);
+            count(proxy, Event::SameSequence, 1);
             let line = format!(
                 "svidgate: {}: other content under the same sequence; it is taken",
                 self.want.source
             );
-            host.log(Level::Warn, &line);
+            proxy.log(Level::Warn, &line);
         }
         if let Fetched::World { world, .. } = &fetched
             && !world.unusable.is_empty()
         {
             let unusable = u64::try_from(world.unusable.len()).unwrap_or(u64::MAX);
-            count(host, Event::UnusableBundle, unusable);
+            count(proxy, Event::UnusableBundle, unusable);
         }
         self.published = content.number;
         let before = self.remarks();
         self.hold(&content, fetched);
-        self.succeed(host, Event::Updated, now);
+        self.succeed(proxy, Event::Updated, now);
         let line = format!("svidgate: new content from {}: {}", self.want.source, self.summary());
-        host.log(Level::Info, &line);
-        remarks::tell(host, &self.remarks(), &before);
+        proxy.log(Level::Info, &line);
+        remarks::tell(proxy, &self.remarks(), &before);
     }
 
     /// What there is to say about an answer that is older than what there is. It may be a replay, or the publisher may have been
@@ -400,21 +406,21 @@ impl Feed {
     }
 
     /// The source has spoken.
-    fn succeed<H: Host>(&mut self, host: &H, event: Event, now: Timestamp) {
-        count(host, event, 1);
+    fn succeed<P: Proxy>(&mut self, proxy: &P, event: Event, now: Timestamp) {
+        count(proxy, event, 1);
         self.hear(Heard::Current);
         if self.poll.failures > 0 {
-            host.log(Level::Info, &format!("svidgate: {} answers again", self.want.source));
+            proxy.log(Level::Info, &format!("svidgate: {} answers again", self.want.source));
         }
         self.poll.failures = 0;
         self.as_of = now;
-        self.poll.next = later(now, jittered(self.refresh(), host.random()));
+        self.poll.next = later(now, jittered(self.refresh(), proxy.random()));
     }
 
     /// Nothing usable came: what there is stays, and the source is asked again after a while. A stream is ended for that: a
     /// Workload API sends only what is new, so what could not be used would never come again.
-    fn fail<H: Host>(&mut self, host: &H, event: Event, error: &str, now: Timestamp) {
-        count(host, event, 1);
+    fn fail<P: Proxy>(&mut self, proxy: &P, event: Event, error: &str, now: Timestamp) {
+        count(proxy, event, 1);
         self.give_up();
         self.poll.failures = self.poll.failures.saturating_add(1);
         let longest = match (self.number, &self.want.source) {
@@ -422,14 +428,14 @@ impl Feed {
             (_, Source::WorkloadApi { .. } | Source::Endpoint(_)) => LONGEST_BACK_OFF,
         };
         let pause = back_off(self.poll.failures).min(longest).min(self.refresh());
-        self.poll.next = later(now, jittered(pause, host.random()));
+        self.poll.next = later(now, jittered(pause, proxy.random()));
         // The first failure, and then fewer and fewer of them: the counter has them all.
         if self.poll.failures.is_power_of_two() {
             let line = format!(
                 "svidgate: {}: {error}; what there is stays, {} failures in a row",
                 self.want.source, self.poll.failures
             );
-            host.log(Level::Warn, &line);
+            proxy.log(Level::Warn, &line);
         }
     }
 

@@ -9,7 +9,7 @@ use prost::Message as _;
 
 use crate::{
     board::Board,
-    proxy::Host,
+    proxy::Proxy,
     sources::{key::SourceKey, workload_api::Kept},
 };
 
@@ -65,11 +65,11 @@ impl Entry {
 
 impl Index {
     /// Reads the index. One that cannot be read is as none: it is written anew.
-    pub fn read<H: Host>(board: &Board<'_, H>) -> Self {
+    pub fn read<P: Proxy>(board: &Board<'_, P>) -> Self {
         Self::read_version(board).0
     }
 
-    fn read_version<H: Host>(board: &Board<'_, H>) -> (Self, Option<u32>) {
+    fn read_version<P: Proxy>(board: &Board<'_, P>) -> (Self, Option<u32>) {
         let (bytes, version) = board.read(INDEX);
         let index = bytes.and_then(|bytes| Self::decode(bytes.as_slice()).ok());
         (index.unwrap_or_default(), version)
@@ -98,7 +98,7 @@ pub struct Content {
 
 impl Content {
     /// Reads the newest content of a source.
-    pub fn read<H: Host>(board: &Board<'_, H>, key: SourceKey) -> Option<Self> {
+    pub fn read<P: Proxy>(board: &Board<'_, P>, key: SourceKey) -> Option<Self> {
         let (bytes, _) = board.read(&format!("{CONTENT}{key}"));
         Self::decode(bytes?.as_slice())
             .ok()
@@ -107,7 +107,7 @@ impl Content {
 
     /// Publishes this content, as of now. Its number must be the next one: where another worker has published in between,
     /// what this one has was judged against what is no longer there, and nothing is published.
-    pub fn publish<H: Host>(&self, board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> Published {
+    pub fn publish<P: Proxy>(&self, board: &Board<'_, P>, key: SourceKey, now: Timestamp) -> Published {
         let mut published = Published::Unshared;
         let changed = change_index(board, |index| {
             published = match index.entries.iter_mut().find(|entry| entry.key == key.as_bytes()) {
@@ -143,7 +143,7 @@ pub enum Published {
 }
 
 /// Notes that a source has spoken now, and has said nothing new.
-pub fn note<H: Host>(board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> bool {
+pub fn note<P: Proxy>(board: &Board<'_, P>, key: SourceKey, now: Timestamp) -> bool {
     let noted = change_index(board, |index| {
         if let Some(entry) = index.entries.iter_mut().find(|entry| entry.key == key.as_bytes()) {
             entry.seconds = now.as_second();
@@ -152,11 +152,11 @@ pub fn note<H: Host>(board: &Board<'_, H>, key: SourceKey, now: Timestamp) -> bo
     noted.is_some()
 }
 
-pub(crate) fn change_index<H: Host>(board: &Board<'_, H>, mut change: impl FnMut(&mut Index)) -> Option<Index> {
+pub(crate) fn change_index<P: Proxy>(board: &Board<'_, P>, mut change: impl FnMut(&mut Index)) -> Option<Index> {
     for _ in 0..MAX_TRIES {
         let (mut index, version) = Index::read_version(board);
         if version.is_none() {
-            // The host has no way to write only where nothing is: so something is put there first, and what another worker
+            // The proxy has no way to write only where nothing is: so something is put there first, and what another worker
             // may have written since is lost at most once, at the very start.
             let _ = board.write(INDEX, &Index::default().encode_to_vec(), None);
             continue;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     board::Board,
-    proxy::Host,
+    proxy::Proxy,
     sources::{
         index::{CONTENT, Entry, Index, change_index},
         key::SourceKey,
@@ -58,8 +58,8 @@ pub struct Claim {
 
 /// Leases what is free of `claims`, and renews what `worker` has. Gives all that it has now. `index` is what was read on
 /// this tick.
-pub fn lease<H: Host>(
-    board: &Board<'_, H>,
+pub fn lease<P: Proxy>(
+    board: &Board<'_, P>,
     index: &Index,
     claims: &[Claim],
     worker: u64,
@@ -141,7 +141,7 @@ fn drop_unleased(index: &mut Index, now: Timestamp) -> Vec<SourceKey> {
 }
 
 /// Lets other workers take what this one has.
-pub fn release<H: Host>(board: &Board<'_, H>, worker: u64) {
+pub fn release<P: Proxy>(board: &Board<'_, P>, worker: u64) {
     change_index(board, |index| {
         for entry in index.entries.iter_mut().filter(|entry| entry.holder == worker) {
             entry.holder = 0;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use svidgate_policy::Bundle;
 
-use crate::proxy::{Host, Level};
+use crate::proxy::{Level, Proxy};
 
 /// Most lines about one answer, or one document. Our decision: a publisher's mistake is in all of its keys or in a few.
 const MOST_TOLD: usize = 16;
@@ -24,13 +24,13 @@ pub(crate) fn lines<'a, N: fmt::Display + 'a>(bundles: impl Iterator<Item = (&'a
 }
 
 /// Logs the lines that were not said before.
-pub(crate) fn tell<H: Host>(host: &H, lines: &[String], before: &[String]) {
+pub(crate) fn tell<P: Proxy>(proxy: &P, lines: &[String], before: &[String]) {
     let new: Vec<&String> = lines.iter().filter(|line| !before.contains(line)).collect();
     for line in new.iter().take(MOST_TOLD) {
-        host.log(Level::Warn, line);
+        proxy.log(Level::Warn, line);
     }
     let more = new.len().saturating_sub(MOST_TOLD);
     if more > 0 {
-        host.log(Level::Warn, &format!("svidgate: and {more} or more lines like these"));
+        proxy.log(Level::Warn, &format!("svidgate: and {more} or more lines like these"));
     }
 }

@@ -16,7 +16,7 @@ use svidgate_policy::Reason;
 
 use crate::{
     peer::surroundings,
-    proxy::{Host, Level},
+    proxy::{Level, Proxy},
 };
 
 /// Most things that one call ends. Our decision: a tenth of the depth that exhausts the VM's stack (seen: 1,000 do, 300 do
@@ -51,19 +51,19 @@ pub enum Arrival {
 
 /// What one call into the VM ends.
 #[derive(Debug)]
-pub struct Cuts<'h, H: Host> {
-    host: &'h H,
+pub struct Cuts<'p, P: Proxy> {
+    proxy: &'p P,
     root: u32,
     touched: BTreeSet<ConnectionId>,
     count: usize,
     is_away: bool,
 }
 
-impl<'h, H: Host> Cuts<'h, H> {
+impl<'p, P: Proxy> Cuts<'p, P> {
     /// Nothing yet. `root` is the context that is called, to which calls of the proxy come back.
-    pub fn new(host: &'h H, root: u32) -> Self {
+    pub fn new(proxy: &'p P, root: u32) -> Self {
         Self {
-            host,
+            proxy,
             root,
             touched: BTreeSet::new(),
             count: 0,
@@ -72,8 +72,8 @@ impl<'h, H: Host> Cuts<'h, H> {
     }
 
     /// The proxy.
-    pub fn host(&self) -> &'h H {
-        self.host
+    pub fn proxy(&self) -> &'p P {
+        self.proxy
     }
 
     /// Whether this call has ended as much as it may.
@@ -88,11 +88,11 @@ impl<'h, H: Host> Cuts<'h, H> {
 
     /// Goes to a connection or stream.
     pub fn go_to(&mut self, context: u32) -> Arrival {
-        if !go_to(self.host, context) {
+        if !go_to(self.proxy, context) {
             return Arrival::Gone;
         }
         self.is_away = true;
-        let connection = surroundings::connection_id(self.host);
+        let connection = surroundings::connection_id(self.proxy);
         if self.has_touched(connection) {
             Arrival::NotInThisCall(connection)
         } else {
@@ -110,18 +110,18 @@ impl<'h, H: Host> Cuts<'h, H> {
         // What the proxy does not carry out has gone before.
         #[expect(clippy::disallowed_methods, reason = "this is the place")]
         let _ = match ending {
-            Ending::Answer(reason) => answer(self.host, reason),
-            Ending::Close => self.host.close_downstream(),
+            Ending::Answer(reason) => answer(self.proxy, reason),
+            Ending::Close => self.proxy.close_connection(),
         };
         true
     }
 }
 
-impl<H: Host> Drop for Cuts<'_, H> {
+impl<P: Proxy> Drop for Cuts<'_, P> {
     /// Calls of the proxy are about the root again.
     fn drop(&mut self) {
-        if self.is_away && !go_to(self.host, self.root) {
-            self.host.log(
+        if self.is_away && !go_to(self.proxy, self.root) {
+            self.proxy.log(
                 Level::Error,
                 "svidgate: the proxy does not let a tick go back to its root",
             );
@@ -133,27 +133,27 @@ impl<H: Host> Drop for Cuts<'_, H> {
 ///
 /// # Errors
 /// The proxy does not carry it out.
-pub fn answer<H: Host>(host: &H, reason: Reason) -> Result<(), crate::proxy::HostError> {
+pub fn answer<P: Proxy>(proxy: &P, reason: Reason) -> Result<(), crate::proxy::ProxyError> {
     #[expect(
         clippy::disallowed_methods,
         reason = "by `Cuts`, or to the stream that is being served"
     )]
-    host.respond(FORBIDDEN, &format!("svidgate_{reason}"), PERMISSION_DENIED)
+    proxy.respond(FORBIDDEN, &format!("svidgate_{reason}"), PERMISSION_DENIED)
 }
 
 /// Ends streams that we opened, each in the root context that opened it. On the tick only: a proxy that ends one within a
 /// message of it goes on with what it has just freed.
-pub(crate) fn cancel_streams<H: Host>(host: &H, root: u32, streams: impl IntoIterator<Item = (u32, u32)>) {
-    let cuts = &mut Cuts::new(host, root);
+pub(crate) fn cancel_streams<P: Proxy>(proxy: &P, root: u32, streams: impl IntoIterator<Item = (u32, u32)>) {
+    let cuts = &mut Cuts::new(proxy, root);
     for (context, token) in streams {
-        if go_to(host, context) {
+        if go_to(proxy, context) {
             cuts.is_away = true;
-            host.cancel_stream(token);
+            proxy.cancel_stream(token);
         }
     }
 }
 
-fn go_to<H: Host>(host: &H, context: u32) -> bool {
+fn go_to<P: Proxy>(proxy: &P, context: u32) -> bool {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
-    host.set_effective_context(context).is_ok()
+    proxy.set_effective_context(context).is_ok()
 }

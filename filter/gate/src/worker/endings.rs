@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     identity::gate::{Gate, MOST_NAMES},
-    proxy::{Host, Level},
+    proxy::{Level, Proxy},
     sources::{
         feeds::Authorities,
         fetched::Fetched,
@@ -138,9 +138,9 @@ impl Ending {
 impl Watch {
     /// Gathers where it is time, and writes some of it. `told` are the documents at work that this worker speaks for,
     /// `untold` those that another does.
-    pub fn look<H: Host>(
+    pub fn look<P: Proxy>(
         &mut self,
-        host: &H,
+        proxy: &P,
         told: &[Rc<Gate>],
         untold: &[Rc<Gate>],
         authorities: &Authorities,
@@ -152,26 +152,26 @@ impl Watch {
         let since = self.gathered.map(|gathered| now.duration_since(gathered));
         if since.is_none_or(|since| since.is_negative() || since >= PERIOD) && self.next >= self.readings.len() {
             self.gathered = Some(now);
-            self.gather(host, told, untold, authorities, now);
+            self.gather(proxy, told, untold, authorities, now);
         }
         let end = self.next.saturating_add(MOST_WRITTEN).min(self.readings.len());
         for (gauge, seconds) in self.readings.get(self.next..end).unwrap_or_default() {
             let known = self.named.get(gauge).copied();
-            let Some(number) = known.or_else(|| host.define_gauge(&gauge.name()).ok()) else {
+            let Some(number) = known.or_else(|| proxy.define_gauge(&gauge.name()).ok()) else {
                 continue;
             };
             if known.is_none() {
                 self.named.insert(gauge.clone(), number);
             }
             // A proxy that cannot take it has the log.
-            let _ = host.set_gauge(number, *seconds);
+            let _ = proxy.set_gauge(number, *seconds);
         }
         self.next = end;
     }
 
-    fn gather<H: Host>(
+    fn gather<P: Proxy>(
         &mut self,
-        host: &H,
+        proxy: &P,
         told: &[Rc<Gate>],
         untold: &[Rc<Gate>],
         authorities: &Authorities,
@@ -196,9 +196,9 @@ impl Watch {
         }
         self.announced.retain(|gauge, _| soonest.contains_key(gauge));
         for (gauge, (ending, gate)) in soonest {
-            self.announce(host, gate, gauge, &ending, now);
+            self.announce(proxy, gate, gauge, &ending, now);
         }
-        let readings = self.bounded(host, readings);
+        let readings = self.bounded(proxy, readings);
         let elsewhere: BTreeSet<Gauge> = untold
             .iter()
             .flat_map(|gate| {
@@ -219,7 +219,7 @@ impl Watch {
     }
 
     /// The readings under names that there is room for.
-    fn bounded<H: Host>(&mut self, host: &H, readings: BTreeMap<Gauge, u64>) -> BTreeMap<Gauge, u64> {
+    fn bounded<P: Proxy>(&mut self, proxy: &P, readings: BTreeMap<Gauge, u64>) -> BTreeMap<Gauge, u64> {
         let named = self.named.keys().filter(|gauge| !gauge.is_always_there()).count();
         let mut room = MOST_GAUGES.saturating_sub(named);
         let mut bounded = BTreeMap::new();
@@ -242,13 +242,13 @@ impl Watch {
                 "svidgate: {MOST_GAUGES} gauges of ages and ends have been named; what is new is shown as that of `{OTHER}` \
                  until Envoy is started anew"
             );
-            host.log(Level::Warn, &line);
+            proxy.log(Level::Warn, &line);
         }
         bounded
     }
 
     /// One line as each threshold is passed.
-    fn announce<H: Host>(&mut self, host: &H, gate: &Gate, gauge: Gauge, ending: &Ending, now: Timestamp) {
+    fn announce<P: Proxy>(&mut self, proxy: &P, gate: &Gate, gauge: Gauge, ending: &Ending, now: Timestamp) {
         let left = ending.at.duration_since(now);
         // The end itself is the last threshold.
         let thresholds = gate.configuration.warn_before.iter();
@@ -269,7 +269,7 @@ impl Watch {
             } else {
                 format!("svidgate: {} ends at {}, in {}", ending.what, ending.at, rounded(left))
             };
-            host.log(Level::Warn, &line);
+            proxy.log(Level::Warn, &line);
         }
     }
 }

@@ -11,7 +11,7 @@ use svidgate_policy::Reason;
 
 use crate::{
     identity::{gate::Gate, identity::Identity},
-    proxy::Host,
+    proxy::Proxy,
     refusal::Refusal,
 };
 
@@ -58,9 +58,9 @@ impl Judges {
     }
 
     /// When the first of them has a connection end whose peer has no certificate that does.
-    pub fn end_of_connection<H: Host>(&self, host: &H, identity: Option<&Identity>, now: Timestamp) -> Timestamp {
+    pub fn end_of_connection<P: Proxy>(&self, proxy: &P, identity: Option<&Identity>, now: Timestamp) -> Timestamp {
         let ends = identity.into_iter().flat_map(|identity| {
-            let of = move |gate: &Rc<Gate>| gate.end_of_connection(host, identity, now);
+            let of = move |gate: &Rc<Gate>| gate.end_of_connection(proxy, identity, now);
             self.all().filter_map(of)
         });
         ends.min().unwrap_or(Timestamp::MAX)
@@ -189,7 +189,7 @@ impl Words {
     }
 
     /// Where nothing is carried out, it goes on on these grounds.
-    pub fn grounds<H: Host>(&self, host: &H, judges: Judges, now: Timestamp) -> Grounds {
+    pub fn grounds<P: Proxy>(&self, proxy: &P, judges: Judges, now: Timestamp) -> Grounds {
         let would_refuse = self.refusal().and_then(|word| word.refused);
         let identities = |word: &Word| word.identity.as_ref().ok().map(Rc::clone);
         let mut others: Vec<Rc<Identity>> = self.0.iter().filter_map(identities).collect();
@@ -198,7 +198,7 @@ impl Words {
         if own.is_some() {
             others.pop();
         }
-        let ends = judges.end_of_connection(host, own.as_deref(), now);
+        let ends = judges.end_of_connection(proxy, own.as_deref(), now);
         Grounds::new(judges, own, &others, would_refuse, now, ends)
     }
 }

@@ -14,7 +14,7 @@ use prost::Message as _;
 use crate::{
     board::Board,
     peer::presented::Digest,
-    proxy::Host,
+    proxy::Proxy,
     worker::succession::{Standing, Succession},
 };
 
@@ -56,7 +56,7 @@ impl Noted {
 
 impl Note {
     /// The note, whether it is what our workers wrote, and its version.
-    fn read<H: Host>(board: &Board<'_, H>, label: &str) -> (Self, bool, Option<u32>) {
+    fn read<P: Proxy>(board: &Board<'_, P>, label: &str) -> (Self, bool, Option<u32>) {
         let (bytes, version) = board.read(label);
         let note = bytes.and_then(|bytes| Self::decode(bytes.as_slice()).ok());
         let is_ours = note.is_some() || version.is_none();
@@ -93,7 +93,7 @@ fn label(succession: &Succession) -> String {
 }
 
 /// Brings what is the newest here and what all threads have noted together. `may_write` where this VM is no trial.
-pub(crate) fn settle<H: Host>(board: &Board<'_, H>, succession: &Succession, may_write: bool, now: Timestamp) {
+pub(crate) fn settle<P: Proxy>(board: &Board<'_, P>, succession: &Succession, may_write: bool, now: Timestamp) {
     let (mut note, is_ours, version) = Note::read(board, &label(succession));
     let standing = succession.standing.get();
     if let Some(noted) = note.newest() {
@@ -162,7 +162,7 @@ fn fall_behind(succession: &Succession, standing: Standing, now: Timestamp) {
 }
 
 /// The last plugin of a name goes: for whoever comes next there is no newest document.
-pub(crate) fn end<H: Host>(board: &Board<'_, H>, succession: &Succession, last: &Digest) {
+pub(crate) fn end<P: Proxy>(board: &Board<'_, P>, succession: &Succession, last: &Digest) {
     let (mut note, _, version) = Note::read(board, &label(succession));
     if note.newest().is_some_and(|noted| noted.is(last)) {
         note.is_over = true;

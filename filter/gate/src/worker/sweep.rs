@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     clock::is_over,
     peer::presented::Evidence,
-    proxy::Host,
+    proxy::Proxy,
     stage::Stage,
     worker::cut::{Arrival, ConnectionId, Cuts, Ending},
 };
@@ -101,13 +101,13 @@ impl Live {
 
     /// Looks at what is due, and says whether there is more of it for the next call. `exact` is the clock, `now` the second
     /// that it is in.
-    pub fn sweep<H: Host>(&self, host: &H, root: u32, exact: Timestamp, now: Timestamp) -> bool {
+    pub fn sweep<P: Proxy>(&self, proxy: &P, root: u32, exact: Timestamp, now: Timestamp) -> bool {
         let is_time = self.found.get().is_none_or(|found| is_over(PERIOD, found, exact));
         if is_time {
             self.found.set(Some(exact));
             self.find(now);
         }
-        let cuts = &mut Cuts::new(host, root);
+        let cuts = &mut Cuts::new(proxy, root);
         self.look_at_known(cuts, exact, now);
         self.look_at_unsorted(cuts, exact, now);
         if is_time {
@@ -117,7 +117,7 @@ impl Live {
     }
 
     /// Closes connections that are to go and have nothing under way.
-    fn drain<H: Host>(&self, cuts: &mut Cuts<'_, H>, now: Timestamp) {
+    fn drain<P: Proxy>(&self, cuts: &mut Cuts<'_, P>, now: Timestamp) {
         let (mut draining, mut peers) = (Vec::new(), HashSet::new());
         for (context, thing) in self.things.borrow().iter() {
             if thing.stage() == Stage::Connection && draining.len() < MOST_DRAINED && thing.drains(now) {
@@ -192,7 +192,7 @@ impl Live {
     }
 
     /// One ending of each connection whose number is known, from the one whose turn it is.
-    fn look_at_known<H: Host>(&self, cuts: &mut Cuts<'_, H>, exact: Timestamp, now: Timestamp) {
+    fn look_at_known<P: Proxy>(&self, cuts: &mut Cuts<'_, P>, exact: Timestamp, now: Timestamp) {
         let mut left = MOST_LOOKED_AT;
         let (mut known, served) = {
             let mut due = self.due.borrow_mut();
@@ -227,7 +227,7 @@ impl Live {
     }
 
     /// Looks at what was found, or puts it into the queue of its connection.
-    fn look_at_unsorted<H: Host>(&self, cuts: &mut Cuts<'_, H>, exact: Timestamp, now: Timestamp) {
+    fn look_at_unsorted<P: Proxy>(&self, cuts: &mut Cuts<'_, P>, exact: Timestamp, now: Timestamp) {
         for _ in 0..MOST_LOOKED_AT {
             let Some(context) = self.due.borrow_mut().unsorted.pop_front() else {
                 break;
@@ -247,7 +247,7 @@ impl Live {
         }
     }
 
-    fn look_at<H: Host>(&self, cuts: &mut Cuts<'_, H>, context: u32, now: Timestamp) -> Looked {
+    fn look_at<P: Proxy>(&self, cuts: &mut Cuts<'_, P>, context: u32, now: Timestamp) -> Looked {
         // It may have ended, or have been decided on, since it was found.
         let thing = self.things.borrow().get(&context).map(Rc::clone);
         let Some(thing) = thing.filter(|thing| thing.is_due(now)) else {

@@ -13,10 +13,10 @@ use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, PeerOrigin,
 use crate::{
     board::{Board, DocumentKey, Secret},
     clock::{is_over, whole_seconds},
-    identity::{algorithms::Call, gate::Gate, hints::Hints},
+    identity::{algorithms::Verify, gate::Gate, hints::Hints},
     ledger::Ledger,
     peer::presented::Digest,
-    proxy::{Host, Level},
+    proxy::{Level, Proxy},
     record::{
         counters::Records,
         decision::{Circumstances, Entry},
@@ -29,7 +29,6 @@ use crate::{
         lease::{self, Claim},
         remarks, want,
     },
-    struct_value,
     worker::{
         cut,
         endings::Watch,
@@ -102,13 +101,13 @@ pub struct Worker {
 
 impl Worker {
     /// Reads the clock.
-    pub fn read_time<H: Host>(&self, host: &H) {
-        match host.now() {
+    pub fn read_time<P: Proxy>(&self, proxy: &P) {
+        match proxy.now() {
             Ok(now) => {
                 self.exact.set(now);
                 self.now.set(whole_seconds(now));
             }
-            Err(error) => host.log(Level::Error, &format!("svidgate: no time: {error}")),
+            Err(error) => proxy.log(Level::Error, &format!("svidgate: no time: {error}")),
         }
     }
 
@@ -154,13 +153,13 @@ impl Worker {
     }
 
     /// A plugin goes. What it has asked goes with it; with the last one, this worker no longer fetches.
-    pub fn leave<H: Host>(&self, host: &H, root: u32, succession: Option<&Succession>) {
+    pub fn leave<P: Proxy>(&self, proxy: &P, root: u32, succession: Option<&Succession>) {
         self.authorities.borrow_mut().context_gone(root, self.now());
         let last = succession.and_then(Succession::newest_digest);
         if let Some(succession) = succession {
             succession.leave(root);
         }
-        let board = self.secret.get().map(|secret| Board::new(host, secret));
+        let board = self.secret.get().map(|secret| Board::new(proxy, secret));
         if let (Some(succession), Some(last), Some(board)) = (succession, last, &board)
             && succession.is_empty()
             && self.has_ticked.get()
@@ -198,20 +197,20 @@ impl Worker {
 
     /// Finds the secret that the workers share under one of the documents here, or makes one where none is there and this VM
     /// is no trial. Where two have made one, the lesser counts, and all come to that.
-    pub fn share<H: Host>(&self, host: &H) {
+    pub fn share<P: Proxy>(&self, proxy: &P) {
         let keys: Vec<DocumentKey> = self.documents().map(|(_, key, _)| key).collect();
-        let known: Vec<(DocumentKey, Option<Secret>)> = keys.into_iter().map(|key| (key, key.read(host))).collect();
+        let known: Vec<(DocumentKey, Option<Secret>)> = keys.into_iter().map(|key| (key, key.read(proxy))).collect();
         let least = known
             .iter()
             .filter_map(|(_, secret)| *secret)
             .chain(self.secret.get())
             .min();
-        let Some(secret) = least.or_else(|| self.has_ticked.get().then(|| Secret::random(host))) else {
+        let Some(secret) = least.or_else(|| self.has_ticked.get().then(|| Secret::random(proxy))) else {
             return;
         };
         if self.has_ticked.get() {
             for (key, _) in known.iter().filter(|(_, known)| *known != Some(secret)) {
-                key.write(host, &secret);
+                key.write(proxy, &secret);
             }
         }
         if self.secret.replace(Some(secret)).is_some_and(|before| before != secret) {
@@ -220,13 +219,13 @@ impl Worker {
         }
     }
 
-    fn board<'h, H: Host>(&self, host: &'h H) -> Option<Board<'h, H>> {
-        Some(Board::new(host, self.secret.get()?))
+    fn board<'p, P: Proxy>(&self, proxy: &'p P) -> Option<Board<'p, P>> {
+        Some(Board::new(proxy, self.secret.get()?))
     }
 
     /// Brings the newest documents here and what all threads have noted together.
-    pub fn settle<H: Host>(&self, host: &H) {
-        let Some(board) = self.board(host) else { return };
+    pub fn settle<P: Proxy>(&self, proxy: &P) {
+        let Some(board) = self.board(proxy) else { return };
         for succession in self.successions.all() {
             if !succession.name().holds && !succession.is_empty() {
                 lineage::settle(&board, &succession, self.has_ticked.get(), self.now());
@@ -240,7 +239,7 @@ impl Worker {
     }
 
     /// Takes in what the fetching worker has published.
-    pub fn look_at_sources<H: Host>(&self, host: &H) {
+    pub fn look_at_sources<P: Proxy>(&self, proxy: &P) {
         let gates = self.gates();
         let mut authorities = self.authorities.borrow_mut();
         let known: Vec<Digest> = gates.iter().map(|(digest, _)| *digest).collect();
@@ -250,22 +249,22 @@ impl Worker {
             self.hints.keep_only(|name| has_relationship(&gates, name));
             self.gathered.replace(known);
         }
-        if let Some(board) = self.board(host) {
+        if let Some(board) = self.board(proxy) {
             authorities.read(&board, self.now());
             let has_relationship = |name: &TrustDomain| has_relationship(&gates, name);
             self.hints
                 .exchange(&board, &authorities.index, has_relationship, self.now());
         }
-        self.update(host, &gates, &authorities);
+        self.update(proxy, &gates, &authorities);
     }
 
     /// The same, and asks the sources that are leased to this worker. `root` is the root context that is called.
-    pub fn fetch<H: Host>(&self, host: &H, root: u32) {
-        self.look_at_sources(host);
+    pub fn fetch<P: Proxy>(&self, proxy: &P, root: u32) {
+        self.look_at_sources(proxy);
         if self.id.get() == 0 {
-            self.id.set(host.random().max(1));
+            self.id.set(proxy.random().max(1));
         }
-        let Some(board) = self.board(host) else { return };
+        let Some(board) = self.board(proxy) else { return };
         let mut authorities = self.authorities.borrow_mut();
         let documents = self.gates().into_iter().map(|(digest, _)| Claim {
             key: SourceKey::of_document(&digest),
@@ -277,65 +276,65 @@ impl Worker {
         let claims: Vec<Claim> = authorities.claims().chain(documents).chain(hints).collect();
         let leased = lease::lease(&board, &authorities.index, &claims, self.id.get(), self.now());
         authorities.fetch(&board, root, &leased, self.now());
-        cut::cancel_streams(host, root, authorities.take_unwanted());
+        cut::cancel_streams(proxy, root, authorities.take_unwanted());
         self.leased.replace(leased);
     }
 
     /// Before an answer is judged: what another worker has published since it was asked for. An answer to a question of
     /// whose source this worker has lost the lease is let go.
-    fn look_again<H: Host>(&self, host: &H) {
-        self.read_time(host);
-        self.look_at_sources(host);
+    fn look_again<P: Proxy>(&self, proxy: &P) {
+        self.read_time(proxy);
+        self.look_at_sources(proxy);
         let now = self.now();
         self.authorities.borrow_mut().let_go_of_unleased(self.id.get(), now);
     }
 
     /// An endpoint has answered.
-    pub fn on_answer<H: Host>(&self, host: &H, token: u32, headers: usize, bytes: usize) {
-        self.read_time(host);
+    pub fn on_answer<P: Proxy>(&self, proxy: &P, token: u32, headers: usize, bytes: usize) {
+        self.read_time(proxy);
         let now = self.now();
-        let Some(board) = self.board(host) else { return };
+        let Some(board) = self.board(proxy) else { return };
         self.authorities
             .borrow_mut()
             .on_answer(&board, token, headers, bytes, now);
-        self.update(host, &self.gates(), &self.authorities.borrow());
+        self.update(proxy, &self.gates(), &self.authorities.borrow());
     }
 
     /// A stream has brought a message.
-    pub fn on_message<H: Host>(&self, host: &H, token: u32, bytes: usize) {
-        self.look_again(host);
+    pub fn on_message<P: Proxy>(&self, proxy: &P, token: u32, bytes: usize) {
+        self.look_again(proxy);
         let now = self.now();
-        let Some(board) = self.board(host) else { return };
+        let Some(board) = self.board(proxy) else { return };
         self.authorities.borrow_mut().on_message(&board, token, bytes, now);
-        self.update(host, &self.gates(), &self.authorities.borrow());
+        self.update(proxy, &self.gates(), &self.authorities.borrow());
     }
 
     /// A stream has ended.
-    pub fn on_stream_close<H: Host>(&self, host: &H, token: u32, status: u32) {
-        self.read_time(host);
+    pub fn on_stream_close<P: Proxy>(&self, proxy: &P, token: u32, status: u32) {
+        self.read_time(proxy);
         let now = self.now();
-        self.authorities.borrow_mut().on_close(host, token, status, now);
+        self.authorities.borrow_mut().on_close(proxy, token, status, now);
     }
 
-    fn update<H: Host>(&self, host: &H, gates: &[(Digest, Rc<Gate>)], authorities: &Authorities) {
+    fn update<P: Proxy>(&self, proxy: &P, gates: &[(Digest, Rc<Gate>)], authorities: &Authorities) {
         for (digest, gate) in gates {
             let before = gate.trusted().unused();
             gate.update(authorities);
             let unused = gate.trusted().unused();
             if unused > before && self.speaks_for(digest) {
-                count(host, Event::UnusedBundle, unused.saturating_sub(before));
+                count(proxy, Event::UnusedBundle, unused.saturating_sub(before));
                 let line = format!(
                     "svidgate: the Workload API brings {unused} bundles of trust domains without a relationship; they are \
                      not used"
                 );
-                host.log(Level::Info, &line);
+                proxy.log(Level::Info, &line);
             }
         }
     }
 
     /// Looks at what is under way; says whether there is more to look at than one call may.
-    pub fn sweep<H: Host>(&self, host: &H, root: u32) -> bool {
-        self.live.sweep(host, root, self.exact.get(), self.now())
+    pub fn sweep<P: Proxy>(&self, proxy: &P, root: u32) -> bool {
+        self.live.sweep(proxy, root, self.exact.get(), self.now())
     }
 
     /// Whether this worker tells what there is to tell of a document, and no other does.
@@ -344,15 +343,15 @@ impl Worker {
     }
 
     /// Shows which versions of documents are at work.
-    fn show_versions<H: Host>(&self, host: &H) {
+    fn show_versions<P: Proxy>(&self, proxy: &P) {
         let at_work = self.successions.at_work();
         let versions = at_work.iter().map(|gate| gate.version());
-        self.versions.borrow_mut().look(host, versions);
+        self.versions.borrow_mut().look(proxy, versions);
     }
 
     /// Shows what is at work, and what is about to end.
-    pub fn watch<H: Host>(&self, host: &H) {
-        self.show_versions(host);
+    pub fn watch<P: Proxy>(&self, proxy: &P) {
+        self.show_versions(proxy);
         let at_work = self.successions.at_work();
         let is_at_work = |gate: &Rc<Gate>| at_work.iter().any(|newest| Rc::ptr_eq(newest, gate));
         let (mut told, mut untold) = (Vec::new(), Vec::new());
@@ -366,18 +365,18 @@ impl Worker {
         let authorities = self.authorities.borrow();
         self.watch
             .borrow_mut()
-            .look(host, &told, &untold, &authorities, self.now());
+            .look(proxy, &told, &untold, &authorities, self.now());
     }
 
     /// Hands counters over.
-    pub fn flush<H: Host>(&self, host: &H) {
-        self.records.borrow_mut().flush(host, self.now());
+    pub fn flush<P: Proxy>(&self, proxy: &P) {
+        self.records.borrow_mut().flush(proxy, self.now());
     }
 
     /// Records a decision; `shown` where it is the last word on its connection or stream.
-    pub fn record<H: Host>(
+    pub fn record<P: Proxy>(
         &self,
-        host: &H,
+        proxy: &P,
         entry: &Entry<'_>,
         shown: bool,
         circumstances: impl FnOnce() -> Circumstances,
@@ -388,18 +387,18 @@ impl Worker {
             !entry.decision.is_allowed() && records.may_log()
         };
         if shown {
-            Records::show(host, entry);
+            Records::show(proxy, entry);
         }
         if may_log {
-            Records::log(host, entry, &circumstances());
+            Records::log(proxy, entry, &circumstances());
         }
     }
 
     /// Counts a document where it was refused. The counter is there, at 0, before the first is.
-    pub fn count_document<H: Host>(&self, host: &H, is_taken: bool) {
-        let counter = host.define_counter(REFUSED);
+    pub fn count_document<P: Proxy>(&self, proxy: &P, is_taken: bool) {
+        let counter = proxy.define_counter(REFUSED);
         // A proxy that cannot count has the log.
-        let _ = counter.and_then(|counter| host.add_to_counter(counter, u64::from(!is_taken)));
+        let _ = counter.and_then(|counter| proxy.add_to_counter(counter, u64::from(!is_taken)));
     }
 
     /// Every document that is in use.
@@ -416,13 +415,13 @@ impl Worker {
 
     /// Gives up documents that have been replaced, the oldest first, until a new one has room. What peers hold open under
     /// them ends; it never keeps a new document out.
-    fn make_room<H: Host>(&self, host: &H, bytes: usize) -> bool {
+    fn make_room<P: Proxy>(&self, proxy: &P, bytes: usize) -> bool {
         if bytes > MAX_DOCUMENTS_BYTES {
             let line = format!(
                 "svidgate: the document would take about {bytes} bytes in each worker (at most {MAX_DOCUMENTS_BYTES}); what ran \
                  before goes on"
             );
-            host.log(Level::Error, &line);
+            proxy.log(Level::Error, &line);
             return false;
         }
         let mut given_up = 0_u32;
@@ -434,7 +433,7 @@ impl Worker {
                 "svidgate: {given_up} plugins with documents that have been replaced are given up, because a new one has no room \
                  beside them: what is still under way under them ends (configuration.superseded)"
             );
-            host.log(Level::Warn, &line);
+            proxy.log(Level::Warn, &line);
             self.live.look_soon();
         }
         true
@@ -450,21 +449,21 @@ impl Worker {
     }
 
     /// The gate for a document: the one that another plugin has for the same bytes, or a new one.
-    pub fn gate<H: Host>(&self, host: &H, document: &[u8], proxy: Option<Call>) -> Option<(Digest, Rc<Gate>)> {
+    pub fn gate<P: Proxy>(&self, proxy: &P, document: &[u8], verify: Option<Verify>) -> Option<(Digest, Rc<Gate>)> {
         let digest = sha256(document);
         if let Some(known) = self.gates().into_iter().find(|(known, _)| *known == digest) {
             return Some(known);
         }
         let bytes = document.len().saturating_mul(COMPILED_FOR_TEXT);
-        if !self.make_room(host, bytes) {
+        if !self.make_room(proxy, bytes) {
             return None;
         }
-        let began = host.now();
-        match Configuration::compile(&struct_value::document(document), Format::Json) {
+        let began = proxy.now();
+        match Configuration::compile(&proxy.document(document), Format::Json) {
             Ok(compiled) => {
-                let took = began.and_then(|began| Ok(host.now()?.duration_since(began)));
-                announce(host, &compiled, took.ok());
-                let gate = Rc::new(Gate::new(compiled, proxy, self.ledger.clone(), self.hints.clone()));
+                let took = began.and_then(|began| Ok(proxy.now()?.duration_since(began)));
+                announce(proxy, &compiled, took.ok());
+                let gate = Rc::new(Gate::new(compiled, verify, self.ledger.clone(), self.hints.clone()));
                 self.gates.borrow_mut().push(Document {
                     digest,
                     bytes,
@@ -478,9 +477,9 @@ impl Worker {
                     "svidgate: configuration refused, {} mistakes; what ran before goes on",
                     mistakes.len()
                 );
-                host.log(Level::Error, &line);
+                proxy.log(Level::Error, &line);
                 for mistake in mistakes {
-                    host.log(Level::Error, &format!("svidgate: configuration: {mistake}"));
+                    proxy.log(Level::Error, &format!("svidgate: configuration: {mistake}"));
                 }
                 None
             }
@@ -494,7 +493,7 @@ fn has_relationship(gates: &[(Digest, Rc<Gate>)], name: &TrustDomain) -> bool {
 }
 
 /// `took` is what a worker could do nothing else for.
-fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<SignedDuration>) {
+fn announce<P: Proxy>(proxy: &P, configuration: &Configuration, took: Option<SignedDuration>) {
     let listener = match configuration.listener {
         Listeners::Only(listener) => listener.as_str(),
         Listeners::Shared => "shared",
@@ -513,7 +512,7 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
             ""
         },
     );
-    host.log(Level::Info, &line);
+    proxy.log(Level::Info, &line);
     if configuration.listener == Listeners::Shared {
         let about = configuration.rules.about_requests();
         let line = format!(
@@ -521,10 +520,10 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
              that need one ({}) deny each connection that their `ports` do not rule out",
             about.allows, about.denies
         );
-        host.log(Level::Info, &line);
+        proxy.log(Level::Info, &line);
     }
     if configuration.mode == Mode::DryRun {
-        host.log(
+        proxy.log(
             Level::Warn,
             "svidgate: mode: dry_run: everything passes, refusals are only recorded",
         );
@@ -532,7 +531,7 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
     if configuration.chain == Chain::Proxy {
         let line = "svidgate: chain: proxy: no chain is verified here; a listener that accepts untrusted certificates \
                     lets anyone be anyone";
-        host.log(Level::Warn, line);
+        proxy.log(Level::Warn, line);
     }
     match &configuration.peer {
         PeerOrigin::Handshake => {}
@@ -541,7 +540,7 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
                 "svidgate: peer: a connection without TLS has the certificate in filter state `{certificate}`, with the digest in \
                  `{sha256}`"
             );
-            host.log(Level::Info, &line);
+            proxy.log(Level::Info, &line);
         }
         PeerOrigin::Id {
             key,
@@ -552,12 +551,12 @@ fn announce<H: Host>(host: &H, configuration: &Configuration, took: Option<Signe
                  and whatever revokes one revokes nobody",
                 max_connection_age.as_secs()
             );
-            host.log(Level::Warn, &line);
+            proxy.log(Level::Warn, &line);
         }
     }
     if let Some(too_costly) = configuration.rules.too_costly(configuration.listener.have_requests()) {
-        host.log(Level::Warn, &format!("svidgate: rules: {too_costly}"));
+        proxy.log(Level::Warn, &format!("svidgate: rules: {too_costly}"));
     }
     let lines = remarks::lines(configuration.bundles.iter());
-    remarks::tell(host, &lines, &[]);
+    remarks::tell(proxy, &lines, &[]);
 }

@@ -13,7 +13,7 @@ use prost_types::{Struct, Value, value::Kind};
 use serde_json::{Map, Number, Value as Json};
 
 /// The document as JSON text. What is neither is handed on as it is, for the compiler to say what is wrong with it.
-pub fn document(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn document(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !looks_like_struct(bytes) {
         return Cow::Borrowed(bytes);
     }
