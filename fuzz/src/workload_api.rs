@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use svidgate_gate::sources::workload_api::{Kept, Listed, Unusable, World};
+use svidgate_gate::sources::workload_api::{BundlesMessage, Kept, Listed, Unusable};
 use x509_parser::{prelude::FromDer as _, revocation_list::CertificateRevocationList};
 
 use crate::certificates::may_be_authority;
@@ -20,7 +20,7 @@ struct Response {
 /// A message that reads has the trust domains and authorities that another reading finds, but for those that it says it cannot
 /// use, and written anew reads the same.
 pub fn holds(data: &[u8]) {
-    let world = match World::read(data, &Kept::default()) {
+    let world = match BundlesMessage::read(data, &Kept::default()) {
         Ok(world) => world,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
@@ -66,9 +66,9 @@ pub fn holds(data: &[u8]) {
     if response.bundles.len() != world.bundles.len() {
         return;
     }
-    let again = World::read(&response.encode_to_vec(), &Kept::default()).expect("written anew it reads");
+    let again = BundlesMessage::read(&response.encode_to_vec(), &Kept::default()).expect("written anew it reads");
     assert!(again.bundles.keys().eq(world.bundles.keys()));
-    let counts = |world: &World| {
+    let counts = |world: &BundlesMessage| {
         world
             .bundles
             .values()

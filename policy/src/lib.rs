@@ -31,7 +31,7 @@ pub use document::{
     members::MAX_DOCUMENT_BYTES,
     peer::PeerOrigin,
     reader::{CompileError, Mistake},
-    settings::{AccessLog, Chain, Format, Listener, Listeners, Mode, Xfcc},
+    settings::{AccessLog, ChainMode, Format, Listener, Listeners, Mode, XfccMode},
     source::Source,
 };
 pub use jiff::{SignedDuration, Timestamp};

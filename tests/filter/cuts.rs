@@ -9,7 +9,7 @@ use support::{
     world::{World, with},
 };
 use svidgate_gate::{
-    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Plugin, request::RequestFilter},
     stage::Stage,
     worker::{cut::MOST_CUT, worker::Worker},
 };
@@ -21,8 +21,8 @@ struct Gateway {
     world: World,
     proxy: Proxy,
     worker: Rc<Worker>,
-    connections: Rc<Root<Proxy>>,
-    requests: Rc<Root<Proxy>>,
+    connections: Rc<Plugin<Proxy>>,
+    requests: Rc<Plugin<Proxy>>,
 }
 
 fn rules() -> Value {
@@ -49,7 +49,7 @@ impl Gateway {
     }
 
     /// Another document for both filters, as an update brings it: new plugins beside the old ones.
-    fn update(&self, changes: Value) -> (Rc<Root<Proxy>>, Rc<Root<Proxy>>) {
+    fn update(&self, changes: Value) -> (Rc<Plugin<Proxy>>, Rc<Plugin<Proxy>>) {
         let document = with(
             self.world.document(rules()),
             with(json!({ "version": "next" }), changes),
@@ -378,7 +378,7 @@ fn what_is_gone_is_never_called() {
     gateway.proxy.change(|state| state.gone = vec![12]);
     gateway.pass(7200);
     assert_eq!(gateway.ended(), (vec![], 0));
-    assert!(gateway.worker.live().is_empty());
+    assert!(gateway.worker.under_way().is_empty());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use support::{
 };
 use svidgate_gate::{
     header_map::HeaderMap,
-    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Plugin, request::RequestFilter},
     proxy::{Client, Connection, Level, Method, ProxyError, ProxyVersion, Runtime, SharedMap, Stream, Telemetry},
     stage::Stage,
     worker::worker::Worker,
@@ -115,24 +115,24 @@ impl Proxy {
     }
 
     /// The plugin with a document, configured.
-    pub(crate) fn plugin(&self, stage: Stage, document: &Value, worker: &Rc<Worker>) -> Rc<Root<Self>> {
+    pub(crate) fn plugin(&self, stage: Stage, document: &Value, worker: &Rc<Worker>) -> Rc<Plugin<Self>> {
         let root = self.unconfigured(stage, worker);
         self.change(|state| state.configuration = document.to_string().into_bytes());
         assert!(root.configure(), "{:#?}", self.look(|state| state.log.clone()));
         root
     }
 
-    pub(crate) fn unconfigured(&self, stage: Stage, worker: &Rc<Worker>) -> Rc<Root<Self>> {
+    pub(crate) fn unconfigured(&self, stage: Stage, worker: &Rc<Worker>) -> Rc<Plugin<Self>> {
         Rc::new(self.placed(stage, None, worker))
     }
 
     /// A plugin without a document, whose `root_id` says what it stands in.
-    pub(crate) fn placed(&self, stage: Stage, listener: Option<Listener>, worker: &Rc<Worker>) -> Root<Self> {
+    pub(crate) fn placed(&self, stage: Stage, listener: Option<Listener>, worker: &Rc<Worker>) -> Plugin<Self> {
         let context = self.change(|state| {
             state.plugins += 1;
             state.plugins
         });
-        Root::new(self.clone(), stage, context, None, Rc::clone(worker)).placed(listener)
+        Plugin::new(self.clone(), stage, context, None, Rc::clone(worker)).placed(listener)
     }
 
     /// The calls since the last look.
@@ -492,7 +492,7 @@ fn number(name: &str) -> u32 {
 }
 
 /// A second of ticks, after which streams and connections have all been looked at; then the time is what it was.
-pub(crate) fn sweep(proxy: &Proxy, roots: &[&Rc<Root<Proxy>>]) {
+pub(crate) fn sweep(proxy: &Proxy, roots: &[&Rc<Plugin<Proxy>>]) {
     let now = proxy.look(|state| state.now);
     for root in roots.iter().cycle().take(4) {
         root.tick();
@@ -502,17 +502,17 @@ pub(crate) fn sweep(proxy: &Proxy, roots: &[&Rc<Root<Proxy>>]) {
 }
 
 /// Sends the request at hand through a new stream.
-pub(crate) fn request(root: &Rc<Root<Proxy>>) -> Action {
+pub(crate) fn request(root: &Rc<Plugin<Proxy>>) -> Action {
     stream(root, 1000).on_request_headers()
 }
 
 /// A new stream.
-pub(crate) fn stream(root: &Rc<Root<Proxy>>, context: u32) -> Rc<RequestFilter<Proxy>> {
+pub(crate) fn stream(root: &Rc<Plugin<Proxy>>, context: u32) -> Rc<RequestFilter<Proxy>> {
     RequestFilter::new(Rc::clone(root), context)
 }
 
 /// A new connection.
-pub(crate) fn connection(root: &Rc<Root<Proxy>>, context: u32) -> Rc<ConnectionFilter<Proxy>> {
+pub(crate) fn connection(root: &Rc<Plugin<Proxy>>, context: u32) -> Rc<ConnectionFilter<Proxy>> {
     ConnectionFilter::new(Rc::clone(root), context)
 }
 

@@ -14,7 +14,7 @@ use support::{
 };
 use svidgate_gate::{
     ledger::{MAX_STREAM_BYTES, MAX_WORKER_BYTES},
-    plugin::{action::Action, plugin::Root, request::RequestFilter},
+    plugin::{action::Action, plugin::Plugin, request::RequestFilter},
     stage::Stage,
     worker::worker::{MAX_DOCUMENTS_BYTES, Worker},
 };
@@ -29,7 +29,7 @@ struct Gateway {
     world: World,
     proxy: Proxy,
     worker: Rc<Worker>,
-    root: Rc<Root<Proxy>>,
+    root: Rc<Plugin<Proxy>>,
     next: Cell<u32>,
     identities: RefCell<BTreeMap<String, Identity>>,
 }
@@ -69,7 +69,7 @@ impl Gateway {
         }
     }
 
-    fn update(&self, document: &Value) -> Rc<Root<Proxy>> {
+    fn update(&self, document: &Value) -> Rc<Plugin<Proxy>> {
         let new = self.proxy.plugin(Stage::Request, document, &self.worker);
         self.proxy.change(|state| state.now += SignedDuration::from_secs(1));
         new.tick();
@@ -196,7 +196,7 @@ fn new_document_has_room_whatever_is_still_open_under_old_ones() {
         assert!(root.configure());
         root
     };
-    let open = |root: &Rc<Root<Proxy>>, context: u32| {
+    let open = |root: &Rc<Plugin<Proxy>>, context: u32| {
         gateway.proxy.connect(&gateway.world.own_identity("/api"));
         gateway
             .proxy

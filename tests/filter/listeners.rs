@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate_gate::{
-    plugin::{action::Action, hold::HoldFilter, plugin::Root},
+    plugin::{action::Action, hold::HoldFilter, plugin::Plugin},
     stage::Stage,
     worker::worker::Worker,
 };
@@ -92,7 +92,7 @@ fn document_for_all_listeners_says_once_which_rules_mean_little_at_tcp() {
     let document = with(world.document(rules), json!({ "listener": "shared" }));
     proxy.change(|state| state.configuration = document.to_string().into_bytes());
     let roots = [Listener::Http, Listener::Tcp].map(|placed| proxy.placed(Stage::Connection, Some(placed), &worker));
-    assert!(roots.iter().all(Root::configure));
+    assert!(roots.iter().all(Plugin::configure));
     let lines = proxy.look(|state| state.log.clone());
     let said = lines.iter().filter(|line| line.contains("listener: shared: "));
     assert_eq!(
@@ -105,7 +105,7 @@ fn document_for_all_listeners_says_once_which_rules_mean_little_at_tcp() {
 }
 
 /// A plugin with a document for all listeners.
-fn plugin(proxy: &Proxy, world: &World, placed: Listener, rules: Value, worker: &Rc<Worker>) -> Rc<Root<Proxy>> {
+fn plugin(proxy: &Proxy, world: &World, placed: Listener, rules: Value, worker: &Rc<Worker>) -> Rc<Plugin<Proxy>> {
     let document = with(world.document(rules), json!({ "listener": "shared" }));
     let root = Rc::new(proxy.placed(Stage::Connection, Some(placed), worker));
     proxy.change(|state| state.configuration = document.to_string().into_bytes());
@@ -162,7 +162,7 @@ fn connection_for_http_that_tcp_proxy_reads_gets_no_byte_further_than_the_first(
         (proxy, root, filter)
     };
     let dialled = |proxy: &Proxy| proxy.change(|state| state.set("xds.cluster_name", b"db"));
-    let closed = |proxy: &Proxy, root: &Rc<Root<Proxy>>| {
+    let closed = |proxy: &Proxy, root: &Rc<Plugin<Proxy>>| {
         proxy.change(|state| state.now += SignedDuration::from_secs(1));
         root.tick();
         proxy.look(|state| state.closed.len())

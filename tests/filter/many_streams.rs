@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use support::{ca::Profile, world::World};
 use svidgate_gate::{
-    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Plugin, request::RequestFilter},
     stage::Stage,
     worker::sweep::ANSWERING,
 };
@@ -16,7 +16,7 @@ use crate::double::{Proxy, connection, stream};
 struct Busy {
     world: World,
     proxy: Proxy,
-    roots: [Rc<Root<Proxy>>; 2],
+    roots: [Rc<Plugin<Proxy>>; 2],
     _connections: Vec<Rc<ConnectionFilter<Proxy>>>,
     streams: Vec<Rc<RequestFilter<Proxy>>>,
 }

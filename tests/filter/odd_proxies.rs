@@ -272,7 +272,7 @@ fn forged_id_in_trailers_is_removed_or_its_stream_is_ended() {
             proxy.look(|state| state.removed_trailers.clone()),
             ["x-svidgate-id", "x.svidgate_id", "x\u{fffd}svidgate-id"]
         );
-        assert_eq!(worker.live().len(), 1, "the stream goes on");
+        assert_eq!(worker.under_way().len(), 1, "the stream goes on");
         for failing in ["request_trailers", "remove_request_trailer"] {
             let filter = open();
             proxy.change(|state| state.failing = vec![failing]);
@@ -289,7 +289,7 @@ fn forged_id_in_trailers_is_removed_or_its_stream_is_ended() {
                     &json!(true)
                 )
             );
-            assert!(worker.live().is_empty(), "nothing is left to be looked at");
+            assert!(worker.under_way().is_empty(), "nothing is left to be looked at");
         }
         proxy.change(|state| state.failing.clear());
     }

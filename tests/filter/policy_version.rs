@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate_gate::{
-    plugin::plugin::Root,
+    plugin::plugin::Plugin,
     record::document_version::{MOST_VERSIONS, NONE, OTHER},
     stage::Stage,
     worker::worker::Worker,
@@ -33,7 +33,7 @@ fn expected<const COUNT: usize>(gauges: [(&str, u64); COUNT]) -> BTreeMap<String
 }
 
 /// The same plugin with a new document: it must have served under the old one, else it replaces nothing.
-fn replace(proxy: &Proxy, world: &World, worker: &Rc<Worker>, version: &str) -> Rc<Root<Proxy>> {
+fn replace(proxy: &Proxy, world: &World, worker: &Rc<Worker>, version: &str) -> Rc<Plugin<Proxy>> {
     let root = proxy.plugin(Stage::Request, &versioned(world, version), worker);
     root.tick();
     root
@@ -88,7 +88,7 @@ fn however_many_versions_there_have_been_few_have_a_gauge() {
 fn many_documents_at_once_have_no_more_gauges_than_one_after_the_other() {
     let (world, worker) = (World::new(), Rc::default());
     let proxy = Proxy::at(&world);
-    let roots: Vec<Rc<Root<Proxy>>> = (0..2 * MOST_VERSIONS)
+    let roots: Vec<Rc<Plugin<Proxy>>> = (0..2 * MOST_VERSIONS)
         .map(|number| {
             proxy.change(|state| state.set("plugin_name", format!("plugin {number}").as_bytes()));
             proxy.plugin(Stage::Request, &versioned(&world, &format!("v{number}")), &worker)

@@ -11,7 +11,7 @@ use support::{
 };
 use svidgate_gate::{
     header_map::HeaderMap,
-    plugin::{action::Action, plugin::Root},
+    plugin::{action::Action, plugin::Plugin},
     worker::worker::Worker,
 };
 
@@ -272,7 +272,7 @@ fn pin_that_is_raised_above_what_is_held_takes_its_place() {
         let _ = request(root);
         workers.proxy.reason()
     };
-    let answer = |root: &Rc<Root<Proxy>>| {
+    let answer = |root: &Rc<Plugin<Proxy>>| {
         workers.proxy.change(|state| {
             state.answer = (
                 Some(HeaderMap::from_pairs(&[(b":status", b"200")])),

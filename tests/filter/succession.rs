@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate_gate::{
-    plugin::{action::Action, connection::ConnectionFilter, plugin::Root, request::RequestFilter},
+    plugin::{action::Action, connection::ConnectionFilter, plugin, request::RequestFilter},
     stage::Stage,
     worker::{lineage::MAY_BE_BEHIND, worker::Worker},
 };
@@ -15,7 +15,7 @@ use crate::double::{Proxy, accept, connection, stream};
 
 /// One VM: its plugins share a worker.
 type Vm = Rc<Worker>;
-type Plugin = Rc<Root<Proxy>>;
+type Plugin = Rc<plugin::Plugin<Proxy>>;
 
 struct Setting {
     world: World,

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 use serde_json::json;
 use support::world::{World, with};
-use svidgate_gate::{plugin::plugin::Root, stage::Stage, worker::worker::Worker};
+use svidgate_gate::{plugin::plugin::Plugin, stage::Stage, worker::worker::Worker};
 
 use crate::double::Proxy;
 
-fn plugins(proxy: &Proxy, world: &World, count: usize) -> Vec<Rc<Root<Proxy>>> {
+fn plugins(proxy: &Proxy, world: &World, count: usize) -> Vec<Rc<Plugin<Proxy>>> {
     let worker: Rc<Worker> = Rc::default();
     let everyone = json!([{ "name": "all", "effect": "allow", "from": ["spiffe://*/**"] }]);
     let plugin = |number: usize| {
@@ -24,7 +24,7 @@ fn plugins(proxy: &Proxy, world: &World, count: usize) -> Vec<Rc<Root<Proxy>>> {
 }
 
 /// What of shared data is read tells who has looked after the worker.
-fn reads(proxy: &Proxy, root: &Rc<Root<Proxy>>) -> usize {
+fn reads(proxy: &Proxy, root: &Rc<Plugin<Proxy>>) -> usize {
     proxy.take_calls();
     root.tick();
     proxy.take_calls().iter().filter(|call| *call == "shared_data").count()

@@ -10,7 +10,7 @@ use support::{
     world::{OWN, PARTNER, World, with},
 };
 use svidgate_gate::{
-    plugin::{action::Action, connection::ConnectionFilter, plugin::Root},
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Plugin},
     stage::Stage,
     worker::{
         unproven::{MAX_UNPROVEN, MAX_UNPROVEN_OF_ADDRESS},
@@ -29,8 +29,8 @@ struct Gateway {
     world: World,
     proxy: Proxy,
     worker: Rc<Worker>,
-    connections: Rc<Root<Proxy>>,
-    requests: Option<Rc<Root<Proxy>>>,
+    connections: Rc<Plugin<Proxy>>,
+    requests: Option<Rc<Plugin<Proxy>>>,
     issuer: Authority,
 }
 
@@ -82,7 +82,7 @@ impl Gateway {
         self.issuer.issue(Leaf::svid(API, self.world.now))
     }
 
-    fn update(&self, changes: Value) -> [Rc<Root<Proxy>>; 2] {
+    fn update(&self, changes: Value) -> [Rc<Plugin<Proxy>>; 2] {
         let document = with(
             self.world.document(rules()),
             with(json!({ "version": "next" }), changes),
@@ -124,7 +124,7 @@ impl Gateway {
         self.ask_of(requests, connection, peer, method).1
     }
 
-    fn ask_of(&self, requests: &Rc<Root<Proxy>>, connection: u64, peer: &Identity, method: &str) -> (Action, String) {
+    fn ask_of(&self, requests: &Rc<Plugin<Proxy>>, connection: u64, peer: &Identity, method: &str) -> (Action, String) {
         self.proxy.connect(peer);
         self.proxy
             .ask(method, "/", &[(b"x-forwarded-client-cert", &forwarded(peer))]);
@@ -137,7 +137,7 @@ impl Gateway {
     }
 
     /// A plugin of another name.
-    fn plugin(&self, name: &str, stage: Stage, changes: Value) -> Rc<Root<Proxy>> {
+    fn plugin(&self, name: &str, stage: Stage, changes: Value) -> Rc<Plugin<Proxy>> {
         self.proxy.change(|state| state.set("plugin_name", name.as_bytes()));
         let document = with(self.world.document(rules()), changes);
         let plugin = self.proxy.plugin(stage, &document, &self.worker);

@@ -68,9 +68,9 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
     let mut identities = Identities::default();
     let unasked = || -> Option<Digest> { panic!("the certificates were hashed") };
     let unlooked = || -> Timestamp { panic!("the clock was looked at") };
-    assert!(identities.find(&shown, unasked, unlooked).is_none(), "nobody yet");
+    assert!(identities.recall(&shown, unasked, unlooked).is_none(), "nobody yet");
     identities.keep(known);
-    assert!(identities.find(&shown, unasked, unlooked).unwrap().is_ok());
+    assert!(identities.recall(&shown, unasked, unlooked).unwrap().is_ok());
 
     let refusal = Rc::new(Refusal {
         reason: Reason::SvidUnknownAuthority,
@@ -81,8 +81,8 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
     });
     identities.keep_refusal(shown.clone(), Some([1; 32]), refusal, world.now);
     let clock = || world.now;
-    assert!(identities.find(&shown, || Some([1; 32]), clock).unwrap().is_err());
-    assert!(identities.find(&shown, || Some([2; 32]), clock).is_none());
+    assert!(identities.recall(&shown, || Some([1; 32]), clock).unwrap().is_err());
+    assert!(identities.recall(&shown, || Some([2; 32]), clock).is_none());
 
     // The gate does not ask before it has to, either.
     let xfcc = vec![b'x'; 1 << 24];

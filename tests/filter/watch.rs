@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate_gate::{
-    plugin::{action::Action, plugin::Root},
+    plugin::{action::Action, plugin::Plugin},
     stage::Stage,
     worker::{
         endings::{MOST_GAUGES, NO_END, OTHER},
@@ -39,7 +39,7 @@ impl Watched {
 
     /// A plugin with rules that end so many seconds after the beginning; it serves a request, so that a later document takes
     /// its place.
-    fn plugin(&self, version: &str, rules: &[(&str, i64)]) -> Rc<Root<Proxy>> {
+    fn plugin(&self, version: &str, rules: &[(&str, i64)]) -> Rc<Plugin<Proxy>> {
         let rules: Vec<Value> = rules
             .iter()
             .map(|(name, seconds)| {
@@ -54,7 +54,7 @@ impl Watched {
     }
 
     /// Passes time until gauges are gathered anew, and ticks until all are written; gives how many were.
-    fn look(&self, root: &Rc<Root<Proxy>>) -> usize {
+    fn look(&self, root: &Rc<Plugin<Proxy>>) -> usize {
         self.proxy.take_calls();
         self.proxy.change(|state| state.now += SignedDuration::from_secs(11));
         root.tick();

@@ -10,7 +10,7 @@ use support::{
 };
 use svidgate_gate::{
     header_map::HeaderMap,
-    plugin::{action::Action, plugin::Root},
+    plugin::{action::Action, plugin::Plugin},
     stage::Stage,
     worker::worker::Worker,
 };
@@ -23,7 +23,7 @@ pub(crate) const ENDPOINT: &str = "GET bundles.prod.example/bundle.json of own_b
 pub(crate) struct Workers {
     pub(crate) world: World,
     pub(crate) proxy: Proxy,
-    pub(crate) roots: Vec<Rc<Root<Proxy>>>,
+    pub(crate) roots: Vec<Rc<Plugin<Proxy>>>,
     pub(crate) workers: Vec<Rc<Worker>>,
 }
 
@@ -50,7 +50,7 @@ impl Workers {
         workers
     }
 
-    pub(crate) fn plugin(&self, worker: &Rc<Worker>, changes: Value) -> Rc<Root<Proxy>> {
+    pub(crate) fn plugin(&self, worker: &Rc<Worker>, changes: Value) -> Rc<Plugin<Proxy>> {
         let mut document = with(self.world.document(everyone()), changes);
         document["bundle"]
             .as_object_mut()

@@ -20,7 +20,7 @@ use std::{
 
 use fnv::FnvHasher;
 use svidgate_gate::{
-    plugin::{action::Action, connection::ConnectionFilter, hold::HoldFilter, plugin::Root, request::RequestFilter},
+    plugin::{action::Action, connection::ConnectionFilter, hold::HoldFilter, plugin::Plugin, request::RequestFilter},
     proxy::{Level, Telemetry as _},
     stage::Stage,
     worker::worker::Worker,
@@ -32,7 +32,7 @@ use crate::abi::{self, Envoy};
 /// What the proxy knows by a number.
 #[derive(Clone)]
 enum Context {
-    Plugin(Rc<Root<Envoy>>, Part),
+    Plugin(Rc<Plugin<Envoy>>, Part),
     Held(HoldFilter<Envoy>),
     Connection(Rc<ConnectionFilter<Envoy>>),
     Stream(Rc<RequestFilter<Envoy>>),
@@ -57,9 +57,9 @@ fn context(number: u32) -> Option<Context> {
     CONTEXTS.with_borrow(|contexts| contexts.get(&number).cloned())
 }
 
-fn plugin(number: u32) -> Option<Rc<Root<Envoy>>> {
+fn plugin(number: u32) -> Option<Rc<Plugin<Envoy>>> {
     match context(number)? {
-        Context::Plugin(root, _) => Some(root),
+        Context::Plugin(plugin, _) => Some(plugin),
         Context::Held(_) | Context::Connection(_) | Context::Stream(_) => None,
     }
 }
@@ -116,23 +116,23 @@ fn create_plugin(number: u32, root_id: &[u8]) -> Option<Context> {
         b"svidgate.request" => (Part::Request, None),
         _ => return None,
     };
-    let root = |stage| Root::new(Envoy, stage, number, Some(abi::verify), WORKER.with(Rc::clone));
-    let root = match part {
-        Part::Hold => root(Stage::Connection).holding(),
-        Part::Connection => root(Stage::Connection).placed(listener),
-        Part::Request => root(Stage::Request),
+    let plugin = |stage| Plugin::new(Envoy, stage, number, Some(abi::verify), WORKER.with(Rc::clone));
+    let plugin = match part {
+        Part::Hold => plugin(Stage::Connection).holding(),
+        Part::Connection => plugin(Stage::Connection).placed(listener),
+        Part::Request => plugin(Stage::Request),
     };
-    Some(Context::Plugin(Rc::new(root), part))
+    Some(Context::Plugin(Rc::new(plugin), part))
 }
 
 fn create_below(number: u32, parent: u32) -> Option<Context> {
-    let Some(Context::Plugin(root, part)) = context(parent) else {
+    let Some(Context::Plugin(plugin, part)) = context(parent) else {
         return None;
     };
     Some(match part {
-        Part::Hold => Context::Held(HoldFilter::new(root, number)),
-        Part::Connection => Context::Connection(ConnectionFilter::new(root, number)),
-        Part::Request => Context::Stream(RequestFilter::new(root, number)),
+        Part::Hold => Context::Held(HoldFilter::new(plugin, number)),
+        Part::Connection => Context::Connection(ConnectionFilter::new(plugin, number)),
+        Part::Request => Context::Stream(RequestFilter::new(plugin, number)),
     })
 }
 
@@ -140,7 +140,7 @@ fn create_below(number: u32, parent: u32) -> Option<Context> {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(number: u32) {
     match CONTEXTS.with_borrow_mut(|contexts| contexts.remove(&number)) {
-        Some(Context::Plugin(root, _)) => root.leave(),
+        Some(Context::Plugin(plugin, _)) => plugin.leave(),
         Some(Context::Held(filter)) => filter.on_close(),
         Some(Context::Connection(filter)) => filter.on_close(),
         Some(Context::Stream(filter)) => filter.on_close(),
@@ -159,36 +159,36 @@ extern "C" fn proxy_on_configure(number: u32, _size: usize) -> u32 {
             Envoy.log(Level::Error, line);
             false
         },
-        |root| root.configure(),
+        |plugin| plugin.configure(),
     );
     u32::from(taken)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(number: u32) {
-    if let Some(root) = plugin(number) {
-        root.tick();
+    if let Some(plugin) = plugin(number) {
+        plugin.tick();
     }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_http_call_response(number: u32, token: u32, headers: usize, bytes: usize, _trailers: usize) {
-    if let Some(root) = plugin(number) {
-        root.on_answer(token, headers, bytes);
+    if let Some(plugin) = plugin(number) {
+        plugin.on_answer(token, headers, bytes);
     }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_grpc_receive(number: u32, token: u32, bytes: usize) {
-    if let Some(root) = plugin(number) {
-        root.on_message(token, bytes);
+    if let Some(plugin) = plugin(number) {
+        plugin.on_message(token, bytes);
     }
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_grpc_close(number: u32, token: u32, status: u32) {
-    if let Some(root) = plugin(number) {
-        root.on_stream_close(token, status);
+    if let Some(plugin) = plugin(number) {
+        plugin.on_stream_close(token, status);
     }
 }
 

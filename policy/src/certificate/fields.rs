@@ -25,7 +25,7 @@ use crate::{
     certificate::{
         bounds::{MAX_EXTENSIONS, MAX_SANS, MAX_SERIAL_BYTES},
         error::CertificateError,
-        fingerprint::{Issued, Revocable},
+        fingerprint::{Fingerprints, IssuerAndSerial},
         name_constraints::Names,
         pem::check_size,
         signature::{self, Signed},
@@ -169,13 +169,13 @@ impl<'a> Fields<'a> {
     }
 
     /// What a revocation can name it by. Digests of the whole, so it is asked for only where somebody stands behind it.
-    pub(crate) fn revocable(&self) -> Revocable {
+    pub(crate) fn revocable(&self) -> Fingerprints {
         let body = self.certificate.tbs_certificate();
-        Revocable {
+        Fingerprints {
             sha256: sha256(self.der),
             twin_sha256: twin(self.der, &self.certificate).map(|twin| sha256(&twin)),
             public_key: sha256(&self.public_key),
-            issued: Issued::new(body.issuer(), body.serial_number().as_bytes()),
+            issued: IssuerAndSerial::new(body.issuer(), body.serial_number().as_bytes()),
         }
     }
 }

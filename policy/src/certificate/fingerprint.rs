@@ -9,14 +9,14 @@ use crate::{
 
 /// Who issued a certificate, and under which serial number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Issued {
+pub(crate) struct IssuerAndSerial {
     /// SHA-256 of the issuer's name in its one spelling.
     issuer: Digest,
     /// Big-endian, without zeros in front.
     serial: Box<[u8]>,
 }
 
-impl Issued {
+impl IssuerAndSerial {
     pub(crate) fn new(issuer: &Name, serial: &[u8]) -> Self {
         Self::by_name(issuer.as_ref(), serial)
     }
@@ -36,11 +36,11 @@ impl Issued {
 
 /// What a revocation can name a certificate by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Revocable {
+pub(crate) struct Fingerprints {
     pub(crate) sha256: Digest,
     /// Of the same certificate with the other ECDSA signature that is as good.
     pub(crate) twin_sha256: Option<Digest>,
     /// SHA-256 of the subject public key info in DER.
     pub(crate) public_key: Digest,
-    pub(crate) issued: Issued,
+    pub(crate) issued: IssuerAndSerial,
 }

@@ -17,7 +17,7 @@ use crate::{
         peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},
         reader::{CompileError, MAX_MISTAKES, Mistake, Place, Reader},
         rule::read_rule,
-        settings::{AccessLog, Chain, Format, Listeners, Mode, Xfcc},
+        settings::{AccessLog, ChainMode, Format, Listeners, Mode, XfccMode},
         source::{RevocationSource, Source},
     },
     effort::Effort,
@@ -47,9 +47,9 @@ pub struct Configuration {
     /// Which listeners it is for.
     pub listener: Listeners,
     /// Who verifies chains.
-    pub chain: Chain,
+    pub chain: ChainMode,
     /// Who writes `x-forwarded-client-cert`.
-    pub xfcc: Xfcc,
+    pub xfcc: XfccMode,
     /// Where the peer of a connection without TLS stands.
     pub peer: PeerOrigin,
     /// Whether the upstream is told the id.
@@ -167,12 +167,12 @@ impl Configuration {
 fn check_trust_domains(document: &Document, reader: &mut Reader) {
     let root = Place::Root;
     // A Workload API brings the bundles that the document does not.
-    let verifies = document.chain == Chain::Verify && document.peer.origin.has_certificate();
+    let verifies = document.chain == ChainMode::Verify && document.peer.origin.has_certificate();
     let bundles_are_needed = verifies && document.workload_api.is_none();
     if bundles_are_needed && document.bundle.is_none() {
         reader.note_missing(&root.member("bundle"));
     }
-    if document.chain == Chain::Proxy {
+    if document.chain == ChainMode::Proxy {
         check_proxy_needs_no_source(document, reader);
     }
     let federation = root.member("federation");

@@ -14,7 +14,7 @@ use crate::{
         peer::{Peer, check_needs_no_certificate, read_peer},
         reader::{CompileError, Mistake, Object, Place, Reader},
         revoked::read_revoked,
-        settings::{AccessLog, Chain, Format, Listener, Listeners, Mode, Xfcc},
+        settings::{AccessLog, ChainMode, Format, Listener, Listeners, Mode, XfccMode},
         source::{RevocationSource, Source, read_revocation_source, read_workload_api},
         values::{read_duration, read_max_staleness, read_text, read_trust_domain},
     },
@@ -34,8 +34,8 @@ pub(crate) struct Document {
     pub(crate) trust_domain: Option<TrustDomain>,
     pub(crate) mode: Mode,
     pub(crate) listener: Listeners,
-    pub(crate) chain: Chain,
-    pub(crate) xfcc: Xfcc,
+    pub(crate) chain: ChainMode,
+    pub(crate) xfcc: XfccMode,
     pub(crate) peer: Peer,
     pub(crate) forward_id: bool,
     pub(crate) forward_xfcc: bool,
@@ -141,9 +141,15 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
             object,
             "chain",
             &["verify", "proxy"],
-            &[Chain::Verify, Chain::Proxy],
+            &[ChainMode::Verify, ChainMode::Proxy],
         ),
-        xfcc: read_word(reader, object, "xfcc", &["ignore", "own"], &[Xfcc::Ignore, Xfcc::Own]),
+        xfcc: read_word(
+            reader,
+            object,
+            "xfcc",
+            &["ignore", "own"],
+            &[XfccMode::Ignore, XfccMode::Own],
+        ),
         peer: object
             .optional("peer")
             .map(|json| read_peer(reader, json))

@@ -128,7 +128,7 @@ pub enum Mistake {
     /// An id or path pattern.
     Pattern(PatternError),
     /// A host pattern.
-    Host(HostPatternError),
+    HostName(HostPatternError),
     /// A bundle.
     Bundle(BundleError),
     /// A certificate.
@@ -201,7 +201,7 @@ impl fmt::Display for Mistake {
             Self::Expected(what) => write!(f, "expected {what}"),
             Self::Id(error) => write!(f, "{error}"),
             Self::Pattern(error) => write!(f, "{error}"),
-            Self::Host(error) => write!(f, "{error}"),
+            Self::HostName(error) => write!(f, "{error}"),
             Self::Bundle(error) => write!(f, "{error}"),
             Self::Certificate(error) => write!(f, "{error}"),
             Self::Signer(error) => write!(f, "{error}"),

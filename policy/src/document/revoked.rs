@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use x509_cert::name::RdnSequence;
 
 use crate::{
-    certificate::{bounds::MAX_SERIAL_BYTES, fingerprint::Issued},
+    certificate::{bounds::MAX_SERIAL_BYTES, fingerprint::IssuerAndSerial},
     digest::{Digest, parse_hex},
     document::{
         reader::{CompileError, Mistake, Object, Place, Reader},
@@ -14,7 +14,9 @@ use crate::{
     json::Json,
     name::id::TrustDomain,
     pattern::id_pattern::IdPattern,
-    trust::revocation::{MAX_REVOCATIONS, MAX_REVOCATIONS_BYTES, MAX_REVOKED_PATTERNS, Named, Revocation, Revocations},
+    trust::revocation::{
+        MAX_REVOCATIONS, MAX_REVOCATIONS_BYTES, MAX_REVOKED_PATTERNS, Revocation, Revocations, RevokedBy,
+    },
 };
 
 const LIST_FIELDS: &[&str] = &["sequence", "revoked"];
@@ -108,7 +110,7 @@ fn read_entry(
     json: &Json,
     at: &Place<'_>,
     known: Option<&BTreeSet<TrustDomain>>,
-) -> Option<(Named, Revocation)> {
+) -> Option<(RevokedBy, Revocation)> {
     let object = reader.object(json, at, ENTRY_FIELDS)?;
     let reason = read_text(reader, object, "reason", at).map(Into::into);
     let until = object
@@ -123,21 +125,23 @@ fn read_named(
     object: Object<'_>,
     at: &Place<'_>,
     known: Option<&BTreeSet<TrustDomain>>,
-) -> Option<Named> {
+) -> Option<RevokedBy> {
     let [id, certificate, public_key, serial, issuer] =
         ["id", "sha256", "public_key_sha256", "serial", "issuer"].map(|name| object.optional(name));
     match (id, certificate, public_key, serial, issuer) {
-        (Some(json), None, None, None, None) => read_id(reader, json, &at.member("id"), known).map(Named::Id),
-        (None, Some(json), None, None, None) => read_digest(reader, json, &at.member("sha256")).map(Named::Certificate),
+        (Some(json), None, None, None, None) => read_id(reader, json, &at.member("id"), known).map(RevokedBy::Id),
+        (None, Some(json), None, None, None) => {
+            read_digest(reader, json, &at.member("sha256")).map(RevokedBy::Certificate)
+        }
         (None, None, Some(json), None, None) => {
-            read_digest(reader, json, &at.member("public_key_sha256")).map(Named::PublicKey)
+            read_digest(reader, json, &at.member("public_key_sha256")).map(RevokedBy::PublicKey)
         }
         (None, None, None, Some(serial), Some(issuer)) => {
             let serial = reader.parsed(serial, &at.member("serial"), parse_serial);
             let issuer = reader.parsed(issuer, &at.member("issuer"), parse_issuer);
             serial
                 .zip(issuer)
-                .map(|(serial, issuer)| Named::Issued(Issued::by_name(&issuer, &serial)))
+                .map(|(serial, issuer)| RevokedBy::IssuerAndSerial(IssuerAndSerial::by_name(&issuer, &serial)))
         }
         _ => {
             reader.note(

@@ -205,7 +205,7 @@ fn read_target(
     let hosts = |reader: &mut Reader, name: &'static str| {
         let json = object.optional(name)?;
         reader.list(json, &at.member(name), |reader, json, place| {
-            reader.parsed(json, place, |text| HostPattern::parse(text).map_err(Mistake::Host))
+            reader.parsed(json, place, |text| HostPattern::parse(text).map_err(Mistake::HostName))
         })
     };
     let methods = list(reader, "methods", &parse_method);

@@ -68,7 +68,7 @@ impl Listeners {
 
 /// Who verifies the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Chain {
+pub enum ChainMode {
     /// We do.
     #[default]
     Verify,
@@ -78,11 +78,11 @@ pub enum Chain {
 
 /// Who writes `x-forwarded-client-cert`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Xfcc {
+pub enum XfccMode {
     /// Perhaps the client: it is not read.
     #[default]
     Ignore,
-    /// This listener (`SANITIZE_SET`): `Cert` and `Chain` of its last element may be read.
+    /// This listener (`SANITIZE_SET`): `Cert` and `ChainMode` of its last element may be read.
     Own,
 }
 

@@ -1,10 +1,10 @@
-//! Host names of requests and of TLS: compared without case, port and trailing dot, label by label.
+//! HostName names of requests and of TLS: compared without case, port and trailing dot, label by label.
 
 use std::{fmt, net::Ipv6Addr};
 
 /// A host as it came, without port and trailing dot. Names are compared without case, addresses as addresses.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Host<'a> {
+pub(crate) enum HostName<'a> {
     /// Labels, none of them empty, or an IPv4 address.
     Name(&'a [u8]),
     /// What stood in brackets.
@@ -16,7 +16,7 @@ const MAX_NAME_BYTES: usize = 253;
 /// Longest authority that can have such a name in it, with a trailing dot and a port.
 pub(crate) const MAX_AUTHORITY_BYTES: usize = MAX_NAME_BYTES + ".:65535".len();
 
-impl<'a> Host<'a> {
+impl<'a> HostName<'a> {
     /// Reads an authority: `host`, `host:port`, `[address]:port`. `None` where it is none of these.
     pub(crate) fn read(authority: &'a [u8]) -> Option<Self> {
         let (host, port) = match authority.iter().position(|byte| *byte == b']') {
@@ -83,7 +83,7 @@ impl HostPattern {
     /// When it has a port, or a label that no host has, or no name at all.
     pub(crate) fn parse(text: &str) -> Result<Self, HostPatternError> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        if let Some(Host::Address(address)) = Host::name(text.as_bytes()) {
+        if let Some(HostName::Address(address)) = HostName::name(text.as_bytes()) {
             return Ok(Self::Address(address));
         }
         let label = |label: &str| match label {
@@ -107,17 +107,17 @@ impl HostPattern {
         })
     }
 
-    pub(crate) fn matches(&self, host: Host<'_>) -> bool {
+    pub(crate) fn matches(&self, host: HostName<'_>) -> bool {
         match (self, host) {
-            (Self::Exact(name), Host::Name(host)) => name.as_bytes().eq_ignore_ascii_case(host),
-            (Self::Address(address), Host::Address(host)) => *address == host,
-            (Self::Address(_), Host::Name(_))
-            | (Self::Exact(_) | Self::Labels(_) | Self::Below(_), Host::Address(_)) => false,
-            (Self::Labels(labels), Host::Name(host)) => {
+            (Self::Exact(name), HostName::Name(host)) => name.as_bytes().eq_ignore_ascii_case(host),
+            (Self::Address(address), HostName::Address(host)) => *address == host,
+            (Self::Address(_), HostName::Name(_))
+            | (Self::Exact(_) | Self::Labels(_) | Self::Below(_), HostName::Address(_)) => false,
+            (Self::Labels(labels), HostName::Name(host)) => {
                 let mut found = host.rsplit(|byte| *byte == b'.');
                 end_in(&mut found, labels) && found.next().is_none()
             }
-            (Self::Below(labels), Host::Name(host)) => {
+            (Self::Below(labels), HostName::Name(host)) => {
                 let mut found = host.rsplit(|byte| *byte == b'.');
                 end_in(&mut found, labels) && found.next().is_some()
             }
@@ -162,13 +162,13 @@ impl std::error::Error for HostPatternError {}
 
 #[cfg(test)]
 mod tests {
-    use super::{Host, HostPattern, HostPatternError};
+    use super::{HostName, HostPattern, HostPatternError};
 
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn matches(pattern: &str, host: &str) -> bool {
-        Host::read(host.as_bytes()).is_some_and(|host| HostPattern::parse(pattern).unwrap().matches(host))
+        HostName::read(host.as_bytes()).is_some_and(|host| HostPattern::parse(pattern).unwrap().matches(host))
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
             "", ".", "a b", "a/b", "user@a", "a:b", "a:1:2", "[::1", "[::1]x", "[]", "[::::]", "[a]", "a\0",
             "a:123456", "ä", "a..", "a..b", ".a",
         ] {
-            assert!(Host::read(host.as_bytes()).is_none(), "{host}");
+            assert!(HostName::read(host.as_bytes()).is_none(), "{host}");
         }
         for pattern in [
             "", ".", "a..b", "a*", "*a.b", "a:1", "a/b", "a.**", "***.a", "**.**.a", "a.**.b",

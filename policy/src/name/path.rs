@@ -161,7 +161,7 @@ impl<'a> RequestPath<'a> {
     }
 }
 
-/// A first segment, and what follows its slash. Every router of a peer looks for that slash again, and a peer's segment
+/// A first segment, and what follows its slash. Every group of a peer looks for that slash again, and a peer's segment
 /// may have 60 KiB.
 fn split_segment(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     let slash = memchr::memchr(b'/', path);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     effort::Effort,
-    name::host::{Host, HostPattern},
+    name::host::{HostName, HostPattern},
     rules::{
         header::{HeaderCondition, Headers},
         reading::CONNECT,
@@ -21,11 +21,11 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
     pub(crate) method: Option<&'a [u8]>,
-    pub(crate) host: Option<Host<'a>>,
+    pub(crate) host: Option<HostName<'a>>,
     pub(crate) headers: Option<&'a dyn Headers>,
     pub(crate) route: Option<&'a [u8]>,
     pub(crate) port: Option<u16>,
-    pub(crate) sni: Option<Host<'a>>,
+    pub(crate) sni: Option<HostName<'a>>,
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) now: Timestamp,
     /// Whether the path has an encoded slash, so that this is one of its two readings.

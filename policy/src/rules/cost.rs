@@ -11,7 +11,7 @@ use crate::{
     pattern::trie::NODE_STEPS,
     rules::{
         grants::{Found, GRANT_STEPS},
-        rule_set::{Router, RuleSet, Rules, at},
+        rule_set::{RuleGroup, RuleSet, Rules, at},
     },
 };
 
@@ -47,15 +47,15 @@ impl RuleSet {
     pub fn too_costly(&self, has_requests: bool) -> Option<TooCostly> {
         let rules = &*self.0;
         let effort = Effort::of(CHECK_STEPS);
-        let weigh = |routers: &[u32]| {
-            let routers = routers.iter().filter_map(|router| at(&rules.routers, *router));
-            routers.map(|router| weight(router, has_requests)).fold((0, 0), add)
+        let weigh = |groups: &[u32]| {
+            let groups = groups.iter().filter_map(|group| at(&rules.groups, *group));
+            groups.map(|group| weight(group, has_requests)).fold((0, 0), add)
         };
         // Most match few patterns or none, so that a look at what all patterns lead to tells that there is nothing to find.
         let patterns = weigh(&rules.enforced.by_pattern);
         let written = rules.enforced.exact.iter();
         let mut suspects: Vec<&str> = written
-            .filter(|(_, routers)| effort.spend(routers.len()) && is_beyond(add(weigh(routers), patterns)))
+            .filter(|(_, groups)| effort.spend(groups.len()) && is_beyond(add(weigh(groups), patterns)))
             .map(|(id, _)| id.as_ref())
             .collect();
         if is_beyond(patterns) {
@@ -71,9 +71,9 @@ impl RuleSet {
         if !effort.spend(usize::try_from(SPECIALISATION_STEPS).ok()?) {
             return None;
         }
-        let Found { routers, is_too_costly } = self.specialise_id(&SpiffeId::parse(id).ok()?).enforced;
-        let granted = routers.iter().filter_map(|granted| at(&rules.routers, granted.router));
-        let (steps, _) = granted.map(|router| weight(router, has_requests)).fold((0, 0), add);
+        let Found { groups, is_too_costly } = self.specialise_id(&SpiffeId::parse(id).ok()?).enforced;
+        let granted = groups.iter().filter_map(|granted| at(&rules.groups, granted.group));
+        let (steps, _) = granted.map(|group| weight(group, has_requests)).fold((0, 0), add);
         let (steps, bound) = if is_too_costly {
             (None, SPECIALISATION_STEPS)
         } else {
@@ -87,11 +87,11 @@ impl RuleSet {
     }
 }
 
-/// What a router costs each decision, and each identity that matches it, at least.
-fn weight(router: &Router, has_requests: bool) -> (usize, usize) {
+/// What a group costs each decision, and each identity that matches it, at least.
+fn weight(group: &RuleGroup, has_requests: bool) -> (usize, usize) {
     let node = if has_requests { NODE_STEPS } else { 0 };
-    let decision = router.anywhere.len().saturating_add(node).saturating_add(1);
-    (decision, router.except.len().saturating_add(GRANT_STEPS))
+    let decision = group.anywhere.len().saturating_add(node).saturating_add(1);
+    (decision, group.except.len().saturating_add(GRANT_STEPS))
 }
 
 fn add(one: (usize, usize), two: (usize, usize)) -> (usize, usize) {

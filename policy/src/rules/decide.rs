@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use crate::{
     effort::{DECISION_STEPS, DRY_RUN_DECISION_STEPS, Effort},
     name::{
-        host::{Host, MAX_AUTHORITY_BYTES},
+        host::{HostName, MAX_AUTHORITY_BYTES},
         path::{PathError, PathReading, RequestPath, Segment},
     },
     reason::Reason,
@@ -36,7 +36,7 @@ use crate::{
         header::Headers,
         reading::{self, CONNECT, Overridden, Overrides, Signs},
         rule::is_token,
-        rule_set::{Candidate, Router, RuleHead, Rules, Until, at},
+        rule_set::{Candidate, RuleGroup, RuleHead, Rules, Until, at},
         verdict::Verdict,
     },
 };
@@ -174,7 +174,7 @@ impl Grants {
             route: request.route,
             port: request.port,
             // Without a server name, or with one that is no host name, where a connection was meant to go is not known.
-            sni: request.sni.and_then(Host::name),
+            sni: request.sni.and_then(HostName::name),
             source_ip: request.source_ip.map(|ip| ip.to_canonical()),
             now,
             has_encoded_slash: false,
@@ -216,9 +216,9 @@ impl Grants {
         }
         let rules = &*self.rules.0;
         let allows = |found: &Found| {
-            let routers = found.routers.iter();
-            let routers = routers.filter_map(|granted| at(&rules.routers, granted.router));
-            routers.filter_map(|router| router.allows).max()
+            let groups = found.groups.iter();
+            let groups = groups.filter_map(|granted| at(&rules.groups, granted.group));
+            groups.filter_map(|group| group.allows).max()
         };
         // A rule in a dry run must see the requests that it would have allowed.
         let (allows, dry_allows) = (allows(&self.enforced), allows(&self.dry_run));
@@ -273,7 +273,7 @@ impl<'a> Asking<'a> {
         self.read_method(http.method, Overridden::default())?;
         // A longer one has no name in it that a rule could speak of, and is unknown: it would be compared with each pattern.
         if (1..=MAX_AUTHORITY_BYTES).contains(&http.authority.len()) {
-            let host = Host::read(http.authority);
+            let host = HostName::read(http.authority);
             self.facts.host = Some(host.ok_or((Reason::RequestMalformed, None))?);
         }
         let path = match http.path {
@@ -411,12 +411,12 @@ impl<'a> Asking<'a> {
 
     fn ask_those(&self, found: &Found, path: Option<RequestPath<'a>>, facts: &Facts<'a>, tally: &mut Tally) {
         let rules = &*self.grants.rules.0;
-        for granted in &found.routers {
-            let router = at(&rules.routers, granted.router);
-            let Some(router) = router.filter(|_| !found.is_too_costly && facts.effort.spend(1)) else {
+        for granted in &found.groups {
+            let group = at(&rules.groups, granted.group);
+            let Some(group) = group.filter(|_| !found.is_too_costly && facts.effort.spend(1)) else {
                 break;
             };
-            walk(rules, router, granted, path, facts, tally);
+            walk(rules, group, granted, path, facts, tally);
         }
     }
 }
@@ -437,25 +437,25 @@ fn path_reason(error: PathError) -> Reason {
     }
 }
 
-/// Asks every rule of a router whose path matches.
+/// Asks every rule of a group whose path matches.
 fn walk(
     rules: &Rules,
-    router: &Router,
+    group: &RuleGroup,
     granted: &Granted,
     path: Option<RequestPath<'_>>,
     facts: &Facts<'_>,
     tally: &mut Tally,
 ) {
-    router
+    group
         .anywhere
         .iter()
         .for_each(|candidate| tally.consider(rules, candidate, facts));
     let Some(path) = path.filter(|_| !facts.is_tunnel) else {
-        let denied = router.denied_somewhere.iter();
+        let denied = group.denied_somewhere.iter();
         return denied.for_each(|candidate| tally.consider(rules, candidate, facts));
     };
     rules.paths.visit(
-        router.paths,
+        group.paths,
         path.segments(),
         facts.effort,
         &mut |candidate: &Candidate| {

@@ -1,4 +1,4 @@
-//! What one principal may ever do: the routers that its id leads to, with its captures filled in.
+//! What one principal may ever do: the groups that its id leads to, with its captures filled in.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use crate::{
     effort::{DRY_RUN_SPECIALISATION_STEPS, Effort, SPECIALISATION_STEPS},
     name::{id::SpiffeId, path::Segment},
     pattern::id_pattern::IdPattern,
-    rules::rule_set::{Captures, Index, Needs, Principal, RuleSet, Rules, at},
+    rules::rule_set::{Captures, GroupMatch, Index, Needs, RuleSet, Rules, at},
     trust::svid::Svid,
 };
 
@@ -19,24 +19,24 @@ pub struct Grants {
     pub(crate) enforced: Found,
     /// What rules in a dry run say.
     pub(crate) dry_run: Found,
-    /// Its routers about which time alone can change the answer. `None` where there are more than [`MAX_SCHEDULES`]: then
+    /// Its groups about which time alone can change the answer. `None` where there are more than [`MAX_SCHEDULES`]: then
     /// whatever time changes of any rule may change it.
     timed: Option<Box<[u32]>>,
     needs: Needs,
 }
 
-/// The routers that a principal matches.
+/// The groups that a principal matches.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
-    pub(crate) routers: Box<[Granted]>,
+    pub(crate) groups: Box<[Granted]>,
     /// Whether so many match that not all were looked at.
     pub(crate) is_too_costly: bool,
 }
 
-/// A router that the principal matches.
+/// A group that the principal matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Granted {
-    pub(crate) router: u32,
+    pub(crate) group: u32,
     /// Values of the captures, in the order of their names.
     pub(crate) captures: Box<[Box<str>]>,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Granted {
 /// with more, each look at those of all rules costs less, and comes more often.
 const MAX_SCHEDULES: usize = 256;
 
-/// What a router costs beside its exceptions: captures are copied, and all routers are sorted.
+/// What a group costs beside its exceptions: captures are copied, and all groups are sorted.
 pub(crate) const GRANT_STEPS: usize = 12;
 
 impl RuleSet {
@@ -58,16 +58,14 @@ impl RuleSet {
         let rules = &*self.0;
         let enforced = find(rules, &rules.enforced, id, SPECIALISATION_STEPS);
         let dry_run = find(rules, &rules.dry_run, id, DRY_RUN_SPECIALISATION_STEPS);
-        let granted = || enforced.routers.iter().chain(&dry_run.routers);
-        let routers = || granted().filter_map(|granted| at(&rules.routers, granted.router));
-        let needs = routers()
-            .map(|router| router.needs)
-            .fold(Needs::default(), Needs::union);
+        let granted = || enforced.groups.iter().chain(&dry_run.groups);
+        let groups = || granted().filter_map(|granted| at(&rules.groups, granted.group));
+        let needs = groups().map(|group| group.needs).fold(Needs::default(), Needs::union);
         let is_timed = |granted: &&Granted| {
-            let router = at(&rules.routers, granted.router);
-            router.is_some_and(|router| router.schedule.is_some())
+            let group = at(&rules.groups, granted.group);
+            group.is_some_and(|group| group.schedule.is_some())
         };
-        let mut timed: Vec<u32> = granted().filter(is_timed).map(|granted| granted.router).collect();
+        let mut timed: Vec<u32> = granted().filter(is_timed).map(|granted| granted.group).collect();
         timed.dedup();
         let timed = (timed.len() <= MAX_SCHEDULES).then(|| timed.into());
         Grants {
@@ -83,46 +81,42 @@ impl RuleSet {
 fn find(rules: &Rules, index: &Index, id: &SpiffeId, steps: u32) -> Found {
     let effort = Effort::of(steps);
     let mut granted: Vec<Granted> = Vec::new();
-    let mut grant = |router: u32, captures: Box<[Box<str>]>| {
-        let exceptions = at(&rules.routers, router).map_or(0, |router| router.except.len());
+    let mut grant = |group: u32, captures: Box<[Box<str>]>| {
+        let exceptions = at(&rules.groups, group).map_or(0, |group| group.except.len());
         if !effort.spend(GRANT_STEPS.saturating_add(exceptions)) {
             return;
         }
         let is_excepted = |except: &[IdPattern]| except.iter().any(|pattern| pattern.matches(id));
-        if at(&rules.routers, router).is_some_and(|found| !is_excepted(&found.except)) {
-            granted.push(Granted { router, captures });
+        if at(&rules.groups, group).is_some_and(|found| !is_excepted(&found.except)) {
+            granted.push(Granted { group, captures });
         }
     };
-    for router in index.exact.get(id.as_str()).into_iter().flatten() {
-        grant(*router, Box::default());
+    for group in index.exact.get(id.as_str()).into_iter().flatten() {
+        grant(*group, Box::default());
     }
     let trust_domain = std::iter::once(id.trust_domain().as_str());
     let segments = trust_domain.chain(id.segments()).map(Segment::literal);
     index
         .patterns
-        .visit(index.root, segments, &effort, &mut |principal: &Principal| {
+        .visit(index.root, segments, &effort, &mut |principal: &GroupMatch| {
             let places = at(&rules.captures, principal.captures).map_or(0, |places: &Captures| places.len());
             if effort.spend(places)
                 && let Some(captures) = captured(rules, principal, id)
             {
-                grant(principal.router, captures);
+                grant(principal.group, captures);
             }
         });
     // Two patterns of one `from` may match; what they lead to is decided on once.
-    granted.sort_by(|one, two| {
-        one.router
-            .cmp(&two.router)
-            .then_with(|| one.captures.cmp(&two.captures))
-    });
+    granted.sort_by(|one, two| one.group.cmp(&two.group).then_with(|| one.captures.cmp(&two.captures)));
     granted.dedup();
     Found {
-        routers: granted.into(),
+        groups: granted.into(),
         is_too_costly: effort.is_exhausted(),
     }
 }
 
 /// The values that a pattern captures from an id, or none where one name would have two values.
-fn captured(rules: &Rules, principal: &Principal, id: &SpiffeId) -> Option<Box<[Box<str>]>> {
+fn captured(rules: &Rules, principal: &GroupMatch, id: &SpiffeId) -> Option<Box<[Box<str>]>> {
     let places: &Captures = at(&rules.captures, principal.captures)?;
     let slots = places
         .iter()
@@ -148,14 +142,14 @@ impl Grants {
         let Some(timed) = &self.timed else {
             return rules.schedule.next_change(now);
         };
-        let routers = timed.iter().filter_map(|router| at(&rules.routers, *router));
-        let schedules = routers.filter_map(|router| router.schedule.as_ref());
+        let groups = timed.iter().filter_map(|group| at(&rules.groups, *group));
+        let schedules = groups.filter_map(|group| group.schedule.as_ref());
         schedules.filter_map(|schedule| schedule.next_change(now)).min()
     }
 
     /// About how many bytes they take.
     pub fn bytes(&self) -> usize {
-        let granted = || self.enforced.routers.iter().chain(&self.dry_run.routers);
+        let granted = || self.enforced.groups.iter().chain(&self.dry_run.groups);
         let captured = granted().flat_map(|granted| &granted.captures);
         let texts = captured.fold(0_usize, |sum, text| {
             sum.saturating_add(text.len()).saturating_add(size_of::<Box<str>>())

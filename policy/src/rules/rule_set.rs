@@ -1,7 +1,7 @@
 //! All rules, arranged so that an identity finds its own without looking at the others.
 //!
-//! Rules with the same `from` and `except` share one *router*: a trie of their paths. An index leads from an id to its
-//! routers: a hash table for ids written out, a trie for patterns. Both cost what matches, not what is configured. The
+//! Rules with the same `from` and `except` share one *group*: a trie of their paths. An index leads from an id to its
+//! groups: a hash table for ids written out, a trie for patterns. Both cost what matches, not what is configured. The
 //! obvious way, a list of rules that is walked for each request, costs every caller for everybody else's rules.
 
 use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
@@ -88,9 +88,9 @@ impl AboutRequests {
 pub(crate) struct Rules {
     pub(crate) reading: Reading,
     pub(crate) rules: Vec<RuleHead>,
-    pub(crate) routers: Vec<Router>,
+    pub(crate) groups: Vec<RuleGroup>,
     pub(crate) enforced: Index,
-    /// Rules in a dry run have an index and routers of their own, so that nothing else goes through them.
+    /// Rules in a dry run have an index and groups of their own, so that nothing else goes through them.
     pub(crate) dry_run: Index,
     pub(crate) paths: Tries<Candidate>,
     pub(crate) conditions: Vec<Conditions>,
@@ -100,15 +100,15 @@ pub(crate) struct Rules {
     pub(crate) about_requests: AboutRequests,
 }
 
-/// From an id to the routers that it matches.
+/// From an id to the groups that it matches.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// Ids written out, and the routers that name them.
+    /// Ids written out, and the groups that name them.
     pub(crate) exact: HashMap<Box<str>, Vec<u32>>,
     /// Patterns of ids; the first segment is the trust domain.
-    pub(crate) patterns: Tries<Principal>,
+    pub(crate) patterns: Tries<GroupMatch>,
     pub(crate) root: NodeId,
-    /// The routers of patterns.
+    /// The groups of patterns.
     pub(crate) by_pattern: Vec<u32>,
     /// For as many patterns of a trust domain, an id that matches. Who matches a pattern matches all that cover it.
     pub(crate) examples: Vec<Box<str>>,
@@ -146,7 +146,7 @@ pub(crate) struct RuleHead {
 
 /// The rules of one `from` and `except`, all in force or all in a dry run.
 #[derive(Debug)]
-pub(crate) struct Router {
+pub(crate) struct RuleGroup {
     pub(crate) except: Box<[IdPattern]>,
     /// Rules that look at the path.
     pub(crate) paths: NodeId,
@@ -178,10 +178,10 @@ impl Until {
     }
 }
 
-/// A pattern of ids leads to a router, and says which segments of the id are captured.
+/// A pattern of ids leads to a group, and says which segments of the id are captured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Principal {
-    pub(crate) router: u32,
+pub(crate) struct GroupMatch {
+    pub(crate) group: u32,
     pub(crate) captures: u32,
 }
 
@@ -243,7 +243,7 @@ pub(crate) fn at<T>(table: &[T], place: u32) -> Option<&T> {
 pub(crate) struct RuleSetBuilder {
     rules: Rules,
     /// By their patterns as text, which takes a fraction of their memory.
-    routers: HashMap<Box<str>, u32>,
+    groups: HashMap<Box<str>, u32>,
     /// Places of conditions that are known, found by what stands there.
     conditions: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -258,7 +258,7 @@ impl RuleSetBuilder {
                 reading,
                 rules: Vec::with_capacity(rules),
                 // Most have a `from` of their own, and a table that grows is there twice for a while.
-                routers: Vec::with_capacity(rules),
+                groups: Vec::with_capacity(rules),
                 enforced: Index::default(),
                 dry_run: Index::default(),
                 paths: Tries::default(),
@@ -267,7 +267,7 @@ impl RuleSetBuilder {
                 schedule: Schedule::default(),
                 about_requests: AboutRequests::default(),
             },
-            routers: HashMap::new(),
+            groups: HashMap::new(),
             conditions: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             captures: HashMap::new(),
@@ -276,24 +276,24 @@ impl RuleSetBuilder {
 
     pub(crate) fn add(&mut self, mut rule: Rule) {
         let number = index(self.rules.rules.len());
-        // The order of patterns means nothing, so it tells no two routers apart.
+        // The order of patterns means nothing, so it tells no two groups apart.
         rule.from.sort();
         rule.from.dedup();
         rule.except.sort();
         rule.except.dedup();
         self.rules.about_requests.add(&rule);
         let names = capture_names(&rule.from);
-        let router = self.router(rule.from, rule.except, &names, rule.dry_run);
+        let group = self.group(rule.from, rule.except, &names, rule.dry_run);
         for target in rule.to {
             self.index_mut(rule.dry_run).opens_encoded_slashes |= target.conditions.encoded_slashes;
-            self.add_needs(router, Needs::of(&target.conditions, &rule.when));
-            self.add_target(router, number, rule.effect, target, &names);
+            self.add_needs(group, Needs::of(&target.conditions, &rule.when));
+            self.add_target(group, number, rule.effect, target, &names);
         }
         self.rules.schedule.add(rule.expires, &rule.when);
-        if let Some(router) = self.router_mut(router) {
-            let mut schedule = router.schedule.take().unwrap_or_default();
+        if let Some(group) = self.group_mut(group) {
+            let mut schedule = group.schedule.take().unwrap_or_default();
             schedule.add(rule.expires, &rule.when);
-            router.schedule = (!schedule.is_empty()).then_some(schedule);
+            group.schedule = (!schedule.is_empty()).then_some(schedule);
         }
         let head = RuleHead {
             name: rule.name,
@@ -304,8 +304,8 @@ impl RuleSetBuilder {
         };
         if head.effect == Effect::Allow {
             let until = head.expires.map_or(Until::Forever, Until::Expires);
-            if let Some(router) = self.router_mut(router) {
-                router.allows = router.allows.max(Some(until));
+            if let Some(group) = self.group_mut(group) {
+                group.allows = group.allows.max(Some(until));
             }
         }
         self.rules.rules.push(head);
@@ -313,11 +313,11 @@ impl RuleSetBuilder {
 
     pub(crate) fn finish(mut self) -> Rules {
         self.rules.rules.shrink_to_fit();
-        self.rules.routers.shrink_to_fit();
+        self.rules.groups.shrink_to_fit();
         self.rules.schedule.sort();
-        let routers = self.rules.routers.iter_mut();
-        routers
-            .filter_map(|router| router.schedule.as_mut())
+        let groups = self.rules.groups.iter_mut();
+        groups
+            .filter_map(|group| group.schedule.as_mut())
             .for_each(|schedule| schedule.sort());
         self.rules
     }
@@ -330,21 +330,21 @@ impl RuleSetBuilder {
         }
     }
 
-    fn router_mut(&mut self, router: u32) -> Option<&mut Router> {
-        self.rules.routers.get_mut(usize::try_from(router).ok()?)
+    fn group_mut(&mut self, group: u32) -> Option<&mut RuleGroup> {
+        self.rules.groups.get_mut(usize::try_from(group).ok()?)
     }
 
-    /// The router of a `from` and `except`, made and indexed where it is new.
-    fn router(&mut self, from: Vec<IdPattern>, except: Vec<IdPattern>, names: &[Box<str>], dry_run: bool) -> u32 {
+    /// The group of a `from` and `except`, made and indexed where it is new.
+    fn group(&mut self, from: Vec<IdPattern>, except: Vec<IdPattern>, names: &[Box<str>], dry_run: bool) -> u32 {
         let key = spelled(&from, &except, dry_run);
-        if let Some(router) = self.routers.get(&key) {
-            return *router;
+        if let Some(group) = self.groups.get(&key) {
+            return *group;
         }
-        let router = index(self.rules.routers.len());
+        let group = index(self.rules.groups.len());
         for pattern in &from {
-            self.index_pattern(router, pattern, names, dry_run);
+            self.index_pattern(group, pattern, names, dry_run);
         }
-        self.rules.routers.push(Router {
+        self.rules.groups.push(RuleGroup {
             except: except.into(),
             paths: self.rules.paths.root(),
             anywhere: Vec::new(),
@@ -353,20 +353,20 @@ impl RuleSetBuilder {
             needs: Needs::default(),
             schedule: None,
         });
-        self.routers.insert(key, router);
-        router
+        self.groups.insert(key, group);
+        group
     }
 
-    fn index_pattern(&mut self, router: u32, pattern: &IdPattern, names: &[Box<str>], dry_run: bool) {
+    fn index_pattern(&mut self, group: u32, pattern: &IdPattern, names: &[Box<str>], dry_run: bool) {
         let captures = self.captures(&pattern.segments, names);
         let index = self.index_mut(dry_run);
         if let Some(id) = pattern.exact() {
             // Most ids are in one rule's `from`.
             let alone = || Vec::with_capacity(1);
-            index.exact.entry(id.into()).or_insert_with(alone).push(router);
+            index.exact.entry(id.into()).or_insert_with(alone).push(group);
             return;
         }
-        index.by_pattern.push(router);
+        index.by_pattern.push(group);
         if index.examples.len() < MAX_EXAMPLES {
             index.examples.extend(pattern.example().map(Into::into));
         }
@@ -376,18 +376,18 @@ impl RuleSetBuilder {
         };
         index
             .patterns
-            .insert(below, &pattern.segments, Principal { router, captures });
+            .insert(below, &pattern.segments, GroupMatch { group, captures });
     }
 
-    fn add_needs(&mut self, router: u32, needs: Needs) {
-        if let Some(router) = self.router_mut(router) {
-            router.needs = router.needs.union(needs);
+    fn add_needs(&mut self, group: u32, needs: Needs) {
+        if let Some(group) = self.group_mut(group) {
+            group.needs = group.needs.union(needs);
         }
     }
 
-    fn add_target(&mut self, router: u32, rule: u32, effect: Effect, target: Target, names: &[Box<str>]) {
+    fn add_target(&mut self, group: u32, rule: u32, effect: Effect, target: Target, names: &[Box<str>]) {
         let conditions = self.condition(target.conditions);
-        let paths = self.router_mut(router).map(|router| router.paths);
+        let paths = self.group_mut(group).map(|group| group.paths);
         match (target.paths, paths) {
             (Some(patterns), Some(root)) => {
                 if effect == Effect::Deny {
@@ -397,9 +397,9 @@ impl RuleSetBuilder {
                         conditions,
                         captures,
                     };
-                    self.router_mut(router)
+                    self.group_mut(group)
                         .into_iter()
-                        .for_each(|router| router.denied_somewhere.push(somewhere));
+                        .for_each(|group| group.denied_somewhere.push(somewhere));
                 }
                 for pattern in patterns {
                     let captures = self.captures(&pattern.segments, names);
@@ -416,8 +416,8 @@ impl RuleSetBuilder {
             }
             (None, _) => {
                 let captures = self.no_captures();
-                if let Some(router) = self.router_mut(router) {
-                    router.anywhere.push(Candidate {
+                if let Some(group) = self.group_mut(group) {
+                    group.anywhere.push(Candidate {
                         rule,
                         conditions,
                         captures,

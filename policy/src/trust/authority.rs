@@ -5,14 +5,14 @@ use std::fmt;
 use crate::certificate::{
     error::CertificateError,
     fields::{Fields, Purpose},
-    fingerprint::Revocable,
+    fingerprint::Fingerprints,
     signer::{Role, Signer, SigningError},
 };
 
 /// One X.509 authority: a signing certificate that the bundle vouches for, self-signed or not (PV-10).
 #[derive(Debug)]
 pub(crate) struct Authority {
-    pub(crate) revocable: Revocable,
+    pub(crate) revocable: Fingerprints,
     pub(crate) signer: Signer,
 }
 

@@ -24,7 +24,7 @@ use crate::{
     certificate::{
         bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES},
         fields::Fields,
-        fingerprint::Revocable,
+        fingerprint::Fingerprints,
         name_constraints::{MAX_COMPARISONS, NameConstraints, Presented},
         signature::{self, MAX_SIGNATURE_CHECKS, Mismatch},
         signer::{MAX_PATH_LENGTH, Role, Signer, SigningError},
@@ -48,7 +48,7 @@ pub struct Path {
     /// SHA-256 of the authority's DER. As long as the bundle has this authority, the path holds.
     pub authority: [u8; 32],
     /// What the certificates above the leaf can be revoked by, authority last.
-    pub(crate) signers: Vec<Revocable>,
+    pub(crate) signers: Vec<Fingerprints>,
     /// SHA-256 of the DER of those at hand that may be part of another path.
     pub(crate) others: Vec<[u8; 32]>,
 }
@@ -286,7 +286,7 @@ impl<'s> Candidate<'s> {
         }
     }
 
-    fn revocable(self) -> Revocable {
+    fn revocable(self) -> Fingerprints {
         match self {
             Self::Authority(authority) => authority.revocable.clone(),
             Self::Link(link) => link.fields.revocable(),
@@ -579,7 +579,7 @@ fn is_same_signer(step: &Step<'_>, candidate: Candidate<'_>) -> bool {
 /// The entry of any list that holds now for a certificate.
 pub(crate) fn find_revocation<'l>(
     lists: &[&'l Revocations],
-    certificate: &Revocable,
+    certificate: &Fingerprints,
     now: Timestamp,
 ) -> Option<&'l Revocation> {
     lists.iter().find_map(|list| list.find_certificate(certificate, now))

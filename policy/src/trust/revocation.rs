@@ -22,7 +22,7 @@ use x509_cert::{
 use crate::{
     certificate::{
         distinguished_name,
-        fingerprint::{Issued, Revocable},
+        fingerprint::{Fingerprints, IssuerAndSerial},
     },
     digest::{Digest, sha256},
     name::id::SpiffeId,
@@ -81,7 +81,7 @@ pub struct Revocations {
     pub(crate) patterns: Vec<(IdPattern, Revocation)>,
     certificates: HashMap<Digest, Revocation>,
     public_keys: HashMap<Digest, Revocation>,
-    issued: HashMap<Issued, Revocation>,
+    issued: HashMap<IssuerAndSerial, Revocation>,
 }
 
 impl Revocations {
@@ -114,7 +114,7 @@ impl Revocations {
         // Once: a name may be as large as the list.
         let issuer = sha256(&distinguished_name::canonical(crl.tbs_cert_list.issuer.as_ref()));
         for entry in revoked {
-            let issued = Issued::of(issuer, entry.serial_number.as_bytes());
+            let issued = IssuerAndSerial::of(issuer, entry.serial_number.as_bytes());
             let revocation = Revocation {
                 reason: Some("certificate revocation list".into()),
                 until: None,
@@ -157,7 +157,7 @@ impl Revocations {
     }
 
     /// The entry that holds now for a certificate, its key or its serial number.
-    pub(crate) fn find_certificate(&self, certificate: &Revocable, now: Timestamp) -> Option<&Revocation> {
+    pub(crate) fn find_certificate(&self, certificate: &Fingerprints, now: Timestamp) -> Option<&Revocation> {
         let twin = certificate.twin_sha256.as_ref();
         [
             self.certificates.get(&certificate.sha256),
@@ -171,7 +171,7 @@ impl Revocations {
     }
 
     /// Takes in an entry.
-    pub(crate) fn add(&mut self, named: Named, revocation: Revocation) {
+    pub(crate) fn add(&mut self, named: RevokedBy, revocation: Revocation) {
         // Of two entries that name the same, the one that holds longer counts.
         fn keep<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Revocation>, key: K, revocation: Revocation) {
             let forever = Timestamp::MAX;
@@ -181,23 +181,23 @@ impl Revocations {
             }
         }
         match named {
-            Named::Id(pattern) => match pattern.exact() {
+            RevokedBy::Id(pattern) => match pattern.exact() {
                 Some(id) => keep(&mut self.ids, id.into(), revocation),
                 None => self.patterns.push((pattern, revocation)),
             },
-            Named::Certificate(digest) => keep(&mut self.certificates, digest, revocation),
-            Named::PublicKey(digest) => keep(&mut self.public_keys, digest, revocation),
-            Named::Issued(issued) => keep(&mut self.issued, issued, revocation),
+            RevokedBy::Certificate(digest) => keep(&mut self.certificates, digest, revocation),
+            RevokedBy::PublicKey(digest) => keep(&mut self.public_keys, digest, revocation),
+            RevokedBy::IssuerAndSerial(issued) => keep(&mut self.issued, issued, revocation),
         }
     }
 }
 
 /// What an entry names.
-pub(crate) enum Named {
+pub(crate) enum RevokedBy {
     Id(IdPattern),
     Certificate(Digest),
     PublicKey(Digest),
-    Issued(Issued),
+    IssuerAndSerial(IssuerAndSerial),
 }
 
 /// Why a CRL cannot be used.

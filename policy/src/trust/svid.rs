@@ -14,7 +14,7 @@ use crate::{
         bounds::MAX_INTERMEDIATES,
         error::CertificateError,
         fields::Purpose,
-        fingerprint::Revocable,
+        fingerprint::Fingerprints,
         leaf::{Leaf, workload_id},
         signature::MAX_SIGNATURE_CHECKS,
     },
@@ -63,7 +63,7 @@ struct Identified {
     id: SpiffeId,
     not_before: Timestamp,
     not_after: Timestamp,
-    revocable: Revocable,
+    revocable: Fingerprints,
 }
 
 /// What an identity is held against.
@@ -253,7 +253,7 @@ impl Svid {
         below.iter().any(|signer| signer.sha256 == *sha256)
     }
 
-    fn signers(&self) -> &[Revocable] {
+    fn signers(&self) -> &[Fingerprints] {
         self.path().map_or(&[], |path| &path.signers)
     }
 
@@ -504,7 +504,7 @@ pub enum SvidError {
         until: Option<Timestamp>,
     },
     /// No authority of the bundle stands behind the leaf.
-    Chain {
+    ChainMode {
         /// What is in the way.
         why: ChainError,
         /// The first moment to come at which something in the way may be gone, if nothing but time changes.
@@ -520,7 +520,7 @@ impl From<CertificateError> for SvidError {
 
 impl From<ChainError> for SvidError {
     fn from(error: ChainError) -> Self {
-        Self::Chain {
+        Self::ChainMode {
             why: error,
             changes: None,
         }
@@ -529,7 +529,7 @@ impl From<ChainError> for SvidError {
 
 impl From<NoPath> for SvidError {
     fn from(none: NoPath) -> Self {
-        Self::Chain {
+        Self::ChainMode {
             why: none.why,
             changes: none.changes,
         }
@@ -551,14 +551,14 @@ impl SvidError {
             Self::BundleStale { .. } => Reason::FederationBundleStale,
             Self::BundleEmpty(_) => Reason::FederationBundleEmpty,
             Self::Revoked { .. } => Reason::SvidRevoked,
-            Self::Chain { why, .. } => why.reason(),
+            Self::ChainMode { why, .. } => why.reason(),
         }
     }
 
     /// Whether all else that can be said without an issuer holds: leaf, relationship, time, lifetime, revocation.
     pub fn is_for_want_of_issuer(&self) -> bool {
         match self {
-            Self::Chain { why, .. } => why.is_for_want_of_issuer(),
+            Self::ChainMode { why, .. } => why.is_for_want_of_issuer(),
             Self::Certificate(_)
             | Self::UnknownTrustDomain(_)
             | Self::OutOfScope(_)
@@ -578,7 +578,7 @@ impl SvidError {
         match self {
             Self::NotYetValid { not_before, .. } => Some(*not_before),
             Self::Revoked { until, .. } => *until,
-            Self::Chain { changes, .. } => *changes,
+            Self::ChainMode { changes, .. } => *changes,
             // What has ended does not begin again, and what is missing does not come by itself.
             Self::Certificate(_)
             | Self::UnknownTrustDomain(_)
@@ -631,7 +631,7 @@ impl fmt::Display for SvidError {
                 reason: Some(reason), ..
             } => write!(f, "revoked: {reason}"),
             Self::BundleEmpty(name) => write!(f, "the bundle of `{name}` has no X.509 authority"),
-            Self::Chain { why, .. } => write!(f, "{why}"),
+            Self::ChainMode { why, .. } => write!(f, "{why}"),
         }
     }
 }

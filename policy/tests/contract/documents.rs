@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-use svidgate_policy::{Chain, Configuration, Format, Listener, Listeners, Mode, PeerOrigin, Xfcc};
+use svidgate_policy::{ChainMode, Configuration, Format, Listener, Listeners, Mode, PeerOrigin, XfccMode};
 
 use crate::{identity, vectors};
 
@@ -109,8 +109,8 @@ fn every_key_has_its_effect() {
     assert_eq!(compiled.trust_domain.as_str(), "prod.example");
     assert_eq!(compiled.mode, Mode::DryRun);
     assert_eq!(compiled.listener, Listeners::Only(Listener::Http));
-    assert_eq!(compiled.chain, Chain::Verify);
-    assert_eq!(compiled.xfcc, Xfcc::Own);
+    assert_eq!(compiled.chain, ChainMode::Verify);
+    assert_eq!(compiled.xfcc, XfccMode::Own);
     assert!(compiled.forward_id && compiled.forward_xfcc);
     assert_eq!(compiled.first_bytes_timeout.as_secs(), 5);
     assert_eq!(compiled.rules.len(), 3);
@@ -155,7 +155,7 @@ fn what_is_left_out_has_the_safe_default() {
     assert_eq!(compiled.version, "");
     assert_eq!(compiled.mode, Mode::Enforce);
     assert_eq!(compiled.listener, Listeners::Only(Listener::Http));
-    assert_eq!(compiled.xfcc, Xfcc::Ignore);
+    assert_eq!(compiled.xfcc, XfccMode::Ignore);
     assert_eq!(compiled.peer, PeerOrigin::Handshake);
     assert!(!compiled.forward_id && !compiled.forward_xfcc);
     assert_eq!(compiled.first_bytes_timeout.as_secs(), 10);

@@ -58,7 +58,7 @@ impl Identities {
     /// looks at what it was held against. The rest is asked for only where the leaf was refused: `chain` costs a digest of
     /// all that the peer sent, which is more than a decision does, and `clock` a look at the clock, for a refusal ends in its
     /// second and not with a tick.
-    pub fn find(
+    pub fn recall(
         &mut self,
         peer: &Evidence,
         chain: impl FnOnce() -> Option<Digest>,

@@ -12,8 +12,8 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{
-    AccessLog, Chain, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust, TrustDomain,
-    Xfcc,
+    AccessLog, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust,
+    TrustDomain, XfccMode,
     certificate::leaf::Leaf,
     digest::sha256,
     trust::svid::{self, Presented as Shown},
@@ -37,7 +37,7 @@ use crate::{
     record::{document_version, verification_time::Verifications},
     refusal::Refusal,
     sources::{
-        feeds::Authorities,
+        feeds::Feeds,
         trusted::{Change, Missing, Trusted},
     },
 };
@@ -117,7 +117,7 @@ impl Gate {
             mark_passed,
             ..
         } = &self.configuration;
-        *chain == Chain::Verify && *xfcc == Xfcc::Own && *mark_passed
+        *chain == ChainMode::Verify && *xfcc == XfccMode::Own && *mark_passed
     }
 
     /// Whether a decision gets an access-log field.
@@ -129,8 +129,8 @@ impl Gate {
     }
 
     /// Takes in what the sources have brought since the last look.
-    pub fn update(&self, authorities: &Authorities) {
-        let change = self.trusted.borrow_mut().update(&self.configuration, authorities);
+    pub fn update(&self, feeds: &Feeds) {
+        let change = self.trusted.borrow_mut().update(&self.configuration, feeds);
         let mut identities = self.identities.borrow_mut();
         match change {
             Change::None => {}
@@ -171,7 +171,7 @@ impl Gate {
         let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
         let chain = || xfcc.map(sha256);
         let clock = || proxy.now().map_or(now, whole_seconds);
-        if let Some(known) = self.find(&evidence, chain, clock, now) {
+        if let Some(known) = self.recall(&evidence, chain, clock, now) {
             return self.not_too_old(proxy, now, known?);
         }
         let exact = proxy.now();
@@ -182,7 +182,7 @@ impl Gate {
             Evidence::Shared(leaf) => presented::presented_elsewhere(proxy, leaf, &self.configuration.peer).map(Some),
             Evidence::Vouched(_) => Ok(None),
         };
-        let met = self.meet(evidence, chain, shown.map_err(unreadable)?, now);
+        let met = self.verify_and_keep(evidence, chain, shown.map_err(unreadable)?, now);
         self.verifications.measure(proxy, exact);
         self.not_too_old(proxy, now, met?)
     }
@@ -238,29 +238,29 @@ impl Gate {
                 }
             }
         }
-        if let Some(Ok(known)) = self.find(&identity.evidence, || None, || now, now) {
+        if let Some(Ok(known)) = self.recall(&identity.evidence, || None, || now, now) {
             return self.not_too_old(proxy, now, known);
         }
         let grace = self.configuration.expiry_grace;
-        if let Ok(until) = self.stands(identity, grace, now) {
+        if let Ok(until) = self.still_stands(identity, grace, now) {
             let (svid, evidence) = (identity.svid.clone(), identity.evidence.clone());
             let identity = Rc::new(self.specialised(svid, evidence, identity.presented.clone())?);
             identity.good.set((self.generation(), until));
             return self.not_too_old(proxy, now, identity);
         }
-        let met = self.meet(identity.evidence.clone(), || None, identity.presented.clone(), now);
+        let met = self.verify_and_keep(identity.evidence.clone(), || None, identity.presented.clone(), now);
         self.not_too_old(proxy, now, met?)
     }
 
     /// What is remembered of a peer, held against everything again where something has changed.
-    fn find(
+    fn recall(
         &self,
         evidence: &Evidence,
         chain: impl FnOnce() -> Option<Digest>,
         clock: impl FnOnce() -> Timestamp,
         now: Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
-        let known = self.identities.borrow_mut().find(evidence, chain, clock)?;
+        let known = self.identities.borrow_mut().recall(evidence, chain, clock)?;
         let identity = match known {
             Err(refusal) if self.is_to_be_looked_at_again(&refusal) => return None,
             Err(refusal) => return Some(Err(refusal)),
@@ -270,7 +270,7 @@ impl Gate {
         if generation == self.generation() && now <= until {
             return Some(Ok(identity));
         }
-        if let Ok(until) = self.stands(&identity, SignedDuration::ZERO, now) {
+        if let Ok(until) = self.still_stands(&identity, SignedDuration::ZERO, now) {
             identity.good.set((self.generation(), until));
             return Some(Ok(identity));
         }
@@ -299,7 +299,12 @@ impl Gate {
         learned != self.hints.learned(claimed.trust_domain())
     }
 
-    fn stands(&self, identity: &Identity, expiry_grace: SignedDuration, now: Timestamp) -> Result<Timestamp, Refusal> {
+    fn still_stands(
+        &self,
+        identity: &Identity,
+        expiry_grace: SignedDuration,
+        now: Timestamp,
+    ) -> Result<Timestamp, Refusal> {
         let ask = |trust: &Trust<'_>| Ok(((), identity.svid.stands(trust, now)?));
         let ((), until) = self.hold_against(claimed(identity), expiry_grace, now, ask)?;
         Ok(until)
@@ -320,8 +325,8 @@ impl Gate {
         let trust = Trust {
             relationships: &self.configuration.relationships,
             bundles: match self.configuration.chain {
-                Chain::Verify => Some(trusted.bundles()),
-                Chain::Proxy => None,
+                ChainMode::Verify => Some(trusted.bundles()),
+                ChainMode::Proxy => None,
             },
             revocations: &revocations,
             expiry_grace,
@@ -331,7 +336,7 @@ impl Gate {
     }
 
     /// Verifies whoever shows these certificates, or has none, and remembers what came of it.
-    fn meet(
+    fn verify_and_keep(
         &self,
         evidence: Evidence,
         chain: impl FnOnce() -> Option<Digest>,

@@ -25,7 +25,7 @@ use crate::{
     sources::{
         index::{Content, Index, Published},
         key::SourceKey,
-        lease::Claim,
+        lease::LeaseRequest,
     },
 };
 
@@ -176,8 +176,8 @@ impl Hints {
     }
 
     /// What a worker tells the others that it has of what all share.
-    pub fn claim(&self, now: Timestamp) -> Claim {
-        Claim {
+    pub fn request(&self, now: Timestamp) -> LeaseRequest {
+        LeaseRequest {
             key: SourceKey::of_hints(),
             epoch: 0,
             content: self.0.borrow().shared,
@@ -201,7 +201,7 @@ impl Hints {
             let Some(content) = Content::read(board, key).filter(|content| content.number >= entry.content) else {
                 return;
             };
-            self.take(&content, has_relationship, now);
+            self.accept(&content, has_relationship, now);
         }
         let mut shelves = self.0.borrow_mut();
         if !shelves.is_news {
@@ -219,7 +219,7 @@ impl Hints {
         }
     }
 
-    fn take(&self, content: &Content, has_relationship: impl Fn(&TrustDomain) -> bool, now: Timestamp) {
+    fn accept(&self, content: &Content, has_relationship: impl Fn(&TrustDomain) -> bool, now: Timestamp) {
         let mut shelves = self.0.borrow_mut();
         shelves.shared = content.number;
         let Ok(message) = SharedHints::decode(content.bytes.as_slice()) else {

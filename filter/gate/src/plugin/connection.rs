@@ -25,23 +25,23 @@ use crate::{
         presented::{self, Digest, Evidence},
         surroundings,
     },
-    plugin::{action::Action, behind::Behind, plugin::Root},
+    plugin::{action::Action, behind::Behind, plugin::Plugin},
     proxy::Proxy,
-    record::decision::{Circumstances, Entry},
+    record::decision::{Circumstances, Record},
     refusal::Refusal,
     stage::Stage,
     worker::{
         cut::Ending,
         grounds::{Grounds, Judges, Words},
-        sweep::Thing,
-        unproven::{Place, Unproven},
+        sweep::UnderWay,
+        unproven::{Slot, Unproven},
     },
 };
 
 /// One downstream connection.
 #[derive(Debug)]
 pub struct ConnectionFilter<P> {
-    root: Rc<Root<P>>,
+    plugin: Rc<Plugin<P>>,
     context: u32,
     decided: Cell<Option<Action>>,
     /// How long it is held, counted from when the connection was accepted. A client that stays silent, before the handshake
@@ -52,7 +52,7 @@ pub struct ConnectionFilter<P> {
     /// Of one in front of HTTP, whether it is known what reads it.
     behind: Cell<Seen>,
     /// Of one that was left to its first request, until one is allowed.
-    unproven: RefCell<Option<(Wait, Place)>>,
+    unproven: RefCell<Option<(Wait, Slot)>>,
     this: Weak<Self>,
 }
 
@@ -85,9 +85,9 @@ enum Seen {
 
 impl<P: Proxy> ConnectionFilter<P> {
     /// A connection that has just been accepted, the handshake not done.
-    pub fn new(root: Rc<Root<P>>, context: u32) -> Rc<Self> {
+    pub fn new(plugin: Rc<Plugin<P>>, context: u32) -> Rc<Self> {
         Rc::new_cyclic(|this| Self {
-            root,
+            plugin,
             context,
             decided: Cell::default(),
             held: Cell::default(),
@@ -100,27 +100,27 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// Before the handshake, unless a filter in front has waited for it.
     pub fn on_new_connection(self: &Rc<Self>) -> Action {
-        let Some(gate) = self.root.gate() else {
+        let Some(gate) = self.plugin.gate() else {
             return self.refuse_unjudged();
         };
-        if gate.enforces() && surroundings::is_http3(self.root.proxy()) {
+        if gate.enforces() && surroundings::is_http3(self.plugin.proxy()) {
             return self.refuse_at_once(Reason::ConnectionUndecidable, gate.version(), HTTP3);
         }
-        let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
-        self.root.begin(self.context, thing);
-        match self.root.listener() {
+        let one: Rc<dyn UnderWay> = Rc::<Self>::clone(self);
+        self.plugin.begin(self.context, one);
+        match self.plugin.listener() {
             // A dry run changes nothing, and what stands behind may not bear being held.
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
             // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until its first
             // bytes. These come next, but not to one who pauses now. All there is to know is known.
-            Listener::Http | Listener::Tcp if presented::handshake(self.root.proxy()).is_some() => self.decide(false),
+            Listener::Http | Listener::Tcp if presented::handshake(self.plugin.proxy()).is_some() => self.decide(false),
             Listener::Http | Listener::Tcp => {
                 self.held.set(Some(self.wait(&gate)));
                 // The same behind a hold, where the peer has no certificate, and where its peer may stand elsewhere, so that no
                 // handshake tells of a filter in front. The HTTP connection manager does nothing before it has bytes, so where
                 // there are none yet, this is as good.
-                let may_be_late = self.root.is_behind_hold() || gate.configuration.peer != PeerOrigin::Handshake;
-                if may_be_late && self.root.listener().has_requests() {
+                let may_be_late = self.plugin.is_behind_hold() || gate.configuration.peer != PeerOrigin::Handshake;
+                if may_be_late && self.plugin.listener().has_requests() {
                     Action::Continue
                 } else {
                     Action::Pause
@@ -132,7 +132,7 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3 ([`surroundings::is_http3`]).
     pub(crate) fn is_past_handshake(&self) -> bool {
-        !surroundings::is_http3(self.root.proxy()) && presented::handshake(self.root.proxy()).is_some()
+        !surroundings::is_http3(self.plugin.proxy()) && presented::handshake(self.plugin.proxy()).is_some()
     }
 
     /// Bytes of the client, decrypted; none at the end of its stream.
@@ -145,7 +145,7 @@ impl<P: Proxy> ConnectionFilter<P> {
         self.on_first_bytes(bytes, || {
             self.held.set(None);
             self.decided.set(Some(Action::Continue));
-            self.root.end(self.context);
+            self.plugin.end(self.context);
             Action::Continue
         })
     }
@@ -180,11 +180,11 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// Whether it was let through because each request will be decided on.
     fn is_for_http(&self) -> bool {
-        self.root.listener().has_requests() && self.grounds.borrow().is_some() && self.enforces()
+        self.plugin.listener().has_requests() && self.grounds.borrow().is_some() && self.enforces()
     }
 
     fn look_behind(&self) {
-        match Behind::look(self.root.proxy()) {
+        match Behind::look(self.plugin.proxy()) {
             Some(Behind::Http) => self.behind.set(Seen::Http),
             Some(Behind::Tcp) => {
                 self.behind.set(Seen::Tcp);
@@ -196,32 +196,32 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// Whether there is anything yet that tells who the peer is.
     fn is_known(&self) -> bool {
-        let gate = self.root.gate();
-        gate.is_some_and(|gate| presented::evidence(self.root.proxy(), &gate.configuration.peer).is_ok())
+        let gate = self.plugin.gate();
+        gate.is_some_and(|gate| presented::evidence(self.plugin.proxy(), &gate.configuration.peer).is_ok())
     }
 
     fn enforces(&self) -> bool {
-        self.root.gate().is_none_or(|gate| gate.enforces())
+        self.plugin.gate().is_none_or(|gate| gate.enforces())
     }
 
     /// The connection is gone.
     pub fn on_close(&self) {
         self.unproven.take();
-        self.root.end(self.context);
+        self.plugin.end(self.context);
     }
 
     fn decide(&self, server_spoke: bool) -> Action {
-        let Some(judges) = self.root.judges() else {
+        let Some(judges) = self.plugin.judges() else {
             return self.refuse_unjudged();
         };
         self.held.set(None);
-        let is_for_http = self.root.listener().has_requests() && self.enforces();
-        if is_for_http && Behind::look(self.root.proxy()) == Some(Behind::Tcp) {
+        let is_for_http = self.plugin.listener().has_requests() && self.enforces();
+        if is_for_http && Behind::look(self.plugin.proxy()) == Some(Behind::Tcp) {
             return self.refuse_at_once(Reason::ConnectionNotHttp, judges.own().version(), NOT_HTTP);
         }
         let refusing = judges.others().find(|gate| self.is_refused(gate)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
-        let identity = gate.identify(self.root.proxy(), self.root.now(), None);
+        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
         if let Err(refusal) = &identity
             && let Some(own) = self.left_to_requests(&gate, refusal, &judges)
         {
@@ -237,14 +237,14 @@ impl<P: Proxy> ConnectionFilter<P> {
     }
 
     fn is_refused(&self, gate: &Gate) -> bool {
-        let identity = gate.identify(self.root.proxy(), self.root.now(), None);
+        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
         gate.enforces() && !identity.is_ok_and(|identity| self.decide_identity(&identity).is_allowed())
     }
 
     /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is certain that
     /// each request will be judged. Gives by what requests are known as its own: its leaf and the proxy's number of it.
     fn left_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: &Judges) -> Option<(Digest, u64)> {
-        if !excuses(gate, refusal) || !self.root.listener().has_requests() || !gate.enforces() {
+        if !excuses(gate, refusal) || !self.plugin.listener().has_requests() || !gate.enforces() {
             return None;
         }
         // Under a dry run of its own nothing was held, and nobody has looked whether `tcp_proxy` stands behind.
@@ -252,18 +252,18 @@ impl<P: Proxy> ConnectionFilter<P> {
             return None;
         }
         // Of what another listener shares no request shows the chain.
-        let leaf = presented::handshake(self.root.proxy())?;
+        let leaf = presented::handshake(self.plugin.proxy())?;
         // Without its number no request could prove it.
-        let connection = surroundings::connection_id(self.root.proxy())?;
+        let connection = surroundings::connection_id(self.plugin.proxy())?;
         let is_at_peace = |gate: &Rc<Gate>| {
-            let identity = gate.identify(self.root.proxy(), self.root.now(), None);
+            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
             let pleases = match &identity {
                 Ok(identity) => self.decide_identity(identity).is_allowed(),
                 Err(refusal) => excuses(gate, refusal),
             };
             pleases || !gate.enforces()
         };
-        let is_left = self.root.decides_on_requests(judges.own()) && judges.all().all(is_at_peace);
+        let is_left = self.plugin.decides_on_requests(judges.own()) && judges.all().all(is_at_peace);
         is_left.then_some((leaf, connection))
     }
 
@@ -274,12 +274,12 @@ impl<P: Proxy> ConnectionFilter<P> {
         judges: Judges,
         (leaf, connection): (Digest, u64),
     ) -> Action {
-        let proxy = self.root.proxy();
+        let proxy = self.plugin.proxy();
         let address = surroundings::source_address(proxy)
             .as_deref()
             .and_then(surroundings::ip);
         let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
-        let places = self.root.unproven();
+        let places = self.plugin.unproven();
         let Some(place) = places.take(leaf, (connection, self.context), address, unproven) else {
             return self.refuse_unproven(gate, refusal);
         };
@@ -289,7 +289,7 @@ impl<P: Proxy> ConnectionFilter<P> {
             None,
             &[],
             None,
-            self.root.now(),
+            self.plugin.now(),
             Timestamp::MAX,
         )));
         surroundings::note_address(proxy);
@@ -299,7 +299,7 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     fn wait(&self, gate: &Gate) -> Wait {
         Wait {
-            since: self.root.now(),
+            since: self.plugin.now(),
             span: gate.configuration.first_bytes_timeout,
         }
     }
@@ -314,7 +314,7 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// There is no place for another one.
     fn refuse_unproven(&self, gate: &Gate, refusal: &Refusal) -> Action {
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Connection,
             who: None,
             decision: Decision::refused(Reason::ConnectionTooManyUnproven),
@@ -325,16 +325,16 @@ impl<P: Proxy> ConnectionFilter<P> {
         let circumstances = || Circumstances {
             claimed: refusal.claimed.clone(),
             detail: Some(refusal.detail.clone()),
-            ..self.root.connection_circumstances()
+            ..self.plugin.connection_circumstances()
         };
-        self.root.record(&entry, true, circumstances);
+        self.plugin.record(&record, true, circumstances);
         self.decided.set(Some(Action::Pause));
         self.close()
     }
 
     fn decide_identity<'i>(&self, identity: &'i Identity) -> Decision<'i> {
-        let (grants, now, proxy) = (&identity.grants, self.root.now(), self.root.proxy());
-        if self.root.listener().has_requests() {
+        let (grants, now, proxy) = (&identity.grants, self.plugin.now(), self.plugin.proxy());
+        if self.plugin.listener().has_requests() {
             return grants.admit(now);
         }
         let needs = grants.needs();
@@ -369,7 +369,7 @@ impl<P: Proxy> ConnectionFilter<P> {
     ) -> Action {
         let who = identity.map(|identity| identity.who());
         let enforced = gate.enforces();
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Connection,
             who,
             decision,
@@ -380,33 +380,33 @@ impl<P: Proxy> ConnectionFilter<P> {
         // In front of HTTP an admission is not the last word, and one connection's filter state is shared by all of
         // its streams: each request writes its own.
         let passes = decision.is_allowed() || !enforced;
-        let has_requests = self.root.listener().has_requests();
+        let has_requests = self.plugin.listener().has_requests();
         let shown = (!passes || !has_requests) && gate.shows(&decision);
-        self.root.record(&entry, shown, || self.completed(circumstances));
+        self.plugin.record(&record, shown, || self.completed(circumstances));
         if !passes {
             return self.close();
         }
         let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-        let identify = |gate: &Rc<Gate>| gate.identify(self.root.proxy(), self.root.now(), None).ok();
+        let identify = |gate: &Rc<Gate>| gate.identify(self.plugin.proxy(), self.plugin.now(), None).ok();
         let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
-        let now = self.root.now();
-        let ends = judges.end_of_connection(self.root.proxy(), identity.map(|identity| &**identity), now);
+        let now = self.plugin.now();
+        let ends = judges.end_of_connection(self.plugin.proxy(), identity.map(|identity| &**identity), now);
         let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, now, ends);
         self.grounds.replace(Some(grounds));
         if has_requests {
-            surroundings::note_address(self.root.proxy());
+            surroundings::note_address(self.plugin.proxy());
         }
         Action::Continue
     }
 
     /// There is no document, or another thread has a newer one.
     fn refuse_unjudged(&self) -> Action {
-        self.refuse_at_once(self.root.no_judges(), "", "")
+        self.refuse_at_once(self.plugin.no_judges(), "", "")
     }
 
     /// Refuses before anybody was asked who it is.
     fn refuse_at_once(&self, reason: Reason, version: &str, detail: &str) -> Action {
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Connection,
             who: None,
             decision: Decision::refused(reason),
@@ -416,23 +416,23 @@ impl<P: Proxy> ConnectionFilter<P> {
         };
         let circumstances = || Circumstances {
             detail: (!detail.is_empty()).then(|| detail.to_owned()),
-            ..self.root.connection_circumstances()
+            ..self.plugin.connection_circumstances()
         };
-        self.root.record(&entry, true, circumstances);
+        self.plugin.record(&record, true, circumstances);
         self.decided.set(Some(Action::Pause));
         self.close()
     }
 
     /// Paused bytes go nowhere, whether or not the proxy carries the close out.
     fn close(&self) -> Action {
-        self.root.end(self.context);
+        self.plugin.end(self.context);
         #[expect(clippy::disallowed_methods, reason = "this connection is being served")]
-        let _ = self.root.proxy().close_connection();
+        let _ = self.plugin.proxy().close_connection();
         Action::Pause
     }
 
     fn completed(&self, circumstances: Circumstances) -> Circumstances {
-        let known = self.root.connection_circumstances();
+        let known = self.plugin.connection_circumstances();
         Circumstances {
             peer: known.peer,
             connection_id: known.connection_id,
@@ -442,7 +442,7 @@ impl<P: Proxy> ConnectionFilter<P> {
     }
 
     fn end_silent(&self) -> Ending {
-        let gate = self.root.gate();
+        let gate = self.plugin.gate();
         let circumstances = Circumstances {
             detail: Some(SILENT.to_owned()),
             ..Circumstances::default()
@@ -453,9 +453,9 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     fn end_unproven(&self) -> Ending {
         self.unproven.take();
-        let gate = self.root.gate();
+        let gate = self.plugin.gate();
         let refusal = gate.as_ref().and_then(|gate| {
-            let identity = gate.identify(self.root.proxy(), self.root.now(), None);
+            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
             identity.err()
         });
         let circumstances = Circumstances {
@@ -471,7 +471,7 @@ impl<P: Proxy> ConnectionFilter<P> {
     }
 
     fn end_not_http(&self) -> Ending {
-        let gate = self.root.gate();
+        let gate = self.plugin.gate();
         let circumstances = Circumstances {
             detail: Some(NOT_HTTP.to_owned()),
             ..Circumstances::default()
@@ -482,7 +482,7 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// Ends it for a reason that has nothing to do with who it is.
     fn end_for(&self, reason: Reason, version: &str, circumstances: Circumstances) -> Ending {
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Connection,
             who: None,
             decision: Decision::refused(reason),
@@ -490,19 +490,19 @@ impl<P: Proxy> ConnectionFilter<P> {
             live: self.grounds.borrow().is_some(),
             version,
         };
-        self.root.record(&entry, true, || self.completed(circumstances));
+        self.plugin.record(&record, true, || self.completed(circumstances));
         self.decided.set(Some(Action::Pause));
         Ending::Close
     }
 
     /// Decides again on what was let through.
     fn decide_again(&self, grounds: &Grounds, now: Timestamp) -> Option<Ending> {
-        let Some(judges) = self.root.judges_again(grounds) else {
-            return Some(self.end_for(self.root.no_judges(), "", Circumstances::default()));
+        let Some(judges) = self.plugin.judges_again(grounds) else {
+            return Some(self.end_for(self.plugin.no_judges(), "", Circumstances::default()));
         };
         let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(self.root.proxy(), identity, now),
-            None => gate.identify(self.root.proxy(), now, None),
+            Some(identity) => gate.identify_again(self.plugin.proxy(), identity, now),
+            None => gate.identify(self.plugin.proxy(), now, None),
         };
         let decide = |identity: &Identity| {
             let decision = self.decide_identity(identity);
@@ -521,7 +521,7 @@ impl<P: Proxy> ConnectionFilter<P> {
                     Err(refusal) => refused(refusal, false),
                 };
                 let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
-                let entry = Entry {
+                let record = Record {
                     stage: Stage::Connection,
                     who: known.map(|identity| identity.who()),
                     decision,
@@ -530,21 +530,21 @@ impl<P: Proxy> ConnectionFilter<P> {
                     version: word.gate.version(),
                 };
                 // Of a connection that goes on in front of HTTP, the field would be read as the word on each of its streams.
-                let shown = enforced || !self.root.listener().has_requests();
-                self.root.record(&entry, shown, || self.completed(circumstances));
+                let shown = enforced || !self.plugin.listener().has_requests();
+                self.plugin.record(&record, shown, || self.completed(circumstances));
             }
             if enforced {
                 self.decided.set(Some(Action::Pause));
                 return Some(Ending::Close);
             }
         }
-        let grounds = words.grounds(self.root.proxy(), judges, now);
+        let grounds = words.grounds(self.plugin.proxy(), judges, now);
         self.grounds.replace(Some(grounds));
         None
     }
 }
 
-impl<P: Proxy> Thing for ConnectionFilter<P> {
+impl<P: Proxy> UnderWay for ConnectionFilter<P> {
     fn stage(&self) -> Stage {
         Stage::Connection
     }
@@ -565,7 +565,7 @@ impl<P: Proxy> Thing for ConnectionFilter<P> {
         let grounds = self.grounds.borrow();
         grounds
             .as_ref()
-            .is_some_and(|grounds| self.root.have_moved(grounds, now))
+            .is_some_and(|grounds| self.plugin.have_moved(grounds, now))
     }
 
     fn peer(&self) -> Option<Evidence> {
@@ -583,7 +583,7 @@ impl<P: Proxy> Thing for ConnectionFilter<P> {
             return false;
         };
         let is_ours_to_close =
-            self.root.listener().has_requests() && self.root.gate().is_some_and(|gate| gate.enforces());
+            self.plugin.listener().has_requests() && self.plugin.gate().is_some_and(|gate| gate.enforces());
         now >= identity.svid.path_until().min(grounds.last_second()) && is_ours_to_close
     }
 
@@ -601,7 +601,7 @@ impl<P: Proxy> Thing for ConnectionFilter<P> {
         let grounds = self.grounds.borrow().clone();
         match &grounds {
             // It was only looked at what stands behind.
-            Some(grounds) if !self.root.have_moved(grounds, now) => None,
+            Some(grounds) if !self.plugin.have_moved(grounds, now) => None,
             Some(grounds) => self.decide_again(grounds, now),
             None => Some(self.end_silent()),
         }
@@ -612,8 +612,10 @@ impl<P: Proxy> Unproven for ConnectionFilter<P> {
     /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on waiting.
     /// Calls of the proxy are about the request, whose connection is this one.
     fn prove(&self) -> bool {
-        let Some(judges) = self.root.judges() else { return false };
-        let identify = |gate: &Rc<Gate>| gate.identify(self.root.proxy(), self.root.now(), None);
+        let Some(judges) = self.plugin.judges() else {
+            return false;
+        };
+        let identify = |gate: &Rc<Gate>| gate.identify(self.plugin.proxy(), self.plugin.now(), None);
         let decide = |identity: &Identity| {
             let decision = self.decide_identity(identity);
             (!decision.is_allowed()).then_some(decision.reason)
@@ -623,7 +625,7 @@ impl<P: Proxy> Unproven for ConnectionFilter<P> {
             return false;
         }
         self.unproven.take();
-        let grounds = words.grounds(self.root.proxy(), judges, self.root.now());
+        let grounds = words.grounds(self.plugin.proxy(), judges, self.plugin.now());
         self.grounds.replace(Some(grounds));
         true
     }

@@ -16,13 +16,13 @@ pub struct Head {
     method: Option<Range<usize>>,
     authority: Option<Range<usize>>,
     path: Option<Range<usize>>,
-    xfcc: Xfcc,
+    xfcc: XfccHeader,
     has_forged: bool,
 }
 
 /// A listener that writes the XFCC header writes one; of several, none is read.
 #[derive(Debug)]
-enum Xfcc {
+enum XfccHeader {
     Absent,
     One(Range<usize>),
     Several,
@@ -32,7 +32,7 @@ impl Head {
     /// Takes over the headers of a request.
     pub fn new(headers: HeaderMap) -> Self {
         let (mut method, mut authority, mut path) = (None, None, None);
-        let mut xfcc = Xfcc::Absent;
+        let mut xfcc = XfccHeader::Absent;
         let mut has_forged = false;
         for (name, value) in headers.places() {
             match headers.at(name) {
@@ -41,8 +41,8 @@ impl Head {
                 b":path" => first(&mut path, value),
                 name if name == XFCC_HEADER.as_bytes() => {
                     xfcc = match xfcc {
-                        Xfcc::Absent => Xfcc::One(value),
-                        Xfcc::One(_) | Xfcc::Several => Xfcc::Several,
+                        XfccHeader::Absent => XfccHeader::One(value),
+                        XfccHeader::One(_) | XfccHeader::Several => XfccHeader::Several,
                     }
                 }
                 name => has_forged |= is_forged(name),
@@ -71,16 +71,16 @@ impl Head {
     /// The value of the one XFCC header.
     pub fn xfcc(&self) -> Option<&[u8]> {
         match &self.xfcc {
-            Xfcc::One(value) => Some(self.headers.at(value.clone())),
-            Xfcc::Absent | Xfcc::Several => None,
+            XfccHeader::One(value) => Some(self.headers.at(value.clone())),
+            XfccHeader::Absent | XfccHeader::Several => None,
         }
     }
 
     /// Whether there is any XFCC header.
     pub fn has_xfcc(&self) -> bool {
         match self.xfcc {
-            Xfcc::Absent => false,
-            Xfcc::One(_) | Xfcc::Several => true,
+            XfccHeader::Absent => false,
+            XfccHeader::One(_) | XfccHeader::Several => true,
         }
     }
 

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::{
-    plugin::{action::Action, connection::ConnectionFilter, plugin::Root},
+    plugin::{action::Action, connection::ConnectionFilter, plugin::Plugin},
     proxy::Proxy,
 };
 
@@ -17,8 +17,8 @@ pub struct HoldFilter<P>(Rc<ConnectionFilter<P>>);
 
 impl<P: Proxy> HoldFilter<P> {
     /// A connection that has just been accepted, the handshake not done.
-    pub fn new(root: Rc<Root<P>>, context: u32) -> Self {
-        Self(ConnectionFilter::new(root, context))
+    pub fn new(plugin: Rc<Plugin<P>>, context: u32) -> Self {
+        Self(ConnectionFilter::new(plugin, context))
     }
 
     /// Before the handshake. A dry run holds too, or it would see no certificates; but not for a limited time.

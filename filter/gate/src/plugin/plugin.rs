@@ -14,12 +14,12 @@ use crate::{
     peer::{presented::Digest, surroundings},
     plugin::capability,
     proxy::{Level, Proxy},
-    record::decision::{Circumstances, Entry},
+    record::decision::{Circumstances, Record},
     stage::Stage,
     worker::{
         grounds::{Grounds, Judges},
         succession::{Newest, PluginName, Succession},
-        sweep::Thing,
+        sweep::UnderWay,
         unproven::UnprovenConnections,
         worker::Worker,
     },
@@ -37,7 +37,7 @@ const STARTING: SignedDuration = SignedDuration::from_secs(10);
 
 /// A plugin: the network filter or the HTTP filter, with one document.
 #[derive(Debug)]
-pub struct Root<P> {
+pub struct Plugin<P> {
     proxy: P,
     stage: Stage,
     /// Whether this is `svidgate.hold`.
@@ -58,7 +58,7 @@ pub struct Root<P> {
     period: Cell<u32>,
 }
 
-impl<P: Proxy> Root<P> {
+impl<P: Proxy> Plugin<P> {
     /// A plugin without a document, which denies everything.
     pub fn new(proxy: P, stage: Stage, context: u32, verify: Option<Verify>, worker: Rc<Worker>) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl<P: Proxy> Root<P> {
         let Some((digest, gate)) = self.worker.gate(&self.proxy, &document, self.verify) else {
             return false;
         };
-        let placed = self.place(gate.configuration.listener);
+        let placed = self.listener_it_stands_in(gate.configuration.listener);
         let refusal = |listener| self.refusal(listener, &gate.configuration.peer);
         let borne = placed.and_then(|listener| refusal(listener).map_or(Ok(listener), Err));
         let listener = match borne {
@@ -147,7 +147,7 @@ impl<P: Proxy> Root<P> {
 
     /// The listener that this plugin stands in: what the document says, and where it leaves that to the plugins, what the
     /// plugin's `root_id` says. It is never guessed.
-    fn place(&self, listeners: Listeners) -> Result<Listener, String> {
+    fn listener_it_stands_in(&self, listeners: Listeners) -> Result<Listener, String> {
         match (self.stage, listeners, self.placed) {
             (Stage::Request, Listeners::Only(Listener::Http) | Listeners::Shared, _) => Ok(Listener::Http),
             (Stage::Request, Listeners::Only(Listener::Tcp | Listener::TcpServerFirst), _) => {
@@ -255,19 +255,19 @@ impl<P: Proxy> Root<P> {
     }
 
     /// Something begins under this plugin's document. Until it ends, it is looked at on the tick.
-    pub fn begin(&self, context: u32, thing: Rc<dyn Thing>) {
+    pub fn begin(&self, context: u32, one: Rc<dyn UnderWay>) {
         let is_old = self
             .succession()
             .is_some_and(|succession| succession.serve(self.context));
-        if is_old && thing.stage() == Stage::Connection && !self.holds && !self.has_warned.replace(true) {
+        if is_old && one.stage() == Stage::Connection && !self.holds && !self.has_warned.replace(true) {
             self.proxy.log(Level::Warn, OLD_DOCUMENT);
         }
-        self.worker.live().begin(context, thing);
+        self.worker.under_way().begin(context, one);
     }
 
     /// It has ended.
     pub fn end(&self, context: u32) {
-        self.worker.live().end(context);
+        self.worker.under_way().end(context);
     }
 
     /// Whether connections may have been held before they come to this plugin.
@@ -286,8 +286,8 @@ impl<P: Proxy> Root<P> {
     }
 
     /// Records a decision; `shown` where it is the last word on its connection or stream.
-    pub fn record(&self, entry: &Entry<'_>, shown: bool, circumstances: impl FnOnce() -> Circumstances) {
-        self.worker.record(&self.proxy, entry, shown, circumstances);
+    pub fn record(&self, record: &Record<'_>, shown: bool, circumstances: impl FnOnce() -> Circumstances) {
+        self.worker.record(&self.proxy, record, shown, circumstances);
     }
 
     /// The time of the last tick.

@@ -6,7 +6,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use jiff::Timestamp;
-use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, Xfcc};
+use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, XfccMode};
 
 use crate::{
     header_map::HeaderNames,
@@ -23,16 +23,16 @@ use crate::{
         action::Action,
         connection,
         head::{self, Head, KeptHead, XFCC_HEADER},
-        plugin::Root,
+        plugin::Plugin,
     },
     proxy::{Proxy, ProxyError},
-    record::decision::{Circumstances, Entry},
+    record::decision::{Circumstances, Record},
     refusal::Refusal,
     stage::Stage,
     worker::{
         cut::{self, Ending},
         grounds::{Grounds, Judges, Words},
-        sweep::Thing,
+        sweep::UnderWay,
     },
 };
 
@@ -49,7 +49,7 @@ const NO_VERSION: &str = "-";
 /// One HTTP stream.
 #[derive(Debug)]
 pub struct RequestFilter<P> {
-    root: Rc<Root<P>>,
+    plugin: Rc<Plugin<P>>,
     context: u32,
     /// What was let through, and why.
     passed: RefCell<Option<Passed>>,
@@ -66,9 +66,9 @@ struct Passed {
 
 impl<P: Proxy> RequestFilter<P> {
     /// A stream of which nothing has been read.
-    pub fn new(root: Rc<Root<P>>, context: u32) -> Rc<Self> {
+    pub fn new(plugin: Rc<Plugin<P>>, context: u32) -> Rc<Self> {
         Rc::new(Self {
-            root,
+            plugin,
             context,
             passed: RefCell::default(),
         })
@@ -76,26 +76,26 @@ impl<P: Proxy> RequestFilter<P> {
 
     /// The stream is gone.
     pub fn on_close(&self) {
-        self.root.end(self.context);
+        self.plugin.end(self.context);
     }
 
     /// The whole request head is there.
     pub fn on_request_headers(self: &Rc<Self>) -> Action {
-        let Some(judges) = self.root.judges() else {
-            return self.refuse_unread(self.root.no_judges());
+        let Some(judges) = self.plugin.judges() else {
+            return self.refuse_unread(self.plugin.no_judges());
         };
         // Without headers nothing can be decided, and a forged one could not be removed: a dry run denies it, too.
-        let Ok(head) = self.root.proxy().request_headers().map(Head::new) else {
+        let Ok(head) = self.plugin.proxy().request_headers().map(Head::new) else {
             return self.refuse_unread(Reason::RequestMalformed);
         };
         let refusing = judges.others().find(|gate| self.is_refused(gate, &head)).map(Rc::clone);
         let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
-        let identity = gate.identify(self.root.proxy(), self.root.now(), xfcc(&gate, head.xfcc()));
+        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), xfcc(&gate, head.xfcc()));
         let (decision, refusal) = match &identity {
             Ok(identity) => (self.decide(identity, head.request()), None),
             Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
         };
-        let ends = judges.end_of_connection(self.root.proxy(), identity.as_deref().ok(), self.root.now());
+        let ends = judges.end_of_connection(self.plugin.proxy(), identity.as_deref().ok(), self.plugin.now());
         self.mark_end(&gate, identity.as_deref().ok(), decision.reason, ends);
         let passes = decision.is_allowed() || !gate.enforces();
         let kept = passes.then(|| self.keep(&judges, &head, identity.as_deref().ok()));
@@ -112,18 +112,18 @@ impl<P: Proxy> RequestFilter<P> {
         if let (Action::Continue, Some(Ok((kept, held)))) = (action, kept) {
             let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
             let identify = |gate: &Rc<Gate>| {
-                let identity = gate.identify(self.root.proxy(), self.root.now(), xfcc(gate, head.xfcc()));
+                let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), xfcc(gate, head.xfcc()));
                 identity.ok()
             };
             let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
             let identity = identity.as_ref().ok().cloned();
             self.passed.replace(Some(Passed {
-                grounds: Grounds::new(judges, identity, &others, would_refuse, self.root.now(), ends),
+                grounds: Grounds::new(judges, identity, &others, would_refuse, self.plugin.now(), ends),
                 head: Rc::new(kept),
                 _held: Rc::new(held),
             }));
-            let thing: Rc<dyn Thing> = Rc::<Self>::clone(self);
-            self.root.begin(self.context, thing);
+            let one: Rc<dyn UnderWay> = Rc::<Self>::clone(self);
+            self.plugin.begin(self.context, one);
         }
         action
     }
@@ -134,13 +134,13 @@ impl<P: Proxy> RequestFilter<P> {
         if self.remove_trailers().is_ok() {
             return Action::Continue;
         }
-        let gate = self.root.gate();
+        let gate = self.plugin.gate();
         let identity = {
             let passed = self.passed.borrow();
             passed.as_ref().and_then(|passed| passed.grounds.identity.clone())
         };
         // As with a header that cannot be removed, a dry run ends it, too.
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Request,
             who: identity.as_ref().map(|identity| identity.who()),
             decision: Decision::refused(Reason::RequestMalformed),
@@ -148,12 +148,12 @@ impl<P: Proxy> RequestFilter<P> {
             live: true,
             version: gate.as_ref().map_or("", |gate| gate.version()),
         };
-        self.root.end(self.context);
-        self.refuse(&entry, || self.circumstances(None))
+        self.plugin.end(self.context);
+        self.refuse(&record, || self.circumstances(None))
     }
 
     fn remove_trailers(&self) -> Result<(), ProxyError> {
-        let proxy = self.root.proxy();
+        let proxy = self.plugin.proxy();
         let trailers = proxy.request_trailers()?;
         head::trailers_to_remove(&trailers, &self.names_decided_on())
             .try_for_each(|name| proxy.remove_request_trailer(name))
@@ -177,10 +177,10 @@ impl<P: Proxy> RequestFilter<P> {
             PeerOrigin::Handshake | PeerOrigin::Certificate { .. } => ends,
         };
         let drains_from = identity.map(|identity| identity.drains_from().min(of_connection));
-        let is_ending = drains_from.is_some_and(|from| self.root.now() >= from);
+        let is_ending = drains_from.is_some_and(|from| self.plugin.now() >= from);
         if is_ending || matches!(reason, Reason::SvidExpired | Reason::ConnectionTooOld) {
             // Without it the connection is closed by the tick, or cut.
-            let _ = self.root.proxy().note(DRAIN_STATE, b"1");
+            let _ = self.plugin.proxy().note(DRAIN_STATE, b"1");
         }
     }
 
@@ -192,18 +192,18 @@ impl<P: Proxy> RequestFilter<P> {
             return Err(Reason::RequestHeadTooLarge);
         }
         let account = identity.map_or(0, Identity::account);
-        let connection = || surroundings::connection_id(self.root.proxy());
-        let held = self.root.ledger().hold(account, kept.bytes(), connection)?;
+        let connection = || surroundings::connection_id(self.plugin.proxy());
+        let held = self.plugin.ledger().hold(account, kept.bytes(), connection)?;
         Ok((kept, held))
     }
 
     fn is_refused(&self, gate: &Gate, head: &Head) -> bool {
-        let identity = gate.identify(self.root.proxy(), self.root.now(), xfcc(gate, head.xfcc()));
+        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), xfcc(gate, head.xfcc()));
         gate.enforces() && !identity.is_ok_and(|identity| self.decide(&identity, head.request()).is_allowed())
     }
 
     fn decide<'i>(&self, identity: &'i Identity, http: HttpRequest<'_>) -> Decision<'i> {
-        let proxy = self.root.proxy();
+        let proxy = self.plugin.proxy();
         let Needs {
             route,
             port,
@@ -223,7 +223,7 @@ impl<P: Proxy> RequestFilter<P> {
                 None
             },
         };
-        identity.grants.decide(&request, self.root.now())
+        identity.grants.decide(&request, self.plugin.now())
     }
 
     fn enforce(
@@ -235,7 +235,7 @@ impl<P: Proxy> RequestFilter<P> {
         refusal: Option<&Refusal>,
     ) -> Action {
         let who = identity.map(|identity| identity.who());
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Request,
             who,
             decision,
@@ -245,18 +245,18 @@ impl<P: Proxy> RequestFilter<P> {
         };
         let circumstances = || self.circumstances(refusal);
         if !decision.is_allowed() && gate.enforces() {
-            return self.refuse(&entry, circumstances);
+            return self.refuse(&record, circumstances);
         }
         if self.forward(gate, head, identity).is_err() {
             // A header of the client could not be removed, and the upstream would believe it: a dry run denies it, too.
-            let entry = Entry {
+            let record = Record {
                 decision: Decision::refused(Reason::RequestMalformed),
                 enforced: true,
-                ..entry
+                ..record
             };
-            return self.refuse(&entry, circumstances);
+            return self.refuse(&record, circumstances);
         }
-        self.root.record(&entry, gate.shows(&decision), circumstances);
+        self.plugin.record(&record, gate.shows(&decision), circumstances);
         if gate.configuration.mark_passed {
             // Without it the second lock refuses.
             let version = if gate.version().is_empty() {
@@ -264,24 +264,24 @@ impl<P: Proxy> RequestFilter<P> {
             } else {
                 gate.version()
             };
-            let _ = self.root.proxy().note(PASSED_STATE, version.as_bytes());
+            let _ = self.plugin.proxy().note(PASSED_STATE, version.as_bytes());
         }
         Action::Continue
     }
 
     fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {
         Circumstances {
-            peer: surroundings::noted_address(self.root.proxy()),
-            connection_id: surroundings::connection_id(self.root.proxy()),
+            peer: surroundings::noted_address(self.plugin.proxy()),
+            connection_id: surroundings::connection_id(self.plugin.proxy()),
             claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
-            target: surroundings::route(self.root.proxy()).map(|route| ("route", route)),
+            target: surroundings::route(self.plugin.proxy()).map(|route| ("route", route)),
             detail: refusal.map(|refusal| refusal.detail.clone()),
         }
     }
 
     /// Refuses before anything was read.
     fn refuse_unread(&self, reason: Reason) -> Action {
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Request,
             who: None,
             decision: Decision::refused(reason),
@@ -289,34 +289,34 @@ impl<P: Proxy> RequestFilter<P> {
             live: false,
             version: "",
         };
-        self.refuse(&entry, || self.circumstances(None))
+        self.refuse(&record, || self.circumstances(None))
     }
 
-    fn refuse(&self, entry: &Entry<'_>, circumstances: impl FnOnce() -> Circumstances) -> Action {
-        self.root.record(entry, true, circumstances);
+    fn refuse(&self, record: &Record<'_>, circumstances: impl FnOnce() -> Circumstances) -> Action {
+        self.plugin.record(record, true, circumstances);
         // What is paused goes nowhere, whether or not the proxy answers it.
-        let _ = cut::answer(self.root.proxy(), entry.decision.reason);
+        let _ = cut::answer(self.plugin.proxy(), record.decision.reason);
         Action::Pause
     }
 
     /// Whether its connection waits for no proof, or has one in this request.
     fn is_proven(&self, identity: Option<&Identity>, is_allowed: bool) -> bool {
-        let unproven = self.root.unproven();
+        let unproven = self.plugin.unproven();
         if unproven.is_empty() {
             return true;
         }
         let leaf = match identity.map(|identity| &identity.evidence) {
             Some(Evidence::Handshake(leaf)) => Some(*leaf),
             Some(Evidence::Shared(_) | Evidence::Vouched(_)) => None,
-            None => presented::handshake(self.root.proxy()),
+            None => presented::handshake(self.plugin.proxy()),
         };
-        let connection = || surroundings::connection_id(self.root.proxy());
+        let connection = || surroundings::connection_id(self.plugin.proxy());
         leaf.is_none_or(|leaf| unproven.let_pass(&leaf, is_allowed, connection))
     }
 
     /// The network filter has left its connection to its requests, and enforces: so a dry run denies it, too.
     fn refuse_unproven(&self, gate: &Gate, identity: Option<&Identity>, refusal: Option<&Refusal>) -> Action {
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Request,
             who: identity.map(|identity| identity.who()),
             decision: Decision::refused(Reason::ConnectionUnproven),
@@ -324,7 +324,7 @@ impl<P: Proxy> RequestFilter<P> {
             live: false,
             version: gate.version(),
         };
-        self.refuse(&entry, || Circumstances {
+        self.refuse(&record, || Circumstances {
             detail: Some(match refusal {
                 Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
                 None => UNPROVEN.to_owned(),
@@ -335,11 +335,11 @@ impl<P: Proxy> RequestFilter<P> {
 
     /// What the upstream gets to see of the identity.
     fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), ProxyError> {
-        let proxy = self.root.proxy();
+        let proxy = self.plugin.proxy();
         for name in head.forged() {
             proxy.remove_request_header(name)?;
         }
-        let ours = gate.configuration.xfcc == Xfcc::Own && !gate.configuration.forward_xfcc;
+        let ours = gate.configuration.xfcc == XfccMode::Own && !gate.configuration.forward_xfcc;
         if ours && head.has_xfcc() {
             proxy.remove_request_header(XFCC_HEADER.as_bytes())?;
         }
@@ -355,9 +355,9 @@ impl<P: Proxy> RequestFilter<P> {
 impl<P: Proxy> RequestFilter<P> {
     /// Decides again on what was let through. A stream without an answer gets the 403; one in mid-answer is reset.
     fn decide_again(&self, grounds: &Grounds, head: &KeptHead, now: Timestamp) -> Option<Ending> {
-        let Some(judges) = self.root.judges_again(grounds) else {
-            let reason = self.root.no_judges();
-            let entry = Entry {
+        let Some(judges) = self.plugin.judges_again(grounds) else {
+            let reason = self.plugin.no_judges();
+            let record = Record {
                 stage: Stage::Request,
                 who: grounds.identity.as_ref().map(|identity| identity.who()),
                 decision: Decision::refused(reason),
@@ -365,12 +365,12 @@ impl<P: Proxy> RequestFilter<P> {
                 live: true,
                 version: "",
             };
-            self.root.record(&entry, true, || self.circumstances(None));
+            self.plugin.record(&record, true, || self.circumstances(None));
             return Some(Ending::Answer(reason));
         };
         let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(self.root.proxy(), identity, now),
-            None => gate.identify(self.root.proxy(), now, xfcc(gate, head.xfcc())),
+            Some(identity) => gate.identify_again(self.plugin.proxy(), identity, now),
+            None => gate.identify(self.plugin.proxy(), now, xfcc(gate, head.xfcc())),
         };
         let decide = |identity: &Identity| {
             let decision = self.decide(identity, head.request());
@@ -386,7 +386,7 @@ impl<P: Proxy> RequestFilter<P> {
                     Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
                 };
                 let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
-                let entry = Entry {
+                let record = Record {
                     stage: Stage::Request,
                     who: known.map(|identity| identity.who()),
                     decision,
@@ -394,13 +394,13 @@ impl<P: Proxy> RequestFilter<P> {
                     live: true,
                     version: word.gate.version(),
                 };
-                self.root.record(&entry, true, || self.circumstances(refusal));
+                self.plugin.record(&record, true, || self.circumstances(refusal));
             }
             if let (true, Some(reason)) = (enforced, word.refused) {
                 return Some(Ending::Answer(reason));
             }
         }
-        let grounds = words.grounds(self.root.proxy(), judges, now);
+        let grounds = words.grounds(self.plugin.proxy(), judges, now);
         if let Some(passed) = &mut *self.passed.borrow_mut() {
             passed.grounds = grounds;
         }
@@ -408,7 +408,7 @@ impl<P: Proxy> RequestFilter<P> {
     }
 }
 
-impl<P: Proxy> Thing for RequestFilter<P> {
+impl<P: Proxy> UnderWay for RequestFilter<P> {
     fn stage(&self) -> Stage {
         Stage::Request
     }
@@ -417,7 +417,7 @@ impl<P: Proxy> Thing for RequestFilter<P> {
         let passed = self.passed.borrow();
         passed
             .as_ref()
-            .is_some_and(|passed| self.root.have_moved(&passed.grounds, now))
+            .is_some_and(|passed| self.plugin.have_moved(&passed.grounds, now))
     }
 
     fn peer(&self) -> Option<Evidence> {
@@ -440,7 +440,7 @@ const UNPROVEN: &str = "the network filter has left this connection to its first
 /// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not found.
 fn xfcc<'p>(gate: &Gate, header: Option<&'p [u8]>) -> Option<&'p [u8]> {
     match gate.configuration.xfcc {
-        Xfcc::Own => header,
-        Xfcc::Ignore => None,
+        XfccMode::Own => header,
+        XfccMode::Ignore => None,
     }
 }

@@ -13,7 +13,7 @@ use svidgate_policy::{Effect, Reason};
 use crate::{
     proxy::{Level, Proxy},
     record::{
-        decision::{Circumstances, Entry, Outcome},
+        decision::{Circumstances, Outcome, Record},
         line,
     },
     stage::Stage,
@@ -39,27 +39,27 @@ pub struct Records {
 
 impl Records {
     /// Counts a decision.
-    pub fn count(&mut self, entry: &Entry<'_>) {
+    pub fn count(&mut self, record: &Record<'_>) {
         let mut add = |outcome| {
             let count = self
                 .counts
-                .entry((entry.stage, outcome, entry.decision.reason))
+                .entry((record.stage, outcome, record.decision.reason))
                 .or_default();
             *count = count.saturating_add(1);
         };
-        add(entry.outcome());
-        match entry.decision.dry_run.map(|would| would.effect) {
+        add(record.outcome());
+        match record.decision.dry_run.map(|would| would.effect) {
             Some(Effect::Allow) => add(Outcome::WouldAllow),
             Some(Effect::Deny) => add(Outcome::WouldDeny),
-            None if entry.decision.would_be_is_unknown => add(Outcome::WouldUnknown),
+            None if record.decision.would_be_is_unknown => add(Outcome::WouldUnknown),
             None => {}
         }
     }
 
     /// Writes the access-log field of the connection or stream being served.
-    pub fn show<P: Proxy>(proxy: &P, entry: &Entry<'_>) {
+    pub fn show<P: Proxy>(proxy: &P, record: &Record<'_>) {
         // A proxy that cannot take it has the counters and the log.
-        let _ = proxy.note(FILTER_STATE, entry.json().as_bytes());
+        let _ = proxy.note(FILTER_STATE, record.json().as_bytes());
     }
 
     /// Whether a refusal may have a line of its own. Asked before anything is gathered for it.
@@ -73,8 +73,8 @@ impl Records {
     }
 
     /// Writes the line of a refusal.
-    pub fn log<P: Proxy>(proxy: &P, entry: &Entry<'_>, circumstances: &Circumstances) {
-        proxy.log(Level::Warn, &line::of(entry, circumstances));
+    pub fn log<P: Proxy>(proxy: &P, record: &Record<'_>, circumstances: &Circumstances) {
+        proxy.log(Level::Warn, &line::of(record, circumstances));
     }
 
     /// Hands counters over to the proxy and, where it is time, gives refusals new lines.

@@ -55,7 +55,7 @@ impl Who<'_> {
 }
 
 /// One decision, to be recorded.
-pub struct Entry<'a> {
+pub struct Record<'a> {
     /// Where.
     pub stage: Stage,
     /// Who, where verified.
@@ -70,7 +70,7 @@ pub struct Entry<'a> {
     pub version: &'a str,
 }
 
-impl Entry<'_> {
+impl Record<'_> {
     pub(crate) fn outcome(&self) -> Outcome {
         match (self.decision.effect, self.enforced, self.live) {
             (Effect::Allow, _, _) => Outcome::Allow,
@@ -138,7 +138,7 @@ pub struct Circumstances {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Stage, Who};
+    use super::{Record, Stage, Who};
     use svidgate_policy::{Decision, DryRun, Effect, Reason, SpiffeId};
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
             would_be_is_unknown: false,
             detail: None,
         };
-        let json = Entry {
+        let json = Record {
             stage: Stage::Request,
             who: Some(Who {
                 id: &id,
@@ -169,7 +169,7 @@ mod tests {
         .json();
         let expected = r#"{"id":"spiffe://prod.example/api","decision":"allow","reason":"rule.allowed","rule":"read","would_be":"deny","would_be_rule":"new","version":"7 (b)"}"#;
         assert_eq!(json, expected);
-        let vouched = Entry {
+        let vouched = Record {
             stage: Stage::Request,
             who: Some(Who {
                 id: &id,
@@ -185,7 +185,7 @@ mod tests {
         };
         let expected = r#"{"id":"spiffe://prod.example/api","evidence":"proxy","decision":"allow","reason":"rule.allowed","rule":"read"}"#;
         assert_eq!(vouched.json(), expected);
-        let unknown = Entry {
+        let unknown = Record {
             stage: Stage::Request,
             who: None,
             decision: Decision {
@@ -199,7 +199,7 @@ mod tests {
         };
         let expected = r#"{"decision":"allow","reason":"rule.allowed","rule":"read","would_be":"unknown"}"#;
         assert_eq!(unknown.json(), expected);
-        let refused = Entry {
+        let refused = Record {
             stage: Stage::Connection,
             who: None,
             decision: Decision::refused(Reason::ConnectionPlaintext),
@@ -211,7 +211,7 @@ mod tests {
             refused.json(),
             r#"{"decision":"deny","reason":"connection.plaintext","dry_run":true}"#
         );
-        let cut = Entry {
+        let cut = Record {
             decision: Decision::refused(Reason::SvidRevoked),
             enforced: true,
             live: true,

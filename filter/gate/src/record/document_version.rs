@@ -39,7 +39,7 @@ impl Versions {
     ///
     /// Every worker writes, and each only its changes: all of them come to the same documents, so that what any of them
     /// writes last is so.
-    pub fn look<'v, P: Proxy>(&mut self, proxy: &P, running: impl Iterator<Item = &'v str>) {
+    pub fn update<'v, P: Proxy>(&mut self, proxy: &P, running: impl Iterator<Item = &'v str>) {
         let running = self.named(running);
         if running == self.told {
             return;

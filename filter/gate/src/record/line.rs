@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::record::decision::{Circumstances, Entry, UNKNOWN, Who};
+use crate::record::decision::{Circumstances, Record, UNKNOWN, Who};
 
 /// What a decision's line begins with.
 const PREFIX: &str = "svidgate: decision ";
@@ -53,8 +53,8 @@ const fn is_false(value: &bool) -> bool {
 }
 
 /// The line of a refusal.
-pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
-    let decision = &entry.decision;
+pub(crate) fn of(record: &Record<'_>, circumstances: &Circumstances) -> String {
+    let decision = &record.decision;
     let target = |name: &str| {
         let target = circumstances.target.as_ref();
         let named = target.filter(|(known, target)| *known == name && !target.is_empty());
@@ -63,13 +63,13 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
     let detail = circumstances.detail.clone();
     let detail = detail.or_else(|| decision.detail.map(|detail| detail.to_string()));
     let line = Line {
-        stage: entry.stage.as_str(),
+        stage: record.stage.as_str(),
         decision: decision.effect.as_str(),
         reason: decision.reason.code(),
         rule: decision.rule,
-        id: entry.who.map(|who| who.id.as_str()),
-        evidence: entry.who.and_then(Who::evidence),
-        claimed: match (entry.who, &circumstances.claimed) {
+        id: record.who.map(|who| who.id.as_str()),
+        evidence: record.who.and_then(Who::evidence),
+        claimed: match (record.who, &circumstances.claimed) {
             (None, Some(claimed)) => Some(claimed.as_str()),
             (Some(_), _) | (None, None) => None,
         },
@@ -77,14 +77,14 @@ pub(crate) fn of(entry: &Entry<'_>, circumstances: &Circumstances) -> String {
         connection_id: circumstances.connection_id,
         route: target("route"),
         sni: target("sni"),
-        cut: entry.live,
-        dry_run: !entry.enforced,
+        cut: record.live,
+        dry_run: !record.enforced,
         would_be: match decision.dry_run {
             Some(would) => Some(would.effect.as_str()),
             None => decision.would_be_is_unknown.then_some(UNKNOWN),
         },
         would_be_rule: decision.dry_run.map(|would| would.rule),
-        version: entry.version,
+        version: record.version,
         detail: detail.map(|detail| printable(detail.as_bytes(), MAX_DETAIL_BYTES)),
     };
     // It has no keys but text, so there is nothing that could not be written.
@@ -111,7 +111,7 @@ fn printable(text: &[u8], most: usize) -> String {
 mod tests {
     use super::{of, printable};
     use crate::{
-        record::decision::{Circumstances, Entry},
+        record::decision::{Circumstances, Record},
         stage::Stage,
     };
     use svidgate_policy::{Decision, Reason, SpiffeId};
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn line_is_a_fixed_prefix_and_one_json_object_of_what_is_known() {
-        let entry = Entry {
+        let record = Record {
             stage: Stage::Request,
             who: None,
             decision: Decision::refused(Reason::SvidExpired),
@@ -139,14 +139,14 @@ mod tests {
             target: Some(("route", b"app\\\n".to_vec())),
             detail: Some("it has \"ended\"".to_owned()),
         };
-        let line = of(&entry, &circumstances);
+        let line = of(&record, &circumstances);
         let expected = r#"svidgate: decision {"stage":"request","decision":"deny","reason":"svid.expired","claimed":"spiffe://prod.example/api","peer":"192.0.2.7:4711","connection_id":12,"route":"app\\?","version":"7","detail":"it has 'ended'"}"#;
         assert_eq!(line, expected);
-        let would_cut = Entry {
+        let would_cut = Record {
             enforced: false,
             live: true,
             version: "",
-            ..entry
+            ..record
         };
         let line = of(&would_cut, &Circumstances::default());
         let expected = r#"svidgate: decision {"stage":"request","decision":"deny","reason":"svid.expired","cut":true,"dry_run":true}"#;

@@ -4,7 +4,7 @@ use crate::proxy::Proxy;
 
 /// What came of an attempt, for counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum SourceEvent {
     /// New content was taken.
     Updated,
     /// The content was known.
@@ -23,7 +23,7 @@ pub enum Event {
     UnusableBundle,
 }
 
-impl Event {
+impl SourceEvent {
     /// The name in counters.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Event {
 }
 
 /// Counts an event. They are rare, so nothing is kept in the VM.
-pub fn count<P: Proxy>(proxy: &P, event: Event, amount: u64) {
+pub fn count<P: Proxy>(proxy: &P, event: SourceEvent, amount: u64) {
     let counted = proxy
         .define_counter(&format!("svidgate.source_events_total.{}", event.as_str()))
         .and_then(|counter| proxy.add_to_counter(counter, amount));

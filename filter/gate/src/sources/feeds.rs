@@ -15,8 +15,8 @@ use crate::{
         fetched::{Fetched, content_digest},
         index::{Content, Index},
         key::SourceKey,
-        lease::Claim,
-        poll::{Poll, Unwanted},
+        lease::LeaseRequest,
+        poll::{AbandonedStream, Poll},
         want::Want,
     },
 };
@@ -40,7 +40,7 @@ pub struct Feed {
     pub(crate) is_ahead: bool,
     pub(crate) fetched: Option<Fetched>,
     pub(crate) poll: Poll,
-    pub(crate) unwanted: Vec<Unwanted>,
+    pub(crate) abandoned: Vec<AbandonedStream>,
 }
 
 impl Feed {
@@ -68,14 +68,14 @@ impl Feed {
         (self.as_of, self.is_ahead) = (now, false);
     }
 
-    fn take(&mut self, content: &Content) -> Result<(), String> {
+    fn read(&mut self, content: &Content) -> Result<(), String> {
         let fetched = Fetched::parse(self.want.kind, content)?;
-        self.hold(content, fetched);
+        self.accept(content, fetched);
         Ok(())
     }
 
-    /// Holds what has been parsed.
-    pub(crate) fn hold(&mut self, content: &Content, fetched: Fetched) {
+    /// Takes what has been parsed.
+    pub(crate) fn accept(&mut self, content: &Content, fetched: Fetched) {
         (self.number, self.digest) = (content.number, Some(sha256(&content.bytes)));
         self.content_digest = content_digest(self.want.kind, &content.bytes);
         self.fetched = Some(fetched);
@@ -84,14 +84,14 @@ impl Feed {
 
 /// Every source that the documents of a worker name.
 #[derive(Debug, Default)]
-pub struct Authorities {
-    pub(crate) feeds: BTreeMap<SourceKey, Feed>,
+pub struct Feeds {
+    pub(crate) by_key: BTreeMap<SourceKey, Feed>,
     pub(crate) index: Index,
     /// Of sources that nobody names any more.
-    pub(crate) unwanted: Vec<Unwanted>,
+    pub(crate) abandoned: Vec<AbandonedStream>,
 }
 
-impl Authorities {
+impl Feeds {
     /// Follows these sources from now on, and no others.
     pub fn follow(&mut self, wants: impl Iterator<Item = Want>, now: Timestamp) {
         let mut wanted: BTreeMap<SourceKey, Want> = BTreeMap::new();
@@ -103,16 +103,16 @@ impl Authorities {
             };
             wanted.insert(key, want);
         }
-        self.feeds.retain(|key, feed| {
+        self.by_key.retain(|key, feed| {
             let is_wanted = wanted.contains_key(key);
             if !is_wanted {
                 feed.let_go(now);
-                self.unwanted.append(&mut feed.unwanted);
+                self.abandoned.append(&mut feed.abandoned);
             }
             is_wanted
         });
         for (key, want) in wanted {
-            match self.feeds.get_mut(&key) {
+            match self.by_key.get_mut(&key) {
                 Some(feed) => {
                     if want.source.epoch() > feed.epoch {
                         feed.begin_epoch(want.source.epoch(), now);
@@ -131,9 +131,9 @@ impl Authorities {
                         is_ahead: false,
                         fetched: None,
                         poll: Poll::due(now),
-                        unwanted: Vec::new(),
+                        abandoned: Vec::new(),
                     };
-                    self.feeds.insert(key, feed);
+                    self.by_key.insert(key, feed);
                 }
             }
         }
@@ -144,7 +144,9 @@ impl Authorities {
         self.index = Index::read(board);
         for entry in &self.index.entries {
             let Some(key) = entry.key() else { continue };
-            let Some(feed) = self.feeds.get_mut(&key) else { continue };
+            let Some(feed) = self.by_key.get_mut(&key) else {
+                continue;
+            };
             feed.published = entry.content;
             if entry.epoch > feed.epoch {
                 feed.begin_epoch(entry.epoch, now);
@@ -161,7 +163,7 @@ impl Authorities {
             let Some(content) = Content::read(board, key).filter(newest) else {
                 continue;
             };
-            if let Err(error) = feed.take(&content) {
+            if let Err(error) = feed.read(&content) {
                 // Whoever published it could read it, so this is a build of the module beside another.
                 let line = format!(
                     "svidgate: what was published of {} cannot be read: {error}",
@@ -174,7 +176,7 @@ impl Authorities {
 
     /// What was shared under one secret is not there under another: what each source says next is shared anew.
     pub fn share_anew(&mut self, now: Timestamp) {
-        for feed in self.feeds.values_mut() {
+        for feed in self.by_key.values_mut() {
             (feed.digest, feed.content_digest) = (None, None);
             feed.let_go(now);
         }
@@ -182,12 +184,12 @@ impl Authorities {
 
     /// One source.
     pub fn feed(&self, key: SourceKey) -> Option<&Feed> {
-        self.feeds.get(&key)
+        self.by_key.get(&key)
     }
 
     /// What a worker would lease of them.
-    pub fn claims(&self) -> impl Iterator<Item = Claim> {
-        self.feeds.iter().map(|(key, feed)| Claim {
+    pub fn requests(&self) -> impl Iterator<Item = LeaseRequest> {
+        self.by_key.iter().map(|(key, feed)| LeaseRequest {
             key: *key,
             epoch: feed.epoch,
             content: feed.published.max(feed.number),
@@ -197,6 +199,6 @@ impl Authorities {
 
     /// Whether some source has not said anything yet.
     pub fn is_waiting(&self) -> bool {
-        self.feeds.values().any(|feed| feed.number == 0)
+        self.by_key.values().any(|feed| feed.number == 0)
     }
 }

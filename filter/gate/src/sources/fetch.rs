@@ -19,13 +19,13 @@ use crate::{
     board::Board,
     proxy::{Level, Proxy},
     sources::{
-        event::{Event, count},
-        feeds::{Authorities, Feed},
+        event::{SourceEvent, count},
+        feeds::{Feed, Feeds},
         fetched::{Fetched, content_digest},
         index::{self, Content, Published},
         key::{Kind, SourceKey},
         lease,
-        poll::{Heard, LONGEST_BACK_OFF, Pending, Poll, Unwanted, back_off, jittered, later},
+        poll::{AbandonedStream, Heard, LONGEST_BACK_OFF, Pending, Poll, back_off, jittered, later},
         remarks,
         workload_api::{FETCH_X509_BUNDLES, MAX_MESSAGE_BYTES, StreamEnd},
     },
@@ -51,7 +51,7 @@ const MOST_UNUSABLE: usize = 16;
 /// How often, at most, it is noted that an open stream is still open.
 const STREAM_NOTE: SignedDuration = SignedDuration::from_secs(5);
 
-impl Authorities {
+impl Feeds {
     /// Asks every source that is due and leased to this worker, and lets go of the others. `context` is the root context
     /// that the answers come to.
     pub fn fetch<P: Proxy>(
@@ -62,7 +62,7 @@ impl Authorities {
         now: Timestamp,
     ) {
         let mut due: Vec<(Timestamp, SourceKey)> = Vec::new();
-        for (key, feed) in &mut self.feeds {
+        for (key, feed) in &mut self.by_key {
             if !leased.contains(key) {
                 feed.let_go(now);
             } else if feed.attend(board, *key, now) {
@@ -72,7 +72,10 @@ impl Authorities {
         // Whoever has waited longest comes first, so that one that always fails keeps nobody from being asked.
         due.sort_unstable();
         for (_, key) in due.into_iter().take(MOST_ASKED) {
-            let asked = self.feeds.get_mut(&key).map(|feed| feed.ask(board.proxy, context, now));
+            let asked = self
+                .by_key
+                .get_mut(&key)
+                .map(|feed| feed.ask(board.proxy, context, now));
             if asked == Some(false) {
                 // Not one more in this call of the VM. ENVOY: (seen on 1.40.0, clusters without endpoints) what became of it is
                 // put off to the end of the call, and two that are put off can wait for each other for ever.
@@ -82,15 +85,15 @@ impl Authorities {
     }
 
     /// The streams that are to be ended, by context and token, which are forgotten here.
-    pub fn take_unwanted(&mut self) -> Vec<(u32, u32)> {
-        let of_feeds = self.feeds.values_mut().flat_map(|feed| feed.unwanted.drain(..));
-        let unwanted = self.unwanted.drain(..).chain(of_feeds);
-        unwanted.map(|stream| (stream.context, stream.token)).collect()
+    pub fn take_abandoned(&mut self) -> Vec<(u32, u32)> {
+        let of_feeds = self.by_key.values_mut().flat_map(|feed| feed.abandoned.drain(..));
+        let abandoned = self.abandoned.drain(..).chain(of_feeds);
+        abandoned.map(|stream| (stream.context, stream.token)).collect()
     }
 
     /// Forgets what was asked of sources that other workers have leased since.
     pub fn let_go_of_unleased(&mut self, worker: u64, now: Timestamp) {
-        for (key, feed) in &mut self.feeds {
+        for (key, feed) in &mut self.by_key {
             if feed.poll.pending.is_some() && !lease::is_leased(&self.index, *key, worker, now) {
                 feed.let_go(now);
             }
@@ -99,10 +102,10 @@ impl Authorities {
 
     /// A root context is gone, and with it all that it has asked.
     pub fn context_gone(&mut self, context: u32, now: Timestamp) {
-        let stays = |stream: &Unwanted| stream.context != context;
-        self.unwanted.retain(stays);
-        for feed in self.feeds.values_mut() {
-            feed.unwanted.retain(stays);
+        let stays = |stream: &AbandonedStream| stream.context != context;
+        self.abandoned.retain(stays);
+        for feed in self.by_key.values_mut() {
+            feed.abandoned.retain(stays);
             if feed.poll.pending.is_some_and(|pending| pending.context == context) {
                 feed.poll = Poll::due(now);
             }
@@ -122,7 +125,7 @@ impl Authorities {
         feed.poll.pending = None;
         match answer(board.proxy, feed, headers, bytes) {
             Ok(body) => feed.take_answer(board, key, body, now),
-            Err(error) => feed.fail(board.proxy, Event::Failed, &error, now),
+            Err(error) => feed.fail(board.proxy, SourceEvent::Failed, &error, now),
         }
     }
 
@@ -131,11 +134,11 @@ impl Authorities {
         let Some((key, feed)) = self.asked(token) else { return };
         if bytes > MAX_MESSAGE_BYTES {
             let error = format!("message has {bytes} bytes (at most {MAX_MESSAGE_BYTES})");
-            return feed.fail(board.proxy, Event::Unreadable, &error, now);
+            return feed.fail(board.proxy, SourceEvent::Unreadable, &error, now);
         }
         match board.proxy.stream_message(bytes) {
             Ok(message) => feed.take_answer(board, key, message, now),
-            Err(error) => feed.fail(board.proxy, Event::Failed, &error.to_string(), now),
+            Err(error) => feed.fail(board.proxy, SourceEvent::Failed, &error.to_string(), now),
         }
     }
 
@@ -144,21 +147,21 @@ impl Authorities {
         // ENVOY: (seen on 1.36 to 1.40) a stream that only the other side has closed is kept, and ended once more when its
         // context goes: by a pointer to what is gone by then. Here, and nowhere later, it still is what it was.
         proxy.cancel_stream(token);
-        let is_another = |stream: &Unwanted| stream.token != token;
-        self.unwanted.retain(is_another);
-        for feed in self.feeds.values_mut() {
-            feed.unwanted.retain(is_another);
+        let is_another = |stream: &AbandonedStream| stream.token != token;
+        self.abandoned.retain(is_another);
+        for feed in self.by_key.values_mut() {
+            feed.abandoned.retain(is_another);
         }
         let Some((_, feed)) = self.asked(token) else { return };
         feed.poll.pending = None;
         let message = proxy.stream_status_message().unwrap_or_default();
         let error = StreamEnd::new(status, &message).to_string();
-        feed.fail(proxy, Event::Failed, &error, now);
+        feed.fail(proxy, SourceEvent::Failed, &error, now);
     }
 
     fn asked(&mut self, token: u32) -> Option<(SourceKey, &mut Feed)> {
         let of_token = |feed: &Feed| feed.poll.pending.is_some_and(|pending| pending.token == token);
-        let (key, feed) = self.feeds.iter_mut().find(|(_, feed)| of_token(feed))?;
+        let (key, feed) = self.by_key.iter_mut().find(|(_, feed)| of_token(feed))?;
         Some((*key, feed))
     }
 }
@@ -196,20 +199,20 @@ impl Feed {
         // After a clock was set back, what it was to be asked at may be days ahead.
         self.poll.next = self.poll.next.min(later(now, self.refresh()));
         if self.is_ahead {
-            self.is_ahead = !index::note(board, key, now);
+            self.is_ahead = !index::note_heard(board, key, now);
         }
         match self.poll.pending {
             Some(Pending {
                 heard: Heard::Nothing(deadline),
                 ..
             }) if now > deadline || deadline > later(now, PATIENCE.checked_mul(2).unwrap_or(PATIENCE)) => {
-                self.fail(board.proxy, Event::Failed, "no answer in time", now);
+                self.fail(board.proxy, SourceEvent::Failed, "no answer in time", now);
             }
             // An open stream speaks by being open: what it said last is how things are.
             Some(Pending {
                 heard: Heard::Current, ..
             }) if now.duration_since(self.as_of) >= self.stream_note() => {
-                if index::note(board, key, now) {
+                if index::note_heard(board, key, now) {
                     self.as_of = now;
                 }
             }
@@ -243,7 +246,7 @@ impl Feed {
             }
             Err(error) => {
                 let error = format!("{error} (is there such a cluster, with an endpoint?)");
-                self.fail(proxy, Event::Failed, &error, now);
+                self.fail(proxy, SourceEvent::Failed, &error, now);
                 false
             }
         }
@@ -259,7 +262,7 @@ impl Feed {
         if let Some(Pending { token, context, .. }) = self.poll.pending.take()
             && matches!(self.want.source, Source::WorkloadApi { .. })
         {
-            self.unwanted.push(Unwanted { token, context });
+            self.abandoned.push(AbandonedStream { token, context });
         }
     }
 
@@ -270,8 +273,8 @@ impl Feed {
         let is_known = self.digest == Some(sha256(&bytes))
             || (self.content_digest.is_some() && self.content_digest == content_digest(self.want.kind, &bytes));
         if is_known && !is_below_pin {
-            index::note(board, key, now);
-            self.succeed(proxy, Event::Unchanged, now);
+            index::note_heard(board, key, now);
+            self.succeed(proxy, SourceEvent::Unchanged, now);
             return;
         }
         let mut content = Content {
@@ -283,14 +286,14 @@ impl Feed {
         };
         let fetched = match self.read_answer(&mut content) {
             Ok(fetched) => fetched,
-            Err(error) => return self.fail(proxy, Event::Unreadable, &error, now),
+            Err(error) => return self.fail(proxy, SourceEvent::Unreadable, &error, now),
         };
         let held = held.max(self.want.pinned_sequence);
         if let (Some(held), Some(sequence)) = (held, fetched.sequence())
             && sequence < held
         {
             let error = self.step_back(&fetched, sequence, held);
-            return self.fail(proxy, Event::Rollback, &error, now);
+            return self.fail(proxy, SourceEvent::Rollback, &error, now);
         }
         let is_same_sequence = held.is_some() && held == fetched.sequence() && self.number > 0;
         content.listed = fetched.listed();
@@ -299,27 +302,27 @@ impl Feed {
             Published::Shared | Published::Unshared => {}
             Published::Overtaken => {
                 let error = "another worker has published something newer";
-                return self.fail(proxy, Event::Failed, error, now);
+                return self.fail(proxy, SourceEvent::Failed, error, now);
             }
         }
         if is_same_sequence {
-            count(proxy, Event::SameSequence, 1);
+            count(proxy, SourceEvent::SameSequence, 1);
             let line = format!(
                 "svidgate: {}: other content under the same sequence; it is taken",
                 self.want.source
             );
             proxy.log(Level::Warn, &line);
         }
-        if let Fetched::World { world, .. } = &fetched
-            && !world.unusable.is_empty()
+        if let Fetched::WorkloadApi { message, .. } = &fetched
+            && !message.unusable.is_empty()
         {
-            let unusable = u64::try_from(world.unusable.len()).unwrap_or(u64::MAX);
-            count(proxy, Event::UnusableBundle, unusable);
+            let unusable = u64::try_from(message.unusable.len()).unwrap_or(u64::MAX);
+            count(proxy, SourceEvent::UnusableBundle, unusable);
         }
         self.published = content.number;
         let before = self.remarks();
-        self.hold(&content, fetched);
-        self.succeed(proxy, Event::Updated, now);
+        self.accept(&content, fetched);
+        self.succeed(proxy, SourceEvent::Updated, now);
         let line = format!("svidgate: new content from {}: {}", self.want.source, self.summary());
         proxy.log(Level::Info, &line);
         remarks::tell(proxy, &self.remarks(), &before);
@@ -349,10 +352,12 @@ impl Feed {
     /// Reads what came, and puts beside it what was known before of what it cannot be used for.
     fn read_answer(&self, content: &mut Content) -> Result<Fetched, String> {
         let fetched = Fetched::parse(self.want.kind, content)?;
-        let (Some(Fetched::World { world: held, .. }), Fetched::World { world, .. }) = (&self.fetched, &fetched) else {
+        let (Some(Fetched::WorkloadApi { message: held, .. }), Fetched::WorkloadApi { message, .. }) =
+            (&self.fetched, &fetched)
+        else {
             return Ok(fetched);
         };
-        let kept = held.kept_beside(world, self.as_of);
+        let kept = held.kept_beside(message, self.as_of);
         if kept.is_empty() {
             return Ok(fetched);
         }
@@ -364,10 +369,10 @@ impl Feed {
     fn remarks(&self) -> Vec<String> {
         match &self.fetched {
             Some(Fetched::Bundle(bundle)) => remarks::lines([(&self.want.source, &**bundle)].into_iter()),
-            Some(Fetched::World { world, .. }) => {
-                let unusable = world.unusable.iter();
+            Some(Fetched::WorkloadApi { message, .. }) => {
+                let unusable = message.unusable.iter();
                 let unusable = unusable.map(|unusable| format!("svidgate: {}: {unusable}", self.want.source));
-                let bundles = world.bundles.iter().map(|(name, listed)| (name, &*listed.bundle));
+                let bundles = message.bundles.iter().map(|(name, listed)| (name, &*listed.bundle));
                 unusable.take(MOST_UNUSABLE).chain(remarks::lines(bundles)).collect()
             }
             Some(Fetched::Revocations(_)) | None => Vec::new(),
@@ -386,13 +391,13 @@ impl Feed {
                 )
             }
             Some(Fetched::Revocations(list)) => format!("{} revocations", list.len()),
-            Some(Fetched::World { world, .. }) => {
-                let skipped = world.bundles.values().map(|listed| listed.bundle.skipped().len());
+            Some(Fetched::WorkloadApi { message, .. }) => {
+                let skipped = message.bundles.values().map(|listed| listed.bundle.skipped().len());
                 format!(
                     "{} trust domains, {} certificates skipped, {} revoked by CRLs",
-                    world.bundles.len(),
+                    message.bundles.len(),
                     skipped.fold(0, usize::saturating_add),
-                    world.revocations.len()
+                    message.revocations.len()
                 )
             }
             None => String::new(),
@@ -406,7 +411,7 @@ impl Feed {
     }
 
     /// The source has spoken.
-    fn succeed<P: Proxy>(&mut self, proxy: &P, event: Event, now: Timestamp) {
+    fn succeed<P: Proxy>(&mut self, proxy: &P, event: SourceEvent, now: Timestamp) {
         count(proxy, event, 1);
         self.hear(Heard::Current);
         if self.poll.failures > 0 {
@@ -419,7 +424,7 @@ impl Feed {
 
     /// Nothing usable came: what there is stays, and the source is asked again after a while. A stream is ended for that: a
     /// Workload API sends only what is new, so what could not be used would never come again.
-    fn fail<P: Proxy>(&mut self, proxy: &P, event: Event, error: &str, now: Timestamp) {
+    fn fail<P: Proxy>(&mut self, proxy: &P, event: SourceEvent, error: &str, now: Timestamp) {
         count(proxy, event, 1);
         self.give_up();
         self.poll.failures = self.poll.failures.saturating_add(1);

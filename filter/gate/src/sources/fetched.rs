@@ -7,7 +7,7 @@ use svidgate_policy::{Bundle, Revocations, TrustDomain};
 use crate::sources::{
     index::Content,
     key::Kind,
-    workload_api::{self, World},
+    workload_api::{self, BundlesMessage},
 };
 
 /// What came from a source, parsed.
@@ -18,9 +18,9 @@ pub enum Fetched {
     /// A list of revocations.
     Revocations(Arc<Revocations>),
     /// The state of the world.
-    World {
+    WorkloadApi {
         /// As the newest message tells it.
-        world: Rc<World>,
+        message: Rc<BundlesMessage>,
         /// Every trust domain that was ever in one.
         listed: Rc<BTreeSet<TrustDomain>>,
     },
@@ -43,15 +43,15 @@ impl Fetched {
             Kind::Document => Err("a document is no source".to_owned()),
             Kind::WorkloadApi => {
                 let kept = content.kept.clone().unwrap_or_default();
-                let world = World::read(bytes, &kept).map_err(|error| error.to_string())?;
+                let message = BundlesMessage::read(bytes, &kept).map_err(|error| error.to_string())?;
                 let before = content.listed.iter().filter_map(|name| TrustDomain::parse(name).ok());
-                let unusable = world
+                let unusable = message
                     .unusable
                     .iter()
                     .filter_map(|unusable| unusable.trust_domain.clone());
-                let listed = before.chain(world.bundles.keys().cloned()).chain(unusable).collect();
-                Ok(Self::World {
-                    world: Rc::new(world),
+                let listed = before.chain(message.bundles.keys().cloned()).chain(unusable).collect();
+                Ok(Self::WorkloadApi {
+                    message: Rc::new(message),
                     listed: Rc::new(listed),
                 })
             }
@@ -63,7 +63,7 @@ impl Fetched {
         match self {
             Self::Bundle(bundle) => bundle.sequence(),
             Self::Revocations(list) => list.sequence(),
-            Self::World { .. } => None,
+            Self::WorkloadApi { .. } => None,
         }
     }
 
@@ -71,14 +71,14 @@ impl Fetched {
     pub fn refresh_hint(&self) -> Option<u64> {
         match self {
             Self::Bundle(bundle) => bundle.refresh_hint(),
-            Self::Revocations(_) | Self::World { .. } => None,
+            Self::Revocations(_) | Self::WorkloadApi { .. } => None,
         }
     }
 
     /// The state of the world, where it is that.
-    pub fn world(&self) -> Option<&World> {
+    pub fn message(&self) -> Option<&BundlesMessage> {
         match self {
-            Self::World { world, .. } => Some(world),
+            Self::WorkloadApi { message, .. } => Some(message),
             Self::Bundle(_) | Self::Revocations(_) => None,
         }
     }
@@ -86,7 +86,7 @@ impl Fetched {
     /// Every trust domain that a Workload API has ever listed.
     pub fn listed(&self) -> Vec<String> {
         match self {
-            Self::World { listed, .. } => listed.iter().map(ToString::to_string).collect(),
+            Self::WorkloadApi { listed, .. } => listed.iter().map(ToString::to_string).collect(),
             Self::Bundle(_) | Self::Revocations(_) => Vec::new(),
         }
     }

@@ -25,12 +25,12 @@ pub(crate) const CONTENT: &str = "content.";
 pub struct Index {
     /// In no order.
     #[prost(message, repeated, tag = "1")]
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IndexEntry>,
 }
 
 /// What is known of one source.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Entry {
+pub struct IndexEntry {
     /// Its [`SourceKey`].
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) key: Vec<u8>,
@@ -51,7 +51,7 @@ pub struct Entry {
     pub epoch: u64,
 }
 
-impl Entry {
+impl IndexEntry {
     /// When the source last spoke, or was first asked.
     pub fn as_of(&self) -> Timestamp {
         Timestamp::from_second(self.seconds).unwrap_or(Timestamp::MIN)
@@ -143,7 +143,7 @@ pub enum Published {
 }
 
 /// Notes that a source has spoken now, and has said nothing new.
-pub fn note<P: Proxy>(board: &Board<'_, P>, key: SourceKey, now: Timestamp) -> bool {
+pub fn note_heard<P: Proxy>(board: &Board<'_, P>, key: SourceKey, now: Timestamp) -> bool {
     let noted = change_index(board, |index| {
         if let Some(entry) = index.entries.iter_mut().find(|entry| entry.key == key.as_bytes()) {
             entry.seconds = now.as_second();

@@ -11,7 +11,7 @@ use crate::{
     board::Board,
     proxy::Proxy,
     sources::{
-        index::{CONTENT, Entry, Index, change_index},
+        index::{CONTENT, Index, IndexEntry, change_index},
         key::SourceKey,
     },
 };
@@ -27,7 +27,7 @@ const KEEP_UNWANTED: SignedDuration = SignedDuration::from_secs(600);
 
 /// How many seconds the lease has left. One that ends later than any that could have been taken now was written by a
 /// clock that has been set back, and is over.
-fn left(entry: &Entry, now: Timestamp) -> i64 {
+fn left(entry: &IndexEntry, now: Timestamp) -> i64 {
     let left = entry.until.saturating_sub(now.as_second());
     // Nobody's is free, whenever it was let go.
     if entry.holder == 0 || left > LEASE.as_secs() {
@@ -45,7 +45,7 @@ pub fn is_leased(index: &Index, key: SourceKey, worker: u64, now: Timestamp) -> 
 
 /// Something that a worker would lease, and what it knows of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Claim {
+pub struct LeaseRequest {
     /// What.
     pub key: SourceKey,
     /// The epoch of the source; 0 of what has none.
@@ -61,28 +61,28 @@ pub struct Claim {
 pub fn lease<P: Proxy>(
     board: &Board<'_, P>,
     index: &Index,
-    claims: &[Claim],
+    requests: &[LeaseRequest],
     worker: u64,
     now: Timestamp,
 ) -> BTreeSet<SourceKey> {
-    let known: BTreeMap<SourceKey, &Entry> = index
+    let known: BTreeMap<SourceKey, &IndexEntry> = index
         .entries
         .iter()
         .filter_map(|entry| Some((entry.key()?, entry)))
         .collect();
-    let is_wanting = |claim: &&Claim| match known.get(&claim.key) {
+    let is_wanting = |request: &&LeaseRequest| match known.get(&request.key) {
         None => true,
-        Some(entry) if entry.epoch < claim.epoch => true,
+        Some(entry) if entry.epoch < request.epoch => true,
         Some(entry) if entry.holder == worker => left(entry, now) <= RENEW_BEFORE.as_secs(),
         Some(entry) => left(entry, now) == 0,
     };
-    let wanting: Vec<Claim> = claims.iter().filter(is_wanting).copied().collect();
+    let wanting: Vec<LeaseRequest> = requests.iter().filter(is_wanting).copied().collect();
     let written = if wanting.is_empty() {
         None
     } else {
         let mut dropped = Vec::new();
         let written = change_index(board, |index| {
-            take(index, &wanting, worker, now);
+            grant(index, &wanting, worker, now);
             dropped = drop_unleased(index, now);
         });
         if written.is_some() {
@@ -94,37 +94,37 @@ pub fn lease<P: Proxy>(
         written
     };
     let entries = written.as_ref().map_or(&index.entries, |written| &written.entries);
-    let is_ours = |entry: &&Entry| entry.holder == worker && left(entry, now) > 0;
-    entries.iter().filter(is_ours).filter_map(Entry::key).collect()
+    let is_ours = |entry: &&IndexEntry| entry.holder == worker && left(entry, now) > 0;
+    entries.iter().filter(is_ours).filter_map(IndexEntry::key).collect()
 }
 
 /// Of two workers that try at once, the second finds what the first has written.
-fn take(index: &mut Index, wanting: &[Claim], worker: u64, now: Timestamp) {
+fn grant(index: &mut Index, wanting: &[LeaseRequest], worker: u64, now: Timestamp) {
     let places: BTreeMap<SourceKey, usize> = (0..)
         .zip(&index.entries)
         .filter_map(|(place, entry)| Some((entry.key()?, place)))
         .collect();
-    for claim in wanting {
+    for request in wanting {
         let until = now.as_second().saturating_add(LEASE.as_secs());
-        let place = places.get(&claim.key);
+        let place = places.get(&request.key);
         if let Some(entry) = place.and_then(|place| index.entries.get_mut(*place))
-            && entry.epoch < claim.epoch
+            && entry.epoch < request.epoch
         {
             // The content keeps its number, which grows: whoever has something of that number forgets it.
-            (entry.epoch, entry.seconds) = (claim.epoch, now.as_second());
+            (entry.epoch, entry.seconds) = (request.epoch, now.as_second());
         }
-        match places.get(&claim.key).and_then(|place| index.entries.get_mut(*place)) {
+        match places.get(&request.key).and_then(|place| index.entries.get_mut(*place)) {
             Some(entry) if entry.holder == worker || left(entry, now) == 0 => {
                 (entry.holder, entry.until) = (worker, until);
             }
             Some(_) => {}
-            None => index.entries.push(Entry {
-                key: claim.key.as_bytes().to_vec(),
-                content: claim.content,
-                seconds: claim.as_of.as_second(),
+            None => index.entries.push(IndexEntry {
+                key: request.key.as_bytes().to_vec(),
+                content: request.content,
+                seconds: request.as_of.as_second(),
                 holder: worker,
                 until,
-                epoch: claim.epoch,
+                epoch: request.epoch,
             }),
         }
     }
@@ -133,9 +133,9 @@ fn take(index: &mut Index, wanting: &[Claim], worker: u64, now: Timestamp) {
 /// Drops what nobody has leased for long: nobody wants it. Gives what had content.
 fn drop_unleased(index: &mut Index, now: Timestamp) -> Vec<SourceKey> {
     let oldest = now.as_second().saturating_sub(KEEP_UNWANTED.as_secs());
-    let is_old = |entry: &Entry| entry.until < oldest;
+    let is_old = |entry: &IndexEntry| entry.until < oldest;
     let with_content = index.entries.iter().filter(|entry| is_old(entry) && entry.content > 0);
-    let dropped = with_content.filter_map(Entry::key).collect();
+    let dropped = with_content.filter_map(IndexEntry::key).collect();
     index.entries.retain(|entry| !is_old(entry));
     dropped
 }

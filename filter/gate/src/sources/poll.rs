@@ -26,7 +26,7 @@ pub(crate) struct Pending {
 /// A stream that is not wanted any more. It is ended on the next tick and in the context that opened it: a proxy that ends
 /// one within a message of it goes on with what it has just freed, and from another context it does not find it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Unwanted {
+pub(crate) struct AbandonedStream {
     pub(crate) token: u32,
     pub(crate) context: u32,
 }

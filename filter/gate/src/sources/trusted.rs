@@ -8,16 +8,16 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Bundle, BundleSet, Chain, Configuration, Reason, Relationship, Revocations, TrustDomain};
+use svidgate_policy::{Bundle, BundleSet, ChainMode, Configuration, Reason, Relationship, Revocations, TrustDomain};
 
 use crate::{
     refusal::Refusal,
     sources::{
-        feeds::{Authorities, Feed},
+        feeds::{Feed, Feeds},
         fetched::Fetched,
         key::{Kind, SourceKey},
         want::{Want, wants},
-        workload_api::{Unusable, World},
+        workload_api::{BundlesMessage, Unusable},
     },
 };
 
@@ -57,9 +57,9 @@ pub enum Missing {
 }
 
 impl Missing {
-    fn of(world: &World, name: &TrustDomain, is_own: bool) -> Self {
+    fn of(message: &BundlesMessage, name: &TrustDomain, is_own: bool) -> Self {
         let is_it = |unusable: &Unusable| unusable.trust_domain.as_ref() == Some(name);
-        if world.unusable.iter().any(is_it) {
+        if message.unusable.iter().any(is_it) {
             Self::NotUsable
         } else {
             Self::NotListed { is_own }
@@ -120,7 +120,7 @@ impl Trusted {
             keys: wants(configuration).iter().map(Want::key).collect(),
             ..Self::default()
         };
-        trusted.make(configuration, &Authorities::default());
+        trusted.make(configuration, &Feeds::default());
         trusted
     }
 
@@ -180,11 +180,11 @@ impl Trusted {
     }
 
     /// Takes in what the sources have brought.
-    pub fn update(&mut self, configuration: &Configuration, authorities: &Authorities) -> Change {
+    pub fn update(&mut self, configuration: &Configuration, feeds: &Feeds) -> Change {
         let seen: Vec<_> = self
             .keys
             .iter()
-            .map(|key| authorities.feed(*key).map(|feed| (feed.number(), feed.as_of())))
+            .map(|key| feeds.feed(*key).map(|feed| (feed.number(), feed.as_of())))
             .collect();
         if seen == self.seen {
             return Change::None;
@@ -196,35 +196,35 @@ impl Trusted {
             as_of(seen) < as_of(before)
         });
         let changed = set_back || !seen.iter().map(number).eq(self.seen.iter().map(number));
-        self.make(configuration, authorities);
+        self.make(configuration, feeds);
         self.seen = seen;
         if changed { Change::Content } else { Change::Age }
     }
 
-    fn make(&mut self, configuration: &Configuration, authorities: &Authorities) {
+    fn make(&mut self, configuration: &Configuration, feeds: &Feeds) {
         let workload_api = configuration
             .workload_api
             .as_ref()
-            .and_then(|source| authorities.feed(SourceKey::new(Kind::WorkloadApi, source)));
-        let world = workload_api.and_then(Feed::fetched).and_then(Fetched::world);
+            .and_then(|source| feeds.feed(SourceKey::new(Kind::WorkloadApi, source)));
+        let message = workload_api.and_then(Feed::fetched).and_then(Fetched::message);
         self.bundles = BundleSet::default();
         self.missing = BTreeMap::new();
         for relationship in configuration.relationships.iter() {
             let endpoint = configuration.endpoints.get(&relationship.trust_domain);
-            let endpoint = endpoint.map(|source| authorities.feed(SourceKey::new(Kind::Bundle, source)));
+            let endpoint = endpoint.map(|source| feeds.feed(SourceKey::new(Kind::Bundle, source)));
             let pin = configuration.bundles.bundle(&relationship.trust_domain);
-            self.place(relationship, pin, endpoint, workload_api);
+            self.choose_bundle(relationship, pin, endpoint, workload_api);
             let name = &relationship.trust_domain;
             let bundle = self.bundles.bundle(name);
-            if bundle.is_some_and(|bundle| world.is_some_and(|world| world.is_without_crl(bundle))) {
+            if bundle.is_some_and(|bundle| message.is_some_and(|message| message.is_without_crl(bundle))) {
                 self.bundles.remove(name);
                 self.missing.insert(name.clone(), Missing::Revocations);
-            } else if self.bundles.bundle(name).is_none() && configuration.chain == Chain::Verify {
+            } else if self.bundles.bundle(name).is_none() && configuration.chain == ChainMode::Verify {
                 let is_own = *name == configuration.trust_domain;
                 let asked = workload_api.filter(|_| endpoint.is_none());
                 let why = match asked.and_then(Feed::fetched) {
                     _ if !configuration.peer.has_certificate() => Missing::NotTaken,
-                    Some(Fetched::World { world, .. }) => Missing::of(world, name, is_own),
+                    Some(Fetched::WorkloadApi { message, .. }) => Missing::of(message, name, is_own),
                     Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => Missing::NotAnswered,
                 };
                 self.missing.insert(name.clone(), why);
@@ -233,16 +233,16 @@ impl Trusted {
         self.inline = Arc::clone(&configuration.revoked);
         self.fetched = match &configuration.revocations {
             None => FetchedList::NotNamed,
-            Some(named) => match authorities.feed(SourceKey::new(Kind::Revocations, &named.source)) {
+            Some(named) => match feeds.feed(SourceKey::new(Kind::Revocations, &named.source)) {
                 Some(feed) => known_list(feed, named.max_staleness),
                 None => FetchedList::Missing,
             },
         };
         self.crls = None;
         self.unused = 0;
-        if let Some(Fetched::World { world, .. }) = workload_api.and_then(Feed::fetched) {
-            self.crls = Some(Arc::clone(&world.revocations));
-            let unused = world
+        if let Some(Fetched::WorkloadApi { message, .. }) = workload_api.and_then(Feed::fetched) {
+            self.crls = Some(Arc::clone(&message.revocations));
+            let unused = message
                 .bundles
                 .keys()
                 .filter(|name| configuration.relationships.with(name).is_none());
@@ -252,7 +252,7 @@ impl Trusted {
 
     /// Decides which bundle a trust domain has. `endpoint` is there where the document names one, its feed where it is
     /// followed already.
-    fn place(
+    fn choose_bundle(
         &mut self,
         relationship: &Relationship,
         pin: Option<&Arc<Bundle>>,
@@ -271,7 +271,7 @@ impl Trusted {
                     Some(Fetched::Bundle(bundle)) => {
                         Some(pin.filter(|pin| pin.sequence() > bundle.sequence()).unwrap_or(bundle))
                     }
-                    Some(Fetched::Revocations(_) | Fetched::World { .. }) | None => pin,
+                    Some(Fetched::Revocations(_) | Fetched::WorkloadApi { .. }) | None => pin,
                 };
                 if let Some(bundle) = bundle {
                     self.bundles
@@ -280,8 +280,8 @@ impl Trusted {
             }
             (None, Some(feed)) => {
                 let (bundle, was_listed) = match feed.fetched() {
-                    Some(Fetched::World { world, listed }) => {
-                        let listing = world.bundles.get(name);
+                    Some(Fetched::WorkloadApi { message, listed }) => {
+                        let listing = message.bundles.get(name);
                         let bundle = listing.map(|listed| (&listed.bundle, listed.since.unwrap_or(feed.as_of())));
                         (bundle, listed.contains(name))
                     }
@@ -317,6 +317,6 @@ fn known_list(feed: &Feed, max_staleness: SignedDuration) -> FetchedList {
             list: Arc::clone(list),
             stale_from: feed.as_of().checked_add(max_staleness).unwrap_or(Timestamp::MAX),
         },
-        Some(Fetched::Bundle(_) | Fetched::World { .. }) | None => FetchedList::Missing,
+        Some(Fetched::Bundle(_) | Fetched::WorkloadApi { .. }) | None => FetchedList::Missing,
     }
 }

@@ -47,11 +47,11 @@ struct Response {
     #[prost(bytes = "vec", repeated, tag = "1")]
     crl: Vec<Vec<u8>>,
     #[prost(message, repeated, tag = "2")]
-    bundles: Vec<Entry>,
+    bundles: Vec<BundleEntry>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Entry {
+struct BundleEntry {
     #[prost(string, tag = "1")]
     trust_domain: String,
     #[prost(bytes = "vec", tag = "2")]
@@ -117,7 +117,7 @@ impl fmt::Display for StreamEnd {
 
 /// The state of the world, as one message tells it.
 #[derive(Debug, Default)]
-pub struct World {
+pub struct BundlesMessage {
     /// The bundle of each trust domain.
     pub bundles: BTreeMap<TrustDomain, Listed>,
     /// What the CRLs list.
@@ -171,7 +171,7 @@ struct KeptBundle {
     seconds: i64,
 }
 
-impl World {
+impl BundlesMessage {
     /// Reads a message. `kept` is what was known before of what it cannot be used for.
     ///
     /// # Errors
@@ -193,7 +193,7 @@ impl World {
         Ok(world)
     }
 
-    fn take_bundles(&mut self, entries: Vec<Entry>) {
+    fn take_bundles(&mut self, entries: Vec<BundleEntry>) {
         let mut seen = BTreeSet::new();
         for entry in entries {
             let name = entry.trust_domain.strip_prefix("spiffe://");

@@ -53,7 +53,7 @@ pub enum Arrival {
 #[derive(Debug)]
 pub struct Cuts<'p, P: Proxy> {
     proxy: &'p P,
-    root: u32,
+    plugin: u32,
     touched: BTreeSet<ConnectionId>,
     count: usize,
     is_away: bool,
@@ -61,10 +61,10 @@ pub struct Cuts<'p, P: Proxy> {
 
 impl<'p, P: Proxy> Cuts<'p, P> {
     /// Nothing yet. `root` is the context that is called, to which calls of the proxy come back.
-    pub fn new(proxy: &'p P, root: u32) -> Self {
+    pub fn new(proxy: &'p P, plugin: u32) -> Self {
         Self {
             proxy,
-            root,
+            plugin,
             touched: BTreeSet::new(),
             count: 0,
             is_away: false,
@@ -120,7 +120,7 @@ impl<'p, P: Proxy> Cuts<'p, P> {
 impl<P: Proxy> Drop for Cuts<'_, P> {
     /// Calls of the proxy are about the root again.
     fn drop(&mut self) {
-        if self.is_away && !go_to(self.proxy, self.root) {
+        if self.is_away && !go_to(self.proxy, self.plugin) {
             self.proxy.log(
                 Level::Error,
                 "svidgate: the proxy does not let a tick go back to its root",
@@ -143,8 +143,8 @@ pub fn answer<P: Proxy>(proxy: &P, reason: Reason) -> Result<(), crate::proxy::P
 
 /// Ends streams that we opened, each in the root context that opened it. On the tick only: a proxy that ends one within a
 /// message of it goes on with what it has just freed.
-pub(crate) fn cancel_streams<P: Proxy>(proxy: &P, root: u32, streams: impl IntoIterator<Item = (u32, u32)>) {
-    let cuts = &mut Cuts::new(proxy, root);
+pub(crate) fn cancel_streams<P: Proxy>(proxy: &P, plugin: u32, streams: impl IntoIterator<Item = (u32, u32)>) {
+    let cuts = &mut Cuts::new(proxy, plugin);
     for (context, token) in streams {
         if go_to(proxy, context) {
             cuts.is_away = true;

@@ -20,7 +20,7 @@ use crate::{
     identity::gate::{Gate, MOST_NAMES},
     proxy::{Level, Proxy},
     sources::{
-        feeds::Authorities,
+        feeds::Feeds,
         fetched::Fetched,
         key::{Kind, SourceKey},
     },
@@ -40,7 +40,7 @@ pub const NO_END: u64 = 3_155_760_000;
 
 /// What is about to end.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct Endings {
     gathered: Option<Timestamp>,
     readings: Vec<(Gauge, u64)>,
     /// The next reading to be written.
@@ -135,15 +135,15 @@ impl Ending {
     }
 }
 
-impl Watch {
+impl Endings {
     /// Gathers where it is time, and writes some of it. `told` are the documents at work that this worker speaks for,
     /// `untold` those that another does.
-    pub fn look<P: Proxy>(
+    pub fn update<P: Proxy>(
         &mut self,
         proxy: &P,
         told: &[Rc<Gate>],
         untold: &[Rc<Gate>],
-        authorities: &Authorities,
+        feeds: &Feeds,
         now: Timestamp,
     ) {
         if told.is_empty() && self.shown.is_empty() {
@@ -152,7 +152,7 @@ impl Watch {
         let since = self.gathered.map(|gathered| now.duration_since(gathered));
         if since.is_none_or(|since| since.is_negative() || since >= PERIOD) && self.next >= self.readings.len() {
             self.gathered = Some(now);
-            self.gather(proxy, told, untold, authorities, now);
+            self.gather(proxy, told, untold, feeds, now);
         }
         let end = self.next.saturating_add(MOST_WRITTEN).min(self.readings.len());
         for (gauge, seconds) in self.readings.get(self.next..end).unwrap_or_default() {
@@ -169,18 +169,11 @@ impl Watch {
         self.next = end;
     }
 
-    fn gather<P: Proxy>(
-        &mut self,
-        proxy: &P,
-        told: &[Rc<Gate>],
-        untold: &[Rc<Gate>],
-        authorities: &Authorities,
-        now: Timestamp,
-    ) {
+    fn gather<P: Proxy>(&mut self, proxy: &P, told: &[Rc<Gate>], untold: &[Rc<Gate>], feeds: &Feeds, now: Timestamp) {
         let mut readings: BTreeMap<Gauge, u64> = BTreeMap::new();
         let mut soonest: BTreeMap<Gauge, (Ending, &Gate)> = BTreeMap::new();
         for gate in told {
-            for (gauge, age) in ages(gate, authorities, now) {
+            for (gauge, age) in ages(gate, feeds, now) {
                 show(&mut readings, gauge, age);
             }
             for (gauge, life) in lives(gate) {
@@ -202,7 +195,7 @@ impl Watch {
         let elsewhere: BTreeSet<Gauge> = untold
             .iter()
             .flat_map(|gate| {
-                let ages = ages(gate, authorities, now).into_iter().map(|(gauge, _)| gauge);
+                let ages = ages(gate, feeds, now).into_iter().map(|(gauge, _)| gauge);
                 let lives = lives(gate).into_iter().map(|(gauge, _)| gauge);
                 ages.chain(lives)
                     .chain(endings(gate).into_iter().map(|(gauge, _)| gauge))
@@ -285,7 +278,7 @@ fn seconds_until(end: Timestamp, now: Timestamp) -> u64 {
 }
 
 /// How long ago each bundle's source has spoken.
-fn ages(gate: &Gate, authorities: &Authorities, now: Timestamp) -> Vec<(Gauge, u64)> {
+fn ages(gate: &Gate, feeds: &Feeds, now: Timestamp) -> Vec<(Gauge, u64)> {
     let configuration = &gate.configuration;
     let named = configuration
         .relationships
@@ -308,9 +301,9 @@ fn ages(gate: &Gate, authorities: &Authorities, now: Timestamp) -> Vec<(Gauge, u
     named
         .chain(list)
         .filter_map(|(gauge, kind, source)| {
-            let feed = authorities.feed(SourceKey::new(kind, source))?;
+            let feed = feeds.feed(SourceKey::new(kind, source))?;
             let left_behind = match feed.fetched() {
-                Some(Fetched::World { world, .. }) => world.since(&gauge.subject),
+                Some(Fetched::WorkloadApi { message, .. }) => message.since(&gauge.subject),
                 Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => None,
             };
             let age = now.duration_since(left_behind.unwrap_or(feed.as_of())).as_secs();

@@ -61,7 +61,7 @@ pub enum Newest {
 pub struct Succession {
     name: PluginName,
     /// In the order in which they were configured.
-    plugins: RefCell<Vec<Plugin>>,
+    plugins: RefCell<Vec<Member>>,
     newest: RefCell<Newest>,
     /// Documents that were the newest, have let something begin, and have left, with nothing newer since.
     left: RefCell<Vec<Weak<Gate>>>,
@@ -85,8 +85,8 @@ pub(crate) struct Standing {
 }
 
 #[derive(Debug)]
-struct Plugin {
-    root: u32,
+struct Member {
+    context: u32,
     digest: Digest,
     /// None where it was given up.
     gate: Option<Rc<Gate>>,
@@ -95,7 +95,7 @@ struct Plugin {
     order: u64,
 }
 
-impl Plugin {
+impl Member {
     fn has(&self, gate: &Rc<Gate>) -> bool {
         self.gate.as_ref().is_some_and(|own| Rc::ptr_eq(own, gate))
     }
@@ -146,7 +146,7 @@ impl Succession {
 
     /// Whether a plugin still has a document.
     pub(crate) fn has(&self, digest: &Digest) -> bool {
-        let has = |plugin: &Plugin| plugin.digest == *digest && plugin.gate.is_some();
+        let has = |plugin: &Member| plugin.digest == *digest && plugin.gate.is_some();
         self.plugins.borrow().iter().any(has)
     }
 
@@ -161,11 +161,11 @@ impl Succession {
     }
 
     /// A plugin is configured: its document is the newest.
-    fn configure(&self, root: u32, digest: Digest, gate: &Rc<Gate>, order: u64) {
+    fn configure(&self, context: u32, digest: Digest, gate: &Rc<Gate>, order: u64) {
         let mut plugins = self.plugins.borrow_mut();
-        plugins.retain(|plugin| plugin.root != root);
-        plugins.push(Plugin {
-            root,
+        plugins.retain(|plugin| plugin.context != context);
+        plugins.push(Member {
+            context,
             digest,
             gate: Some(Rc::clone(gate)),
             has_served: false,
@@ -195,9 +195,9 @@ impl Succession {
     }
 
     /// A plugin goes.
-    pub fn leave(&self, root: u32) {
+    pub fn leave(&self, context: u32) {
         let mut plugins = self.plugins.borrow_mut();
-        let Some(place) = plugins.iter().position(|plugin| plugin.root == root) else {
+        let Some(place) = plugins.iter().position(|plugin| plugin.context == context) else {
             return;
         };
         let gone = plugins.remove(place);
@@ -217,12 +217,12 @@ impl Succession {
     }
 
     /// Something begins under a plugin. Gives whether it is the first to begin under an older document than the newest.
-    pub fn serve(&self, root: u32) -> bool {
+    pub fn serve(&self, context: u32) -> bool {
         let Newest::Here(newest) = self.newest() else {
             return false;
         };
         let mut plugins = self.plugins.borrow_mut();
-        let Some(plugin) = plugins.iter_mut().find(|plugin| plugin.root == root) else {
+        let Some(plugin) = plugins.iter_mut().find(|plugin| plugin.context == context) else {
             return false;
         };
         plugin.has_served = true;
@@ -245,7 +245,7 @@ impl Succession {
     /// Another thread's note counts: this is the newest, wherever it came from.
     pub(crate) fn adopt(&self, digest: &Digest) {
         let plugins = &mut *self.plugins.borrow_mut();
-        let is_it = |plugin: &Plugin| plugin.digest == *digest && plugin.gate.is_some();
+        let is_it = |plugin: &Member| plugin.digest == *digest && plugin.gate.is_some();
         let place = plugins.iter().rposition(is_it);
         let newest = place.and_then(|place| {
             // As if it had been configured now.
@@ -259,9 +259,9 @@ impl Succession {
     }
 
     /// The document of a plugin, where it was not given up.
-    pub fn gate(&self, root: u32) -> Option<Rc<Gate>> {
+    pub fn gate(&self, context: u32) -> Option<Rc<Gate>> {
         let plugins = self.plugins.borrow();
-        let plugin = plugins.iter().find(|plugin| plugin.root == root)?;
+        let plugin = plugins.iter().find(|plugin| plugin.context == context)?;
         plugin.gate.clone()
     }
 
@@ -274,13 +274,13 @@ impl Succession {
         let superseded = plugins
             .iter()
             .filter(|plugin| plugin.gate.is_some() && !plugin.has(&newest));
-        superseded.map(|plugin| (plugin.order, plugin.root)).min()
+        superseded.map(|plugin| (plugin.order, plugin.context)).min()
     }
 
     /// Gives up the document of a plugin: what is under way under it ends, and nothing new begins.
-    fn give_up(&self, root: u32) {
+    fn give_up(&self, context: u32) {
         let mut plugins = self.plugins.borrow_mut();
-        if let Some(plugin) = plugins.iter_mut().find(|plugin| plugin.root == root) {
+        if let Some(plugin) = plugins.iter_mut().find(|plugin| plugin.context == context) {
             plugin.gate = None;
         }
     }
@@ -303,7 +303,7 @@ impl Succession {
 }
 
 /// What was configured last of what remains.
-fn last_of(plugins: &[Plugin]) -> Option<(Digest, Rc<Gate>)> {
+fn last_of(plugins: &[Member]) -> Option<(Digest, Rc<Gate>)> {
     plugins
         .iter()
         .rev()
@@ -319,7 +319,7 @@ pub struct Successions {
 
 impl Successions {
     /// A plugin is configured.
-    pub fn configure(&self, name: PluginName, root: u32, digest: Digest, gate: &Rc<Gate>) -> Rc<Succession> {
+    pub fn configure(&self, name: PluginName, context: u32, digest: Digest, gate: &Rc<Gate>) -> Rc<Succession> {
         let known = self.all().into_iter().find(|known| *known.name() == name);
         let succession = known.unwrap_or_else(|| {
             let new = Succession::new(name, gate);
@@ -328,7 +328,7 @@ impl Successions {
         });
         let order = self.configured.get().saturating_add(1);
         self.configured.set(order);
-        succession.configure(root, digest, gate, order);
+        succession.configure(context, digest, gate, order);
         succession
     }
 
@@ -345,8 +345,8 @@ impl Successions {
         let all = self.all();
         let oldest = all.iter().filter_map(|one| Some((one.oldest_superseded()?, one)));
         match oldest.min_by_key(|(oldest, _)| *oldest) {
-            Some(((_, root), succession)) => {
-                succession.give_up(root);
+            Some(((_, context), succession)) => {
+                succession.give_up(context);
                 true
             }
             None => false,

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A connection or a stream.
-pub trait Thing {
+pub trait UnderWay {
     /// What it is.
     fn stage(&self) -> Stage;
     /// Whether it must be looked at.
@@ -42,8 +42,8 @@ pub trait Thing {
 
 /// Everything that is under way on one worker, by context.
 #[derive(Default)]
-pub struct Live {
-    things: RefCell<BTreeMap<u32, Rc<dyn Thing>>>,
+pub struct Sweep {
+    under_way: RefCell<BTreeMap<u32, Rc<dyn UnderWay>>>,
     due: RefCell<Due>,
     /// When it was last found out what is due.
     found: Cell<Option<Timestamp>>,
@@ -86,28 +86,28 @@ enum Looked {
     Later(ConnectionId),
 }
 
-impl Live {
+impl Sweep {
     /// Something begins.
-    pub fn begin(&self, context: u32, thing: Rc<dyn Thing>) {
-        self.things.borrow_mut().insert(context, thing);
+    pub fn begin(&self, context: u32, one: Rc<dyn UnderWay>) {
+        self.under_way.borrow_mut().insert(context, one);
     }
 
     /// Something ends, however it ended.
     pub fn end(&self, context: u32) {
-        let ended = self.things.borrow_mut().remove(&context);
+        let ended = self.under_way.borrow_mut().remove(&context);
         // Dropped here, when nothing is borrowed any more.
         drop(ended);
     }
 
     /// Looks at what is due, and says whether there is more of it for the next call. `exact` is the clock, `now` the second
     /// that it is in.
-    pub fn sweep<P: Proxy>(&self, proxy: &P, root: u32, exact: Timestamp, now: Timestamp) -> bool {
+    pub fn sweep<P: Proxy>(&self, proxy: &P, plugin: u32, exact: Timestamp, now: Timestamp) -> bool {
         let is_time = self.found.get().is_none_or(|found| is_over(PERIOD, found, exact));
         if is_time {
             self.found.set(Some(exact));
-            self.find(now);
+            self.find_due(now);
         }
-        let cuts = &mut Cuts::new(proxy, root);
+        let cuts = &mut Cuts::new(proxy, plugin);
         self.look_at_known(cuts, exact, now);
         self.look_at_unsorted(cuts, exact, now);
         if is_time {
@@ -119,26 +119,26 @@ impl Live {
     /// Closes connections that are to go and have nothing under way.
     fn drain<P: Proxy>(&self, cuts: &mut Cuts<'_, P>, now: Timestamp) {
         let (mut draining, mut peers) = (Vec::new(), HashSet::new());
-        for (context, thing) in self.things.borrow().iter() {
-            if thing.stage() == Stage::Connection && draining.len() < MOST_DRAINED && thing.drains(now) {
+        for (context, one) in self.under_way.borrow().iter() {
+            if one.stage() == Stage::Connection && draining.len() < MOST_DRAINED && one.drains(now) {
                 draining.push(*context);
-                peers.extend(thing.peer());
+                peers.extend(one.peer());
             }
         }
         if draining.is_empty() {
             return;
         }
-        let is_theirs = |thing: &Rc<dyn Thing>| {
-            let peer = thing.peer().filter(|_| thing.stage() == Stage::Request);
+        let is_theirs = |one: &Rc<dyn UnderWay>| {
+            let peer = one.peer().filter(|_| one.stage() == Stage::Request);
             peer.is_some_and(|peer| peers.contains(&peer))
         };
-        let things = self.things.borrow();
-        let streams: Vec<u32> = things
+        let under_way = self.under_way.borrow();
+        let streams: Vec<u32> = under_way
             .iter()
-            .filter(|(_, thing)| is_theirs(thing))
+            .filter(|(_, one)| is_theirs(one))
             .map(|(context, _)| *context)
             .collect();
-        drop(things);
+        drop(under_way);
         // So many are not looked through for what would only be a kindness.
         if streams.len() > MOST_DRAINED {
             return;
@@ -171,17 +171,17 @@ impl Live {
     }
 
     /// Puts what is due, and waits in no queue, behind what does.
-    fn find(&self, now: Timestamp) {
+    fn find_due(&self, now: Timestamp) {
         let waiting = self.due.borrow().contexts();
-        let is_new = |context: &u32, thing: &Rc<dyn Thing>| !waiting.contains(context) && thing.is_due(now);
+        let is_new = |context: &u32, one: &Rc<dyn UnderWay>| !waiting.contains(context) && one.is_due(now);
         let (mut streams, mut connections) = (VecDeque::new(), VecDeque::new());
-        for (context, thing) in self
-            .things
+        for (context, one) in self
+            .under_way
             .borrow()
             .iter()
-            .filter(|(context, thing)| is_new(context, thing))
+            .filter(|(context, one)| is_new(context, one))
         {
-            match thing.stage() {
+            match one.stage() {
                 Stage::Request => streams.push_back(*context),
                 Stage::Connection => connections.push_back(*context),
             }
@@ -232,7 +232,7 @@ impl Live {
             let Some(context) = self.due.borrow_mut().unsorted.pop_front() else {
                 break;
             };
-            let stage = self.things.borrow().get(&context).map(|thing| thing.stage());
+            let stage = self.under_way.borrow().get(&context).map(|one| one.stage());
             if let Looked::Later(connection) = self.look_at(cuts, context, now) {
                 let mut due = self.due.borrow_mut();
                 let waiting = due
@@ -249,8 +249,8 @@ impl Live {
 
     fn look_at<P: Proxy>(&self, cuts: &mut Cuts<'_, P>, context: u32, now: Timestamp) -> Looked {
         // It may have ended, or have been decided on, since it was found.
-        let thing = self.things.borrow().get(&context).map(Rc::clone);
-        let Some(thing) = thing.filter(|thing| thing.is_due(now)) else {
+        let one = self.under_way.borrow().get(&context).map(Rc::clone);
+        let Some(one) = one.filter(|one| one.is_due(now)) else {
             return Looked::Done;
         };
         let connection = match cuts.go_to(context) {
@@ -265,7 +265,7 @@ impl Live {
         if cuts.is_full() || self.due.borrow().by_connection.contains_key(&connection) {
             return Looked::Later(connection);
         }
-        if let Some(ending) = thing.judge(now) {
+        if let Some(ending) = one.judge(now) {
             self.end(context);
             cuts.end(connection, ending);
         }
@@ -274,12 +274,12 @@ impl Live {
 
     /// How much is under way.
     pub fn len(&self) -> usize {
-        self.things.borrow().len()
+        self.under_way.borrow().len()
     }
 
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
-        self.things.borrow().is_empty()
+        self.under_way.borrow().is_empty()
     }
 }
 
@@ -315,8 +315,8 @@ impl Waiting {
     }
 }
 
-impl std::fmt::Debug for Live {
+impl std::fmt::Debug for Sweep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Live").field(&self.len()).finish()
+        f.debug_tuple("Sweep").field(&self.len()).finish()
     }
 }

@@ -64,7 +64,7 @@ struct Waiting {
 }
 
 /// The place of one connection, given back when it is dropped.
-pub struct Place {
+pub struct Slot {
     connections: UnprovenConnections,
     leaf: Digest,
     filter: (u64, u32),
@@ -79,7 +79,7 @@ impl UnprovenConnections {
         filter: (u64, u32),
         address: Option<IpAddr>,
         unproven: Weak<dyn Unproven>,
-    ) -> Option<Place> {
+    ) -> Option<Slot> {
         let waiting = &mut *self.0.borrow_mut();
         let origin = Origin::of(address);
         let of_origin = waiting.by_origin.get(&origin).copied().unwrap_or_default();
@@ -90,7 +90,7 @@ impl UnprovenConnections {
         waiting.by_origin.insert(origin, of_origin.saturating_add(1));
         let of_leaf = waiting.by_leaf.entry(leaf).or_default();
         of_leaf.insert(filter, unproven);
-        Some(Place {
+        Some(Slot {
             connections: self.clone(),
             leaf,
             filter,
@@ -126,7 +126,7 @@ impl UnprovenConnections {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let waiting = &mut *self.connections.0.borrow_mut();
         waiting.all = waiting.all.saturating_sub(1);
@@ -151,8 +151,8 @@ impl std::fmt::Debug for UnprovenConnections {
     }
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Place").field(&self.filter).finish()
+        f.debug_tuple("Slot").field(&self.filter).finish()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Chain, Configuration, Format, Listeners, Mode, PeerOrigin, TrustDomain, digest::sha256};
+use svidgate_policy::{ChainMode, Configuration, Format, Listeners, Mode, PeerOrigin, TrustDomain, digest::sha256};
 
 use crate::{
     board::{Board, DocumentKey, Secret},
@@ -19,22 +19,22 @@ use crate::{
     proxy::{Level, Proxy},
     record::{
         counters::Records,
-        decision::{Circumstances, Entry},
+        decision::{Circumstances, Record},
         document_version::Versions,
     },
     sources::{
-        event::{Event, count},
-        feeds::Authorities,
+        event::{SourceEvent, count},
+        feeds::Feeds,
         key::SourceKey,
-        lease::{self, Claim},
+        lease::{self, LeaseRequest},
         remarks, want,
     },
     worker::{
         cut,
-        endings::Watch,
+        endings::Endings,
         lineage,
         succession::{Succession, Successions},
-        sweep::Live,
+        sweep::Sweep,
         unproven::UnprovenConnections,
     },
 };
@@ -71,7 +71,7 @@ pub struct Worker {
     now: Cell<Timestamp>,
     gates: RefCell<Vec<Document>>,
     records: RefCell<Records>,
-    live: Live,
+    under_way: Sweep,
     ledger: Ledger,
     hints: Hints,
     unproven: UnprovenConnections,
@@ -84,18 +84,18 @@ pub struct Worker {
     has_ticked: Cell<bool>,
     /// When all was last looked after.
     ticked: Cell<Option<Timestamp>>,
-    authorities: RefCell<Authorities>,
+    feeds: RefCell<Feeds>,
     /// The documents whose sources were gathered last; one more or less is a change.
     gathered: RefCell<Vec<Digest>>,
     /// The root contexts of our plugins.
-    roots: RefCell<BTreeSet<u32>>,
+    plugins: RefCell<BTreeSet<u32>>,
     /// Tells this worker from the others; 0 before it is chosen.
     id: Cell<u64>,
     /// What is leased to this worker: sources that it asks, documents that it speaks for.
     leased: RefCell<BTreeSet<SourceKey>>,
     /// Whether one of our plugins is `svidgate.hold`.
     has_hold: Cell<bool>,
-    watch: RefCell<Watch>,
+    watch: RefCell<Endings>,
     versions: RefCell<Versions>,
 }
 
@@ -127,8 +127,8 @@ impl Worker {
     }
 
     /// What is under way.
-    pub fn live(&self) -> &Live {
-        &self.live
+    pub fn under_way(&self) -> &Sweep {
+        &self.under_way
     }
 
     /// What peers hold.
@@ -147,17 +147,17 @@ impl Worker {
     }
 
     /// A plugin has been configured.
-    pub fn enter(&self, root: u32) {
-        self.roots.borrow_mut().insert(root);
+    pub fn enter(&self, plugin: u32) {
+        self.plugins.borrow_mut().insert(plugin);
         self.look_soon();
     }
 
     /// A plugin goes. What it has asked goes with it; with the last one, this worker no longer fetches.
-    pub fn leave<P: Proxy>(&self, proxy: &P, root: u32, succession: Option<&Succession>) {
-        self.authorities.borrow_mut().context_gone(root, self.now());
+    pub fn leave<P: Proxy>(&self, proxy: &P, plugin: u32, succession: Option<&Succession>) {
+        self.feeds.borrow_mut().context_gone(plugin, self.now());
         let last = succession.and_then(Succession::newest_digest);
         if let Some(succession) = succession {
-            succession.leave(root);
+            succession.leave(plugin);
         }
         let board = self.secret.get().map(|secret| Board::new(proxy, secret));
         if let (Some(succession), Some(last), Some(board)) = (succession, last, &board)
@@ -167,9 +167,9 @@ impl Worker {
             lineage::end(board, succession, &last);
         }
         self.look_soon();
-        let mut roots = self.roots.borrow_mut();
-        roots.remove(&root);
-        if roots.is_empty()
+        let mut plugins = self.plugins.borrow_mut();
+        plugins.remove(&plugin);
+        if plugins.is_empty()
             && !self.leased.take().is_empty()
             && let Some(board) = &board
         {
@@ -180,7 +180,7 @@ impl Worker {
     /// The next tick looks after all.
     fn look_soon(&self) {
         self.ticked.set(None);
-        self.live.look_soon();
+        self.under_way.look_soon();
     }
 
     /// Whether it is time to look after all; whoever asks does it.
@@ -214,7 +214,7 @@ impl Worker {
             }
         }
         if self.secret.replace(Some(secret)).is_some_and(|before| before != secret) {
-            self.authorities.borrow_mut().share_anew(self.now());
+            self.feeds.borrow_mut().share_anew(self.now());
             self.hints.share_anew();
         }
     }
@@ -235,48 +235,47 @@ impl Worker {
 
     /// Whether some source has not said anything yet.
     pub fn is_waiting(&self) -> bool {
-        self.authorities.borrow().is_waiting()
+        self.feeds.borrow().is_waiting()
     }
 
     /// Takes in what the fetching worker has published.
     pub fn look_at_sources<P: Proxy>(&self, proxy: &P) {
         let gates = self.gates();
-        let mut authorities = self.authorities.borrow_mut();
+        let mut feeds = self.feeds.borrow_mut();
         let known: Vec<Digest> = gates.iter().map(|(digest, _)| *digest).collect();
         if *self.gathered.borrow() != known {
             let wants = gates.iter().flat_map(|(_, gate)| want::wants(&gate.configuration));
-            authorities.follow(wants, self.now());
+            feeds.follow(wants, self.now());
             self.hints.keep_only(|name| has_relationship(&gates, name));
             self.gathered.replace(known);
         }
         if let Some(board) = self.board(proxy) {
-            authorities.read(&board, self.now());
+            feeds.read(&board, self.now());
             let has_relationship = |name: &TrustDomain| has_relationship(&gates, name);
-            self.hints
-                .exchange(&board, &authorities.index, has_relationship, self.now());
+            self.hints.exchange(&board, &feeds.index, has_relationship, self.now());
         }
-        self.update(proxy, &gates, &authorities);
+        self.update(proxy, &gates, &feeds);
     }
 
     /// The same, and asks the sources that are leased to this worker. `root` is the root context that is called.
-    pub fn fetch<P: Proxy>(&self, proxy: &P, root: u32) {
+    pub fn fetch<P: Proxy>(&self, proxy: &P, plugin: u32) {
         self.look_at_sources(proxy);
         if self.id.get() == 0 {
             self.id.set(proxy.random().max(1));
         }
         let Some(board) = self.board(proxy) else { return };
-        let mut authorities = self.authorities.borrow_mut();
-        let documents = self.gates().into_iter().map(|(digest, _)| Claim {
+        let mut feeds = self.feeds.borrow_mut();
+        let documents = self.gates().into_iter().map(|(digest, _)| LeaseRequest {
             key: SourceKey::of_document(&digest),
             epoch: 0,
             content: 0,
             as_of: self.now(),
         });
-        let hints = [self.hints.claim(self.now())];
-        let claims: Vec<Claim> = authorities.claims().chain(documents).chain(hints).collect();
-        let leased = lease::lease(&board, &authorities.index, &claims, self.id.get(), self.now());
-        authorities.fetch(&board, root, &leased, self.now());
-        cut::cancel_streams(proxy, root, authorities.take_unwanted());
+        let hints = [self.hints.request(self.now())];
+        let requests: Vec<LeaseRequest> = feeds.requests().chain(documents).chain(hints).collect();
+        let leased = lease::lease(&board, &feeds.index, &requests, self.id.get(), self.now());
+        feeds.fetch(&board, plugin, &leased, self.now());
+        cut::cancel_streams(proxy, plugin, feeds.take_abandoned());
         self.leased.replace(leased);
     }
 
@@ -286,7 +285,7 @@ impl Worker {
         self.read_time(proxy);
         self.look_at_sources(proxy);
         let now = self.now();
-        self.authorities.borrow_mut().let_go_of_unleased(self.id.get(), now);
+        self.feeds.borrow_mut().let_go_of_unleased(self.id.get(), now);
     }
 
     /// An endpoint has answered.
@@ -294,10 +293,8 @@ impl Worker {
         self.read_time(proxy);
         let now = self.now();
         let Some(board) = self.board(proxy) else { return };
-        self.authorities
-            .borrow_mut()
-            .on_answer(&board, token, headers, bytes, now);
-        self.update(proxy, &self.gates(), &self.authorities.borrow());
+        self.feeds.borrow_mut().on_answer(&board, token, headers, bytes, now);
+        self.update(proxy, &self.gates(), &self.feeds.borrow());
     }
 
     /// A stream has brought a message.
@@ -305,24 +302,24 @@ impl Worker {
         self.look_again(proxy);
         let now = self.now();
         let Some(board) = self.board(proxy) else { return };
-        self.authorities.borrow_mut().on_message(&board, token, bytes, now);
-        self.update(proxy, &self.gates(), &self.authorities.borrow());
+        self.feeds.borrow_mut().on_message(&board, token, bytes, now);
+        self.update(proxy, &self.gates(), &self.feeds.borrow());
     }
 
     /// A stream has ended.
     pub fn on_stream_close<P: Proxy>(&self, proxy: &P, token: u32, status: u32) {
         self.read_time(proxy);
         let now = self.now();
-        self.authorities.borrow_mut().on_close(proxy, token, status, now);
+        self.feeds.borrow_mut().on_close(proxy, token, status, now);
     }
 
-    fn update<P: Proxy>(&self, proxy: &P, gates: &[(Digest, Rc<Gate>)], authorities: &Authorities) {
+    fn update<P: Proxy>(&self, proxy: &P, gates: &[(Digest, Rc<Gate>)], feeds: &Feeds) {
         for (digest, gate) in gates {
             let before = gate.trusted().unused();
-            gate.update(authorities);
+            gate.update(feeds);
             let unused = gate.trusted().unused();
             if unused > before && self.speaks_for(digest) {
-                count(proxy, Event::UnusedBundle, unused.saturating_sub(before));
+                count(proxy, SourceEvent::UnusedBundle, unused.saturating_sub(before));
                 let line = format!(
                     "svidgate: the Workload API brings {unused} bundles of trust domains without a relationship; they are \
                      not used"
@@ -333,8 +330,8 @@ impl Worker {
     }
 
     /// Looks at what is under way; says whether there is more to look at than one call may.
-    pub fn sweep<P: Proxy>(&self, proxy: &P, root: u32) -> bool {
-        self.live.sweep(proxy, root, self.exact.get(), self.now())
+    pub fn sweep<P: Proxy>(&self, proxy: &P, plugin: u32) -> bool {
+        self.under_way.sweep(proxy, plugin, self.exact.get(), self.now())
     }
 
     /// Whether this worker tells what there is to tell of a document, and no other does.
@@ -346,7 +343,7 @@ impl Worker {
     fn show_versions<P: Proxy>(&self, proxy: &P) {
         let at_work = self.successions.at_work();
         let versions = at_work.iter().map(|gate| gate.version());
-        self.versions.borrow_mut().look(proxy, versions);
+        self.versions.borrow_mut().update(proxy, versions);
     }
 
     /// Shows what is at work, and what is about to end.
@@ -362,10 +359,10 @@ impl Worker {
                 untold.push(gate);
             }
         }
-        let authorities = self.authorities.borrow();
+        let feeds = self.feeds.borrow();
         self.watch
             .borrow_mut()
-            .look(proxy, &told, &untold, &authorities, self.now());
+            .update(proxy, &told, &untold, &feeds, self.now());
     }
 
     /// Hands counters over.
@@ -377,20 +374,20 @@ impl Worker {
     pub fn record<P: Proxy>(
         &self,
         proxy: &P,
-        entry: &Entry<'_>,
+        record: &Record<'_>,
         shown: bool,
         circumstances: impl FnOnce() -> Circumstances,
     ) {
         let may_log = {
             let mut records = self.records.borrow_mut();
-            records.count(entry);
-            !entry.decision.is_allowed() && records.may_log()
+            records.count(record);
+            !record.decision.is_allowed() && records.may_log()
         };
         if shown {
-            Records::show(proxy, entry);
+            Records::show(proxy, record);
         }
         if may_log {
-            Records::log(proxy, entry, &circumstances());
+            Records::log(proxy, record, &circumstances());
         }
     }
 
@@ -434,7 +431,7 @@ impl Worker {
                  beside them: what is still under way under them ends (configuration.superseded)"
             );
             proxy.log(Level::Warn, &line);
-            self.live.look_soon();
+            self.under_way.look_soon();
         }
         true
     }
@@ -528,7 +525,7 @@ fn announce<P: Proxy>(proxy: &P, configuration: &Configuration, took: Option<Sig
             "svidgate: mode: dry_run: everything passes, refusals are only recorded",
         );
     }
-    if configuration.chain == Chain::Proxy {
+    if configuration.chain == ChainMode::Proxy {
         let line = "svidgate: chain: proxy: no chain is verified here; a listener that accepts untrusted certificates \
                     lets anyone be anyone";
         proxy.log(Level::Warn, line);
