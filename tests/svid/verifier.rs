@@ -100,12 +100,8 @@ impl Verifier {
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> Result<Svid, SvidError> {
         let intermediates: Vec<_> = identity.intermediates.iter().map(|der| der.as_slice().into()).collect();
-        let presented = Presented {
-            leaf: &identity.leaf,
-            intermediates: &intermediates,
-        };
         let hints = |_: &TrustDomain| hints.iter().map(|hint| hint.certificate.clone().into()).collect();
-        svid::verify_with(presented, hints, algorithms, &self.trust(&[]), FIXED_NOW)
+        svid::verify_with(Leaf::parse(&identity.leaf)?, &intermediates, hints, algorithms, &self.trust(&[]), FIXED_NOW)
     }
 
     /// Verifies a leaf whose chain the proxy has verified.

@@ -84,6 +84,12 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// Where the bundle of a trust domain comes from: from its endpoint where the document names one, else from the Workload API.
+    /// `None` where what the document brings is all there is.
+    pub fn source_of(&self, trust_domain: &TrustDomain) -> Option<&Source> {
+        self.endpoints.get(trust_domain).or(self.workload_api.as_ref())
+    }
+
     /// Compiles a document.
     ///
     /// ```

@@ -101,23 +101,24 @@ pub fn verify(
     trust: &Trust<'_>,
     now: Timestamp,
 ) -> Result<Svid, SvidError> {
-    verify_with(presented, |_| Vec::new(), algorithms, trust, now)
+    let leaf = Leaf::parse(presented.leaf)?;
+    verify_with(leaf, presented.intermediates, |_| Vec::new(), algorithms, trust, now)
 }
 
-/// The same. Where the issuer is not at hand, certificates of earlier paths of the trust domain ([`Svid::has_between`]) are asked
+/// The same for a leaf that has been read, and what came with it. Where the issuer is not at hand, certificates of earlier paths of the trust domain ([`Svid::has_between`]) are asked
 /// for, at most [`chain::MAX_HINTS`], and tried with what is left of the signatures that a leaf may cost. They are trusted no more
 /// than those that the peer sends.
 ///
 /// # Errors
 /// As [`verify`].
 pub fn verify_with(
-    presented: Presented<'_>,
+    leaf: Leaf<'_>,
+    intermediates: &[CertificateDer<'_>],
     hints: impl FnOnce(&TrustDomain) -> Vec<CertificateDer<'static>>,
     algorithms: &[&dyn SignatureVerificationAlgorithm],
     trust: &Trust<'_>,
     now: Timestamp,
 ) -> Result<Svid, SvidError> {
-    let leaf = Leaf::parse(presented.leaf)?;
     let identified = Identified {
         not_before: leaf.fields.not_before,
         not_after: leaf.fields.not_after,
@@ -126,10 +127,10 @@ pub fn verify_with(
     };
     let mut path = None;
     let find = |bundle: &Bundle, relationship: &Relationship, moment| {
-        if presented.intermediates.len() > MAX_INTERMEDIATES {
+        if intermediates.len() > MAX_INTERMEDIATES {
             return Err(ChainError::TooMany.into());
         }
-        let certificates = presented.intermediates.iter().chain(&relationship.intermediates);
+        let certificates = intermediates.iter().chain(&relationship.intermediates);
         let mut beside: Vec<CertificateDer<'_>> = certificates
             .map(|certificate| CertificateDer::from(certificate.as_ref()))
             .collect();

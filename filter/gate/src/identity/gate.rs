@@ -11,12 +11,10 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     AccessLog, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust,
-    TrustDomain, XfccMode,
-    certificate::leaf::Leaf,
-    digest::sha256,
-    trust::svid::{self, Presented as Shown},
+    TrustDomain, XfccMode, certificate::leaf::Leaf, digest::sha256, trust::svid,
 };
 
 use crate::{
@@ -395,17 +393,14 @@ impl Gate {
         mut presented: Presented,
         now: Timestamp,
     ) -> Result<(Svid, Presented, Timestamp), Refusal> {
-        let shown = Shown {
-            leaf: &presented.leaf,
-            intermediates: &presented.intermediates,
-        };
+        let leaf = Leaf::parse(&presented.leaf);
+        let id = leaf.as_ref().ok().map(|leaf| leaf.id().clone());
         let ask = |trust: &Trust<'_>| {
-            let svid = self.find_path(shown, trust, now)?;
+            let svid = self.find_path(leaf?, &presented.intermediates, trust, now)?;
             let until = svid.valid_until();
             Ok((svid, until))
         };
-        let claimed = || claimed_by(&presented.leaf);
-        let (svid, until) = self.hold_against(claimed, SignedDuration::ZERO, now, ask)?;
+        let (svid, until) = self.hold_against(|| id, SignedDuration::ZERO, now, ask)?;
         self.learn(&svid, &presented, now);
         // What a peer sends that leads nowhere is its own affair; it is not remembered.
         presented
@@ -415,13 +410,19 @@ impl Gate {
     }
 
     /// By what the peer sends and the document has; where that has no issuer, with hints.
-    fn find_path(&self, shown: Shown<'_>, trust: &Trust<'_>, now: Timestamp) -> Result<Svid, SvidError> {
+    fn find_path(
+        &self,
+        leaf: Leaf<'_>,
+        sent: &[CertificateDer<'_>],
+        trust: &Trust<'_>,
+        now: Timestamp,
+    ) -> Result<Svid, SvidError> {
         let mut tried = Vec::new();
         let hints = |trust_domain: &TrustDomain| {
             tried = self.hints.of(trust_domain, now);
             tried.clone()
         };
-        let svid = svid::verify_with(shown, hints, &self.algorithms.as_list(), trust, now)?;
+        let svid = svid::verify_with(leaf, sent, hints, &self.algorithms.as_list(), trust, now)?;
         let used = tried.into_iter().filter(|hint| svid.has_between(&sha256(hint)));
         self.hints.learn(svid.id().trust_domain(), used, now);
         Ok(svid)
@@ -481,10 +482,6 @@ const TOO_OLD: &str = "the connection has been open for longer than `max_connect
 /// Who a peer says it is, for a refusal.
 fn claimed(identity: &Identity) -> impl FnOnce() -> Option<SpiffeId> {
     || Some(identity.svid.id().clone())
-}
-
-fn claimed_by(leaf: &[u8]) -> Option<SpiffeId> {
-    Leaf::parse(leaf).ok().map(|leaf| leaf.id().clone())
 }
 
 fn unreadable(unreadable: Unreadable) -> Rc<Refusal> {

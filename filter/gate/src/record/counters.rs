@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Effect, Reason};
 
 use crate::{
+    clock::is_over,
     proxy::{Level, Proxy},
     record::{
         decision::{Circumstances, Outcome, Record},
@@ -95,9 +96,7 @@ impl Records {
 
     /// Gives refusals new lines where the last ones are old enough, and tells how many had none since.
     fn renew(&mut self, now: Timestamp) -> Option<u64> {
-        let since = now.duration_since(self.renewed);
-        // A clock that was set back is no reason to fall silent.
-        if !since.is_negative() && since < LINES_PERIOD {
+        if !is_over(LINES_PERIOD, self.renewed, now) {
             return None;
         }
         (self.lines, self.renewed) = (0, now);

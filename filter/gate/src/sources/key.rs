@@ -21,7 +21,22 @@ pub enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceKey([u8; 16]);
 
+impl Kind {
+    /// What a source of bundles gives.
+    pub fn of_bundles(source: &Source) -> Self {
+        match source {
+            Source::Endpoint(_) => Self::Bundle,
+            Source::WorkloadApi { .. } => Self::WorkloadApi,
+        }
+    }
+}
+
 impl SourceKey {
+    /// The key of a source of bundles.
+    pub fn of_bundles(source: &Source) -> Self {
+        Self::new(Kind::of_bundles(source), source)
+    }
+
     /// The key of a source.
     pub fn new(kind: Kind, source: &Source) -> Self {
         let text = match source {

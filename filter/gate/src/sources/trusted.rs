@@ -8,7 +8,9 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use svidgate_policy::{Bundle, BundleSet, ChainMode, Configuration, Reason, Relationship, Revocations, TrustDomain};
+use svidgate_policy::{
+    Bundle, BundleSet, ChainMode, Configuration, Reason, Relationship, Revocations, Source, TrustDomain,
+};
 
 use crate::{
     refusal::Refusal,
@@ -202,27 +204,26 @@ impl Trusted {
     }
 
     fn make(&mut self, configuration: &Configuration, feeds: &Feeds) {
-        let workload_api = configuration
-            .workload_api
-            .as_ref()
-            .and_then(|source| feeds.feed(SourceKey::new(Kind::WorkloadApi, source)));
+        let followed = |source: &Source| feeds.feed(SourceKey::of_bundles(source));
+        let workload_api = configuration.workload_api.as_ref().and_then(followed);
         let message = workload_api.and_then(Feed::fetched).and_then(Fetched::message);
         self.bundles = BundleSet::default();
         self.missing = BTreeMap::new();
         for relationship in configuration.relationships.iter() {
-            let endpoint = configuration.endpoints.get(&relationship.trust_domain);
-            let endpoint = endpoint.map(|source| feeds.feed(SourceKey::new(Kind::Bundle, source)));
-            let pin = configuration.bundles.bundle(&relationship.trust_domain);
-            self.choose_bundle(relationship, pin, endpoint, workload_api);
             let name = &relationship.trust_domain;
+            let feed = match configuration.source_of(name) {
+                Some(endpoint @ Source::Endpoint(_)) => followed(endpoint),
+                Some(Source::WorkloadApi { .. }) => workload_api,
+                None => None,
+            };
+            self.choose_bundle(relationship, configuration.bundles.bundle(name), feed);
             let bundle = self.bundles.bundle(name);
             if bundle.is_some_and(|bundle| message.is_some_and(|message| message.is_without_crl(bundle))) {
                 self.bundles.remove(name);
                 self.missing.insert(name.clone(), Missing::Revocations);
             } else if self.bundles.bundle(name).is_none() && configuration.chain == ChainMode::Verify {
                 let is_own = *name == configuration.trust_domain;
-                let asked = workload_api.filter(|_| endpoint.is_none());
-                let why = match asked.and_then(Feed::fetched) {
+                let why = match feed.and_then(Feed::fetched) {
                     _ if !configuration.peer.has_certificate() => Missing::NotTaken,
                     Some(Fetched::WorkloadApi { message, .. }) => Missing::of(message, name, is_own),
                     Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => Missing::NotAnswered,
@@ -250,63 +251,46 @@ impl Trusted {
         }
     }
 
-    /// Decides which bundle a trust domain has. `endpoint` is there where the document names one, its feed where it is
-    /// followed already.
-    fn choose_bundle(
-        &mut self,
-        relationship: &Relationship,
-        pin: Option<&Arc<Bundle>>,
-        endpoint: Option<Option<&Feed>>,
-        workload_api: Option<&Feed>,
-    ) {
+    /// Decides which bundle a trust domain has. The *pin* is the bundle that the document brings.
+    ///
+    /// | its source | what that has said | the bundle |
+    /// |---|---|---|
+    /// | an endpoint | a bundle | that; the pin where the document has raised it above |
+    /// | an endpoint | nothing yet | the pin, which grows old |
+    /// | the Workload API | lists it | what is listed |
+    /// | the Workload API | nothing yet | the pin, which grows old |
+    /// | the Workload API | has never listed it | the pin, which does not grow old |
+    /// | the Workload API | lists it no more | none |
+    /// | none, or one that is not followed yet | | the pin |
+    fn choose_bundle(&mut self, relationship: &Relationship, pin: Option<&Arc<Bundle>>, feed: Option<&Feed>) {
         let name = &relationship.trust_domain;
-        let stale_from = |as_of: Timestamp| {
-            let end = as_of.checked_add(relationship.max_staleness);
-            end.unwrap_or(Timestamp::MAX)
+        let Some(feed) = feed else {
+            if let Some(pin) = pin {
+                self.bundles.insert(name.clone(), Arc::clone(pin));
+            }
+            return;
         };
-        match (endpoint, workload_api) {
-            (Some(Some(feed)), _) => {
-                let bundle = match feed.fetched() {
-                    // One that was raised above what is held says that it is not to be used any more.
-                    Some(Fetched::Bundle(bundle)) => {
-                        Some(pin.filter(|pin| pin.sequence() > bundle.sequence()).unwrap_or(bundle))
-                    }
-                    Some(Fetched::Revocations(_) | Fetched::WorkloadApi { .. }) | None => pin,
-                };
-                if let Some(bundle) = bundle {
-                    self.bundles
-                        .insert_until(name.clone(), Arc::clone(bundle), stale_from(feed.as_of()));
-                }
+        let (bundle, as_of) = match feed.fetched() {
+            // One that was raised above what is held says that it is not to be used any more.
+            Some(Fetched::Bundle(bundle)) => {
+                let raised = pin.filter(|pin| pin.sequence() > bundle.sequence());
+                (Some(raised.unwrap_or(bundle)), feed.as_of())
             }
-            (None, Some(feed)) => {
-                let (bundle, was_listed) = match feed.fetched() {
-                    Some(Fetched::WorkloadApi { message, listed }) => {
-                        let listing = message.bundles.get(name);
-                        let bundle = listing.map(|listed| (&listed.bundle, listed.since.unwrap_or(feed.as_of())));
-                        (bundle, listed.contains(name))
-                    }
-                    // It has not said yet whether it lists the trust domain: the pin stands for its answer.
-                    Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => {
-                        (pin.map(|pin| (pin, feed.as_of())), true)
-                    }
-                };
-                match (bundle, pin) {
-                    (Some((bundle, as_of)), _) => {
-                        self.bundles
-                            .insert_until(name.clone(), Arc::clone(bundle), stale_from(as_of));
-                    }
-                    // Never listed: what the document brings is all that there is for it.
-                    (None, Some(pin)) if !was_listed => self.bundles.insert(name.clone(), Arc::clone(pin)),
-                    // Listed once and no longer: gone.
-                    (None, _) => {}
-                }
-            }
-            // Before the first tick of this document.
-            (Some(None), _) | (None, None) => {
-                if let Some(pin) = pin {
+            Some(Fetched::WorkloadApi { message, listed }) => match (message.bundles.get(name), pin) {
+                (Some(listed), _) => (Some(&listed.bundle), listed.since.unwrap_or(feed.as_of())),
+                // All that there is for it.
+                (None, Some(pin)) if !listed.contains(name) => {
                     self.bundles.insert(name.clone(), Arc::clone(pin));
+                    return;
                 }
-            }
+                (None, _) => return,
+            },
+            Some(Fetched::Revocations(_)) | None => (pin, feed.as_of()),
+        };
+        if let Some(bundle) = bundle {
+            let stale_from = as_of.checked_add(relationship.max_staleness);
+            self.bundles
+                .insert_until(name.clone(), Arc::clone(bundle), stale_from.unwrap_or(Timestamp::MAX));
         }
     }
 }

@@ -17,6 +17,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    clock::is_over,
     identity::gate::{Gate, MOST_NAMES},
     proxy::{Level, Proxy},
     sources::{
@@ -149,8 +150,8 @@ impl Endings {
         if told.is_empty() && self.shown.is_empty() {
             return;
         }
-        let since = self.gathered.map(|gathered| now.duration_since(gathered));
-        if since.is_none_or(|since| since.is_negative() || since >= PERIOD) && self.next >= self.readings.len() {
+        let is_time = self.gathered.is_none_or(|gathered| is_over(PERIOD, gathered, now));
+        if is_time && self.next >= self.readings.len() {
             self.gathered = Some(now);
             self.gather(proxy, told, untold, feeds, now);
         }
@@ -286,22 +287,20 @@ fn ages(gate: &Gate, feeds: &Feeds, now: Timestamp) -> Vec<(Gauge, u64)> {
         .take(MOST_NAMES)
         .filter_map(|relationship| {
             let name = &relationship.trust_domain;
-            let endpoint = configuration.endpoints.get(name).map(|source| (Kind::Bundle, source));
-            let workload_api = configuration
-                .workload_api
-                .as_ref()
-                .map(|source| (Kind::WorkloadApi, source));
-            let (kind, source) = endpoint.or(workload_api)?;
-            Some((Gauge::new(Family::BundleAge, name.as_str()), kind, source))
+            let source = configuration.source_of(name)?;
+            Some((
+                Gauge::new(Family::BundleAge, name.as_str()),
+                SourceKey::of_bundles(source),
+            ))
         });
     let list = configuration.revocations.iter().map(|revocations| {
         let gauge = Gauge::new(Family::RevocationsAge, "");
-        (gauge, Kind::Revocations, &revocations.source)
+        (gauge, SourceKey::new(Kind::Revocations, &revocations.source))
     });
     named
         .chain(list)
-        .filter_map(|(gauge, kind, source)| {
-            let feed = feeds.feed(SourceKey::new(kind, source))?;
+        .filter_map(|(gauge, key)| {
+            let feed = feeds.feed(key)?;
             let left_behind = match feed.fetched() {
                 Some(Fetched::WorkloadApi { message, .. }) => message.since(&gauge.subject),
                 Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => None,
