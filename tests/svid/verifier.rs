@@ -6,6 +6,7 @@ use support::ca::{Authority, FIXED_NOW, Identity, Leaf};
 use svidgate_policy::Reason;
 use svidgate_policy::Revocations;
 use svidgate_policy::TrustDomain;
+use svidgate_policy::certificate::leaf;
 use svidgate_policy::certificate::signature::ALGORITHMS;
 use svidgate_policy::trust::relationship::{Relationship, Relationships};
 use svidgate_policy::trust::svid::{self, Presented, Svid, SvidError, Trust};
@@ -101,7 +102,14 @@ impl Verifier {
     ) -> Result<Svid, SvidError> {
         let intermediates: Vec<_> = identity.intermediates.iter().map(|der| der.as_slice().into()).collect();
         let hints = |_: &TrustDomain| hints.iter().map(|hint| hint.certificate.clone().into()).collect();
-        svid::verify_with(Leaf::parse(&identity.leaf)?, &intermediates, hints, algorithms, &self.trust(&[]), FIXED_NOW)
+        svid::verify_with(
+            leaf::Leaf::parse(&identity.leaf)?,
+            &intermediates,
+            hints,
+            algorithms,
+            &self.trust(&[]),
+            FIXED_NOW,
+        )
     }
 
     /// Verifies a leaf whose chain the proxy has verified.

@@ -1,5 +1,6 @@
 //! What is trusted now, and from where did it come?
 
+mod asking;
 pub mod event;
 pub mod feeds;
 pub mod fetch;
@@ -7,7 +8,7 @@ pub mod fetched;
 pub mod index;
 pub mod key;
 pub mod lease;
-pub mod poll;
+mod poll;
 pub mod remarks;
 pub mod trusted;
 pub mod want;

@@ -1,7 +1,7 @@
 //! What each worker knows of the sources that its documents name: bundles and revocations, and how old they are.
 //!
-//! One worker fetches ([`crate::sources::fetch`]); all of them read what it has published ([`crate::sources::index`]) and parse it when it
-//! has changed. A document is told nothing here: it asks for what it needs, and looks at what there is on the tick.
+//! One worker asks a source ([`crate::sources::fetch`]); all of them read what it has published ([`crate::sources::index`]) and
+//! parse it when it has changed. A document is told nothing here: it says what it needs, and looks at what there is on the tick.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,9 @@ use crate::{
     proxy::{Level, Proxy},
     sources::{
         fetched::{Fetched, content_digest},
-        index::{Content, Index},
+        index::{self, Content, Index},
         key::SourceKey,
         lease::LeaseRequest,
-        poll::{AbandonedStream, Poll},
         want::Want,
     },
 };
@@ -24,23 +23,23 @@ use crate::{
 /// One source, as this worker knows it.
 #[derive(Debug)]
 pub struct Feed {
-    pub(crate) want: Want,
+    want: Want,
     /// The latest that any document, of any worker, has named. An older one that comes back names nothing.
-    pub(crate) epoch: u64,
+    epoch: u64,
     /// The number of the content that is known here; 0 for none.
-    pub(crate) number: u64,
+    number: u64,
     /// SHA-256 of its bytes.
-    pub(crate) digest: Option<[u8; 32]>,
+    digest: Option<[u8; 32]>,
     /// Of what it says, which other bytes may say, too.
-    pub(crate) content_digest: Option<[u8; 32]>,
+    content_digest: Option<[u8; 32]>,
     /// The number of the newest content that the index names.
-    pub(crate) published: u64,
-    pub(crate) as_of: Timestamp,
+    published: u64,
+    as_of: Timestamp,
     /// Whether the index has a time that is still to come.
-    pub(crate) is_ahead: bool,
-    pub(crate) fetched: Option<Fetched>,
-    pub(crate) poll: Poll,
-    pub(crate) abandoned: Vec<AbandonedStream>,
+    is_ahead: bool,
+    fetched: Option<Fetched>,
+    /// Counts how often what was known of it was thrown away: an answer to what was asked before is not judged.
+    beginnings: u64,
 }
 
 impl Feed {
@@ -59,9 +58,55 @@ impl Feed {
         self.fetched.as_ref()
     }
 
+    /// What documents need of it.
+    pub fn want(&self) -> &Want {
+        &self.want
+    }
+
+    /// Which of its publisher's beginnings it is known in.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// A number that changes when what was asked of it before is of no use any more.
+    pub fn beginnings(&self) -> u64 {
+        self.beginnings
+    }
+
+    /// The number for content that is published next.
+    pub fn next_number(&self) -> u64 {
+        self.published.saturating_add(1)
+    }
+
+    /// Whether these bytes say what is known here.
+    pub fn says(&self, bytes: &[u8]) -> bool {
+        self.digest == Some(sha256(bytes))
+            || (self.content_digest.is_some() && self.content_digest == content_digest(self.want.kind, bytes))
+    }
+
+    /// Takes content that this worker has published, or has for itself alone.
+    pub fn accept(&mut self, content: &Content, fetched: Fetched) {
+        (self.number, self.digest) = (content.number, Some(sha256(&content.bytes)));
+        self.content_digest = content_digest(self.want.kind, &content.bytes);
+        self.published = self.published.max(content.number);
+        self.fetched = Some(fetched);
+    }
+
+    /// The source has spoken.
+    pub fn heard(&mut self, now: Timestamp) {
+        self.as_of = now;
+    }
+
+    /// Notes for all workers that it has spoken now, where the index has a time that is still to come.
+    pub fn mend_time<P: Proxy>(&mut self, board: &Board<'_, P>, key: SourceKey, now: Timestamp) {
+        if self.is_ahead {
+            self.is_ahead = !index::note_heard(board, key, now);
+        }
+    }
+
     /// Its publisher has begun anew: what it said before is forgotten.
     fn begin_epoch(&mut self, epoch: u64, now: Timestamp) {
-        self.let_go(now);
+        self.beginnings = self.beginnings.saturating_add(1);
         self.epoch = epoch;
         self.number = 0;
         (self.digest, self.content_digest, self.fetched) = (None, None, None);
@@ -73,22 +118,13 @@ impl Feed {
         self.accept(content, fetched);
         Ok(())
     }
-
-    /// Takes what has been parsed.
-    pub(crate) fn accept(&mut self, content: &Content, fetched: Fetched) {
-        (self.number, self.digest) = (content.number, Some(sha256(&content.bytes)));
-        self.content_digest = content_digest(self.want.kind, &content.bytes);
-        self.fetched = Some(fetched);
-    }
 }
 
 /// Every source that the documents of a worker name.
 #[derive(Debug, Default)]
 pub struct Feeds {
-    pub(crate) by_key: BTreeMap<SourceKey, Feed>,
-    pub(crate) index: Index,
-    /// Of sources that nobody names any more.
-    pub(crate) abandoned: Vec<AbandonedStream>,
+    by_key: BTreeMap<SourceKey, Feed>,
+    index: Index,
 }
 
 impl Feeds {
@@ -103,14 +139,7 @@ impl Feeds {
             };
             wanted.insert(key, want);
         }
-        self.by_key.retain(|key, feed| {
-            let is_wanted = wanted.contains_key(key);
-            if !is_wanted {
-                feed.let_go(now);
-                self.abandoned.append(&mut feed.abandoned);
-            }
-            is_wanted
-        });
+        self.by_key.retain(|key, _| wanted.contains_key(key));
         for (key, want) in wanted {
             match self.by_key.get_mut(&key) {
                 Some(feed) => {
@@ -130,8 +159,7 @@ impl Feeds {
                         as_of: now,
                         is_ahead: false,
                         fetched: None,
-                        poll: Poll::due(now),
-                        abandoned: Vec::new(),
+                        beginnings: 0,
                     };
                     self.by_key.insert(key, feed);
                 }
@@ -175,11 +203,26 @@ impl Feeds {
     }
 
     /// What was shared under one secret is not there under another: what each source says next is shared anew.
-    pub fn share_anew(&mut self, now: Timestamp) {
+    pub fn share_anew(&mut self) {
         for feed in self.by_key.values_mut() {
             (feed.digest, feed.content_digest) = (None, None);
-            feed.let_go(now);
+            feed.beginnings = feed.beginnings.saturating_add(1);
         }
+    }
+
+    /// What all workers know of sources, as it was last read.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// All of them, by key.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (SourceKey, &mut Feed)> {
+        self.by_key.iter_mut().map(|(key, feed)| (*key, feed))
+    }
+
+    /// One source, to be changed.
+    pub fn feed_mut(&mut self, key: SourceKey) -> Option<&mut Feed> {
+        self.by_key.get_mut(&key)
     }
 
     /// One source.

@@ -4,36 +4,40 @@ use jiff::{SignedDuration, Timestamp};
 
 /// The first pause after a failure; each further failure doubles it.
 const BACK_OFF: SignedDuration = SignedDuration::from_secs(1);
-pub(crate) const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const LONGEST_BACK_OFF: SignedDuration = SignedDuration::from_secs(60);
 
-/// What the fetching worker does about a source.
+/// What the worker that asks a source has asked, and when it asks next.
 #[derive(Clone, Debug)]
-pub struct Poll {
-    pub(crate) next: Timestamp,
-    pub(crate) failures: u32,
-    pub(crate) pending: Option<Pending>,
+pub(super) struct Poll {
+    pub(super) next: Timestamp,
+    pub(super) failures: u32,
+    pub(super) pending: Option<Pending>,
+    /// [`Feed::beginnings`](crate::sources::feeds::Feed::beginnings) when it was first asked.
+    pub(super) beginnings: u64,
 }
 
 /// A question that has been asked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pending {
-    pub(crate) token: u32,
-    /// The root context that asked; the answer dies with it.
-    pub(crate) context: u32,
-    pub(crate) heard: Heard,
+pub(super) struct Pending {
+    pub(super) token: u32,
+    /// The plugin that asked; the answer dies with it.
+    pub(super) context: u32,
+    /// Whether a stream was opened, which is to be ended.
+    pub(super) is_stream: bool,
+    pub(super) heard: Heard,
 }
 
 /// A stream that is not wanted any more. It is ended on the next tick and in the context that opened it: a proxy that ends
 /// one within a message of it goes on with what it has just freed, and from another context it does not find it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AbandonedStream {
-    pub(crate) token: u32,
-    pub(crate) context: u32,
+pub(super) struct AbandonedStream {
+    pub(super) token: u32,
+    pub(super) context: u32,
 }
 
 /// What has been heard since a question was asked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Heard {
+pub(super) enum Heard {
     /// Nothing yet; overdue after this.
     Nothing(Timestamp),
     /// What is held is what the open stream said last.
@@ -42,16 +46,31 @@ pub(crate) enum Heard {
 
 impl Poll {
     /// A source that is asked at once.
-    pub fn due(now: Timestamp) -> Self {
+    pub(super) fn due(now: Timestamp, beginnings: u64) -> Self {
         Self {
             next: now,
             failures: 0,
             pending: None,
+            beginnings,
         }
+    }
+
+    /// Whether a question with this token waits for its answer.
+    pub(super) fn has_asked(&self, token: u32) -> bool {
+        self.pending.is_some_and(|pending| pending.token == token)
+    }
+
+    /// Forgets what was asked. Gives the stream that is left.
+    pub(super) fn give_up(&mut self) -> Option<AbandonedStream> {
+        let pending = self.pending.take().filter(|pending| pending.is_stream)?;
+        Some(AbandonedStream {
+            token: pending.token,
+            context: pending.context,
+        })
     }
 }
 
-pub(crate) fn back_off(failures: u32) -> SignedDuration {
+pub(super) fn back_off(failures: u32) -> SignedDuration {
     let doubled = 2i32
         .checked_pow(failures.saturating_sub(1))
         .and_then(|times| BACK_OFF.checked_mul(times));
@@ -60,14 +79,14 @@ pub(crate) fn back_off(failures: u32) -> SignedDuration {
 
 /// Up to a tenth less, so that many proxies that were started at once do not ask at once for ever. Whole seconds, as the
 /// tick has them.
-pub(crate) fn jittered(pause: SignedDuration, random: u64) -> SignedDuration {
+pub(super) fn jittered(pause: SignedDuration, random: u64) -> SignedDuration {
     let spread = u64::try_from(pause.as_secs()).unwrap_or_default() / 10;
     let less = random.checked_rem(spread.saturating_add(1)).unwrap_or_default();
     let less = SignedDuration::from_secs(i64::try_from(less).unwrap_or_default());
     pause.checked_sub(less).unwrap_or(pause)
 }
 
-pub(crate) fn later(now: Timestamp, pause: SignedDuration) -> Timestamp {
+pub(super) fn later(now: Timestamp, pause: SignedDuration) -> Timestamp {
     now.checked_add(pause).unwrap_or(Timestamp::MAX)
 }
 

@@ -25,6 +25,7 @@ use crate::{
     sources::{
         event::{SourceEvent, count},
         feeds::Feeds,
+        fetch::Fetcher,
         key::SourceKey,
         lease::{self, LeaseRequest},
         remarks, want,
@@ -85,6 +86,7 @@ pub struct Worker {
     /// When all was last looked after.
     ticked: Cell<Option<Timestamp>>,
     feeds: RefCell<Feeds>,
+    fetcher: RefCell<Fetcher>,
     /// The documents whose sources were gathered last; one more or less is a change.
     gathered: RefCell<Vec<Digest>>,
     /// The root contexts of our plugins.
@@ -154,7 +156,7 @@ impl Worker {
 
     /// A plugin goes. What it has asked goes with it; with the last one, this worker no longer fetches.
     pub fn leave<P: Proxy>(&self, proxy: &P, plugin: u32, succession: Option<&Succession>) {
-        self.feeds.borrow_mut().context_gone(plugin, self.now());
+        self.fetcher.borrow_mut().context_gone(plugin);
         let last = succession.and_then(Succession::newest_digest);
         if let Some(succession) = succession {
             succession.leave(plugin);
@@ -214,7 +216,7 @@ impl Worker {
             }
         }
         if self.secret.replace(Some(secret)).is_some_and(|before| before != secret) {
-            self.feeds.borrow_mut().share_anew(self.now());
+            self.feeds.borrow_mut().share_anew();
             self.hints.share_anew();
         }
     }
@@ -252,7 +254,7 @@ impl Worker {
         if let Some(board) = self.board(proxy) {
             feeds.read(&board, self.now());
             let has_relationship = |name: &TrustDomain| has_relationship(&gates, name);
-            self.hints.exchange(&board, &feeds.index, has_relationship, self.now());
+            self.hints.exchange(&board, feeds.index(), has_relationship, self.now());
         }
         self.update(proxy, &gates, &feeds);
     }
@@ -273,9 +275,10 @@ impl Worker {
         });
         let hints = [self.hints.request(self.now())];
         let requests: Vec<LeaseRequest> = feeds.requests().chain(documents).chain(hints).collect();
-        let leased = lease::lease(&board, &feeds.index, &requests, self.id.get(), self.now());
-        feeds.fetch(&board, plugin, &leased, self.now());
-        cut::cancel_streams(proxy, plugin, feeds.take_abandoned());
+        let leased = lease::lease(&board, feeds.index(), &requests, self.id.get(), self.now());
+        let mut fetcher = self.fetcher.borrow_mut();
+        fetcher.fetch(&mut feeds, &board, plugin, &leased, self.now());
+        cut::cancel_streams(proxy, plugin, fetcher.take_abandoned());
         self.leased.replace(leased);
     }
 
@@ -285,7 +288,10 @@ impl Worker {
         self.read_time(proxy);
         self.look_at_sources(proxy);
         let now = self.now();
-        self.feeds.borrow_mut().let_go_of_unleased(self.id.get(), now);
+        let feeds = self.feeds.borrow();
+        self.fetcher
+            .borrow_mut()
+            .let_go_of_unleased(feeds.index(), self.id.get(), now);
     }
 
     /// An endpoint has answered.
@@ -293,7 +299,9 @@ impl Worker {
         self.read_time(proxy);
         let now = self.now();
         let Some(board) = self.board(proxy) else { return };
-        self.feeds.borrow_mut().on_answer(&board, token, headers, bytes, now);
+        self.fetcher
+            .borrow_mut()
+            .on_answer(&mut self.feeds.borrow_mut(), &board, token, headers, bytes, now);
         self.update(proxy, &self.gates(), &self.feeds.borrow());
     }
 
@@ -302,7 +310,9 @@ impl Worker {
         self.look_again(proxy);
         let now = self.now();
         let Some(board) = self.board(proxy) else { return };
-        self.feeds.borrow_mut().on_message(&board, token, bytes, now);
+        self.fetcher
+            .borrow_mut()
+            .on_message(&mut self.feeds.borrow_mut(), &board, token, bytes, now);
         self.update(proxy, &self.gates(), &self.feeds.borrow());
     }
 
@@ -310,7 +320,9 @@ impl Worker {
     pub fn on_stream_close<P: Proxy>(&self, proxy: &P, token: u32, status: u32) {
         self.read_time(proxy);
         let now = self.now();
-        self.feeds.borrow_mut().on_close(proxy, token, status, now);
+        self.fetcher
+            .borrow_mut()
+            .on_close(&mut self.feeds.borrow_mut(), proxy, token, status, now);
     }
 
     fn update<P: Proxy>(&self, proxy: &P, gates: &[(Digest, Rc<Gate>)], feeds: &Feeds) {
