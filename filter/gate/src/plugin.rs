@@ -6,6 +6,7 @@ pub mod capability;
 pub mod connection;
 pub mod head;
 pub mod hold;
+mod judgement;
 #[expect(clippy::module_inception, reason = "the room has the name of what it is about")]
 pub mod plugin;
 pub mod request;

@@ -25,14 +25,19 @@ use crate::{
         presented::{self, Digest, Evidence},
         surroundings,
     },
-    plugin::{action::Action, behind::Behind, plugin::Plugin},
+    plugin::{
+        action::Action,
+        behind::Behind,
+        judgement::{self, Again, Judged},
+        plugin::Plugin,
+    },
     proxy::Proxy,
     record::decision::{Circumstances, Record},
     refusal::Refusal,
     stage::Stage,
     worker::{
         cut::Ending,
-        grounds::{Grounds, Judges, Words},
+        grounds::{Grounds, Judges},
         sweep::UnderWay,
         unproven::{Slot, Unproven},
     },
@@ -113,7 +118,9 @@ impl<P: Proxy> ConnectionFilter<P> {
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
             // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until its first
             // bytes. These come next, but not to one who pauses now. All there is to know is known.
-            Listener::Http | Listener::Tcp if presented::handshake(self.plugin.proxy()).is_some() => self.decide(false),
+            Listener::Http | Listener::Tcp if presented::handshake(self.plugin.proxy()).is_some() => {
+                self.decide_first(false)
+            }
             Listener::Http | Listener::Tcp => {
                 self.held.set(Some(self.wait(&gate)));
                 // The same behind a hold, where the peer has no certificate, and where its peer may stand elsewhere, so that no
@@ -137,7 +144,7 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// Bytes of the client, decrypted; none at the end of its stream.
     pub fn on_downstream_data(&self, bytes: usize) -> Action {
-        self.on_first_bytes(bytes, || self.decide(false))
+        self.on_first_bytes(bytes, || self.decide_first(false))
     }
 
     /// The same, where another filter decides: the hold is over with the first bytes.
@@ -166,7 +173,7 @@ impl<P: Proxy> ConnectionFilter<P> {
             Some(action) => self.passed_on(action),
             // A dry run can wait for the handshake, which tells more.
             None if !self.enforces() && !self.is_known() => Action::Continue,
-            None => self.decide(true),
+            None => self.decide_first(true),
         }
     }
 
@@ -210,7 +217,7 @@ impl<P: Proxy> ConnectionFilter<P> {
         self.plugin.end(self.context);
     }
 
-    fn decide(&self, server_spoke: bool) -> Action {
+    fn decide_first(&self, server_spoke: bool) -> Action {
         let Some(judges) = self.plugin.judges() else {
             return self.refuse_unjudged();
         };
@@ -219,26 +226,18 @@ impl<P: Proxy> ConnectionFilter<P> {
         if is_for_http && Behind::look(self.plugin.proxy()) == Some(Behind::Tcp) {
             return self.refuse_at_once(Reason::ConnectionNotHttp, judges.own().version(), NOT_HTTP);
         }
-        let refusing = judges.others().find(|gate| self.is_refused(gate)).map(Rc::clone);
-        let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
+        let gate = judgement::spokesman(self, &judges);
         let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
         if let Err(refusal) = &identity
             && let Some(own) = self.left_to_requests(&gate, refusal, &judges)
         {
             return self.leave_to_requests(&gate, refusal, judges, own);
         }
-        let (decision, circumstances) = match &identity {
-            Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
-            Err(refusal) => refused(refusal, server_spoke),
-        };
-        let action = self.enforce(&gate, judges, identity.as_ref().ok(), decision, circumstances);
+        let identity = identity.map_err(|refusal| undecided(refusal, server_spoke));
+        let (decision, refusal) = judgement::decide(self, &identity);
+        let action = self.enforce(&gate, judges, identity.as_ref().ok(), decision, refusal);
         self.decided.set(Some(action));
         action
-    }
-
-    fn is_refused(&self, gate: &Gate) -> bool {
-        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-        gate.enforces() && !identity.is_ok_and(|identity| self.decide_identity(&identity).is_allowed())
     }
 
     /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is certain that
@@ -258,7 +257,7 @@ impl<P: Proxy> ConnectionFilter<P> {
         let is_at_peace = |gate: &Rc<Gate>| {
             let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
             let pleases = match &identity {
-                Ok(identity) => self.decide_identity(identity).is_allowed(),
+                Ok(identity) => self.decide(identity).is_allowed(),
                 Err(refusal) => excuses(gate, refusal),
             };
             pleases || !gate.enforces()
@@ -314,25 +313,134 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     /// There is no place for another one.
     fn refuse_unproven(&self, gate: &Gate, refusal: &Refusal) -> Action {
-        let record = Record {
-            stage: Stage::Connection,
-            who: None,
-            decision: Decision::refused(Reason::ConnectionTooManyUnproven),
-            enforced: true,
-            live: false,
-            version: gate.version(),
-        };
+        let decision = Decision::refused(Reason::ConnectionTooManyUnproven);
+        let record = Record::new(Stage::Connection, decision, gate.version());
+        self.plugin.record(&record, true, || self.circumstances(Some(refusal)));
+        self.decided.set(Some(Action::Pause));
+        self.close()
+    }
+
+    fn enforce(
+        &self,
+        gate: &Gate,
+        judges: Judges,
+        identity: Option<&Rc<Identity>>,
+        decision: Decision<'_>,
+        refusal: Option<&Refusal>,
+    ) -> Action {
+        let who = identity.map(|identity| identity.who());
+        let enforced = gate.enforces();
+        let record = Record::new(Stage::Connection, decision, gate.version())
+            .about(who)
+            .enforced(enforced);
+        // In front of HTTP an admission is not the last word, and one connection's filter state is shared by all of
+        // its streams: each request writes its own.
+        let passes = decision.is_allowed() || !enforced;
+        let has_requests = self.plugin.listener().has_requests();
+        let shown = (!passes || !has_requests) && gate.shows(&decision);
+        self.plugin.record(&record, shown, || self.circumstances(refusal));
+        if !passes {
+            return self.close();
+        }
+        let (proxy, now) = (self.plugin.proxy(), self.plugin.now());
+        let ends = judges.end_of_connection(proxy, identity.map(|identity| &**identity), now);
+        let grounds = judgement::grounds(self, judges, identity.cloned(), &decision, ends);
+        self.grounds.replace(Some(grounds));
+        if has_requests {
+            surroundings::note_address(self.plugin.proxy());
+        }
+        Action::Continue
+    }
+
+    /// There is no document, or another thread has a newer one.
+    fn refuse_unjudged(&self) -> Action {
+        self.refuse_at_once(self.plugin.no_judges(), "", "")
+    }
+
+    /// Refuses before anybody was asked who it is.
+    fn refuse_at_once(&self, reason: Reason, version: &str, detail: &str) -> Action {
+        let record = Record::new(Stage::Connection, Decision::refused(reason), version);
         let circumstances = || Circumstances {
-            claimed: refusal.claimed.clone(),
-            detail: Some(refusal.detail.clone()),
-            ..self.plugin.connection_circumstances()
+            detail: (!detail.is_empty()).then(|| detail.to_owned()),
+            ..self.circumstances(None)
         };
         self.plugin.record(&record, true, circumstances);
         self.decided.set(Some(Action::Pause));
         self.close()
     }
 
-    fn decide_identity<'i>(&self, identity: &'i Identity) -> Decision<'i> {
+    /// Paused bytes go nowhere, whether or not the proxy carries the close out.
+    fn close(&self) -> Action {
+        self.plugin.end(self.context);
+        #[expect(clippy::disallowed_methods, reason = "this connection is being served")]
+        let _ = self.plugin.proxy().close_connection();
+        Action::Pause
+    }
+
+    fn end_silent(&self) -> Ending {
+        self.end_for(Reason::ConnectionSilent, None, SILENT.to_owned())
+    }
+
+    fn end_unproven(&self) -> Ending {
+        self.unproven.take();
+        let refusal = self.plugin.gate().and_then(|gate| {
+            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
+            identity.err()
+        });
+        let detail = match &refusal {
+            Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
+            None => UNPROVEN.to_owned(),
+        };
+        self.end_for(Reason::ConnectionUnproven, refusal.as_deref(), detail)
+    }
+
+    fn end_not_http(&self) -> Ending {
+        self.end_for(Reason::ConnectionNotHttp, None, NOT_HTTP.to_owned())
+    }
+
+    /// Ends it for a reason that has nothing to do with what it may do.
+    fn end_for(&self, reason: Reason, refusal: Option<&Refusal>, detail: String) -> Ending {
+        let gate = self.plugin.gate();
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        let record = Record::new(Stage::Connection, Decision::refused(reason), version);
+        let record = record.live(self.grounds.borrow().is_some());
+        self.plugin.record(&record, true, || Circumstances {
+            detail: Some(detail),
+            ..self.circumstances(refusal)
+        });
+        self.decided.set(Some(Action::Pause));
+        Ending::Close
+    }
+
+    /// Decides again on what was let through.
+    fn decide_again(&self, grounds: &Grounds, now: Timestamp) -> Option<Ending> {
+        match judgement::decide_again(self, grounds, now) {
+            Again::GoesOn(grounds) => {
+                self.grounds.replace(Some(grounds));
+                None
+            }
+            Again::Ends(_) => {
+                self.decided.set(Some(Action::Pause));
+                Some(Ending::Close)
+            }
+        }
+    }
+}
+
+impl<P: Proxy> Judged<P> for ConnectionFilter<P> {
+    fn stage(&self) -> Stage {
+        Stage::Connection
+    }
+
+    fn plugin(&self) -> &Plugin<P> {
+        &self.plugin
+    }
+
+    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
+        gate.identify(self.plugin.proxy(), now, None)
+    }
+
+    fn decide<'i>(&self, identity: &'i Identity) -> Decision<'i> {
         let (grants, now, proxy) = (&identity.grants, self.plugin.now(), self.plugin.proxy());
         if self.plugin.listener().has_requests() {
             return grants.admit(now);
@@ -359,188 +467,24 @@ impl<P: Proxy> ConnectionFilter<P> {
         grants.decide(&request, now)
     }
 
-    fn enforce(
-        &self,
-        gate: &Gate,
-        judges: Judges,
-        identity: Option<&Rc<Identity>>,
-        decision: Decision<'_>,
-        circumstances: Circumstances,
-    ) -> Action {
-        let who = identity.map(|identity| identity.who());
-        let enforced = gate.enforces();
-        let record = Record {
-            stage: Stage::Connection,
-            who,
-            decision,
-            enforced,
-            live: false,
-            version: gate.version(),
-        };
-        // In front of HTTP an admission is not the last word, and one connection's filter state is shared by all of
-        // its streams: each request writes its own.
-        let passes = decision.is_allowed() || !enforced;
-        let has_requests = self.plugin.listener().has_requests();
-        let shown = (!passes || !has_requests) && gate.shows(&decision);
-        self.plugin.record(&record, shown, || self.completed(circumstances));
-        if !passes {
-            return self.close();
-        }
-        let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-        let identify = |gate: &Rc<Gate>| gate.identify(self.plugin.proxy(), self.plugin.now(), None).ok();
-        let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
-        let now = self.plugin.now();
-        let ends = judges.end_of_connection(self.plugin.proxy(), identity.map(|identity| &**identity), now);
-        let grounds = Grounds::new(judges, identity.cloned(), &others, would_refuse, now, ends);
-        self.grounds.replace(Some(grounds));
-        if has_requests {
-            surroundings::note_address(self.plugin.proxy());
-        }
-        Action::Continue
+    fn excuses(&self, gate: &Gate, refusal: &Refusal) -> bool {
+        self.unproven.borrow().is_some() && excuses(gate, refusal)
     }
 
-    /// There is no document, or another thread has a newer one.
-    fn refuse_unjudged(&self) -> Action {
-        self.refuse_at_once(self.plugin.no_judges(), "", "")
+    /// Of a connection that goes on in front of HTTP, the field would be read as the word on each of its streams.
+    fn shows(&self, enforced: bool) -> bool {
+        enforced || !self.plugin.listener().has_requests()
     }
 
-    /// Refuses before anybody was asked who it is.
-    fn refuse_at_once(&self, reason: Reason, version: &str, detail: &str) -> Action {
-        let record = Record {
-            stage: Stage::Connection,
-            who: None,
-            decision: Decision::refused(reason),
-            enforced: true,
-            live: false,
-            version,
-        };
-        let circumstances = || Circumstances {
-            detail: (!detail.is_empty()).then(|| detail.to_owned()),
-            ..self.plugin.connection_circumstances()
-        };
-        self.plugin.record(&record, true, circumstances);
-        self.decided.set(Some(Action::Pause));
-        self.close()
-    }
-
-    /// Paused bytes go nowhere, whether or not the proxy carries the close out.
-    fn close(&self) -> Action {
-        self.plugin.end(self.context);
-        #[expect(clippy::disallowed_methods, reason = "this connection is being served")]
-        let _ = self.plugin.proxy().close_connection();
-        Action::Pause
-    }
-
-    fn completed(&self, circumstances: Circumstances) -> Circumstances {
-        let known = self.plugin.connection_circumstances();
+    fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {
+        let proxy = self.plugin.proxy();
         Circumstances {
-            peer: known.peer,
-            connection_id: known.connection_id,
-            target: known.target,
-            ..circumstances
+            peer: surroundings::source_address(proxy),
+            connection_id: surroundings::connection_id(proxy),
+            target: surroundings::sni(proxy).map(|sni| ("sni", sni)),
+            claimed: refusal.and_then(|refusal| refusal.claimed.clone()),
+            detail: refusal.map(|refusal| refusal.detail.clone()),
         }
-    }
-
-    fn end_silent(&self) -> Ending {
-        let gate = self.plugin.gate();
-        let circumstances = Circumstances {
-            detail: Some(SILENT.to_owned()),
-            ..Circumstances::default()
-        };
-        let version = gate.as_ref().map_or("", |gate| gate.version());
-        self.end_for(Reason::ConnectionSilent, version, circumstances)
-    }
-
-    fn end_unproven(&self) -> Ending {
-        self.unproven.take();
-        let gate = self.plugin.gate();
-        let refusal = gate.as_ref().and_then(|gate| {
-            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-            identity.err()
-        });
-        let circumstances = Circumstances {
-            claimed: refusal.as_ref().and_then(|refusal| refusal.claimed.clone()),
-            detail: Some(match &refusal {
-                Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
-                None => UNPROVEN.to_owned(),
-            }),
-            ..Circumstances::default()
-        };
-        let version = gate.as_ref().map_or("", |gate| gate.version());
-        self.end_for(Reason::ConnectionUnproven, version, circumstances)
-    }
-
-    fn end_not_http(&self) -> Ending {
-        let gate = self.plugin.gate();
-        let circumstances = Circumstances {
-            detail: Some(NOT_HTTP.to_owned()),
-            ..Circumstances::default()
-        };
-        let version = gate.as_ref().map_or("", |gate| gate.version());
-        self.end_for(Reason::ConnectionNotHttp, version, circumstances)
-    }
-
-    /// Ends it for a reason that has nothing to do with who it is.
-    fn end_for(&self, reason: Reason, version: &str, circumstances: Circumstances) -> Ending {
-        let record = Record {
-            stage: Stage::Connection,
-            who: None,
-            decision: Decision::refused(reason),
-            enforced: true,
-            live: self.grounds.borrow().is_some(),
-            version,
-        };
-        self.plugin.record(&record, true, || self.completed(circumstances));
-        self.decided.set(Some(Action::Pause));
-        Ending::Close
-    }
-
-    /// Decides again on what was let through.
-    fn decide_again(&self, grounds: &Grounds, now: Timestamp) -> Option<Ending> {
-        let Some(judges) = self.plugin.judges_again(grounds) else {
-            return Some(self.end_for(self.plugin.no_judges(), "", Circumstances::default()));
-        };
-        let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(self.plugin.proxy(), identity, now),
-            None => gate.identify(self.plugin.proxy(), now, None),
-        };
-        let decide = |identity: &Identity| {
-            let decision = self.decide_identity(identity);
-            (!decision.is_allowed()).then_some(decision.reason)
-        };
-        let is_unproven = self.unproven.borrow().is_some();
-        let words = Words::ask(&judges, identify, decide, |gate, refusal| {
-            is_unproven && excuses(gate, refusal)
-        });
-        if let Some(word) = words.refusal() {
-            let enforced = word.gate.enforces();
-            // What a dry run would cut is told once, not on every tick.
-            if enforced || word.refused != grounds.would_refuse {
-                let (decision, circumstances) = match &word.identity {
-                    Ok(identity) => (self.decide_identity(identity), Circumstances::default()),
-                    Err(refusal) => refused(refusal, false),
-                };
-                let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
-                let record = Record {
-                    stage: Stage::Connection,
-                    who: known.map(|identity| identity.who()),
-                    decision,
-                    enforced,
-                    live: true,
-                    version: word.gate.version(),
-                };
-                // Of a connection that goes on in front of HTTP, the field would be read as the word on each of its streams.
-                let shown = enforced || !self.plugin.listener().has_requests();
-                self.plugin.record(&record, shown, || self.completed(circumstances));
-            }
-            if enforced {
-                self.decided.set(Some(Action::Pause));
-                return Some(Ending::Close);
-            }
-        }
-        let grounds = words.grounds(self.plugin.proxy(), judges, now);
-        self.grounds.replace(Some(grounds));
-        None
     }
 }
 
@@ -615,12 +559,7 @@ impl<P: Proxy> Unproven for ConnectionFilter<P> {
         let Some(judges) = self.plugin.judges() else {
             return false;
         };
-        let identify = |gate: &Rc<Gate>| gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-        let decide = |identity: &Identity| {
-            let decision = self.decide_identity(identity);
-            (!decision.is_allowed()).then_some(decision.reason)
-        };
-        let words = Words::ask(&judges, identify, decide, |_, _| false);
+        let words = judgement::ask(self, &judges, None, |_, _| false, self.plugin.now());
         if words.refusal().is_some_and(|word| word.gate.enforces()) {
             return false;
         }
@@ -641,20 +580,18 @@ pub(crate) fn whose(grounds: Option<&Grounds>) -> Option<Evidence> {
     Some(grounds?.identity.as_ref()?.evidence.clone())
 }
 
-fn refused(refusal: &Refusal, server_spoke: bool) -> (Decision<'static>, Circumstances) {
-    // Before the handshake is done there is no certificate either, and the proxy has no property that tells the two
-    // apart. The server's bytes cannot be kept until it is.
-    let (reason, detail) = if server_spoke && refusal.reason == Reason::ConnectionNoCertificate {
-        (Reason::ConnectionUndecidable, NO_CERTIFICATE_YET.to_owned())
+/// Before the handshake is done there is no certificate either, and the proxy has nothing that tells the two apart. The server's
+/// bytes cannot be kept until it is.
+fn undecided(refusal: Rc<Refusal>, server_spoke: bool) -> Rc<Refusal> {
+    if server_spoke && refusal.reason == Reason::ConnectionNoCertificate {
+        Rc::new(Refusal {
+            reason: Reason::ConnectionUndecidable,
+            detail: NO_CERTIFICATE_YET.to_owned(),
+            ..Rc::unwrap_or_clone(refusal)
+        })
     } else {
-        (refusal.reason, refusal.detail.clone())
-    };
-    let circumstances = Circumstances {
-        claimed: refusal.claimed.clone(),
-        detail: Some(detail),
-        ..Circumstances::default()
-    };
-    (Decision::refused(reason), circumstances)
+        refusal
+    }
 }
 
 const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included (before \

@@ -275,16 +275,6 @@ impl<P: Proxy> Plugin<P> {
         !self.holds && self.worker.has_hold()
     }
 
-    /// What a log line can say about the connection being served.
-    pub fn connection_circumstances(&self) -> Circumstances {
-        Circumstances {
-            peer: surroundings::source_address(&self.proxy),
-            connection_id: surroundings::connection_id(&self.proxy),
-            target: surroundings::sni(&self.proxy).map(|sni| ("sni", sni)),
-            ..Circumstances::default()
-        }
-    }
-
     /// Records a decision; `shown` where it is the last word on its connection or stream.
     pub fn record(&self, record: &Record<'_>, shown: bool, circumstances: impl FnOnce() -> Circumstances) {
         self.worker.record(&self.proxy, record, shown, circumstances);

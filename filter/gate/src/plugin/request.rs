@@ -23,6 +23,7 @@ use crate::{
         action::Action,
         connection,
         head::{self, Head, KeptHead, XFCC_HEADER},
+        judgement::{self, Again, Judged},
         plugin::Plugin,
     },
     proxy::{Proxy, ProxyError},
@@ -31,7 +32,7 @@ use crate::{
     stage::Stage,
     worker::{
         cut::{self, Ending},
-        grounds::{Grounds, Judges, Words},
+        grounds::{Grounds, Judges},
         sweep::UnderWay,
     },
 };
@@ -88,13 +89,10 @@ impl<P: Proxy> RequestFilter<P> {
         let Ok(head) = self.plugin.proxy().request_headers().map(Head::new) else {
             return self.refuse_unread(Reason::RequestMalformed);
         };
-        let refusing = judges.others().find(|gate| self.is_refused(gate, &head)).map(Rc::clone);
-        let gate = refusing.unwrap_or_else(|| Rc::clone(judges.own()));
-        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), xfcc(&gate, head.xfcc()));
-        let (decision, refusal) = match &identity {
-            Ok(identity) => (self.decide(identity, head.request()), None),
-            Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
-        };
+        let stream = Stream::new(self, head.request(), head.xfcc());
+        let gate = judgement::spokesman(&stream, &judges);
+        let identity = stream.identify(&gate, self.plugin.now());
+        let (decision, refusal) = judgement::decide(&stream, &identity);
         let ends = judges.end_of_connection(self.plugin.proxy(), identity.as_deref().ok(), self.plugin.now());
         self.mark_end(&gate, identity.as_deref().ok(), decision.reason, ends);
         let passes = decision.is_allowed() || !gate.enforces();
@@ -110,15 +108,10 @@ impl<P: Proxy> RequestFilter<P> {
         let action = self.enforce(&gate, &head, identity.as_deref().ok(), decision, refusal);
         // What a dry run has no room for passes, and is not looked at again.
         if let (Action::Continue, Some(Ok((kept, held)))) = (action, kept) {
-            let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-            let identify = |gate: &Rc<Gate>| {
-                let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), xfcc(gate, head.xfcc()));
-                identity.ok()
-            };
-            let others: Vec<Rc<Identity>> = judges.others().filter_map(identify).collect();
             let identity = identity.as_ref().ok().cloned();
+            let grounds = judgement::grounds(&stream, judges, identity, &decision, ends);
             self.passed.replace(Some(Passed {
-                grounds: Grounds::new(judges, identity, &others, would_refuse, self.plugin.now(), ends),
+                grounds,
                 head: Rc::new(kept),
                 _held: Rc::new(held),
             }));
@@ -140,14 +133,10 @@ impl<P: Proxy> RequestFilter<P> {
             passed.as_ref().and_then(|passed| passed.grounds.identity.clone())
         };
         // As with a header that cannot be removed, a dry run ends it, too.
-        let record = Record {
-            stage: Stage::Request,
-            who: identity.as_ref().map(|identity| identity.who()),
-            decision: Decision::refused(Reason::RequestMalformed),
-            enforced: true,
-            live: true,
-            version: gate.as_ref().map_or("", |gate| gate.version()),
-        };
+        let version = gate.as_ref().map_or("", |gate| gate.version());
+        let record = Record::new(Stage::Request, Decision::refused(Reason::RequestMalformed), version)
+            .about(identity.as_ref().map(|identity| identity.who()))
+            .live(true);
         self.plugin.end(self.context);
         self.refuse(&record, || self.circumstances(None))
     }
@@ -197,35 +186,6 @@ impl<P: Proxy> RequestFilter<P> {
         Ok((kept, held))
     }
 
-    fn is_refused(&self, gate: &Gate, head: &Head) -> bool {
-        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), xfcc(gate, head.xfcc()));
-        gate.enforces() && !identity.is_ok_and(|identity| self.decide(&identity, head.request()).is_allowed())
-    }
-
-    fn decide<'i>(&self, identity: &'i Identity, http: HttpRequest<'_>) -> Decision<'i> {
-        let proxy = self.plugin.proxy();
-        let Needs {
-            route,
-            port,
-            sni,
-            source_ip,
-        } = identity.grants.needs();
-        let route = if route { surroundings::route(proxy) } else { None };
-        let sni = if sni { surroundings::sni(proxy) } else { None };
-        let request = Request {
-            http: Some(http),
-            route: route.as_deref(),
-            port: if port { surroundings::local_port(proxy) } else { None },
-            sni: sni.as_deref(),
-            source_ip: if source_ip {
-                surroundings::noted_address(proxy).as_deref().and_then(surroundings::ip)
-            } else {
-                None
-            },
-        };
-        identity.grants.decide(&request, self.plugin.now())
-    }
-
     fn enforce(
         &self,
         gate: &Gate,
@@ -234,26 +194,17 @@ impl<P: Proxy> RequestFilter<P> {
         decision: Decision<'_>,
         refusal: Option<&Refusal>,
     ) -> Action {
-        let who = identity.map(|identity| identity.who());
-        let record = Record {
-            stage: Stage::Request,
-            who,
-            decision,
-            enforced: gate.enforces(),
-            live: false,
-            version: gate.version(),
-        };
+        let record = Record::new(Stage::Request, decision, gate.version())
+            .about(identity.map(|identity| identity.who()))
+            .enforced(gate.enforces());
         let circumstances = || self.circumstances(refusal);
         if !decision.is_allowed() && gate.enforces() {
             return self.refuse(&record, circumstances);
         }
         if self.forward(gate, head, identity).is_err() {
             // A header of the client could not be removed, and the upstream would believe it: a dry run denies it, too.
-            let record = Record {
-                decision: Decision::refused(Reason::RequestMalformed),
-                enforced: true,
-                ..record
-            };
+            let malformed = Decision::refused(Reason::RequestMalformed);
+            let record = Record::new(Stage::Request, malformed, gate.version()).about(record.who);
             return self.refuse(&record, circumstances);
         }
         self.plugin.record(&record, gate.shows(&decision), circumstances);
@@ -281,14 +232,7 @@ impl<P: Proxy> RequestFilter<P> {
 
     /// Refuses before anything was read.
     fn refuse_unread(&self, reason: Reason) -> Action {
-        let record = Record {
-            stage: Stage::Request,
-            who: None,
-            decision: Decision::refused(reason),
-            enforced: true,
-            live: false,
-            version: "",
-        };
+        let record = Record::new(Stage::Request, Decision::refused(reason), "");
         self.refuse(&record, || self.circumstances(None))
     }
 
@@ -316,14 +260,9 @@ impl<P: Proxy> RequestFilter<P> {
 
     /// The network filter has left its connection to its requests, and enforces: so a dry run denies it, too.
     fn refuse_unproven(&self, gate: &Gate, identity: Option<&Identity>, refusal: Option<&Refusal>) -> Action {
-        let record = Record {
-            stage: Stage::Request,
-            who: identity.map(|identity| identity.who()),
-            decision: Decision::refused(Reason::ConnectionUnproven),
-            enforced: true,
-            live: false,
-            version: gate.version(),
-        };
+        let decision = Decision::refused(Reason::ConnectionUnproven);
+        let record = Record::new(Stage::Request, decision, gate.version());
+        let record = record.about(identity.map(|identity| identity.who()));
         self.refuse(&record, || Circumstances {
             detail: Some(match refusal {
                 Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
@@ -352,59 +291,66 @@ impl<P: Proxy> RequestFilter<P> {
     }
 }
 
-impl<P: Proxy> RequestFilter<P> {
-    /// Decides again on what was let through. A stream without an answer gets the 403; one in mid-answer is reset.
-    fn decide_again(&self, grounds: &Grounds, head: &KeptHead, now: Timestamp) -> Option<Ending> {
-        let Some(judges) = self.plugin.judges_again(grounds) else {
-            let reason = self.plugin.no_judges();
-            let record = Record {
-                stage: Stage::Request,
-                who: grounds.identity.as_ref().map(|identity| identity.who()),
-                decision: Decision::refused(reason),
-                enforced: true,
-                live: true,
-                version: "",
-            };
-            self.plugin.record(&record, true, || self.circumstances(None));
-            return Some(Ending::Answer(reason));
+/// A stream with its head, as it came or as far as it was kept.
+struct Stream<'s, P> {
+    filter: &'s RequestFilter<P>,
+    http: HttpRequest<'s>,
+    xfcc: Option<&'s [u8]>,
+}
+
+impl<'s, P: Proxy> Stream<'s, P> {
+    fn new(filter: &'s RequestFilter<P>, http: HttpRequest<'s>, xfcc: Option<&'s [u8]>) -> Self {
+        Self { filter, http, xfcc }
+    }
+}
+
+impl<P: Proxy> Judged<P> for Stream<'_, P> {
+    fn stage(&self) -> Stage {
+        Stage::Request
+    }
+
+    fn plugin(&self) -> &Plugin<P> {
+        &self.filter.plugin
+    }
+
+    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
+        gate.identify(self.filter.plugin.proxy(), now, xfcc(gate, self.xfcc))
+    }
+
+    fn decide<'i>(&self, identity: &'i Identity) -> Decision<'i> {
+        let proxy = self.filter.plugin.proxy();
+        let Needs {
+            route,
+            port,
+            sni,
+            source_ip,
+        } = identity.grants.needs();
+        let route = if route { surroundings::route(proxy) } else { None };
+        let sni = if sni { surroundings::sni(proxy) } else { None };
+        let request = Request {
+            http: Some(self.http),
+            route: route.as_deref(),
+            port: if port { surroundings::local_port(proxy) } else { None },
+            sni: sni.as_deref(),
+            source_ip: if source_ip {
+                surroundings::noted_address(proxy).as_deref().and_then(surroundings::ip)
+            } else {
+                None
+            },
         };
-        let identify = |gate: &Rc<Gate>| match &grounds.identity {
-            Some(identity) => gate.identify_again(self.plugin.proxy(), identity, now),
-            None => gate.identify(self.plugin.proxy(), now, xfcc(gate, head.xfcc())),
-        };
-        let decide = |identity: &Identity| {
-            let decision = self.decide(identity, head.request());
-            (!decision.is_allowed()).then_some(decision.reason)
-        };
-        let words = Words::ask(&judges, identify, decide, |_, _| false);
-        if let Some(word) = words.refusal() {
-            let enforced = word.gate.enforces();
-            // What a dry run would cut is told once, not on every tick.
-            if enforced || word.refused != grounds.would_refuse {
-                let (decision, refusal) = match &word.identity {
-                    Ok(identity) => (self.decide(identity, head.request()), None),
-                    Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
-                };
-                let known = word.identity.as_ref().ok().or(grounds.identity.as_ref());
-                let record = Record {
-                    stage: Stage::Request,
-                    who: known.map(|identity| identity.who()),
-                    decision,
-                    enforced,
-                    live: true,
-                    version: word.gate.version(),
-                };
-                self.plugin.record(&record, true, || self.circumstances(refusal));
-            }
-            if let (true, Some(reason)) = (enforced, word.refused) {
-                return Some(Ending::Answer(reason));
-            }
-        }
-        let grounds = words.grounds(self.plugin.proxy(), judges, now);
-        if let Some(passed) = &mut *self.passed.borrow_mut() {
-            passed.grounds = grounds;
-        }
-        None
+        identity.grants.decide(&request, self.filter.plugin.now())
+    }
+
+    fn excuses(&self, _gate: &Gate, _refusal: &Refusal) -> bool {
+        false
+    }
+
+    fn shows(&self, _enforced: bool) -> bool {
+        true
+    }
+
+    fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances {
+        self.filter.circumstances(refusal)
     }
 }
 
@@ -430,7 +376,17 @@ impl<P: Proxy> UnderWay for RequestFilter<P> {
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {
         let Passed { grounds, head, .. } = self.passed.borrow().clone()?;
-        self.decide_again(&grounds, &head, now)
+        let stream = Stream::new(self, head.request(), head.xfcc());
+        match judgement::decide_again(&stream, &grounds, now) {
+            Again::GoesOn(grounds) => {
+                if let Some(passed) = &mut *self.passed.borrow_mut() {
+                    passed.grounds = grounds;
+                }
+                None
+            }
+            // One without an answer gets the 403; one in mid-answer is reset.
+            Again::Ends(reason) => Some(Ending::Answer(reason)),
+        }
     }
 }
 

@@ -70,7 +70,37 @@ pub struct Record<'a> {
     pub version: &'a str,
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    /// What a document of this version has decided, and has carried out, on somebody unknown who was not let through before.
+    pub fn new(stage: Stage, decision: Decision<'a>, version: &'a str) -> Self {
+        Self {
+            stage,
+            who: None,
+            decision,
+            enforced: true,
+            live: false,
+            version,
+        }
+    }
+
+    /// The same about somebody.
+    #[must_use]
+    pub fn about(self, who: Option<Who<'a>>) -> Self {
+        Self { who, ..self }
+    }
+
+    /// The same, carried out or only told.
+    #[must_use]
+    pub fn enforced(self, enforced: bool) -> Self {
+        Self { enforced, ..self }
+    }
+
+    /// The same about something that had been let through, or had not.
+    #[must_use]
+    pub fn live(self, live: bool) -> Self {
+        Self { live, ..self }
+    }
+
     pub(crate) fn outcome(&self) -> Outcome {
         match (self.decision.effect, self.enforced, self.live) {
             (Effect::Allow, _, _) => Outcome::Allow,

@@ -1,0 +1,133 @@
+//! What several documents decide together, recorded once: for connections and for requests.
+
+use std::rc::Rc;
+
+use jiff::Timestamp;
+use svidgate_policy::{Decision, Reason};
+
+use crate::{
+    identity::{gate::Gate, identity::Identity},
+    plugin::plugin::Plugin,
+    proxy::Proxy,
+    record::decision::{Circumstances, Record},
+    refusal::Refusal,
+    stage::Stage,
+    worker::grounds::{Grounds, Judges, Words},
+};
+
+/// A connection or a stream, as documents look at it.
+pub(super) trait Judged<P: Proxy> {
+    /// Which it is.
+    fn stage(&self) -> Stage;
+    /// Its plugin.
+    fn plugin(&self) -> &Plugin<P>;
+    /// Who its peer is to a document, by what it shows now.
+    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>>;
+    /// What this identity may do here.
+    fn decide<'i>(&self, identity: &'i Identity) -> Decision<'i>;
+    /// Whether it may go on although a document knows nobody here.
+    fn excuses(&self, gate: &Gate, refusal: &Refusal) -> bool;
+    /// Whether a word on it that is carried out, or is not, is shown as the last one.
+    fn shows(&self, enforced: bool) -> bool;
+    /// What an operator wants to know of it.
+    fn circumstances(&self, refusal: Option<&Refusal>) -> Circumstances;
+}
+
+/// What came of deciding again.
+pub(super) enum Again {
+    /// It goes on, on these grounds.
+    GoesOn(Grounds),
+    /// It must end, and that has been recorded.
+    Ends(Reason),
+}
+
+/// The document that has the word on something that begins: the first of the others that refuses it, else that of its own plugin.
+pub(super) fn spokesman<P: Proxy>(judged: &impl Judged<P>, judges: &Judges) -> Rc<Gate> {
+    let now = judged.plugin().now();
+    let refuses = |gate: &&Rc<Gate>| {
+        let identity = judged.identify(gate, now);
+        gate.enforces() && !identity.is_ok_and(|identity| judged.decide(&identity).is_allowed())
+    };
+    Rc::clone(judges.others().find(refuses).unwrap_or(judges.own()))
+}
+
+/// What one document decides on whom it knows, or on nobody.
+pub(super) fn decide<'i, P: Proxy>(
+    judged: &impl Judged<P>,
+    identity: &'i Result<Rc<Identity>, Rc<Refusal>>,
+) -> (Decision<'i>, Option<&'i Refusal>) {
+    match identity {
+        Ok(identity) => (judged.decide(identity), None),
+        Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
+    }
+}
+
+/// The grounds on which something begins that its documents let through. `identity` is who it is to the document of its own
+/// plugin, `ends` when its connection has been open for as long as it may.
+pub(super) fn grounds<P: Proxy>(
+    judged: &impl Judged<P>,
+    judges: Judges,
+    identity: Option<Rc<Identity>>,
+    decision: &Decision<'_>,
+    ends: Timestamp,
+) -> Grounds {
+    let now = judged.plugin().now();
+    let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
+    let others: Vec<Rc<Identity>> = judges
+        .others()
+        .filter_map(|gate| judged.identify(gate, now).ok())
+        .collect();
+    Grounds::new(judges, identity, &others, would_refuse, now, ends)
+}
+
+/// Asks all documents that judge something what they say of it now. `known` is who it was let through as; `excuses`, whether it
+/// goes on although a document knows nobody.
+pub(super) fn ask<P: Proxy>(
+    judged: &impl Judged<P>,
+    judges: &Judges,
+    known: Option<&Rc<Identity>>,
+    excuses: impl Fn(&Gate, &Refusal) -> bool,
+    now: Timestamp,
+) -> Words {
+    let identify = |gate: &Rc<Gate>| match known {
+        Some(identity) => gate.identify_again(judged.plugin().proxy(), identity, now),
+        None => judged.identify(gate, now),
+    };
+    let decide = |identity: &Identity| {
+        let decision = judged.decide(identity);
+        (!decision.is_allowed()).then_some(decision.reason)
+    };
+    Words::ask(judges, identify, decide, excuses)
+}
+
+/// Decides again on what was let through on these grounds.
+pub(super) fn decide_again<P: Proxy>(judged: &impl Judged<P>, grounds: &Grounds, now: Timestamp) -> Again {
+    let plugin = judged.plugin();
+    let before = grounds.identity.as_ref();
+    let Some(judges) = plugin.judges_again(grounds) else {
+        let reason = plugin.no_judges();
+        let record = Record::new(judged.stage(), Decision::refused(reason), "").live(true);
+        let record = record.about(before.map(|identity| identity.who()));
+        plugin.record(&record, true, || judged.circumstances(None));
+        return Again::Ends(reason);
+    };
+    let excuses = |gate: &Gate, refusal: &Refusal| judged.excuses(gate, refusal);
+    let words = ask(judged, &judges, before, excuses, now);
+    if let Some(word) = words.refusal() {
+        let enforced = word.gate.enforces();
+        // What a dry run would cut is told once, not on every tick.
+        if enforced || word.refused != grounds.would_refuse {
+            let (decision, refusal) = decide(judged, &word.identity);
+            let known = word.identity.as_ref().ok().or(before);
+            let record = Record::new(judged.stage(), decision, word.gate.version())
+                .about(known.map(|identity| identity.who()))
+                .enforced(enforced)
+                .live(true);
+            plugin.record(&record, judged.shows(enforced), || judged.circumstances(refusal));
+        }
+        if let (true, Some(reason)) = (enforced, word.refused) {
+            return Again::Ends(reason);
+        }
+    }
+    Again::GoesOn(words.grounds(plugin.proxy(), judges, now))
+}
