@@ -5,8 +5,8 @@ use std::fmt;
 /// Most characters of it that are shown. A line has room for more than one, and for what is said about them.
 const MAX_SHOWN: usize = 64;
 
-/// The beginning of a text, all that is shown of it and a character more. The rest is not written: a name of 16 KiB takes a
-/// millisecond, and whoever sends it may make us write it many times.
+/// The beginning of a text, all that is shown of it and a character more. The rest is not written: a name of 16 KiB
+/// takes a millisecond, and whoever sends it may make us write it many times.
 pub(crate) fn beginning(text: impl fmt::Display) -> String {
     let mut beginning = Beginning::default();
     // Where it is full, the writing ends with an error.

@@ -1,21 +1,21 @@
 //! How much one answer may cost.
 //!
-//! What a document holds is bounded, and so is a request; their product is not, in any sense that helps a worker that has
-//! other requests to serve. So everything that is walked while an answer is sought is counted in steps, and an answer that
-//! would take more of them than there are is a refusal with a reason of its own, never a guess. Steps are counted, not
-//! timed: the same document and the same request get the same answer on every machine.
+//! What a document holds is bounded, and so is a request; their product is not, in any sense that helps a worker that
+//! has other requests to serve. So everything that is walked while an answer is sought is counted in steps, and an
+//! answer that would take more of them than there are is a refusal with a reason of its own, never a guess. Steps are
+//! counted, not timed: the same document and the same request get the same answer on every machine.
 
 use std::cell::Cell;
 
 /// Steps of one decision. Our decision: a step takes 5 to 20 ns, in the VM too, so this is about a millisecond at most.
 pub(crate) const DECISION_STEPS: u32 = 50_000;
-/// Steps of finding the rules of one identity, which is done once for each certificate. Our decision: a few milliseconds
-/// at most; about 14,000 different `from` that one identity matches. A request of one with more than about 7,000 is refused,
-/// for it looks into the paths of each.
+/// Steps of finding the rules of one identity, which is done once for each certificate. Our decision: a few
+/// milliseconds at most; about 14,000 different `from` that one identity matches. A request of one with more than about
+/// 7,000 is refused, for it looks into the paths of each.
 pub(crate) const SPECIALISATION_STEPS: u32 = 220_000;
 
-/// Steps of what rules in a dry run would change about one decision. Our decision: half of it. They are not taken from it, so
-/// that a dry run changes nothing; where they do not suffice, what would be is not known.
+/// Steps of what rules in a dry run would change about one decision. Our decision: half of it. They are not taken from
+/// it, so that a dry run changes nothing; where they do not suffice, what would be is not known.
 pub(crate) const DRY_RUN_DECISION_STEPS: u32 = DECISION_STEPS / 2;
 /// Steps of finding the rules in a dry run of one identity.
 pub(crate) const DRY_RUN_SPECIALISATION_STEPS: u32 = SPECIALISATION_STEPS / 2;

@@ -40,7 +40,8 @@ impl<'t> Json<'t> {
             // A member that another one replaces would be dropped without a word.
             merge_keys: MergeKeyPolicy::Error,
             reject_unsupported_tags: true,
-            // What the largest document has room for. Aliases, which can say much in few bytes, keep the library's bounds.
+            // What the largest document has room for. Aliases, which can say much in few bytes, keep the library's
+            // bounds.
             budget: serde_saphyr::budget! { max_nodes: 10_000_000, max_events: 30_000_000 },
             // A message is one line.
             with_snippet: false,
@@ -109,8 +110,8 @@ impl<'t> Json<'t> {
     }
 }
 
-/// A document without its rules, and these by themselves. As trees, a hundred thousand of them would take many times the
-/// memory of their text, and more than everything that is made of them; so each is read when it is its turn.
+/// A document without its rules, and these by themselves. As trees, a hundred thousand of them would take many times
+/// the memory of their text, and more than everything that is made of them; so each is read when it is its turn.
 #[derive(Debug)]
 pub(crate) struct Parts<'t> {
     /// All else. A list of rules is empty here.
@@ -177,8 +178,8 @@ fn explained(text: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether a text begins like a document that people write in YAML: with a comment, a marker, an entry of a list, a name and
-/// a colon, or with a name that has no quotes in braces.
+/// Whether a text begins like a document that people write in YAML: with a comment, a marker, an entry of a list, a
+/// name and a colon, or with a name that has no quotes in braces.
 fn looks_like_yaml(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let braced = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);

@@ -30,7 +30,8 @@ pub enum Reason {
     ConnectionTooOld,
     /// The heads of its open streams have more bytes than a connection may make a worker keep.
     ConnectionHoldsTooMuch,
-    /// The issuer of its leaf is not at hand, and no request that was allowed has shown the chain in time, or not the one that asks.
+    /// The issuer of its leaf is not at hand, and no request that was allowed has shown the chain in time, or not the
+    /// one that asks.
     ConnectionUnproven,
     /// The same, and as many of its source address, or of all, wait for their first request already.
     ConnectionTooManyUnproven,

@@ -1,6 +1,6 @@
 //! What the filter remembers, for how long, and that peers cannot make it remember too much or the wrong thing.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use jiff::SignedDuration;
 use serde_json::json;
@@ -192,7 +192,7 @@ fn identity_whose_path_is_revoked_stands_by_another_that_it_came_with() {
         let changes = json!({ "xfcc": "own", "bundle": both, "revoked": revoked });
         let document = with(world.document(everyone()), changes).to_string();
         let compiled = Configuration::compile(document.as_bytes(), Format::Json).expect("a document");
-        Gate::new(compiled, None, Ledger::default(), Hints::default())
+        Gate::new(Arc::new(compiled), None, Ledger::default(), Hints::default())
     };
     let proxy = Proxy::at(&world);
     proxy.connect(&peer);

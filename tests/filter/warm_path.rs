@@ -1,6 +1,6 @@
 //! What a request costs in calls to the proxy, each of which costs as much as the decision itself.
 
-use std::{hint::black_box, rc::Rc, time::Instant};
+use std::{hint::black_box, rc::Rc, sync::Arc, time::Instant};
 
 use serde_json::{Value, json};
 use support::world::{World, with};
@@ -58,7 +58,7 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
     proxy.connect(&peer);
     let document = world.document(rules()).to_string();
     let gate = Gate::new(
-        Configuration::compile(document.as_bytes(), Format::Json).expect("a document"),
+        Arc::new(Configuration::compile(document.as_bytes(), Format::Json).expect("a document")),
         None,
         svidgate_gate::ledger::Ledger::default(),
         svidgate_gate::identity::hints::Hints::default(),

@@ -1,14 +1,15 @@
-//! What workers share is bound to a secret, because others may have the same map: the proxy keeps one for each `vm_id`, an
-//! empty `vm_id` is the default, and any module with the same one reads and writes what it finds.
+//! What workers share is bound to a secret, because others may have the same map: the proxy keeps one for each `vm_id`,
+//! an empty `vm_id` is the default, and any module with the same one reads and writes what it finds.
 //!
-//! The secret is 32 random bytes that the first worker makes. Workers come to share it by what no other module can read: the
-//! text of their document, which the proxy hands to a plugin that is configured with it and to no other. For each document
-//! stands an entry under a name that only its text gives, with the secret masked and vouched for by keys that only its
-//! text gives. So whoever has any document of a family has the secret, and whoever adds a document adds an entry: an update
-//! never leaves a gap. All else that is shared stands under names that only the secret gives, and is vouched for by it
-//! (HMAC-SHA-256). Another module can neither find it nor write what would be believed.
+//! The secret is 32 random bytes that the first worker makes. Workers come to share it by what no other module can
+//! read: the text of their document, which the proxy hands to a plugin that is configured with it and to no other. For
+//! each document stands an entry under a name that only its text gives, with the secret masked and vouched for by keys
+//! that only its text gives. So whoever has any document of a family has the secret, and whoever adds a document adds
+//! an entry: an update never leaves a gap. All else that is shared stands under names that only the secret gives, and
+//! is vouched for by it (HMAC-SHA-256). Another module can neither find it nor write what would be believed.
 //!
-//! Who can read the proxy's configuration can read the document, and so the secret; he could as well read what it guards.
+//! Who can read the proxy's configuration can read the document, and so the secret; he could as well read what it
+//! guards.
 
 use std::fmt;
 
@@ -130,7 +131,8 @@ impl<'p, P: Proxy> Board<'p, P> {
             mac.verify_slice(mark).ok().map(|()| value.to_vec())
         });
         if value.is_none() {
-            let line = "svidgate: what the workers share was written by somebody else, and is not used: each worker does \
+            let line = "svidgate: what the workers share was written by somebody else, and is not used: each worker \
+                        does \
                         for itself what one did for all (does another module have this `vm_id`?)";
             self.proxy.log(Level::Error, line);
         }

@@ -1,8 +1,8 @@
 //! What peers make this worker keep, in bytes: the heads of their open streams and what is known of their identities.
 //!
-//! A stream costs a peer few bytes on the wire and us as many as its head has, and one peer may open any number. So what is
-//! kept is counted, and given back when it is dropped. At the bound of a worker whoever holds most is refused: one peer that
-//! fills it costs no other a request.
+//! A stream costs a peer few bytes on the wire and us as many as its head has, and one peer may open any number. So
+//! what is kept is counted, and given back when it is dropped. At the bound of a worker whoever holds most is refused:
+//! one peer that fills it costs no other a request.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -16,8 +16,8 @@ pub const MAX_STREAM_BYTES: usize = 64 * 1024;
 pub const MAX_CONNECTION_BYTES: usize = 4 * 1024 * 1024;
 /// Of heads from this size on, the connection is looked up, which takes a call of the proxy.
 pub const LARGE_HEAD: usize = 1024;
-/// Most bytes that a worker keeps for one who holds more than anybody else. Our decision: an eighth of what a VM bears (seen:
-/// traps above 1 GiB), beside documents.
+/// Most bytes that a worker keeps for one who holds more than anybody else. Our decision: an eighth of what a VM bears
+/// (seen: traps above 1 GiB), beside documents.
 pub const MAX_WORKER_BYTES: usize = 128 * 1024 * 1024;
 /// Most bytes that a worker keeps for all.
 pub const MAX_ALL_BYTES: usize = 2 * MAX_WORKER_BYTES;
@@ -46,8 +46,8 @@ pub struct Held {
 }
 
 impl Ledger {
-    /// Lets a peer hold so many bytes more. `connection` gives the number of its connection; it is asked for where the bytes
-    /// are those of a large head.
+    /// Lets a peer hold so many bytes more. `connection` gives the number of its connection; it is asked for where the
+    /// bytes are those of a large head.
     ///
     /// # Errors
     /// The bound that this would break.

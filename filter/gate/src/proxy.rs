@@ -1,8 +1,8 @@
 //! What we ask of a proxy, in a few small traits: bytes in, a result out, never a panic.
 //!
-//! Everything that a peer or a client can put into a header, a certificate or a name comes through here as bytes, so that no
-//! text which is none can end a worker. A host implements these traits for the proxy that it stands in; in tests a double
-//! does, and counts what it is asked.
+//! Everything that a peer or a client can put into a header, a certificate or a name comes through here as bytes, so
+//! that no text which is none can end a worker. A host implements these traits for the proxy that it stands in; in
+//! tests a double does, and counts what it is asked.
 //!
 //! The first two act on the connection or the stream that is being served.
 
@@ -147,7 +147,8 @@ pub trait SharedMap {
     fn set_shared_data(&self, key: &str, value: &[u8], version: Option<u32>) -> Result<(), ProxyError>;
 }
 
-/// Questions to sources, through clusters of the proxy. What comes of one comes to the plugin that asked, with its token.
+/// Questions to sources, through clusters of the proxy. What comes of one comes to the plugin that asked, with its
+/// token.
 pub trait Client {
     /// Sends a GET.
     ///

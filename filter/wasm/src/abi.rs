@@ -127,8 +127,8 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, 
     if data.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got `data` from `proxy_on_memory_allocate(size)`, which allocates just so many bytes; nobody else
-    // has it.
+    // SAFETY: the host got `data` from `proxy_on_memory_allocate(size)`, which allocates just so many bytes; nobody
+    // else has it.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
@@ -144,8 +144,8 @@ fn buffer(buffer: u32, max: usize) -> Result<Vec<u8>, ProxyError> {
 
 thread_local! {
     /// The proxy gives a metric another number each time that it is named, and keeps all of them. Whoever names some by
-    /// what a document says bounds how many: [`svidgate_gate::worker::endings::MOST_GAUGES`], [`svidgate_gate::record::document_version::MOST_VERSIONS`]. The others
-    /// are as many as there are codes.
+    /// what a document says bounds how many: [`svidgate_gate::worker::endings::MOST_GAUGES`],
+    /// [`svidgate_gate::record::document_version::MOST_VERSIONS`]. The others are as many as there are codes.
     static METRICS: RefCell<BTreeMap<String, u32>> = const { RefCell::new(BTreeMap::new()) };
 }
 

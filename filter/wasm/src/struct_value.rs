@@ -2,9 +2,9 @@
 //!
 //! A `google.protobuf.StringValue` arrives as its text.
 //!
-//! ENVOY: (seen on 1.36 to 1.40) a `google.protobuf.Struct`, which is how people write a document within a configuration, arrives
-//! in the protobuf encoding, whatever the documentation says, so it is turned into the JSON that it stands for. Its numbers are doubles: a `spiffe_sequence`
-//! above 2^53 must come in a `StringValue`.
+//! ENVOY: (seen on 1.36 to 1.40) a `google.protobuf.Struct`, which is how people write a document within a
+//! configuration, arrives in the protobuf encoding, whatever the documentation says, so it is turned into the JSON that
+//! it stands for. Its numbers are doubles: a `spiffe_sequence` above 2^53 must come in a `StringValue`.
 
 use std::borrow::Cow;
 

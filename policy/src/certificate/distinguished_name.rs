@@ -1,5 +1,5 @@
-//! When two names of directories are the same (RFC 5280 7.1): issuers in lists of revocations, and the names that constraints
-//! are on. Where a path is built names are compared byte by byte, as issuers write them.
+//! When two names of directories are the same (RFC 5280 7.1): issuers in lists of revocations, and the names that
+//! constraints are on. Where a path is built names are compared byte by byte, as issuers write them.
 
 use x509_cert::{
     attr::AttributeTypeAndValue,

@@ -1,9 +1,9 @@
 //! What does one certificate say, leaf or signing?
 //!
-//! Everything that is later decided on (id, key usages, validity, digest) comes from the same DER bytes that the signature
-//! covers. An extension that does not parse, appears twice or has trailing bytes refuses the certificate: "unreadable" never
-//! reads as "absent". The other way, asking the TLS library for the SANs, gives the first URI of several and no way to see the
-//! others.
+//! Everything that is later decided on (id, key usages, validity, digest) comes from the same DER bytes that the
+//! signature covers. An extension that does not parse, appears twice or has trailing bytes refuses the certificate:
+//! "unreadable" never reads as "absent". The other way, asking the TLS library for the SANs, gives the first URI of
+//! several and no way to see the others.
 
 use jiff::Timestamp;
 use x509_cert::{
@@ -208,8 +208,8 @@ fn serial_bytes(der: &[u8]) -> Option<usize> {
     (serial.tag() == Tag::Integer).then_some(digits.len())
 }
 
-/// The same certificate with the other ECDSA signature that is as good. Without a key it can be made of this one, and with
-/// it this one of whatever was revoked by its digest.
+/// The same certificate with the other ECDSA signature that is as good. Without a key it can be made of this one, and
+/// with it this one of whatever was revoked by its digest.
 fn twin(der: &[u8], certificate: &Certificate) -> Option<Vec<u8>> {
     let known = certificate.signature();
     let twin = signature::ecdsa_twin(known.as_bytes()?)?;

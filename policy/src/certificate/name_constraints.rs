@@ -1,7 +1,8 @@
 //! Name constraints of signing certificates, those of a bundle and those below them (X509-SVID 4.2, RFC 5280 4.2.1.10).
 //!
-//! URIs, DNS names, addresses and directory names are processed. A name of any other kind is refused where a constraint is
-//! on its kind, and so is one of a kind that is processed which cannot be read: neither can be shown to be inside anything.
+//! URIs, DNS names, addresses and directory names are processed. A name of any other kind is refused where a constraint
+//! is on its kind, and so is one of a kind that is processed which cannot be read: neither can be shown to be inside
+//! anything.
 
 use std::fmt;
 
@@ -23,7 +24,8 @@ use crate::{
 /// Most subtrees in one certificate. Our decision: each is compared with each name below.
 const MAX_SUBTREES: usize = 64;
 
-/// Most comparisons for one leaf. Our decision: the most subtrees against the most names of a leaf, twice; 2 ms in a VM.
+/// Most comparisons for one leaf. Our decision: the most subtrees against the most names of a leaf, twice; 2 ms in a
+/// VM.
 pub(crate) const MAX_COMPARISONS: usize = 16 * 1024;
 
 /// The constraints of one certificate. Without any, everything may stand below it.
@@ -101,8 +103,8 @@ impl Kind {
 /// Constraints that cannot be processed: the certificate that has them signs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConstraintsError {
-    /// No subtree, or a list of none. RFC 5280 4.2.1.10: "Conforming CAs MUST NOT issue certificates where name constraints is
-    /// an empty sequence". An empty list of permitted names, read as it stands, permits none.
+    /// No subtree, or a list of none. RFC 5280 4.2.1.10: "Conforming CAs MUST NOT issue certificates where name
+    /// constraints is an empty sequence". An empty list of permitted names, read as it stands, permits none.
     Empty,
     /// More than 64 subtrees.
     TooMany,
@@ -186,8 +188,8 @@ impl NameConstraints {
         self.permitted.is_empty() && self.excluded.is_empty()
     }
 
-    /// Whether the names of a certificate below may stand there. Excluded beats permitted (NC-3). Each comparison is one of
-    /// `left`.
+    /// Whether the names of a certificate below may stand there. Excluded beats permitted (NC-3). Each comparison is
+    /// one of `left`.
     pub(crate) fn check(&self, names: &[Presented<'_>], left: &mut usize) -> Result<(), Breach> {
         for name in names {
             let mut spend = || {
@@ -371,8 +373,8 @@ fn is_of_hosts(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
-/// The host of a URI: what stands between `//` and the path, without user info and port, where it is a name of whole labels.
-/// NC-6: RFC 5280 has no form for addresses, and a URI without a host cannot be shown to be inside anything.
+/// The host of a URI: what stands between `//` and the path, without user info and port, where it is a name of whole
+/// labels. NC-6: RFC 5280 has no form for addresses, and a URI without a host cannot be shown to be inside anything.
 fn uri_host(uri: &str) -> Option<String> {
     let (_scheme, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;

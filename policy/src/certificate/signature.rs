@@ -15,9 +15,9 @@ use x509_cert::{
     spki::SubjectPublicKeyInfoRef,
 };
 
-/// Most signatures checked for one leaf. Our decision: what a peer with a forged leaf may cost a worker, 20 to 30 ms at worst
-/// (`make abuse`); those that are dear count as more than one. With key identifiers a good leaf needs one for each certificate
-/// of its path; without them, as many authorities of one name can be told apart.
+/// Most signatures checked for one leaf. Our decision: what a peer with a forged leaf may cost a worker, 20 to 30 ms at
+/// worst (`make abuse`); those that are dear count as more than one. With key identifiers a good leaf needs one for
+/// each certificate of its path; without them, as many authorities of one name can be told apart.
 pub const MAX_SIGNATURE_CHECKS: u32 = 24;
 
 /// Smallest RSA modulus, in bits.
@@ -151,7 +151,8 @@ pub(crate) struct Signed<'a> {
     pub(crate) signature: &'a [u8],
 }
 
-/// Which of `algorithms` goes with a signature and with the key, a subject public key info in DER, that may have made it.
+/// Which of `algorithms` goes with a signature and with the key, a subject public key info in DER, that may have made
+/// it.
 ///
 /// # Errors
 /// What is missing.
@@ -196,8 +197,8 @@ pub(crate) fn least_cost(public_key_info: &[u8]) -> u32 {
     of_key.map(|algorithm| cost(*algorithm)).min().unwrap_or(1)
 }
 
-/// How many checks a signature counts as. Measured in Envoy: 60 to 100 us for most; 850 us for P-521; PSS, which no proxy
-/// checks for us, 3.5 ms with 4,096 bits.
+/// How many checks a signature counts as. Measured in Envoy: 60 to 100 us for most; 850 us for P-521; PSS, which no
+/// proxy checks for us, 3.5 ms with 4,096 bits.
 pub(crate) fn cost(algorithm: &dyn SignatureVerificationAlgorithm) -> u32 {
     match algorithm.signature_alg_id() {
         alg_id::RSA_PSS_SHA256 | alg_id::RSA_PSS_SHA384 | alg_id::RSA_PSS_SHA512 => 4,
@@ -254,9 +255,9 @@ ecdsa!(p256, p256_twin, 32);
 ecdsa!(p384, p384_twin, 48);
 ecdsa!(p521, p521_twin, 66);
 
-/// The other ECDSA signature that is as good, in DER: of (r, s), it is (r, n - s), and anyone can make one of the other.
-/// Nothing where this is no ECDSA signature. Whose curve it is of is not known here; the first that it fits is, but for
-/// one signature in 2^128.
+/// The other ECDSA signature that is as good, in DER: of (r, s), it is (r, n - s), and anyone can make one of the
+/// other. Nothing where this is no ECDSA signature. Whose curve it is of is not known here; the first that it fits is,
+/// but for one signature in 2^128.
 pub(crate) fn ecdsa_twin(signature: &[u8]) -> Option<Vec<u8>> {
     [p256_twin, p384_twin, p521_twin]
         .iter()

@@ -1,5 +1,5 @@
-//! What a certificate must be to sign others (X509-SVID 3.2 and 4): the same rules for the authorities of a bundle and for
-//! what stands between one of them and a leaf.
+//! What a certificate must be to sign others (X509-SVID 3.2 and 4): the same rules for the authorities of a bundle and
+//! for what stands between one of them and a leaf.
 
 use std::fmt;
 
@@ -73,8 +73,8 @@ impl Signer {
     }
 }
 
-/// RFC 5280 6.1 takes of an authority its name and its key, and so no policies. What constrains policies would constrain
-/// those of the certificates below, which are not processed.
+/// RFC 5280 6.1 takes of an authority its name and its key, and so no policies. What constrains policies would
+/// constrain those of the certificates below, which are not processed.
 fn check_extensions(fields: &Fields<'_>, role: Role) -> Result<(), SigningError> {
     match (fields.unknown_critical, role) {
         (Some(rfc5280::ID_CE_CERTIFICATE_POLICIES), Role::Authority) | (None, _) => Ok(()),
@@ -82,8 +82,8 @@ fn check_extensions(fields: &Fields<'_>, role: Role) -> Result<(), SigningError>
     }
 }
 
-/// CA-2. DEVIATION: RFC 5280 asks for keyCertSign only where key usage is present; X509-SVID 4.3 makes key usage itself a
-/// must for signing certificates. An authority without it is accepted: older roots have none.
+/// CA-2. DEVIATION: RFC 5280 asks for keyCertSign only where key usage is present; X509-SVID 4.3 makes key usage itself
+/// a must for signing certificates. An authority without it is accepted: older roots have none.
 fn check_key_usage(fields: &Fields<'_>, role: Role) -> Result<(), SigningError> {
     match (fields.key_usage, role) {
         (Some(usage), _) if usage.key_cert_sign() => Ok(()),

@@ -84,8 +84,8 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Where the bundle of a trust domain comes from: from its endpoint where the document names one, else from the Workload API.
-    /// `None` where what the document brings is all there is.
+    /// Where the bundle of a trust domain comes from: from its endpoint where the document names one, else from the
+    /// Workload API. `None` where what the document brings is all there is.
     pub fn source_of(&self, trust_domain: &TrustDomain) -> Option<&Source> {
         self.endpoints.get(trust_domain).or(self.workload_api.as_ref())
     }
@@ -357,8 +357,8 @@ fn check_captures(rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
     }
 }
 
-/// Most comparisons of segments when rules are looked through for those that never match. Our decision: 10,000 `from` beside 256
-/// exceptions of a few segments stay under it; in the VM it is some tenths of a second.
+/// Most comparisons of segments when rules are looked through for those that never match. Our decision: 10,000 `from`
+/// beside 256 exceptions of a few segments stay under it; in the VM it is some tenths of a second.
 const COMPARISON_STEPS: u32 = 20_000_000;
 
 fn check_can_match(

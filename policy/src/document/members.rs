@@ -1,7 +1,7 @@
 //! The configuration document: what its members are, and reading them from JSON or YAML.
 //!
-//! What each member means stands in docs/document.md, by example. What can be seen from one member alone is checked here;
-//! what needs two, in [`crate::document::configuration`].
+//! What each member means stands in docs/document.md, by example. What can be seen from one member alone is checked
+//! here; what needs two, in [`crate::document::configuration`].
 
 use std::collections::BTreeSet;
 

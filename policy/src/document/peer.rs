@@ -1,8 +1,8 @@
-//! Where a listener learns who its peer is: from the TLS of the connection, or, where that ends at another listener of the same
-//! proxy, from the filter state which that one shares.
+//! Where a listener learns who its peer is: from the TLS of the connection, or, where that ends at another listener of
+//! the same proxy, from the filter state which that one shares.
 //!
-//! Filter state is never read unless the document says so, and says under which key. A client can set none. What any other wasm
-//! module may write (`wasm.*`) is no place for an identity.
+//! Filter state is never read unless the document says so, and says under which key. A client can set none. What any
+//! other wasm module may write (`wasm.*`) is no place for an identity.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +21,12 @@ use crate::{
 const MAX_KEY_BYTES: usize = 128;
 /// What Envoy puts before the key of each property that a wasm module writes.
 const WASM_PREFIX: &str = "wasm.";
-/// How long a connection may be open whose peer has no certificate here that ends. Our decision: the life of an SVID where SPIRE
-/// is not told otherwise.
+/// How long a connection may be open whose peer has no certificate here that ends. Our decision: the life of an SVID
+/// where SPIRE is not told otherwise.
 const MAX_CONNECTION_AGE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Where the peer of a connection without TLS of its own stands. A connection with TLS is judged by that, whatever stands here.
+/// Where the peer of a connection without TLS of its own stands. A connection with TLS is judged by that, whatever
+/// stands here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PeerOrigin {
     /// Nowhere.
@@ -186,8 +187,8 @@ fn note_each(reader: &mut Reader, object: Object<'_>, names: &[&str], at: &Place
     }
 }
 
-/// The TLS that has verified an id pools its authorities: whoever may issue for one trust domain could for another. So foreign
-/// ones are named, and those that are named are the ones that there is a relationship with.
+/// The TLS that has verified an id pools its authorities: whoever may issue for one trust domain could for another. So
+/// foreign ones are named, and those that are named are the ones that there is a relationship with.
 pub(crate) fn check_trust_domains<'d>(
     reader: &mut Reader,
     peer: &Peer,
@@ -215,7 +216,8 @@ pub(crate) fn check_trust_domains<'d>(
     for (index, name) in foreign {
         if !peer.trust_domains.contains(name) {
             let place = federation.item(index);
-            let mistake = "one that `peer.filter_state.trust_domains` names (the proxy's TLS pools its authorities, so name only \
+            let mistake = "one that `peer.filter_state.trust_domains` names (the proxy's TLS pools its authorities, so \
+                           name only \
                            those that may speak for each other)";
             reader.note(&place.member("trust_domain"), Mistake::Expected(mistake));
         }

@@ -227,7 +227,8 @@ impl fmt::Display for Mistake {
             Self::NeverMatches(because) => write!(f, "can never match: {because}"),
             Self::TooManyComparisons { bound } => write!(
                 f,
-                "takes too long to compare with `except` and the relationship's scope: up to here the document has more than \
+                "takes too long to compare with `except` and the relationship's scope: up to here the document has \
+                 more than \
                  {bound} segments to compare (write fewer exceptions, or patterns in place of many ids)"
             ),
         }

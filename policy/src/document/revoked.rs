@@ -31,13 +31,14 @@ const ENTRY_FIELDS: &[&str] = &[
 ];
 
 impl Revocations {
-    /// Reads the document of an endpoint: `{"sequence": 7, "revoked": [...]}`, entries as in the configuration document.
+    /// Reads the document of an endpoint: `{"sequence": 7, "revoked": [...]}`, entries as in the configuration
+    /// document.
     ///
     /// ```
     /// use svidgate_policy::Revocations;
     ///
-    /// let list = br#"{"sequence": 7, "revoked": [{"id": "spiffe://partner.example/ns/billing/**", "reason": "breach"}]}"#;
-    /// assert_eq!(Revocations::parse(list).unwrap().len(), 1);
+    /// let list = br#"{"sequence": 7, "revoked": [{"id": "spiffe://partner.example/ns/billing/**", "reason":
+    /// "breach"}]}"#; assert_eq!(Revocations::parse(list).unwrap().len(), 1);
     /// ```
     ///
     /// # Errors
@@ -212,8 +213,8 @@ fn parse_issuer(text: &str) -> Result<RdnSequence, Mistake> {
     }
 }
 
-/// Whether a name is written with slashes, semicolons or quotes, breaks off, has half an escaped byte, or a backslash in a
-/// value: it would be read as another name, which nobody has.
+/// Whether a name is written with slashes, semicolons or quotes, breaks off, has half an escaped byte, or a backslash
+/// in a value: it would be read as another name, which nobody has.
 fn is_another_notation(text: &str) -> bool {
     let mut escaped = false;
     let mut after_slash = false;

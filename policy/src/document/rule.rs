@@ -106,7 +106,8 @@ fn check_opens_one_listener(reader: &mut Reader, rule: &Rule, object: Object<'_>
     for (index, target) in rule.to.iter().enumerate() {
         if target.conditions.ports.is_none() && !rule.needs_request(target) {
             let mistake = Mistake::Expected(
-                "`ports`, or something that only a request has (with `listener: shared` it opens every request and every \
+                "`ports`, or something that only a request has (with `listener: shared` it opens every request and \
+                 every \
                  connection of all listeners)",
             );
             match object.optional("to") {
@@ -253,8 +254,8 @@ fn check_encoded_slashes(
             Mistake::Expected("an allow rule (a deny rule sees both readings of such a path, whatever it says)"),
         );
     } else if object.optional("routes").is_none() {
-        // A host, a path and a server name are the client's to choose, and behind a virtual host `*` none of them tells which
-        // upstream will read the path.
+        // A host, a path and a server name are the client's to choose, and behind a virtual host `*` none of them tells
+        // which upstream will read the path.
         reader.note(
             &place,
             Mistake::Expected(

@@ -92,8 +92,8 @@ pub enum AccessLog {
     /// All.
     #[default]
     All,
-    /// Those that are refused, or would be under a rule or a document in a dry run. Saves a call into the proxy for each
-    /// request that is allowed.
+    /// Those that are refused, or would be under a rule or a document in a dry run. Saves a call into the proxy for
+    /// each request that is allowed.
     Refusals,
 }
 

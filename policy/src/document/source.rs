@@ -74,8 +74,8 @@ pub struct RevocationSource {
     pub max_staleness: SignedDuration,
 }
 
-/// A digest of what a JSON document says, whatever the order of its members and, at its top, of the entries of its lists
-/// (`keys` of a bundle, `revoked`). Publishers change these from answer to answer. `None` where it is no JSON.
+/// A digest of what a JSON document says, whatever the order of its members and, at its top, of the entries of its
+/// lists (`keys` of a bundle, `revoked`). Publishers change these from answer to answer. `None` where it is no JSON.
 ///
 /// ```
 /// use svidgate_policy::document::source::content_digest;
@@ -99,7 +99,8 @@ pub fn content_digest(text: &[u8]) -> Option<[u8; 32]> {
 
 /// Longest name of a cluster, authority or path, in bytes. Our decision.
 const MAX_NAME_BYTES: usize = 1024;
-/// The same of a cluster that a stream is opened through: the way in which its name is handed over has no room for more.
+/// The same of a cluster that a stream is opened through: the way in which its name is handed over has no room for
+/// more.
 const MAX_GRPC_CLUSTER_BYTES: usize = 120;
 
 pub(crate) fn read_workload_api(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Source> {

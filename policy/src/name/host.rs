@@ -62,8 +62,8 @@ fn is_label(label: &[u8]) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-/// Which hosts are meant: `api.shop.example`, `*.shop.example` where `*` is one whole label, or `**.shop.example` for all names
-/// below, at any depth, and never the name itself.
+/// Which hosts are meant: `api.shop.example`, `*.shop.example` where `*` is one whole label, or `**.shop.example` for
+/// all names below, at any depth, and never the name itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HostPattern {
     /// One name, lower case.
@@ -147,11 +147,13 @@ impl fmt::Display for HostPatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Label => {
-                "not a host name without port, in which `*` may stand for one whole label, and a first `**` for any number of \
+                "not a host name without port, in which `*` may stand for one whole label, and a first `**` for any \
+                 number of \
                  them"
             }
             Self::NoName => {
-                "names no host: `*` is one label, so it would not be met by `api.example` (leave it out for any host, write \
+                "names no host: `*` is one label, so it would not be met by `api.example` (leave it out for any host, \
+                 write \
                  `**.example` for all below one)"
             }
         })

@@ -51,7 +51,8 @@ impl fmt::Display for Remark<'_> {
             Self::Skipped(skipped) => write!(f, "{skipped}; the key is not used"),
             Self::Crowd { authorities, tried } => write!(
                 f,
-                "{authorities} authorities have one name; only {tried} are tried for a leaf whose authority key identifier names \
+                "{authorities} authorities have one name; only {tried} are tried for a leaf whose authority key \
+                 identifier names \
                  none of them"
             ),
         }
@@ -166,8 +167,8 @@ impl Bundle {
         self.refresh_hint
     }
 
-    /// The first and the last second of the authority that ends last: when it has ended nobody has a path any more. `None`
-    /// where there is none.
+    /// The first and the last second of the authority that ends last: when it has ended nobody has a path any more.
+    /// `None` where there is none.
     pub fn last_authority(&self) -> Option<(Timestamp, Timestamp)> {
         let lives = self.authorities.iter().map(|authority| &authority.signer);
         let lives = lives.map(|signer| (signer.not_before, signer.not_after));

@@ -4,10 +4,11 @@ use std::fmt;
 
 use crate::{json::JsonError, trust::authority::AuthorityError};
 
-/// Largest bundle document in bytes. Our decision: as many keys as are taken, with P-256 keys, and half as many with RSA-4096.
+/// Largest bundle document in bytes. Our decision: as many keys as are taken, with P-256 keys, and half as many with
+/// RSA-4096.
 pub const MAX_BUNDLE_BYTES: usize = 2 * 1024 * 1024;
-/// Most entries in `keys`, of any use. Our decision: an issuer that keeps ended keys for two days and makes new ones every ten
-/// minutes has 580, half of them for JWTs. What a leaf may cost is bounded apart from it.
+/// Most entries in `keys`, of any use. Our decision: an issuer that keeps ended keys for two days and makes new ones
+/// every ten minutes has 580, half of them for JWTs. What a leaf may cost is bounded apart from it.
 pub const MAX_BUNDLE_KEYS: usize = 1024;
 
 /// An entry of `keys` that is meant for us and cannot be used.

@@ -1,14 +1,15 @@
 //! From a leaf to an authority of one bundle: the path of RFC 5280, section 6, and the rules of X509-SVID for it.
 //!
-//! The search goes up from the leaf. What has the issuer's name is a candidate; the one whose key made the signature is the
-//! issuer, and whatever is wrong with it is what is wrong with the chain. So a wrong path is left where it goes wrong, a good
-//! one costs one signature for each certificate of it, and a refusal tells of the certificate that was meant. A library for
-//! paths (webpki) was here before. It looks at all that bear a name from the top down and says which error it likes best, which
-//! for trust domains whose authorities all bear one name was the wrong one, after more signatures than a worker can pay for.
+//! The search goes up from the leaf. What has the issuer's name is a candidate; the one whose key made the signature is
+//! the issuer, and whatever is wrong with it is what is wrong with the chain. So a wrong path is left where it goes
+//! wrong, a good one costs one signature for each certificate of it, and a refusal tells of the certificate that was
+//! meant. A library for paths (webpki) was here before. It looks at all that bear a name from the top down and says
+//! which error it likes best, which for trust domains whose authorities all bear one name was the wrong one, after more
+//! signatures than a worker can pay for.
 //!
 //! Key identifiers say whom to try first and prove nothing. What a peer can make us do is bounded in signatures and in
-//! comparisons of names. No pair of certificates is looked at twice, and a path goes on only from one that goes together: of
-//! 24 such pairs no more than a hundred paths can be made.
+//! comparisons of names. No pair of certificates is looked at twice, and a path goes on only from one that goes
+//! together: of 24 such pairs no more than a hundred paths can be made.
 
 use std::collections::HashMap;
 
@@ -36,8 +37,8 @@ use crate::{
     },
 };
 
-/// Most certificates of earlier paths that another one is looked for with. Our decision: an issuer that rotates has two or
-/// three at a time, and a trust domain may have several issuers.
+/// Most certificates of earlier paths that another one is looked for with. Our decision: an issuer that rotates has two
+/// or three at a time, and a trust domain may have several issuers.
 pub const MAX_HINTS: usize = 16;
 
 /// A path that was found and verified.
@@ -53,8 +54,8 @@ pub struct Path {
     pub(crate) others: Vec<[u8; 32]>,
 }
 
-/// A moment, and for how long past its end a certificate is good enough. Certificates know whole seconds, and the last one
-/// counts to its end.
+/// A moment, and for how long past its end a certificate is good enough. Certificates know whole seconds, and the last
+/// one counts to its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     second: Timestamp,
@@ -149,8 +150,8 @@ fn check_leaf(leaf: &Fields<'_>, means: &Means<'_>) -> Result<(), ChainError> {
     if let Some(oid) = leaf.unknown_critical {
         return Err(ChainError::LeafExtension { oid });
     }
-    // RFC 5280 4.2.1.9 and 4.2.1.10: a certificate that is no CA neither signs nor constrains others, and one that is has no
-    // place here.
+    // RFC 5280 4.2.1.9 and 4.2.1.10: a certificate that is no CA neither signs nor constrains others, and one that is
+    // has no place here.
     let signs = leaf.is_ca || leaf.key_usage.is_some_and(|usage| usage.key_cert_sign());
     if signs || leaf.name_constraints.is_some() {
         return Err(ChainError::LeafSigns);
@@ -310,8 +311,8 @@ fn closeness(issuer_key_id: Option<&[u8]>, key_id: Option<&[u8]>) -> Closeness {
     }
 }
 
-/// What stood in the way of a path. Of several, that counts which was met nearest to an authority, and there the one that
-/// says most.
+/// What stood in the way of a path. Of several, that counts which was met nearest to an authority, and there the one
+/// that says most.
 struct Fault {
     rank: Rank,
     why: ChainError,
@@ -585,9 +586,10 @@ pub(crate) fn find_revocation<'l>(
     lists.iter().find_map(|list| list.find_certificate(certificate, now))
 }
 
-/// How many signing certificates count for the path length of what stands above them. RFC 5280 6.1.4 (l) leaves out those
-/// that an authority issued to itself for its next key. DEVIATION: of several in a row only the uppermost is left out. Where
-/// all authorities bear one name (SPIRE before 1.8.4) each of them looks so, and a path length would mean nothing.
+/// How many signing certificates count for the path length of what stands above them. RFC 5280 6.1.4 (l) leaves out
+/// those that an authority issued to itself for its next key. DEVIATION: of several in a row only the uppermost is left
+/// out. Where all authorities bear one name (SPIRE before 1.8.4) each of them looks so, and a path length would mean
+/// nothing.
 fn counted(below: &[Step<'_>]) -> usize {
     let mut count = 0usize;
     let mut is_row = false;

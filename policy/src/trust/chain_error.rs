@@ -1,5 +1,5 @@
-//! Why no authority of the bundle stands behind a leaf, and how that is told: so that whoever reads the line knows which
-//! certificate is meant and what to do.
+//! Why no authority of the bundle stands behind a leaf, and how that is told: so that whoever reads the line knows
+//! which certificate is meant and what to do.
 
 use std::fmt;
 
@@ -149,9 +149,9 @@ impl ChainError {
 }
 
 impl ChainError {
-    /// Whether nothing is known against the leaf but that its issuer is not at hand: with the right certificates beside it,
-    /// there may be a path. Where a certificate with the issuer's name and key id is at hand, it is not that, unless only its
-    /// time is not now: an issuer that keeps its key has a certificate after it.
+    /// Whether nothing is known against the leaf but that its issuer is not at hand: with the right certificates beside
+    /// it, there may be a path. Where a certificate with the issuer's name and key id is at hand, it is not that,
+    /// unless only its time is not now: an issuer that keeps its key has a certificate after it.
     pub fn is_for_want_of_issuer(&self) -> bool {
         match self {
             Self::UnknownAuthority { .. }
@@ -232,7 +232,8 @@ impl fmt::Display for ChainError {
             ),
             Self::TooMuchWork => write!(
                 f,
-                "more than {MAX_SIGNATURE_CHECKS} signatures would have to be checked: too many signing certificates of one \
+                "more than {MAX_SIGNATURE_CHECKS} signatures would have to be checked: too many signing certificates \
+                 of one \
                  name, without the key id that the certificate below names"
             ),
             Self::Unreadable => f.write_str("the leaf cannot be read"),

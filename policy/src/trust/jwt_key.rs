@@ -1,8 +1,8 @@
 //! The keys that sign a trust domain's JWT-SVIDs: EC and RSA keys of a JWK set, as the algorithms take them.
 //!
-//! They come in two ways. A bundle endpoint serves them beside the X.509 authorities with `use: jwt-svid`; a Workload API
-//! (`FetchJWTBundles`) sends a plain JWK set for each trust domain, whose keys have no `use`. What cannot be used is passed
-//! over and counted. A `kid` that two keys have names neither: which of them signed cannot be said.
+//! They come in two ways. A bundle endpoint serves them beside the X.509 authorities with `use: jwt-svid`; a Workload
+//! API (`FetchJWTBundles`) sends a plain JWK set for each trust domain, whose keys have no `use`. What cannot be used
+//! is passed over and counted. A `kid` that two keys have names neither: which of them signed cannot be said.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rsa::{BigUint, RsaPublicKey, pkcs1::EncodeRsaPublicKey as _};
@@ -50,8 +50,8 @@ impl JwtKey {
         &self.public_key
     }
 
-    /// Whether a token with this `alg` may be signed by it. The key decides, never the token: of an EC key one algorithm, of an
-    /// RSA key those of RSA, and only the one that the key names where it names one.
+    /// Whether a token with this `alg` may be signed by it. The key decides, never the token: of an EC key one
+    /// algorithm, of an RSA key those of RSA, and only the one that the key names where it names one.
     pub fn may_sign(&self, alg: &str) -> bool {
         let is_named = self.alg.as_deref().is_none_or(|named| named == alg);
         is_named && algorithms(self.kind).contains(&alg)
@@ -158,8 +158,8 @@ pub struct JwtKeys {
 }
 
 impl JwtKeys {
-    /// Reads what a Workload API sends for one trust domain: a JWK set in which `use` is missing or `jwt-svid`. A key for
-    /// anything else is none of ours.
+    /// Reads what a Workload API sends for one trust domain: a JWK set in which `use` is missing or `jwt-svid`. A key
+    /// for anything else is none of ours.
     ///
     /// # Errors
     /// When the text is not JSON, repeats a member, has no `keys` list, or is beyond a bound.

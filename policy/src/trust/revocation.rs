@@ -1,13 +1,13 @@
 //! Who is no longer accepted although its certificate is good: by id, by certificate, by key, by serial number.
 //!
 //! SPIFFE revokes by taking an authority out of the bundle and by short lives. Between the two stands the stolen key of
-//! one workload, and that is what these lists are for. They come with the document, from an endpoint (a JSON document of
-//! the same entries with a sequence), and as the CRLs of a Workload API. An entry refuses the leaf that it names, and as
-//! a certificate, key or serial number also every leaf whose path goes through it.
+//! one workload, and that is what these lists are for. They come with the document, from an endpoint (a JSON document
+//! of the same entries with a sequence), and as the CRLs of a Workload API. An entry refuses the leaf that it names,
+//! and as a certificate, key or serial number also every leaf whose path goes through it.
 //!
 //! A CRL's own signature is not looked at: it comes from the agent that names the authorities, in the same message.
-//! Every certificate that it lists is refused, whatever the entry's extensions say, which errs towards refusing; a CRL that
-//! lists certificates of other issuers is not read.
+//! Every certificate that it lists is refused, whatever the entry's extensions say, which errs towards refusing; a CRL
+//! that lists certificates of other issuers is not read.
 
 use std::fmt;
 
@@ -40,7 +40,8 @@ pub const MAX_REVOKED_PATTERNS: usize = 256;
 /// The first byte of an INTEGER in DER.
 const TAG_INTEGER: u8 = 2;
 
-/// SHA-256 of the name of whoever issued a CRL, in its one spelling; read even where nothing behind it can be (RFC 5280 5.1).
+/// SHA-256 of the name of whoever issued a CRL, in its one spelling; read even where nothing behind it can be (RFC 5280
+/// 5.1).
 pub fn crl_issuer(der: &[u8]) -> Option<[u8; 32]> {
     let mut reader = SliceReader::new(der).ok()?;
     let sequence = |reader: &mut SliceReader<'_>| {
@@ -100,8 +101,8 @@ impl Revocations {
                 entries: self.len().saturating_add(revoked.len()),
             });
         }
-        // RFC 5280 5.3.3: an entry, and all that follow, may be of another issuer. Read as this issuer's they would refuse
-        // others than those that are meant.
+        // RFC 5280 5.3.3: an entry, and all that follow, may be of another issuer. Read as this issuer's they would
+        // refuse others than those that are meant.
         let is_indirect = |entry: &RevokedCert| {
             let extensions = entry.crl_entry_extensions.iter().flatten();
             extensions

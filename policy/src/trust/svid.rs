@@ -29,7 +29,8 @@ use crate::{
     },
 };
 
-/// An identity that has been verified: an X.509-SVID, or, where a document takes that, an id that the proxy vouches for.
+/// An identity that has been verified: an X.509-SVID, or, where a document takes that, an id that the proxy vouches
+/// for.
 ///
 /// What was verified holds for that moment. What can change under it, all but the signatures, is looked at again by
 /// [`Svid::stands`].
@@ -105,9 +106,9 @@ pub fn verify(
     verify_with(leaf, presented.intermediates, |_| Vec::new(), algorithms, trust, now)
 }
 
-/// The same for a leaf that has been read, and what came with it. Where the issuer is not at hand, certificates of earlier paths of the trust domain ([`Svid::has_between`]) are asked
-/// for, at most [`chain::MAX_HINTS`], and tried with what is left of the signatures that a leaf may cost. They are trusted no more
-/// than those that the peer sends.
+/// The same for a leaf that has been read, and what came with it. Where the issuer is not at hand, certificates of
+/// earlier paths of the trust domain ([`Svid::has_between`]) are asked for, at most [`chain::MAX_HINTS`], and tried
+/// with what is left of the signatures that a leaf may cost. They are trusted no more than those that the peer sends.
 ///
 /// # Errors
 /// As [`verify`].
@@ -168,8 +169,8 @@ pub fn verify_with(
     Ok(Svid { evidence, valid_until })
 }
 
-/// Reads the URI SANs of a peer as the proxy writes them: one id and nothing else. It puts a comma between several, and a dash in
-/// place of none.
+/// Reads the URI SANs of a peer as the proxy writes them: one id and nothing else. It puts a comma between several, and
+/// a dash in place of none.
 ///
 /// # Errors
 /// None, several, or one that is no id of a workload.
@@ -184,8 +185,8 @@ pub fn read_vouched(uri_sans: &[u8]) -> Result<SpiffeId, CertificateError> {
     workload_id(uri_sans)
 }
 
-/// Takes the proxy's word for an id that its own TLS has verified. The relationship and its scope hold, and who is revoked by id
-/// is; nothing is known of a certificate.
+/// Takes the proxy's word for an id that its own TLS has verified. The relationship and its scope hold, and who is
+/// revoked by id is; nothing is known of a certificate.
 ///
 /// # Errors
 /// The first thing that is wrong: relationship, then revocation.
@@ -242,8 +243,8 @@ impl Svid {
         self.sha256() == Some(sha256) || self.signers().iter().any(|signer| signer.sha256 == *sha256)
     }
 
-    /// Whether a certificate that came with the leaf is in the path that was verified, or may be in another one, should that
-    /// end.
+    /// Whether a certificate that came with the leaf is in the path that was verified, or may be in another one, should
+    /// that end.
     pub fn may_need(&self, sha256: &[u8; 32]) -> bool {
         self.has_in_path(sha256) || self.path().is_some_and(|path| path.others.contains(sha256))
     }
@@ -408,11 +409,12 @@ fn check_lifetime(leaf: &Identified, relationship: &Relationship) -> Result<(), 
     }
 }
 
-/// What a cap on lifetimes has room for beside the lifetime that is meant: issuers write a notBefore in the past, for clocks
-/// that are slow. Istio's own CA 2 minutes (`ClockSkewGracePeriod`), SPIRE 10 seconds (`NotBeforeCushion`), AWS Private CA an
-/// hour.
+/// What a cap on lifetimes has room for beside the lifetime that is meant: issuers write a notBefore in the past, for
+/// clocks that are slow. Istio's own CA 2 minutes (`ClockSkewGracePeriod`), SPIRE 10 seconds (`NotBeforeCushion`), AWS
+/// Private CA an hour.
 const MAX_SLACK: SignedDuration = SignedDuration::from_hours(1);
-/// And no more than this share of the cap, which would be none otherwise. It leaves SPIRE its 10 seconds from 40 seconds on.
+/// And no more than this share of the cap, which would be none otherwise. It leaves SPIRE its 10 seconds from 40
+/// seconds on.
 const SLACK_SHARE: i32 = 4;
 
 fn with_slack(cap: SignedDuration) -> SignedDuration {
@@ -613,7 +615,8 @@ impl fmt::Display for SvidError {
             Self::LifetimeTooLong { lifetime, allowed } => {
                 write!(
                     f,
-                    "svid lives {} s from notBefore to notAfter, `svid_max_lifetime` allows {} s, and {} s for a notBefore in \
+                    "svid lives {} s from notBefore to notAfter, `svid_max_lifetime` allows {} s, and {} s for a \
+                     notBefore in \
                      the past",
                     lifetime.as_secs(),
                     allowed.as_secs(),

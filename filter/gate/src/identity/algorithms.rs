@@ -1,13 +1,14 @@
 //! Signatures verified by the proxy's own library, where it can: about a tenth of what the same costs in wasm.
 //!
-//! A proxy covers ECDSA and RSA PKCS#1 at most. What our list demands of a key (size, encoding) is checked here first, so that
-//! which implementation verifies never changes what is accepted. Where the proxy cannot be asked, our own does it.
+//! A proxy covers ECDSA and RSA PKCS#1 at most. What our list demands of a key (size, encoding) is checked here first,
+//! so that which implementation verifies never changes what is accepted. Where the proxy cannot be asked, our own does
+//! it.
 
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use svidgate_policy::{ALGORITHMS, certificate::signature::is_on_the_list};
 
-/// Has the proxy verify a signature: by a hash of this name, with a `SubjectPublicKeyInfo` in DER, over a message. `None` where it
-/// could not be asked.
+/// Has the proxy verify a signature: by a hash of this name, with a `SubjectPublicKeyInfo` in DER, over a message.
+/// `None` where it could not be asked.
 pub type Verify = fn(Question<'_>) -> Option<bool>;
 
 /// What a proxy is asked about one signature.

@@ -1,5 +1,5 @@
-//! Who was verified lately, found again by the digest of the leaf, or by the id that the proxy vouches for. Bounded: peers decide
-//! how many there are.
+//! Who was verified lately, found again by the digest of the leaf, or by the id that the proxy vouches for. Bounded:
+//! peers decide how many there are.
 //!
 //! Good and refused identities are kept apart, so that a flood of bad certificates pushes out no good one.
 
@@ -15,14 +15,15 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Most identities kept for one document on one worker. An ordinary one takes about 2 KiB, one with long certificates and
-/// thousands of rules about 90 KiB.
+/// Most identities kept for one document on one worker. An ordinary one takes about 2 KiB, one with long certificates
+/// and thousands of rules about 90 KiB.
 pub const MAX_IDENTITIES: usize = 4096;
 /// Most bytes of them. Our decision: all that are ordinary have room four times over.
 pub const MAX_IDENTITY_BYTES: usize = 32 * 1024 * 1024;
 /// Most refusals kept.
 pub const MAX_REFUSALS: usize = 1024;
-/// How long a refusal stands at most before the certificate is looked at again; where time alone ends it sooner, until then.
+/// How long a refusal stands at most before the certificate is looked at again; where time alone ends it sooner, until
+/// then.
 pub const REFUSAL_LIFETIME: SignedDuration = SignedDuration::from_secs(5);
 
 /// A refusal holds for the certificates that it was made with.
@@ -55,9 +56,9 @@ impl Default for Identities {
 
 impl Identities {
     /// What is known about a peer that came with these certificates. An identity may have come to its end; whoever asks
-    /// looks at what it was held against. The rest is asked for only where the leaf was refused: `chain` costs a digest of
-    /// all that the peer sent, which is more than a decision does, and `clock` a look at the clock, for a refusal ends in its
-    /// second and not with a tick.
+    /// looks at what it was held against. The rest is asked for only where the leaf was refused: `chain` costs a digest
+    /// of all that the peer sent, which is more than a decision does, and `clock` a look at the clock, for a refusal
+    /// ends in its second and not with a tick.
     pub fn recall(
         &mut self,
         peer: &Evidence,

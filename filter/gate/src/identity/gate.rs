@@ -1,13 +1,14 @@
 //! One document at work: who a peer is, verified once, remembered, and looked at again when anything has changed.
 //!
-//! *One moment, one truth*: whatever can end an identity is folded into two numbers that stand with it, the generation of
-//! what it was held against (bundles, revocations) and the last second that it is good for. Whoever meets it compares
-//! these two; only where one of them has moved is it held against everything again, and only where its authority is gone
-//! are signatures checked again.
+//! *One moment, one truth*: whatever can end an identity is folded into two numbers that stand with it, the generation
+//! of what it was held against (bundles, revocations) and the last second that it is good for. Whoever meets it
+//! compares these two; only where one of them has moved is it held against everything again, and only where its
+//! authority is gone are signatures checked again.
 
 use std::{
     cell::{Cell, Ref, RefCell},
     rc::Rc,
+    sync::Arc,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -40,15 +41,21 @@ use crate::{
     },
 };
 
-/// Most trust domains with gauges, and most rules, of one document: those that end first. Our decision: a metric has a name
-/// for each.
+/// Most trust domains with gauges, and most rules, of one document: those that end first. Our decision: a metric has a
+/// name for each.
 pub const MOST_NAMES: usize = 1_000;
+
+/// A compiled document can be handed to any thread of a host that has several; each has a gate of its own for it.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Configuration>();
+};
 
 /// A compiled document with the identities it has met.
 #[derive(Debug)]
 pub struct Gate {
     /// What the document says.
-    pub configuration: Configuration,
+    pub configuration: Arc<Configuration>,
     algorithms: ProxyAlgorithms,
     identities: RefCell<Identities>,
     trusted: RefCell<Trusted>,
@@ -64,7 +71,7 @@ pub struct Gate {
 impl Gate {
     /// Puts a document to work, verifying signatures by `verify` where it can.
     /// What peers make it keep stands in `ledger`, what paths are built with beside what peers send in `hints`.
-    pub fn new(configuration: Configuration, verify: Option<Verify>, ledger: Ledger, hints: Hints) -> Self {
+    pub fn new(configuration: Arc<Configuration>, verify: Option<Verify>, ledger: Ledger, hints: Hints) -> Self {
         let mut ending_rules: Vec<(Timestamp, Box<str>)> = configuration
             .rules
             .expiries()
@@ -106,15 +113,16 @@ impl Gate {
         }
     }
 
-    /// Whether a leaf whose issuer is not at hand may be left to its first request. The HTTP filter reads the chain, and a lock
-    /// behind it lets nothing through that it has not marked; without the lock nothing would tell that the filter is there.
+    /// Whether a leaf whose issuer is not at hand may be left to its first request. The HTTP filter reads the chain,
+    /// and a lock behind it lets nothing through that it has not marked; without the lock nothing would tell that the
+    /// filter is there.
     pub fn leaves_to_requests(&self) -> bool {
         let Configuration {
             chain,
             xfcc,
             mark_passed,
             ..
-        } = &self.configuration;
+        } = &*self.configuration;
         *chain == ChainMode::Verify && *xfcc == XfccMode::Own && *mark_passed
     }
 
@@ -215,8 +223,8 @@ impl Gate {
         }
     }
 
-    /// Whether someone who was let in, perhaps under another document, still is who it was. `expiry_grace` keeps it after
-    /// the end of its certificates.
+    /// Whether someone who was let in, perhaps under another document, still is who it was. `expiry_grace` keeps it
+    /// after the end of its certificates.
     ///
     /// # Errors
     /// Why it is nobody any more.
@@ -272,8 +280,8 @@ impl Gate {
             identity.good.set((self.generation(), until));
             return Some(Ok(identity));
         }
-        // Its authority may have been replaced by another that vouches for it, too. Where none does, what the peer shows
-        // now may have another path.
+        // Its authority may have been replaced by another that vouches for it, too. Where none does, what the peer
+        // shows now may have another path.
         let renewed = self.verify(evidence.clone(), identity.presented.clone(), now);
         let renewed = renewed.ok().map(Rc::new);
         let mut identities = self.identities.borrow_mut();
@@ -476,7 +484,8 @@ impl Gate {
     }
 }
 
-const TOO_OLD: &str = "the connection has been open for longer than `max_connection_age`; its peer has no certificate here that ends, \
+const TOO_OLD: &str = "the connection has been open for longer than `max_connection_age`; its peer has no certificate \
+                       here that ends, \
                        so it must connect again";
 
 /// Who a peer says it is, for a refusal.

@@ -1,10 +1,11 @@
 //! Signing certificates of verified paths, remembered to build the next paths with.
 //!
-//! An issuer below an upstream authority signs with a new intermediate every few hours and publishes it nowhere: only the
-//! chain of a peer has it, and a network filter sees no chain. Where one filter has verified a path, its intermediates help
-//! the others. They are hints, never trusted: whoever uses one verifies it again, up to an authority of the bundle of the
-//! leaf's trust domain, so it matters to nobody where it came from. Each trust domain has its own, which are tried after all
-//! else and for its leaves alone: what one partner makes us remember costs nobody else's leaves anything.
+//! An issuer below an upstream authority signs with a new intermediate every few hours and publishes it nowhere: only
+//! the chain of a peer has it, and a network filter sees no chain. Where one filter has verified a path, its
+//! intermediates help the others. They are hints, never trusted: whoever uses one verifies it again, up to an authority
+//! of the bundle of the leaf's trust domain, so it matters to nobody where it came from. Each trust domain has its own,
+//! which are tried after all else and for its leaves alone: what one partner makes us remember costs nobody else's
+//! leaves anything.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -29,10 +30,11 @@ use crate::{
     },
 };
 
-/// Most bytes of the hints of one trust domain. Our decision: [`MAX_HINTS`] of 2 KiB, which hold an RSA key of 4,096 bits.
+/// Most bytes of the hints of one trust domain. Our decision: [`MAX_HINTS`] of 2 KiB, which hold an RSA key of 4,096
+/// bits.
 pub const MAX_BYTES: usize = 32 * 1024;
-/// Most trust domains with hints; the one that has learned nothing for longest goes. Our decision: with the bound of each, at
-/// most 32 MiB a worker.
+/// Most trust domains with hints; the one that has learned nothing for longest goes. Our decision: with the bound of
+/// each, at most 32 MiB a worker.
 pub const MAX_TRUST_DOMAINS: usize = 1024;
 
 /// What all documents of a worker share. Clones are the same.
@@ -152,8 +154,8 @@ impl Hints {
         }
     }
 
-    /// A number that changes when a trust domain has learned something: what was refused before for want of an issuer may
-    /// have one now.
+    /// A number that changes when a trust domain has learned something: what was refused before for want of an issuer
+    /// may have one now.
     pub fn learned(&self, trust_domain: &TrustDomain) -> u64 {
         let shelves = self.0.borrow();
         shelves
@@ -185,7 +187,8 @@ impl Hints {
         }
     }
 
-    /// Takes in what other workers have shared, and shares what was learned here. `index` is what was read on this tick.
+    /// Takes in what other workers have shared, and shares what was learned here. `index` is what was read on this
+    /// tick.
     pub fn exchange<P: Proxy>(
         &self,
         board: &Board<'_, P>,

@@ -98,8 +98,8 @@ impl Identity {
             .saturating_add(fixed)
     }
 
-    /// From when on its connections are drained: some seconds before its certificates end, so that a client which holds the next
-    /// ones comes with them before a request of its is refused.
+    /// From when on its connections are drained: some seconds before its certificates end, so that a client which holds
+    /// the next ones comes with them before a request of its is refused.
     pub fn drains_from(&self) -> Timestamp {
         let end = self.svid.path_until();
         drained_from(end, end.duration_since(self.svid.not_before()))

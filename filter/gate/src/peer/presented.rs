@@ -3,8 +3,8 @@
 //! The digest of the handshake's leaf is read from the connection; a certificate from anywhere else counts only if it
 //! hashes to it. So it need not matter who could have written the place it was read from.
 //!
-//! A connection without TLS of its own has a peer only where the document says in which filter state (`peer`): its certificate
-//! with a digest, or its id, which the proxy vouches for. A connection with TLS is judged by that alone.
+//! A connection without TLS of its own has a peer only where the document says in which filter state (`peer`): its
+//! certificate with a digest, or its id, which the proxy vouches for. A connection with TLS is judged by that alone.
 
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
@@ -56,8 +56,8 @@ impl Unreadable {
     }
 }
 
-/// What there is to tell who the peer of the connection being served is. `origin` is where the document says that the peer of a
-/// connection without TLS stands.
+/// What there is to tell who the peer of the connection being served is. `origin` is where the document says that the
+/// peer of a connection without TLS stands.
 ///
 /// # Errors
 /// Plain text, no certificate, a digest that is none, or an id that is none.

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 use crate::proxy::{Proxy, ProxyError};
 
-/// The filter state that says since when a connection is known whose peer has no certificate that ends: `wasm.` and this. It is
-/// declared to live as long as the connection, so that each of its streams sees what the first has written.
+/// The filter state that says since when a connection is known whose peer has no certificate that ends: `wasm.` and
+/// this. It is declared to live as long as the connection, so that each of its streams sees what the first has written.
 pub const SINCE_STATE: &str = "svidgate.since";
 
-/// Since when this connection is known, in whole seconds; from now on where it was not, or where that is still to come: the clock
-/// was set back, or somebody else has written it.
+/// Since when this connection is known, in whole seconds; from now on where it was not, or where that is still to come:
+/// the clock was set back, or somebody else has written it.
 ///
 /// # Errors
 /// It cannot be noted, so the connection would be new for ever.
@@ -72,8 +72,8 @@ pub fn connection_id<P: Proxy>(proxy: &P) -> Option<u64> {
 
 /// Whether a connection is one of HTTP/3, when it is new: any other has no protocol yet.
 ///
-/// ENVOY: (seen on 1.40.0) over QUIC a network filter is called when the connection is new and never with bytes of it. To read
-/// the peer's certificate of such a connection then ends the process, so this is asked before anything else.
+/// ENVOY: (seen on 1.40.0) over QUIC a network filter is called when the connection is new and never with bytes of it.
+/// To read the peer's certificate of such a connection then ends the process, so this is asked before anything else.
 pub fn is_http3<P: Proxy>(proxy: &P) -> bool {
     proxy.protocol().is_some_and(|protocol| protocol == b"HTTP/3")
 }

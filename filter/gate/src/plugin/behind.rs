@@ -1,8 +1,8 @@
 //! What stands behind the network filter, as far as the proxy shows it.
 //!
-//! ENVOY: (seen on 1.36.4, 1.37.0, 1.38.2, 1.39.3 and 1.40.0) the connection has a cluster once `tcp_proxy` has chosen one, and a
-//! protocol once the HTTP connection manager has bytes; never both, whatever the handshake agreed on. A peer can forge neither.
-//! Where `tcp_proxy` dials with the first bytes, both are silent until these have been passed.
+//! ENVOY: (seen on 1.36.4, 1.37.0, 1.38.2, 1.39.3 and 1.40.0) the connection has a cluster once `tcp_proxy` has chosen
+//! one, and a protocol once the HTTP connection manager has bytes; never both, whatever the handshake agreed on. A peer
+//! can forge neither. Where `tcp_proxy` dials with the first bytes, both are silent until these have been passed.
 
 use crate::proxy::Proxy;
 

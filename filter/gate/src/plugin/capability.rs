@@ -1,8 +1,8 @@
-//! What can the proxy at hand do? Where it is too old for something, that is said when a document is loaded instead of when a
-//! peer comes.
+//! What can the proxy at hand do? Where it is too old for something, that is said when a document is loaded instead of
+//! when a peer comes.
 //!
-//! A proxy that does not tell its version is taken for new enough: at run time a peer whose certificate is not at hand is
-//! refused anyway.
+//! A proxy that does not tell its version is taken for new enough: at run time a peer whose certificate is not at hand
+//! is refused anyway.
 
 use svidgate_policy::{Listener, PeerOrigin};
 
@@ -42,11 +42,13 @@ fn refusal_on(
         (Stage::Connection, Listener::Http) if is_held() => None,
         (Stage::Connection, Listener::Http) => Some(format!(
             "Envoy {version} shows a network filter no certificate: put `svidgate.hold` and `set_filter_state` before \
-             `svidgate.connection`, with one `vm_id` (docs/listener.md, \"Where the leaf comes from\"), or use the HTTP filter \
+             `svidgate.connection`, with one `vm_id` (docs/listener.md, \"Where the leaf comes from\"), or use the \
+             HTTP filter \
              alone with `xfcc: own`"
         )),
         (_, Listener::Tcp | Listener::TcpServerFirst) => Some(format!(
-            "listener: Envoy {version} has no `upstream_connect_mode`: its tcp_proxy dials before it can be known who the \
+            "listener: Envoy {version} has no `upstream_connect_mode`: its tcp_proxy dials before it can be known who \
+             the \
              peer is (TCP listeners need Envoy {AFTER_HANDSHAKE})"
         )),
     }
@@ -60,12 +62,13 @@ pub fn refusal_of_origin<P: Proxy>(proxy: &P, origin: &PeerOrigin) -> Option<Str
     }
 }
 
-/// ENVOY: (seen on 1.36.4, by CONNECT, too) an upstream pool is shared by all whose filter state has no hash, and opens its
-/// connections with the filter state of whoever came first.
+/// ENVOY: (seen on 1.36.4, by CONNECT, too) an upstream pool is shared by all whose filter state has no hash, and opens
+/// its connections with the filter state of whoever came first.
 fn refusal_to_share(version: ProxyVersion) -> Option<String> {
     (version < HASHABLE_STRINGS).then(|| {
         format!(
-            "peer.filter_state: Envoy {version} has no `envoy.hashable_string`, and with `envoy.string` one caller gets connections \
+            "peer.filter_state: Envoy {version} has no `envoy.hashable_string`, and with `envoy.string` one caller \
+             gets connections \
              that were opened for another (this needs Envoy {HASHABLE_STRINGS})"
         )
     })

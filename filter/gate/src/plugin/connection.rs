@@ -5,10 +5,11 @@
 //! servers that speak first it cannot be held; the proxy dials after the handshake, and the first bytes of either side
 //! wait for the decision. The upstream side is never paused: the proxy cannot resume it.
 //!
-//! A leaf of which nothing is wrong but that its issuer is not at hand is left to the first request, whose filter sees the
-//! chain, where it is certain that it stands behind: in front of HTTP, where the document has `xfcc: own` and `mark_passed`,
-//! so that a lock refuses what the HTTP filter has not let through, and that filter is configured on this worker with the same
-//! document. Of what is closed before a request was allowed, no byte has gone further than the HTTP connection manager.
+//! A leaf of which nothing is wrong but that its issuer is not at hand is left to the first request, whose filter sees
+//! the chain, where it is certain that it stands behind: in front of HTTP, where the document has `xfcc: own` and
+//! `mark_passed`, so that a lock refuses what the HTTP filter has not let through, and that filter is configured on
+//! this worker with the same document. Of what is closed before a request was allowed, no byte has gone further than
+//! the HTTP connection manager.
 
 use std::{
     cell::{Cell, RefCell},
@@ -49,8 +50,8 @@ pub struct ConnectionFilter<P> {
     plugin: Rc<Plugin<P>>,
     context: u32,
     decided: Cell<Option<Action>>,
-    /// How long it is held, counted from when the connection was accepted. A client that stays silent, before the handshake
-    /// is done or after it, would otherwise be kept for ever.
+    /// How long it is held, counted from when the connection was accepted. A client that stays silent, before the
+    /// handshake is done or after it, would otherwise be kept for ever.
     held: Cell<Option<Wait>>,
     /// Why it was let through.
     grounds: RefCell<Option<Grounds>>,
@@ -116,16 +117,16 @@ impl<P: Proxy> ConnectionFilter<P> {
         match self.plugin.listener() {
             // A dry run changes nothing, and what stands behind may not bear being held.
             Listener::Http | Listener::Tcp if !gate.enforces() => Action::Continue,
-            // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until its first
-            // bytes. These come next, but not to one who pauses now. All there is to know is known.
+            // The handshake is done: another filter in front, a second svidgate perhaps, has held the connection until
+            // its first bytes. These come next, but not to one who pauses now. All there is to know is known.
             Listener::Http | Listener::Tcp if presented::handshake(self.plugin.proxy()).is_some() => {
                 self.decide_first(false)
             }
             Listener::Http | Listener::Tcp => {
                 self.held.set(Some(self.wait(&gate)));
-                // The same behind a hold, where the peer has no certificate, and where its peer may stand elsewhere, so that no
-                // handshake tells of a filter in front. The HTTP connection manager does nothing before it has bytes, so where
-                // there are none yet, this is as good.
+                // The same behind a hold, where the peer has no certificate, and where its peer may stand elsewhere, so
+                // that no handshake tells of a filter in front. The HTTP connection manager does nothing before it has
+                // bytes, so where there are none yet, this is as good.
                 let may_be_late = self.plugin.is_behind_hold() || gate.configuration.peer != PeerOrigin::Handshake;
                 if may_be_late && self.plugin.listener().has_requests() {
                     Action::Continue
@@ -137,7 +138,8 @@ impl<P: Proxy> ConnectionFilter<P> {
         }
     }
 
-    /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3 ([`surroundings::is_http3`]).
+    /// Whether the handshake is done, and the peer has a certificate. Never asked over HTTP/3
+    /// ([`surroundings::is_http3`]).
     pub(crate) fn is_past_handshake(&self) -> bool {
         !surroundings::is_http3(self.plugin.proxy()) && presented::handshake(self.plugin.proxy()).is_some()
     }
@@ -240,8 +242,9 @@ impl<P: Proxy> ConnectionFilter<P> {
         action
     }
 
-    /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is certain that
-    /// each request will be judged. Gives by what requests are known as its own: its leaf and the proxy's number of it.
+    /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is
+    /// certain that each request will be judged. Gives by what requests are known as its own: its leaf and the proxy's
+    /// number of it.
     fn left_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: &Judges) -> Option<(Digest, u64)> {
         if !excuses(gate, refusal) || !self.plugin.listener().has_requests() || !gate.enforces() {
             return None;
@@ -516,8 +519,8 @@ impl<P: Proxy> UnderWay for ConnectionFilter<P> {
         whose(self.grounds.borrow().as_ref())
     }
 
-    /// In front of HTTP, from the last second of its certificates on. What asks before that is drained by its mark; to close an
-    /// idle connection sooner would lose what its peer is just sending.
+    /// In front of HTTP, from the last second of its certificates on. What asks before that is drained by its mark; to
+    /// close an idle connection sooner would lose what its peer is just sending.
     fn drains(&self, now: Timestamp) -> bool {
         let grounds = self.grounds.borrow();
         let Some((grounds, identity)) = grounds
@@ -553,8 +556,8 @@ impl<P: Proxy> UnderWay for ConnectionFilter<P> {
 }
 
 impl<P: Proxy> Unproven for ConnectionFilter<P> {
-    /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on waiting.
-    /// Calls of the proxy are about the request, whose connection is this one.
+    /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on
+    /// waiting. Calls of the proxy are about the request, whose connection is this one.
     fn prove(&self) -> bool {
         let Some(judges) = self.plugin.judges() else {
             return false;
@@ -580,8 +583,8 @@ pub(crate) fn whose(grounds: Option<&Grounds>) -> Option<Evidence> {
     Some(grounds?.identity.as_ref()?.evidence.clone())
 }
 
-/// Before the handshake is done there is no certificate either, and the proxy has nothing that tells the two apart. The server's
-/// bytes cannot be kept until it is.
+/// Before the handshake is done there is no certificate either, and the proxy has nothing that tells the two apart. The
+/// server's bytes cannot be kept until it is.
 fn undecided(refusal: Rc<Refusal>, server_spoke: bool) -> Rc<Refusal> {
     if server_spoke && refusal.reason == Reason::ConnectionNoCertificate {
         Rc::new(Refusal {
@@ -594,16 +597,19 @@ fn undecided(refusal: Rc<Refusal>, server_spoke: bool) -> Rc<Refusal> {
     }
 }
 
-const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included (before \
+const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included \
+                      (before \
                       tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
 
 const UNPROVEN: &str = "no request that was allowed has shown the chain of its leaf within `first_bytes_timeout`";
 
-const NOT_HTTP: &str = "tcp_proxy reads this connection, so no request will ever be decided on, and the document is for `listener: \
+const NOT_HTTP: &str = "tcp_proxy reads this connection, so no request will ever be decided on, and the document is \
+                        for `listener: \
                         http` (this filter chain needs a document for `tcp`, or the HTTP connection manager with \
                         `svidgate.request` in it)";
 
-const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter alone, which \
+const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter \
+                     alone, which \
                      decides on each request";
 
 const NO_CERTIFICATE_YET: &str = "the server spoke and there is no client certificate: none was presented, or the \

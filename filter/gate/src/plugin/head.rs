@@ -84,8 +84,9 @@ impl Head {
         }
     }
 
-    /// The names of all headers that are a client's whatever they say, and that an upstream may read as ours or the proxy's:
-    /// [`ID_HEADER`] in any spelling, and [`XFCC_HEADER`] in any but its own, which is the proxy's to write or to remove.
+    /// The names of all headers that are a client's whatever they say, and that an upstream may read as ours or the
+    /// proxy's: [`ID_HEADER`] in any spelling, and [`XFCC_HEADER`] in any but its own, which is the proxy's to write or
+    /// to remove.
     pub fn forged(&self) -> impl Iterator<Item = &[u8]> {
         let names = || self.headers.pairs().map(|(name, _)| name);
         self.has_forged
@@ -99,8 +100,8 @@ impl Head {
     }
 }
 
-/// What is kept of a head while its stream is open: all that the documents which judged it can ask again. What a later one
-/// asks beside is not known any more, and is never taken for absent.
+/// What is kept of a head while its stream is open: all that the documents which judged it can ask again. What a later
+/// one asks beside is not known any more, and is never taken for absent.
 #[derive(Debug)]
 pub struct KeptHead {
     head: Head,
@@ -160,9 +161,9 @@ fn is_among(known: &[Option<HeaderNames>], name: &[u8]) -> bool {
     known.iter().flatten().any(|names| is_looked_at(names, name))
 }
 
-/// The names of trailers that none may pass under. An upstream may take trailers for headers (RFC 9110 6.5.1), and when they
-/// come all that looks at headers has been decided: so none under a name that is ours, the proxy's, one that the method or
-/// the path is taken from, or one that rules look at.
+/// The names of trailers that none may pass under. An upstream may take trailers for headers (RFC 9110 6.5.1), and when
+/// they come all that looks at headers has been decided: so none under a name that is ours, the proxy's, one that the
+/// method or the path is taken from, or one that rules look at.
 pub fn trailers_to_remove<'t>(trailers: &'t HeaderMap, names: &[HeaderNames]) -> impl Iterator<Item = &'t [u8]> {
     let is_decided_on = |name: &[u8]| {
         let is_ours = is_forged(name) || name == XFCC_HEADER.as_bytes();

@@ -1,8 +1,9 @@
 //! `svidgate.hold`: keeps a new connection until its first bytes, for Envoy 1.36.
 //!
-//! ENVOY: (seen on 1.36.4) `set_filter_state` writes when a connection comes to it and never again, and before the handshake there is no
-//! certificate to write. Envoy shows a connection to one filter after the other, so with this one in front it comes to
-//! `set_filter_state` when the first bytes are there, and so after the handshake. Nothing is decided here.
+//! ENVOY: (seen on 1.36.4) `set_filter_state` writes when a connection comes to it and never again, and before the
+//! handshake there is no certificate to write. Envoy shows a connection to one filter after the other, so with this one
+//! in front it comes to `set_filter_state` when the first bytes are there, and so after the handshake. Nothing is
+//! decided here.
 
 use std::rc::Rc;
 

@@ -41,7 +41,8 @@ pub(super) enum Again {
     Ends(Reason),
 }
 
-/// The document that has the word on something that begins: the first of the others that refuses it, else that of its own plugin.
+/// The document that has the word on something that begins: the first of the others that refuses it, else that of its
+/// own plugin.
 pub(super) fn spokesman<P: Proxy>(judged: &impl Judged<P>, judges: &Judges) -> Rc<Gate> {
     let now = judged.plugin().now();
     let refuses = |gate: &&Rc<Gate>| {
@@ -62,8 +63,8 @@ pub(super) fn decide<'i, P: Proxy>(
     }
 }
 
-/// The grounds on which something begins that its documents let through. `identity` is who it is to the document of its own
-/// plugin, `ends` when its connection has been open for as long as it may.
+/// The grounds on which something begins that its documents let through. `identity` is who it is to the document of its
+/// own plugin, `ends` when its connection has been open for as long as it may.
 pub(super) fn grounds<P: Proxy>(
     judged: &impl Judged<P>,
     judges: Judges,
@@ -80,8 +81,8 @@ pub(super) fn grounds<P: Proxy>(
     Grounds::new(judges, identity, &others, would_refuse, now, ends)
 }
 
-/// Asks all documents that judge something what they say of it now. `known` is who it was let through as; `excuses`, whether it
-/// goes on although a document knows nobody.
+/// Asks all documents that judge something what they say of it now. `known` is who it was let through as; `excuses`,
+/// whether it goes on although a document knows nobody.
 pub(super) fn ask<P: Proxy>(
     judged: &impl Judged<P>,
     judges: &Judges,

@@ -25,8 +25,8 @@ use crate::{
     },
 };
 
-/// How often the root is called, in milliseconds. Time is read then, sources and what is under way are looked at, counters
-/// are handed over.
+/// How often the root is called, in milliseconds. Time is read then, sources and what is under way are looked at,
+/// counters are handed over.
 pub const TICK_MILLISECONDS: u32 = 1000;
 /// The same while a source has not said anything yet, for the first ten seconds.
 pub const STARTING_TICK_MILLISECONDS: u32 = 100;
@@ -145,8 +145,8 @@ impl<P: Proxy> Plugin<P> {
         has_declared
     }
 
-    /// The listener that this plugin stands in: what the document says, and where it leaves that to the plugins, what the
-    /// plugin's `root_id` says. It is never guessed.
+    /// The listener that this plugin stands in: what the document says, and where it leaves that to the plugins, what
+    /// the plugin's `root_id` says. It is never guessed.
     fn listener_it_stands_in(&self, listeners: Listeners) -> Result<Listener, String> {
         match (self.stage, listeners, self.placed) {
             (Stage::Request, Listeners::Only(Listener::Http) | Listeners::Shared, _) => Ok(Listener::Http),
@@ -160,7 +160,8 @@ impl<P: Proxy> Plugin<P> {
             (Stage::Connection, Listeners::Only(said), None) => Ok(said),
             (Stage::Connection, Listeners::Only(said), Some(placed)) if said == placed => Ok(said),
             (Stage::Connection, Listeners::Only(said), Some(placed)) => Err(format!(
-                "listener: the document is for `{}`, and the `root_id` of the plugin says `{}` (a document for both is `shared`)",
+                "listener: the document is for `{}`, and the `root_id` of the plugin says `{}` (a document \
+                 for both is `shared`)",
                 said.as_str(),
                 placed.as_str()
             )),
@@ -352,12 +353,17 @@ impl<P: Proxy> Plugin<P> {
     }
 }
 
-const NOT_PLACED: &str = "listener: `shared` leaves it to the plugin: its `root_id` must be `svidgate.connection.http`, \
+const NOT_PLACED: &str = "listener: `shared` leaves it to the plugin: its `root_id` must be \
+                          `svidgate.connection.http`, \
                           `svidgate.connection.tcp` or `svidgate.connection.tcp_server_first`";
 
-const NO_AGE: &str = "peer.filter_state.id: this proxy has no `declare_property`, so it cannot keep how long a connection has \
+const NO_AGE: &str = "peer.filter_state.id: this proxy has no `declare_property`, so it cannot keep how long a \
+                      connection has \
                       been open, which bounds an id without a certificate";
 
-const OLD_DOCUMENT: &str = "svidgate: a connection begins under a document although a newer one is configured under the same \
-                            plugin `name`: it must please both. A listener that drains does that; where two listeners have \
-                            plugins of one `name`, give each its own; where an old text came back, change its `version`";
+const OLD_DOCUMENT: &str = "svidgate: a connection begins under a document although a newer one is configured under \
+                            the same \
+                            plugin `name`: it must please both. A listener that drains does that; where two listeners \
+                            have \
+                            plugins of one `name`, give each its own; where an old text came back, change its \
+                            `version`";

@@ -37,12 +37,13 @@ use crate::{
     },
 };
 
-/// The name of the filter state that says that the connection is to be drained: `wasm.svidgate.drain`. The network filter
-/// never sets it, for every stream would see that.
+/// The name of the filter state that says that the connection is to be drained: `wasm.svidgate.drain`. The network
+/// filter never sets it, for every stream would see that.
 pub const DRAIN_STATE: &str = "svidgate.drain";
 
-/// The filter state of a request that was let through: `wasm.` and this, with the version of the document that let it through.
-/// Only this filter writes it, and for one stream: what the network filter writes each stream of its connection sees.
+/// The filter state of a request that was let through: `wasm.` and this, with the version of the document that let it
+/// through. Only this filter writes it, and for one stream: what the network filter writes each stream of its
+/// connection sees.
 pub const PASSED_STATE: &str = "svidgate.passed";
 /// What it says where the document has no version.
 const NO_VERSION: &str = "-";
@@ -121,8 +122,8 @@ impl<P: Proxy> RequestFilter<P> {
         action
     }
 
-    /// The trailers of a request that was let through are there; the proxy says so only where there are any. None may pass
-    /// that would be another answer, were it a header.
+    /// The trailers of a request that was let through are there; the proxy says so only where there are any. None may
+    /// pass that would be another answer, were it a header.
     pub fn on_request_trailers(&self) -> Action {
         if self.remove_trailers().is_ok() {
             return Action::Continue;
@@ -158,8 +159,8 @@ impl<P: Proxy> RequestFilter<P> {
             .collect()
     }
 
-    /// Leaves a mark where the certificates of the peer, or the time that its connection may be open, end soon or have ended, for a
-    /// filter behind this one that can have the proxy drain the connection when the request is through.
+    /// Leaves a mark where the certificates of the peer, or the time that its connection may be open, end soon or have
+    /// ended, for a filter behind this one that can have the proxy drain the connection when the request is through.
     fn mark_end(&self, gate: &Gate, identity: Option<&Identity>, reason: Reason, ends: Timestamp) {
         let of_connection = match gate.configuration.peer {
             PeerOrigin::Id { max_connection_age, .. } => drained_from(ends, max_connection_age),
@@ -390,10 +391,12 @@ impl<P: Proxy> UnderWay for RequestFilter<P> {
     }
 }
 
-const UNPROVEN: &str = "the network filter has left this connection to its first request, and this one proves nothing to the \
+const UNPROVEN: &str = "the network filter has left this connection to its first request, and this one proves nothing \
+                        to the \
                         documents that it has (a dry run, or a document with other bundles, stands behind it)";
 
-/// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not found.
+/// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not
+/// found.
 fn xfcc<'p>(gate: &Gate, header: Option<&'p [u8]>) -> Option<&'p [u8]> {
     match gate.configuration.xfcc {
         XfccMode::Own => header,

@@ -71,7 +71,8 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// What a document of this version has decided, and has carried out, on somebody unknown who was not let through before.
+    /// What a document of this version has decided, and has carried out, on somebody unknown who was not let through
+    /// before.
     pub fn new(stage: Stage, decision: Decision<'a>, version: &'a str) -> Self {
         Self {
             stage,
@@ -110,8 +111,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// One short JSON object. No part of it needs escaping: ids, rule names and versions have no such characters. It is written for
-    /// each request, so without the detours of `fmt`.
+    /// One short JSON object. No part of it needs escaping: ids, rule names and versions have no such characters. It is
+    /// written for each request, so without the detours of `fmt`.
     pub(crate) fn json(&self) -> String {
         let mut json = String::with_capacity(192);
         let mut member = |name: &str, value: &str| {

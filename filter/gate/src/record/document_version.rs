@@ -1,8 +1,8 @@
 //! Which version of the document is at work: as it is shown, and as a gauge for each that has been.
 //!
-//! `svidgate.policy_info.VERSION` is 1 while a listener of this proxy has a document of that version, and 0 when none has
-//! any more. A gauge cannot be taken away, and a fleet is given a new version with every change of its rules, so a worker
-//! names [`MOST_VERSIONS`] of them and counts what comes after as [`OTHER`].
+//! `svidgate.policy_info.VERSION` is 1 while a listener of this proxy has a document of that version, and 0 when none
+//! has any more. A gauge cannot be taken away, and a fleet is given a new version with every change of its rules, so a
+//! worker names [`MOST_VERSIONS`] of them and counts what comes after as [`OTHER`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ pub const OTHER: &str = "other";
 /// The name of a document without a version.
 pub const NONE: &str = "none";
 
-/// The version of a document as records and metrics have it: nothing in it needs escaping, in JSON or in a label. A byte
-/// that would is shown as `?`.
+/// The version of a document as records and metrics have it: nothing in it needs escaping, in JSON or in a label. A
+/// byte that would is shown as `?`.
 pub fn shown(version: &str) -> Box<str> {
     let shown = |byte: u8| match byte {
         b'"' | b'\\' => '?',

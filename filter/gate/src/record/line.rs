@@ -1,5 +1,5 @@
-//! The line that the log has for a refusal: `svidgate: decision ` and one JSON object, for machines as well as for whoever
-//! reads it at night. Its members have the names that they have in the access log's record.
+//! The line that the log has for a refusal: `svidgate: decision ` and one JSON object, for machines as well as for
+//! whoever reads it at night. Its members have the names that they have in the access log's record.
 
 use serde::Serialize;
 

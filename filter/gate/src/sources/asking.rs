@@ -1,8 +1,8 @@
 //! What is asked of one source, and what becomes of its answer.
 //!
-//! Nothing that comes replaces what there is unless all of it can be read and it is no step back: an unreadable answer, a
-//! lower sequence and a silent source leave the last good content in place, which goes stale by its age. An empty list of
-//! keys is a good answer and takes effect like any other.
+//! Nothing that comes replaces what there is unless all of it can be read and it is no step back: an unreadable answer,
+//! a lower sequence and a silent source leave the last good content in place, which goes stale by its age. An empty
+//! list of keys is a good answer and takes effect like any other.
 
 use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Source, document::source::Endpoint};
@@ -29,8 +29,8 @@ const SHORTEST_REFRESH: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST_REFRESH: SignedDuration = SignedDuration::from_secs(3600);
 /// A source is asked at least this many times before it counts as silent for too long.
 const ASKED_BEFORE_STALE: i32 = 3;
-/// The same of a Workload API that has never said anything, so that perhaps nobody can be let in. There is one in a document; of
-/// endpoints there may be thousands, and as many that are dead would keep the others from being asked.
+/// The same of a Workload API that has never said anything, so that perhaps nobody can be let in. There is one in a
+/// document; of endpoints there may be thousands, and as many that are dead would keep the others from being asked.
 const LONGEST_BACK_OFF_AT_FIRST: SignedDuration = SignedDuration::from_secs(5);
 /// How long an answer, or the first message of a stream, may take.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
@@ -174,8 +174,8 @@ impl Asking<'_> {
         remarks::tell(proxy, &self.remarks(), &before);
     }
 
-    /// What there is to say about an answer that is older than what there is. It may be a replay, or the publisher may have been
-    /// built anew; no answer tells which, so the operator must.
+    /// What there is to say about an answer that is older than what there is. It may be a replay, or the publisher may
+    /// have been built anew; no answer tells which, so the operator must.
     fn step_back(&self, answer: &Fetched, sequence: u64, held: u64) -> String {
         let is_pin = self.feed.fetched().and_then(Fetched::sequence) != Some(held);
         let whose = if is_pin {
@@ -189,7 +189,8 @@ impl Asking<'_> {
             common = format!(", with {shared} of the {all} authorities that are held");
         }
         format!(
-            "sequence {sequence} is lower than {held}, {whose}{common} (if its publisher was built anew: raise `epoch` of this \
+            "sequence {sequence} is lower than {held}, {whose}{common} (if its publisher was built anew: raise `epoch` \
+             of this \
              endpoint above {})",
             self.feed.epoch()
         )
@@ -271,8 +272,8 @@ impl Asking<'_> {
         self.poll.next = later(now, jittered(self.refresh(), proxy.random()));
     }
 
-    /// Nothing usable came: what there is stays, and the source is asked again after a while. A stream is ended for that: a
-    /// Workload API sends only what is new, so what could not be used would never come again.
+    /// Nothing usable came: what there is stays, and the source is asked again after a while. A stream is ended for
+    /// that: a Workload API sends only what is new, so what could not be used would never come again.
     pub(super) fn fail<P: Proxy>(&mut self, proxy: &P, event: SourceEvent, error: &str, now: Timestamp) {
         count(proxy, event, 1);
         self.give_up();

@@ -1,7 +1,8 @@
 //! What each worker knows of the sources that its documents name: bundles and revocations, and how old they are.
 //!
-//! One worker asks a source ([`crate::sources::fetch`]); all of them read what it has published ([`crate::sources::index`]) and
-//! parse it when it has changed. A document is told nothing here: it says what it needs, and looks at what there is on the tick.
+//! One worker asks a source ([`crate::sources::fetch`]); all of them read what it has published
+//! ([`crate::sources::index`]) and parse it when it has changed. A document is told nothing here: it says what it
+//! needs, and looks at what there is on the tick.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Which sources does this worker ask, and which of them has answered?
 //!
-//! Endpoints are polled, a Workload API is listened to, on the one worker that has the lease of the source. Redirects are not
-//! followed: where a bundle comes from is the document's to say.
+//! Endpoints are polled, a Workload API is listened to, on the one worker that has the lease of the source. Redirects
+//! are not followed: where a bundle comes from is the document's to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,8 +35,8 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// Asks every source that is due and leased to this worker, and lets go of the others. The answers come to the plugin of
-    /// this `context`.
+    /// Asks every source that is due and leased to this worker, and lets go of the others. The answers come to the
+    /// plugin of this `context`.
     pub fn fetch<P: Proxy>(
         &mut self,
         feeds: &mut Feeds,
@@ -61,8 +61,8 @@ impl Fetcher {
                 .asking(feeds, key, now)
                 .map(|mut asking| asking.ask(board.proxy, context, now));
             if asked == Some(false) {
-                // Not one more in this call. ENVOY: (seen on 1.40.0, clusters without endpoints) what became of it is put off to
-                // the end of the call, and two that are put off can wait for each other for ever.
+                // Not one more in this call. ENVOY: (seen on 1.40.0, clusters without endpoints) what became of it is
+                // put off to the end of the call, and two that are put off can wait for each other for ever.
                 break;
             }
         }
@@ -130,8 +130,8 @@ impl Fetcher {
 
     /// A Workload API has closed its stream.
     pub fn on_close<P: Proxy>(&mut self, feeds: &mut Feeds, proxy: &P, token: u32, status: u32, now: Timestamp) {
-        // ENVOY: (seen on 1.36 to 1.40) a stream that only the other side has closed is kept, and ended once more when its
-        // context goes: by a pointer to what is gone by then. Here, and nowhere later, it still is what it was.
+        // ENVOY: (seen on 1.36 to 1.40) a stream that only the other side has closed is kept, and ended once more when
+        // its context goes: by a pointer to what is gone by then. Here, and nowhere later, it still is what it was.
         proxy.cancel_stream(token);
         self.abandoned.retain(|stream| stream.token != token);
         let Some(mut asking) = self.asked(feeds, token, now) else {

@@ -1,6 +1,6 @@
 //! What came from a source, parsed.
 
-use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use svidgate_policy::{Bundle, Revocations, TrustDomain};
 
@@ -20,9 +20,9 @@ pub enum Fetched {
     /// The state of the world.
     WorkloadApi {
         /// As the newest message tells it.
-        message: Rc<BundlesMessage>,
+        message: Arc<BundlesMessage>,
         /// Every trust domain that was ever in one.
-        listed: Rc<BTreeSet<TrustDomain>>,
+        listed: Arc<BTreeSet<TrustDomain>>,
     },
 }
 
@@ -51,8 +51,8 @@ impl Fetched {
                     .filter_map(|unusable| unusable.trust_domain.clone());
                 let listed = before.chain(message.bundles.keys().cloned()).chain(unusable).collect();
                 Ok(Self::WorkloadApi {
-                    message: Rc::new(message),
-                    listed: Rc::new(listed),
+                    message: Arc::new(message),
+                    listed: Arc::new(listed),
                 })
             }
         }
@@ -99,3 +99,9 @@ pub(crate) fn content_digest(kind: Kind, bytes: &[u8]) -> Option<[u8; 32]> {
         Kind::WorkloadApi => workload_api::content_digest(bytes),
     }
 }
+
+/// What has been parsed can be handed to any thread of a host that has several.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Fetched>();
+};

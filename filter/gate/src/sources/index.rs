@@ -1,8 +1,8 @@
 //! What the workers share of sources: which content of each is the newest, and when the source last spoke.
 //!
 //! The proxy keeps one map for all workers, by key, each value with a version that a writer can insist on. An *index*
-//! has an entry for every source, so that a worker that has all contents makes one call a tick. Contents stand under keys
-//! of their own, written before the index names them. With each entry stands a lease ([`crate::sources::lease`]).
+//! has an entry for every source, so that a worker that has all contents makes one call a tick. Contents stand under
+//! keys of their own, written before the index names them. With each entry stands a lease ([`crate::sources::lease`]).
 
 use jiff::Timestamp;
 use prost::Message as _;
@@ -105,8 +105,8 @@ impl Content {
             .filter(|content| content.number > 0)
     }
 
-    /// Publishes this content, as of now. Its number must be the next one: where another worker has published in between,
-    /// what this one has was judged against what is no longer there, and nothing is published.
+    /// Publishes this content, as of now. Its number must be the next one: where another worker has published in
+    /// between, what this one has was judged against what is no longer there, and nothing is published.
     pub fn publish<P: Proxy>(&self, board: &Board<'_, P>, key: SourceKey, now: Timestamp) -> Published {
         let mut published = Published::Unshared;
         let changed = change_index(board, |index| {
@@ -156,8 +156,8 @@ pub(crate) fn change_index<P: Proxy>(board: &Board<'_, P>, mut change: impl FnMu
     for _ in 0..MAX_TRIES {
         let (mut index, version) = Index::read_version(board);
         if version.is_none() {
-            // The proxy has no way to write only where nothing is: so something is put there first, and what another worker
-            // may have written since is lost at most once, at the very start.
+            // The proxy has no way to write only where nothing is: so something is put there first, and what another
+            // worker may have written since is lost at most once, at the very start.
             let _ = board.write(INDEX, &Index::default().encode_to_vec(), None);
             continue;
         }

@@ -1,7 +1,8 @@
 //! Which worker asks a source?
 //!
-//! There is one lease for each source and not one for all, because workers need not have the same documents (Envoy runs a VM
-//! on its main thread, too, for network filters alone). A lease lapses by itself, so a worker that dies is followed by another.
+//! There is one lease for each source and not one for all, because workers need not have the same documents (Envoy runs
+//! a VM on its main thread, too, for network filters alone). A lease lapses by itself, so a worker that dies is
+//! followed by another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,8 +57,8 @@ pub struct LeaseRequest {
     pub as_of: Timestamp,
 }
 
-/// Leases what is free of `claims`, and renews what `worker` has. Gives all that it has now. `index` is what was read on
-/// this tick.
+/// Leases what is free of `claims`, and renews what `worker` has. Gives all that it has now. `index` is what was read
+/// on this tick.
 pub fn lease<P: Proxy>(
     board: &Board<'_, P>,
     index: &Index,

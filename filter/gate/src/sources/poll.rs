@@ -27,8 +27,8 @@ pub(super) struct Pending {
     pub(super) heard: Heard,
 }
 
-/// A stream that is not wanted any more. It is ended on the next tick and in the context that opened it: a proxy that ends
-/// one within a message of it goes on with what it has just freed, and from another context it does not find it.
+/// A stream that is not wanted any more. It is ended on the next tick and in the context that opened it: a proxy that
+/// ends one within a message of it goes on with what it has just freed, and from another context it does not find it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AbandonedStream {
     pub(super) token: u32,
@@ -77,8 +77,8 @@ pub(super) fn back_off(failures: u32) -> SignedDuration {
     doubled.unwrap_or(LONGEST_BACK_OFF).min(LONGEST_BACK_OFF)
 }
 
-/// Up to a tenth less, so that many proxies that were started at once do not ask at once for ever. Whole seconds, as the
-/// tick has them.
+/// Up to a tenth less, so that many proxies that were started at once do not ask at once for ever. Whole seconds, as
+/// the tick has them.
 pub(super) fn jittered(pause: SignedDuration, random: u64) -> SignedDuration {
     let spread = u64::try_from(pause.as_secs()).unwrap_or_default() / 10;
     let less = random.checked_rem(spread.saturating_add(1)).unwrap_or_default();

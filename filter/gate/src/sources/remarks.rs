@@ -1,5 +1,5 @@
-//! What there is to say about bundles that were taken: entries that are not used, and names that too many authorities bear.
-//! Whoever publishes them has to mend that, and the log is where it is seen.
+//! What there is to say about bundles that were taken: entries that are not used, and names that too many authorities
+//! bear. Whoever publishes them has to mend that, and the log is where it is seen.
 
 use std::fmt;
 

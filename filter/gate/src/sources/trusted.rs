@@ -1,9 +1,9 @@
 //! What one document holds identities against, now: the bundle of each trust domain and the lists of revocations, from
 //! the document itself and from the sources that it names.
 //!
-//! A trust domain has one bundle at a time. Where it has an endpoint, that is its source; else a Workload API that lists
-//! it; else what the document brings. A bundle in the document beside a source is the pin to start from: it goes stale
-//! like an answer of that moment, and once the source has spoken it is never used again.
+//! A trust domain has one bundle at a time. Where it has an endpoint, that is its source; else a Workload API that
+//! lists it; else what the document brings. A bundle in the document beside a source is the pin to start from: it goes
+//! stale like an answer of that moment, and once the source has spoken it is never used again.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -73,17 +73,22 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotTaken => {
-                "this connection has TLS of its own, and `peer.filter_state.id` leaves the document without bundles: give this listener \
+                "this connection has TLS of its own, and `peer.filter_state.id` leaves the document without bundles: \
+                 give this listener \
                  another one"
             }
             Self::NotAnswered => "its source has not answered",
             Self::NotUsable => "what the Workload API lists for it cannot be used; the line about it says why",
-            Self::Revocations => "a CRL of it cannot be used, so it is not known who is revoked; the line about it says why",
+            Self::Revocations => {
+                "a CRL of it cannot be used, so it is not known who is revoked; the line \
+                                 about it says why"
+            }
             Self::NotListed { is_own: true } => {
                 "the Workload API answers and does not list it: does its agent belong to another trust domain?"
             }
             Self::NotListed { is_own: false } => {
-                "the Workload API answers and does not list it: `federatesWith` is missing in the registration entry of this workload"
+                "the Workload API answers and does not list it: `federatesWith` is missing in the \
+                 registration entry of this workload"
             }
         })
     }

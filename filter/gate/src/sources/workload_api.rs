@@ -1,9 +1,9 @@
 //! Messages of the SPIFFE Workload API (SPIFFE Workload API, sections 4 and 5): the bundles of all trust domains.
 //!
-//! Each message is complete: what is not in it is gone. What is wrong with the bundle or the CRL of one trust domain is that
-//! trust domain's affair alone: its bundle stays as it was and grows old, whatever the stream says of others; without its
-//! revocations nobody of it is accepted. So no partner's publisher shuts anyone out but its own. A message that cannot be
-//! read as such changes nothing. Who trusts which trust domain is not said here.
+//! Each message is complete: what is not in it is gone. What is wrong with the bundle or the CRL of one trust domain is
+//! that trust domain's affair alone: its bundle stays as it was and grows old, whatever the stream says of others;
+//! without its revocations nobody of it is accepted. So no partner's publisher shuts anyone out but its own. A message
+//! that cannot be read as such changes nothing. Who trusts which trust domain is not said here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,8 +27,8 @@ use svidgate_policy::{
 
 use crate::proxy::Method;
 
-/// Largest message in bytes. Our decision: thousands of trust domains with a few authorities each, and room for some with as
-/// much as a bundle may have.
+/// Largest message in bytes. Our decision: thousands of trust domains with a few authorities each, and room for some
+/// with as much as a bundle may have.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Most trust domains in a message. Our decision: those that a document may have relationships with, and as many again.
 pub const MAX_TRUST_DOMAINS: usize = 20_000;
@@ -74,8 +74,8 @@ impl StreamEnd {
         }
     }
 
-    /// The name of the status, and what it means of a Workload API (SPIFFE Workload API, 4.1; the others as SPIRE's agent and the
-    /// proxy use them). Empty where there is nothing to say.
+    /// The name of the status, and what it means of a Workload API (SPIFFE Workload API, 4.1; the others as SPIRE's
+    /// agent and the proxy use them). Empty where there is nothing to say.
     fn meaning(&self) -> (&'static str, &'static str) {
         match self.status {
             0 => ("OK", "the agent has closed it"),
@@ -122,8 +122,8 @@ pub struct BundlesMessage {
     pub bundles: BTreeMap<TrustDomain, Listed>,
     /// What the CRLs list.
     pub revocations: Arc<Revocations>,
-    /// Issuers of CRLs that cannot be used: of a trust domain with an authority of such a name it is not known who is revoked,
-    /// wherever its bundle comes from.
+    /// Issuers of CRLs that cannot be used: of a trust domain with an authority of such a name it is not known who is
+    /// revoked, wherever its bundle comes from.
     pub issuers_without_crl: BTreeSet<[u8; 32]>,
     /// The CRLs that were read, and those of before that stand in for others.
     crls: Vec<Vec<u8>>,
@@ -271,7 +271,8 @@ impl BundlesMessage {
         Ok(())
     }
 
-    /// What a CRL that cannot be used revokes is not known: neither what it said before nor that it says nothing would do.
+    /// What a CRL that cannot be used revokes is not known: neither what it said before nor that it says nothing would
+    /// do.
     fn shut_out(&mut self, refused: BTreeMap<[u8; 32], CrlError>) -> Result<(), WorldError> {
         let names: BTreeMap<&TrustDomain, BTreeSet<[u8; 32]>> = self
             .bundles
@@ -335,8 +336,8 @@ impl BundlesMessage {
 
 const LEFT: &str = "its bundle stays as it was, and grows old";
 
-/// A digest of what a message says, whatever the order of its entries and of the certificates of each: a map has none, and
-/// senders make use of it. `None` where it is no message, or no lists of certificates.
+/// A digest of what a message says, whatever the order of its entries and of the certificates of each: a map has none,
+/// and senders make use of it. `None` where it is no message, or no lists of certificates.
 pub(crate) fn content_digest(message: &[u8]) -> Option<[u8; 32]> {
     let mut response = Response::decode(message).ok()?;
     response.crl.sort_unstable();

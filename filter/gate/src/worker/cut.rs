@@ -1,14 +1,15 @@
 //! The one place that acts on a connection or stream from outside of it: on the tick, where a permission has ended.
 //!
-//! ENVOY: (seen on 1.36 to 1.40) what a call into the VM asks for is carried out when that call has ended, one after the
-//! other. To write the answer of a stream, Envoy calls the network filter of its connection (`proxy_on_upstream_data`), and
-//! at the end of *that* call it goes on with what is left to carry out, within the first write. So everything that one tick
-//! asks for nests. Two endings of one connection that nest meet its codec half-way through a frame, and end the process;
-//! endings of different connections do not touch each other. Hence the rule, which [`Cuts`] keeps and nothing can pass by:
-//! **a call ends at most one thing of a connection**, and few things in all, for each nests one deeper.
+//! ENVOY: (seen on 1.36 to 1.40) what a call into the VM asks for is carried out when that call has ended, one after
+//! the other. To write the answer of a stream, Envoy calls the network filter of its connection
+//! (`proxy_on_upstream_data`), and at the end of *that* call it goes on with what is left to carry out, within the
+//! first write. So everything that one tick asks for nests. Two endings of one connection that nest meet its codec
+//! half-way through a frame, and end the process; endings of different connections do not touch each other. Hence the
+//! rule, which [`Cuts`] keeps and nothing can pass by: **a call ends at most one thing of a connection**, and few
+//! things in all, for each nests one deeper.
 //!
-//! Everywhere else a filter acts only on what it is being called for; `clippy.toml` names the three calls of the proxy that
-//! need a reason.
+//! Everywhere else a filter acts only on what it is being called for; `clippy.toml` names the three calls of the proxy
+//! that need a reason.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +20,8 @@ use crate::{
     proxy::{Level, Proxy},
 };
 
-/// Most things that one call ends. Our decision: a tenth of the depth that exhausts the VM's stack (seen: 1,000 do, 300 do
-/// not).
+/// Most things that one call ends. Our decision: a tenth of the depth that exhausts the VM's stack (seen: 1,000 do, 300
+/// do not).
 pub const MOST_CUT: usize = 32;
 
 const FORBIDDEN: u32 = 403;
@@ -100,8 +101,8 @@ impl<'p, P: Proxy> Cuts<'p, P> {
         }
     }
 
-    /// Ends what was gone to. `connection` is what [`Cuts::go_to`] gave: only [`Arrival::There`] has one that may be given
-    /// here; for any other nothing is done, and `false` is said.
+    /// Ends what was gone to. `connection` is what [`Cuts::go_to`] gave: only [`Arrival::There`] has one that may be
+    /// given here; for any other nothing is done, and `false` is said.
     pub fn end(&mut self, connection: ConnectionId, ending: Ending) -> bool {
         if self.is_full() || !self.touched.insert(connection) {
             return false;
@@ -141,8 +142,8 @@ pub fn answer<P: Proxy>(proxy: &P, reason: Reason) -> Result<(), crate::proxy::P
     proxy.respond(FORBIDDEN, &format!("svidgate_{reason}"), PERMISSION_DENIED)
 }
 
-/// Ends streams that we opened, each in the root context that opened it. On the tick only: a proxy that ends one within a
-/// message of it goes on with what it has just freed.
+/// Ends streams that we opened, each in the root context that opened it. On the tick only: a proxy that ends one within
+/// a message of it goes on with what it has just freed.
 pub(crate) fn cancel_streams<P: Proxy>(proxy: &P, plugin: u32, streams: impl IntoIterator<Item = (u32, u32)>) {
     let cuts = &mut Cuts::new(proxy, plugin);
     for (context, token) in streams {

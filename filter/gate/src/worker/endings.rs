@@ -1,13 +1,13 @@
 //! Warnings before it hurts: what is about to end, as gauges for alerts and as a line when a threshold is passed.
 //!
 //! `svidgate.trust_domain.NAME.authority_expires_seconds`, `.relationship_expires_seconds`, `.bundle_age_seconds` and
-//! `svidgate.rule.NAME.expires_seconds`, each in seconds from now, 0 when over. Looked at are the documents at work: what an
-//! older one says, under which connections may drain, ends nothing any more. A worker writes those of its documents that it
-//! speaks for, a few on each tick.
+//! `svidgate.rule.NAME.expires_seconds`, each in seconds from now, 0 when over. Looked at are the documents at work:
+//! what an older one says, under which connections may drain, ends nothing any more. A worker writes those of its
+//! documents that it speaks for, a few on each tick.
 //!
-//! A gauge cannot be taken away. One whose subject is gone says [`NO_END`] and is not written again. Every change of the
-//! rules may bring new names, and the proxy keeps them all, so a worker names [`MOST_GAUGES`] of them; the worst of what
-//! comes after is shown as that of [`OTHER`].
+//! A gauge cannot be taken away. One whose subject is gone says [`NO_END`] and is not written again. Every change of
+//! the rules may bring new names, and the proxy keeps them all, so a worker names [`MOST_GAUGES`] of them; the worst of
+//! what comes after is shown as that of [`OTHER`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,8 +31,8 @@ use crate::{
 const PERIOD: SignedDuration = SignedDuration::from_secs(10);
 /// Most gauges that are written in one tick: each is a call.
 const MOST_WRITTEN: usize = 100;
-/// Most gauges of ages and ends that one worker ever names, for as long as its VM lives. Our decision: all that one document
-/// may have, and a quarter more for names that change.
+/// Most gauges of ages and ends that one worker ever names, for as long as its VM lives. Our decision: all that one
+/// document may have, and a quarter more for names that change.
 pub const MOST_GAUGES: usize = 6_250;
 /// The trust domain, and the rule, that all which come after are shown as.
 pub const OTHER: &str = "other";
@@ -122,8 +122,8 @@ struct Ending {
     most_before: SignedDuration,
 }
 
-/// The last of a trust domain's authorities is announced when no more than this part of its life is left. Issuers make the
-/// next one after half of it (SPIRE), so that whoever has a `ca_ttl` of a day is not warned for ever.
+/// The last of a trust domain's authorities is announced when no more than this part of its life is left. Issuers make
+/// the next one after half of it (SPIRE), so that whoever has a `ca_ttl` of a day is not warned for ever.
 const LAST_PART_OF_A_LIFE: i32 = 4;
 
 impl Ending {
@@ -233,7 +233,8 @@ impl Endings {
         if is_short && !self.is_full {
             self.is_full = true;
             let line = format!(
-                "svidgate: {MOST_GAUGES} gauges of ages and ends have been named; what is new is shown as that of `{OTHER}` \
+                "svidgate: {MOST_GAUGES} gauges of ages and ends have been named; what is new is shown as that of \
+                 `{OTHER}` \
                  until Envoy is started anew"
             );
             proxy.log(Level::Warn, &line);

@@ -1,8 +1,9 @@
-//! On what grounds something was let through: the documents that it has pleased, and until when nothing can have changed.
+//! On what grounds something was let through: the documents that it has pleased, and until when nothing can have
+//! changed.
 //!
-//! **Whatever goes on pleases the document of its own plugin and the newest under that plugin's name** ([`crate::worker::succession`]),
-//! and one that was the newest once and has left since then, where nothing newer has come: what is older than its leaving
-//! never falls back to an older document alone.
+//! **Whatever goes on pleases the document of its own plugin and the newest under that plugin's name**
+//! ([`crate::worker::succession`]), and one that was the newest once and has left since then, where nothing newer has
+//! come: what is older than its leaving never falls back to an older document alone.
 
 use std::rc::Rc;
 
@@ -120,7 +121,8 @@ impl Grounds {
         self.ends.checked_sub(SignedDuration::from_secs(1)).unwrap_or(self.ends)
     }
 
-    /// Whether anything has moved: the newest document, what identities are held against, or time beyond an end or back.
+    /// Whether anything has moved: the newest document, what identities are held against, or time beyond an end or
+    /// back.
     pub fn have_moved(&self, newest: &Rc<Gate>, now: Timestamp) -> bool {
         let is_steady = self.since <= now && now < self.due;
         !is_steady || !Rc::ptr_eq(self.judges.newest(), newest) || self.generation != generation(&self.judges)
@@ -156,7 +158,8 @@ pub struct Word {
 pub struct Words(Vec<Word>);
 
 impl Words {
-    /// Asks each. `decide` gives what an identity is refused for, `excuses` whether somebody who is none goes on all the same.
+    /// Asks each. `decide` gives what an identity is refused for, `excuses` whether somebody who is none goes on all
+    /// the same.
     pub fn ask(
         judges: &Judges,
         identify: impl Fn(&Rc<Gate>) -> Result<Rc<Identity>, Rc<Refusal>>,

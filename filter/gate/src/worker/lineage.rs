@@ -1,12 +1,12 @@
 //! What all threads of the proxy note of a name: which documents were the newest, in order, and which is.
 //!
-//! A worker is not told everything. A document that comes back while something of it is still under way is taken up by the
-//! proxy without a word to that worker; a VM that is made anew after a trap gets each plugin when something comes for it, an
-//! old one perhaps before the newest; a busy worker is behind the others. The note tells them. It is bound to what only our
-//! own workers know ([`crate::board`]).
+//! A worker is not told everything. A document that comes back while something of it is still under way is taken up by
+//! the proxy without a word to that worker; a VM that is made anew after a trap gets each plugin when something comes
+//! for it, an old one perhaps before the newest; a busy worker is behind the others. The note tells them. It is bound
+//! to what only our own workers know ([`crate::board`]).
 //!
-//! A trial VM, in which the proxy tries a configuration and which it then throws away, notes nothing: only a VM that has
-//! ticked does. And nothing is noted over a document that is not known here.
+//! A trial VM, in which the proxy tries a configuration and which it then throws away, notes nothing: only a VM that
+//! has ticked does. And nothing is noted over a document that is not known here.
 
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
@@ -22,8 +22,8 @@ use crate::{
 const MOST_NOTED: usize = 64;
 /// Bytes of a digest that stand in a note.
 const DIGEST: usize = 16;
-/// For this long a worker that has kept pace may be behind the others before it denies. Our decision: longer than it takes
-/// to compile the largest document.
+/// For this long a worker that has kept pace may be behind the others before it denies. Our decision: longer than it
+/// takes to compile the largest document.
 pub const MAY_BE_BEHIND: SignedDuration = SignedDuration::from_secs(5);
 
 /// The note of one name.
@@ -115,8 +115,8 @@ pub(crate) fn settle<P: Proxy>(board: &Board<'_, P>, succession: &Succession, ma
         }
     }
     let Some(own) = succession.newest_digest() else {
-        // Nobody has a newer one any more: what is left here counts. Where somebody else wrote over the note, it cannot be
-        // told, and all stays denied.
+        // Nobody has a newer one any more: what is left here counts. Where somebody else wrote over the note, it cannot
+        // be told, and all stays denied.
         if is_ours {
             succession.fall_back();
         }
@@ -131,8 +131,8 @@ pub(crate) fn settle<P: Proxy>(board: &Board<'_, P>, succession: &Succession, ma
     }
 }
 
-/// Whether the newest here came after what is noted: it has changed since this worker last agreed, and nobody has noted it
-/// since.
+/// Whether the newest here came after what is noted: it has changed since this worker last agreed, and nobody has noted
+/// it since.
 fn is_news(note: &Note, succession: &Succession) -> bool {
     let Standing { agreed, is_news, .. } = succession.standing.get();
     let own = succession.newest_digest();
@@ -147,8 +147,8 @@ fn agree(succession: &Succession, agreed: u64) {
     });
 }
 
-/// Another thread has a newer document, which is not known here: at once where this VM never kept pace, as one that was made
-/// anew.
+/// Another thread has a newer document, which is not known here: at once where this VM never kept pace, as one that was
+/// made anew.
 fn fall_behind(succession: &Succession, standing: Standing, now: Timestamp) {
     let since = standing.behind_since.unwrap_or(now);
     let is_long = now.duration_since(since) >= MAY_BE_BEHIND;

@@ -1,9 +1,10 @@
 //! Which documents judge: the one of a plugin of its own, and the newest under the plugin's name.
 //!
-//! The proxy makes a new plugin for a new document and does not say which old one it replaces; what has begun under the old
-//! one goes on there. It gives each plugin its name, and that is what counts: **whatever goes on pleases its own plugin's
-//! document and the newest under that name**, from the moment that the newest is configured on the worker. Nothing parts by
-//! time or by having been used. Where two listeners share a name both documents judge, which is safe and seldom meant.
+//! The proxy makes a new plugin for a new document and does not say which old one it replaces; what has begun under the
+//! old one goes on there. It gives each plugin its name, and that is what counts: **whatever goes on pleases its own
+//! plugin's document and the newest under that name**, from the moment that the newest is configured on the worker.
+//! Nothing parts by time or by having been used. Where two listeners share a name both documents judge, which is safe
+//! and seldom meant.
 //!
 //! | event on this worker | the newest |
 //! |---|---|
@@ -12,8 +13,9 @@
 //! | other threads have noted another ([`crate::worker::lineage`]) that is known here | that one: an old text that came back without a word to this worker |
 //! | other threads have noted another that is not known here | unknown: all is denied (`configuration.behind`) until it is configured here |
 //!
-//! A newest that goes and has let something begin leaves its word: what is older than its going still has to please it, as
-//! long as nothing newer comes. One under which nothing ever began (an update that the proxy refused) leaves nothing.
+//! A newest that goes and has let something begin leaves its word: what is older than its going still has to please it,
+//! as long as nothing newer comes. One under which nothing ever began (an update that the proxy refused) leaves
+//! nothing.
 
 use std::{
     cell::{Cell, RefCell},

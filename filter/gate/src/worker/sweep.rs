@@ -4,11 +4,11 @@
 //! has moved under it (numbers are compared); only then is it decided on again, and ended where it would not be let in
 //! now. The set must be exact: a call for a context that is gone would act on the root instead.
 //!
-//! What is due waits in a queue of its connection, because a call ends one thing of a connection at most ([`crate::worker::cut`]).
-//! The pace: the sweep runs every millisecond while anything waits, so a connection loses some hundred streams in half a
-//! second, each with an answer. After [`ANSWERING`] a connection that must go itself is closed with all that is left on it.
-//! Connections take turns, and what becomes due in the meantime is found as soon as ever, so that one peer with many streams
-//! keeps nobody else's from ending in time.
+//! What is due waits in a queue of its connection, because a call ends one thing of a connection at most
+//! ([`crate::worker::cut`]). The pace: the sweep runs every millisecond while anything waits, so a connection loses
+//! some hundred streams in half a second, each with an answer. After [`ANSWERING`] a connection that must go itself is
+//! closed with all that is left on it. Connections take turns, and what becomes due in the meantime is found as soon as
+//! ever, so that one peer with many streams keeps nobody else's from ending in time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -69,13 +69,14 @@ struct Waiting {
 
 /// How often it is found out what is due: once a tick, less what a tick may come early.
 const PERIOD: SignedDuration = SignedDuration::from_millis(900);
-/// Most things that one call looks at in the queues, and as many of what was just found: where an authority has gone, each may
-/// cost a signature.
+/// Most things that one call looks at in the queues, and as many of what was just found: where an authority has gone,
+/// each may cost a signature.
 const MOST_LOOKED_AT: usize = 128;
-/// Most connections that one call finds to be without anything under way, and most streams that it looks through for that.
+/// Most connections that one call finds to be without anything under way, and most streams that it looks through for
+/// that.
 const MOST_DRAINED: usize = 256;
-/// For this long the streams of a connection that must go get answers, one a call; then it is closed. Our decision: with the
-/// tick that finds it, within two seconds of the event.
+/// For this long the streams of a connection that must go get answers, one a call; then it is closed. Our decision:
+/// with the tick that finds it, within two seconds of the event.
 pub const ANSWERING: SignedDuration = SignedDuration::from_millis(500);
 
 /// What came of looking at one thing.
@@ -99,8 +100,8 @@ impl Sweep {
         drop(ended);
     }
 
-    /// Looks at what is due, and says whether there is more of it for the next call. `exact` is the clock, `now` the second
-    /// that it is in.
+    /// Looks at what is due, and says whether there is more of it for the next call. `exact` is the clock, `now` the
+    /// second that it is in.
     pub fn sweep<P: Proxy>(&self, proxy: &P, plugin: u32, exact: Timestamp, now: Timestamp) -> bool {
         let is_time = self.found.get().is_none_or(|found| is_over(PERIOD, found, exact));
         if is_time {

@@ -2,10 +2,10 @@
 //! request is to bring the chain. How many there may be, and how one learns that it is proven.
 //!
 //! Only the HTTP filter sees chains. So the network filter leaves such a leaf to it, where it is certain that it stands
-//! behind ([`crate::plugin::connection`] says when). Until a request has been allowed, the connection counts here: of each source
-//! address there may be few, and what nobody proves in time is closed. The HTTP filter behind need not be the one that was
-//! meant: it may have another document, which enforces nothing or trusts others. So it lets no request of such a connection
-//! through that is no proof to the network filter.
+//! behind ([`crate::plugin::connection`] says when). Until a request has been allowed, the connection counts here: of
+//! each source address there may be few, and what nobody proves in time is closed. The HTTP filter behind need not be
+//! the one that was meant: it may have another document, which enforces nothing or trusts others. So it lets no request
+//! of such a connection through that is no proof to the network filter.
 
 use std::{
     cell::RefCell,
@@ -18,8 +18,8 @@ use crate::peer::presented::Digest;
 
 /// Most unproven connections of one worker. Our decision: 10 seconds of a hundred new peers a second.
 pub const MAX_UNPROVEN: usize = 1024;
-/// Most of one source address; of IPv6, of one network of 64 bits. Our decision: a proxy or a node with many workloads opens
-/// some at once, and each is proven by its first request.
+/// Most of one source address; of IPv6, of one network of 64 bits. Our decision: a proxy or a node with many workloads
+/// opens some at once, and each is proven by its first request.
 pub const MAX_UNPROVEN_OF_ADDRESS: usize = 64;
 
 /// Something that waits for a proof.
@@ -72,7 +72,8 @@ pub struct Slot {
 }
 
 impl UnprovenConnections {
-    /// A place for a connection, as the filter of a context has it; none where all are taken, or all of its source address.
+    /// A place for a connection, as the filter of a context has it; none where all are taken, or all of its source
+    /// address.
     pub fn take(
         &self,
         leaf: Digest,
@@ -98,9 +99,9 @@ impl UnprovenConnections {
         })
     }
 
-    /// Whether a request with this leaf may go further: its connection waits for no proof, or this is one, which only a request
-    /// that is allowed can be. The proxy is asked for the connection only where one with the leaf waits; one without a number may
-    /// be that.
+    /// Whether a request with this leaf may go further: its connection waits for no proof, or this is one, which only a
+    /// request that is allowed can be. The proxy is asked for the connection only where one with the leaf waits; one
+    /// without a number may be that.
     pub fn let_pass(&self, leaf: &Digest, is_allowed: bool, connection: impl FnOnce() -> Option<u64>) -> bool {
         if !self.0.borrow().by_leaf.contains_key(leaf) {
             return true;

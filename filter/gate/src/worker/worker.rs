@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
     rc::{Rc, Weak},
+    sync::Arc,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -43,17 +44,17 @@ use crate::{
 /// Counts the documents that were refused.
 const REFUSED: &str = "svidgate.documents_refused_total";
 
-/// How often all is looked after, less what a tick may come early. Any number of plugins tick; whichever comes first does it,
-/// so that one that goes is followed by another.
+/// How often all is looked after, less what a tick may come early. Any number of plugins tick; whichever comes first
+/// does it, so that one that goes is followed by another.
 const PERIOD: SignedDuration = SignedDuration::from_millis(900);
 /// The same while a source has not said anything yet.
 const STARTING_PERIOD: SignedDuration = SignedDuration::from_millis(90);
 
-/// Most bytes that the documents of one worker may take, as they are estimated. Our decision: what a VM bears is twice that
-/// and more, and a new document is compiled while the old ones are still there.
+/// Most bytes that the documents of one worker may take, as they are estimated. Our decision: what a VM bears is twice
+/// that and more, and a new document is compiled while the old ones are still there.
 pub const MAX_DOCUMENTS_BYTES: usize = 512 * 1024 * 1024;
-/// What a compiled document takes for each byte of its text, rounded up (100,000 rules have 14.2 MiB of text, and `make memory`
-/// measured 58 to 61 MiB a worker: 4.1 to 4.3).
+/// What a compiled document takes for each byte of its text, rounded up (100,000 rules have 14.2 MiB of text, and `make
+/// memory` measured 58 to 61 MiB a worker: 4.1 to 4.3).
 const COMPILED_FOR_TEXT: usize = 5;
 
 /// A document in use.
@@ -197,8 +198,8 @@ impl Worker {
         true
     }
 
-    /// Finds the secret that the workers share under one of the documents here, or makes one where none is there and this VM
-    /// is no trial. Where two have made one, the lesser counts, and all come to that.
+    /// Finds the secret that the workers share under one of the documents here, or makes one where none is there and
+    /// this VM is no trial. Where two have made one, the lesser counts, and all come to that.
     pub fn share<P: Proxy>(&self, proxy: &P) {
         let keys: Vec<DocumentKey> = self.documents().map(|(_, key, _)| key).collect();
         let known: Vec<(DocumentKey, Option<Secret>)> = keys.into_iter().map(|key| (key, key.read(proxy))).collect();
@@ -333,7 +334,8 @@ impl Worker {
             if unused > before && self.speaks_for(digest) {
                 count(proxy, SourceEvent::UnusedBundle, unused.saturating_sub(before));
                 let line = format!(
-                    "svidgate: the Workload API brings {unused} bundles of trust domains without a relationship; they are \
+                    "svidgate: the Workload API brings {unused} bundles of trust domains without a relationship; they \
+                     are \
                      not used"
                 );
                 proxy.log(Level::Info, &line);
@@ -422,12 +424,13 @@ impl Worker {
         documents.iter().filter_map(alive).collect::<Vec<_>>().into_iter()
     }
 
-    /// Gives up documents that have been replaced, the oldest first, until a new one has room. What peers hold open under
-    /// them ends; it never keeps a new document out.
+    /// Gives up documents that have been replaced, the oldest first, until a new one has room. What peers hold open
+    /// under them ends; it never keeps a new document out.
     fn make_room<P: Proxy>(&self, proxy: &P, bytes: usize) -> bool {
         if bytes > MAX_DOCUMENTS_BYTES {
             let line = format!(
-                "svidgate: the document would take about {bytes} bytes in each worker (at most {MAX_DOCUMENTS_BYTES}); what ran \
+                "svidgate: the document would take about {bytes} bytes in each worker (at most {MAX_DOCUMENTS_BYTES}); \
+                 what ran \
                  before goes on"
             );
             proxy.log(Level::Error, &line);
@@ -439,7 +442,8 @@ impl Worker {
         }
         if given_up > 0 {
             let line = format!(
-                "svidgate: {given_up} plugins with documents that have been replaced are given up, because a new one has no room \
+                "svidgate: {given_up} plugins with documents that have been replaced are given up, because a new one \
+                 has no room \
                  beside them: what is still under way under them ends (configuration.superseded)"
             );
             proxy.log(Level::Warn, &line);
@@ -472,7 +476,12 @@ impl Worker {
             Ok(compiled) => {
                 let took = began.and_then(|began| Ok(proxy.now()?.duration_since(began)));
                 announce(proxy, &compiled, took.ok());
-                let gate = Rc::new(Gate::new(compiled, verify, self.ledger.clone(), self.hints.clone()));
+                let gate = Rc::new(Gate::new(
+                    Arc::new(compiled),
+                    verify,
+                    self.ledger.clone(),
+                    self.hints.clone(),
+                ));
                 self.gates.borrow_mut().push(Document {
                     digest,
                     bytes,
@@ -525,7 +534,8 @@ fn announce<P: Proxy>(proxy: &P, configuration: &Configuration, took: Option<Sig
     if configuration.listener == Listeners::Shared {
         let about = configuration.rules.about_requests();
         let line = format!(
-            "svidgate: listener: shared: at TCP listeners the allow rules that need a request ({}) never match, and the deny rules \
+            "svidgate: listener: shared: at TCP listeners the allow rules that need a request ({}) never match, and \
+             the deny rules \
              that need one ({}) deny each connection that their `ports` do not rule out",
             about.allows, about.denies
         );
@@ -546,7 +556,8 @@ fn announce<P: Proxy>(proxy: &P, configuration: &Configuration, took: Option<Sig
         PeerOrigin::Handshake => {}
         PeerOrigin::Certificate { certificate, sha256 } => {
             let line = format!(
-                "svidgate: peer: a connection without TLS has the certificate in filter state `{certificate}`, with the digest in \
+                "svidgate: peer: a connection without TLS has the certificate in filter state `{certificate}`, with \
+                 the digest in \
                  `{sha256}`"
             );
             proxy.log(Level::Info, &line);
@@ -556,7 +567,8 @@ fn announce<P: Proxy>(proxy: &P, configuration: &Configuration, took: Option<Sig
             max_connection_age,
         } => {
             let line = format!(
-                "svidgate: peer: a connection without TLS has the id in filter state `{key}`, for {} s; no certificate is looked at, \
+                "svidgate: peer: a connection without TLS has the id in filter state `{key}`, for {} s; no certificate \
+                 is looked at, \
                  and whatever revokes one revokes nobody",
                 max_connection_age.as_secs()
             );
