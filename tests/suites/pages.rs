@@ -1,6 +1,6 @@
 //! What the pages say is so: documents compile, reason codes are all there are, links lead somewhere.
 
-#[path = "demo/cases.rs"]
+#[path = "../programs/demo/cases.rs"]
 mod cases;
 
 use std::fs;
@@ -77,7 +77,10 @@ fn compiled(document: &str, format: Format) -> Configuration {
 
 #[test]
 fn document_by_example_compiles() {
-    let document = first_document(&page("docs/document.md"), "tests/pages.rs compiles this document");
+    let document = first_document(
+        &page("docs/document.md"),
+        "tests/suites/pages.rs compiles this document",
+    );
     assert_eq!(compiled(&document, Format::Yaml).rules.len(), 5);
 }
 

@@ -212,7 +212,7 @@ async fn listener_page_says_of_this_envoy_what_it_does() {
     let rows = repository().join("target/envoy-versions");
     fs::create_dir_all(&rows).unwrap();
     fs::write(rows.join(format!("{major}.{minor}")), format!("{row}\n")).unwrap();
-    let page = include_str!("../../docs/listener.md");
+    let page = include_str!("../../../docs/listener.md");
     assert!(
         page.lines().any(|line| line == row),
         "docs/listener.md has no row\n{row}"
