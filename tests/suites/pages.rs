@@ -1,10 +1,8 @@
 //! What the pages say is so: documents compile, reason codes are all there are, links lead somewhere.
 
-#[path = "../programs/demo/cases.rs"]
-mod cases;
-
 use std::fs;
 
+use demo::cases;
 use serde_json::Value;
 use support::repository;
 use svidgate_policy::{Configuration, Format, Reason};

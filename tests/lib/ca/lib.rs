@@ -22,10 +22,8 @@ use std::net::IpAddr;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::{SignedDuration, Timestamp};
-use rsa::sha2::{Digest, Sha256};
 use serde_json::{Value, json};
-use x509_cert::der::Decode;
-use x509_cert::name::Name;
+use sha2::{Digest, Sha256};
 
 pub use extension::{BasicConstraints, ExtendedKeyUsage, Extension, GeneralName, KeyUsage};
 pub use key::{Key, KeyKind, SignatureAlgorithm};
@@ -357,7 +355,9 @@ impl Identity {
     ///
     /// # Panics
     /// When it is not a name.
+    #[cfg(feature = "full")]
     pub fn issuer(&self) -> String {
+        use x509_cert::{der::Decode, name::Name};
         let name = Name::from_der(self.to_be_signed()[3]).expect("the issuer is a name");
         name.to_string()
     }

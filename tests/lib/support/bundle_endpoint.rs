@@ -152,7 +152,7 @@ impl BundleEndpoint {
         self.stop();
         let (state, tls) = (self.state.clone(), self.tls.clone());
         let server = TcpServer::start_at(self.addr, move |stream| connection(stream, tls.clone(), state.clone()));
-        self.addr = server.addr;
+        self.addr = server.addr();
         self.server = Some(server);
     }
 }

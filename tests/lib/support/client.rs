@@ -12,7 +12,6 @@
 //! # }
 //! ```
 
-mod grpc;
 mod http;
 mod raw;
 mod tls;
@@ -27,7 +26,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub use grpc::Grpc;
 pub use http::{Answer, Chunk, Http, Outcome, Request, Response};
 pub use raw::{LAST_REMEMBERED, RawStreams, half_handshake, literal, remembered};
 pub use tls::{Client, ClientOptions, Sessions, TlsVersions};
@@ -62,7 +60,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// A connection, with TLS or without. Choose what to speak on it: [`Connection::http1`], [`Connection::http2`],
-/// [`Connection::grpc`], or bytes.
+/// or bytes.
 #[derive(Debug)]
 pub struct Connection {
     stream: Box<dyn Stream>,
@@ -114,11 +112,16 @@ async fn tcp(addr: SocketAddr) -> Result<TcpStream, Refusal> {
     Ok(stream)
 }
 
-async fn patient<T>(future: impl Future<Output = T>) -> Result<T, Refusal> {
+/// What comes of it within [`PATIENCE`].
+///
+/// # Errors
+/// When nothing does.
+pub async fn patient<T>(future: impl Future<Output = T>) -> Result<T, Refusal> {
     timeout(PATIENCE, future).await.map_err(|_| Refusal::TimedOut)
 }
 
-fn closed(error: &(dyn std::error::Error + 'static)) -> Refusal {
+/// A connection was closed for this reason, and for what caused it.
+pub fn closed(error: &(dyn std::error::Error + 'static)) -> Refusal {
     let mut why = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

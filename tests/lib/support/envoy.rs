@@ -34,7 +34,6 @@ use self::process::Process;
 use self::scenario::{lds_path, lds_response};
 use self::wasm::{Place, ecds_path};
 use crate::client::{Connection, Outcome, PATIENCE};
-use crate::scrape::Scrape;
 
 pub use binary::envoy_version;
 pub use listener::{
@@ -195,16 +194,6 @@ impl Envoy {
             assert!(Instant::now() < deadline, "`{name}` is {now}, not yet {least}");
             sleep(POLL).await;
         }
-    }
-
-    /// What Prometheus reads of svidgate.
-    pub async fn scrape(&self) -> Scrape {
-        Scrape::parse(&self.admin("/stats/prometheus").await)
-    }
-
-    /// What Prometheus reads of Envoy itself.
-    pub async fn scrape_itself(&self) -> Scrape {
-        Scrape::of_envoy(&self.admin("/stats/prometheus").await)
     }
 
     /// What an admin path answers, where Envoy may have ended: `None` when it does not answer.

@@ -1,17 +1,16 @@
-//! What the tests of svidgate stand on.
+//! What the tests of svidgate stand on, and the demo. It is built before the demo shows anything, so what needs large
+//! libraries lies beside it: `grpc` and `operate`.
 //!
 //! | module | what it gives |
 //! |---|---|
 //! | [`ca`] | certificates of every shape, right and wrong |
 //! | [`envoy`] | a real Envoy with a chosen configuration |
-//! | [`process`] | what a process uses
+//! | [`process`] | what a process uses |
 //! | [`client`] | TLS clients that see how they are refused |
-//! | [`operate`] | what is shipped for operators, tags, rules and a dashboard |
-//! | [`scrape`] | the metrics that Prometheus reads |
 //! | [`upstream`] | servers that tell what reached them |
+//! | [`server`] | how all servers here run |
 //! | [`bundle_endpoint`] | an HTTPS server of SPIFFE bundles, which fails at will |
 //! | [`workload_api`] | a SPIFFE Workload API that hands out bundles, and fails at will |
-//! | [`xds`] | a control plane that delivers the module's configuration |
 //! | [`world`] | trust domains and documents for both |
 
 use std::env;
@@ -20,22 +19,20 @@ use std::path::{Path, PathBuf};
 pub mod bundle_endpoint;
 pub mod client;
 pub mod envoy;
-pub mod operate;
 pub mod process;
-pub mod scrape;
-mod server;
+pub mod server;
 pub mod upstream;
 pub mod workload_api;
 pub mod world;
-pub mod xds;
 
 pub use ca;
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests package lies in the repository")
+        .ancestors()
+        .nth(3)
+        .expect("the package lies three folders deep in the repository")
 }
 
 /// The module that the header `x-svidgate-trap` ends, which `make wasm-that-traps` builds.

@@ -22,14 +22,14 @@ use tokio::sync::oneshot;
 
 /// A server on a loopback port.
 #[derive(Debug)]
-pub(crate) struct TcpServer {
-    pub(crate) addr: SocketAddr,
+pub struct TcpServer {
+    addr: SocketAddr,
     running: Running,
 }
 
 impl TcpServer {
     /// On a port that the system chooses.
-    pub(crate) fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    pub fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -55,7 +55,13 @@ impl TcpServer {
         TcpServer { addr, running }
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How many connections it has accepted.
+    pub fn connections(&self) -> usize {
         self.running.connections.load(Ordering::SeqCst)
     }
 }
@@ -156,7 +162,7 @@ where
 }
 
 /// Serves HTTP/1.1 or HTTP/2, whichever the client speaks.
-pub(crate) async fn serve_http<S, B>(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, service: S)
+pub async fn serve_http<S, B>(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, service: S)
 where
     S: Service<hyper::Request<Incoming>, Response = hyper::Response<B>> + Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -183,6 +189,7 @@ pub(crate) fn cut(bytes: Bytes) -> impl Stream<Item = io::Result<Frame<Bytes>>> 
     stream::iter([Ok(Frame::data(bytes))]).chain(stream::once(error))
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A panic while it was held has been told where it happened.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

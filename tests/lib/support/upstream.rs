@@ -12,7 +12,6 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::HOST;
 use hyper::service::service_fn;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -150,7 +149,7 @@ impl HttpUpstream {
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.server.addr
+        self.server.addr()
     }
 
     /// How many connections it has accepted.
@@ -206,30 +205,6 @@ fn chunks(every: Duration, count: usize) -> Body {
     StreamBody::new(frames).boxed_unsync()
 }
 
-/// A gRPC upstream: the health service, always serving.
-#[derive(Debug)]
-pub struct GrpcUpstream(TcpServer);
-
-impl GrpcUpstream {
-    /// Starts it.
-    pub fn start() -> Self {
-        let (_, health) = tonic_health::server::health_reporter();
-        GrpcUpstream(TcpServer::start(move |stream| {
-            serve_http(stream, TowerToHyperService::new(health.clone()))
-        }))
-    }
-
-    /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.0.addr
-    }
-
-    /// How many connections it has accepted.
-    pub fn connections(&self) -> usize {
-        self.0.connections()
-    }
-}
-
 /// An external authoriser, `envoy.service.auth.v3.Authorization`, that says yes to everything, without a look.
 #[derive(Debug)]
 pub struct Authorizer(TcpServer);
@@ -245,7 +220,7 @@ impl Authorizer {
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.0.addr
+        self.0.addr()
     }
 }
 
@@ -273,7 +248,7 @@ impl Sink {
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.0.addr
+        self.0.addr()
     }
 }
 
@@ -310,7 +285,7 @@ impl TcpUpstream {
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.server.addr
+        self.server.addr()
     }
 
     /// How many connections it has accepted.

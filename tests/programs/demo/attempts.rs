@@ -1,10 +1,10 @@
 //! Carrying out one attempt, and what came of it.
 
+use demo::cases::{Asks, Case, Who};
 use serde_json::Value;
 use support::client::{Client, Connection, Outcome, Request};
 
 use crate::{
-    cases::{Asks, Case, Who},
     people::person,
     setting::{GREETING, Setting},
 };

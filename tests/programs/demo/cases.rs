@@ -2,7 +2,8 @@
 
 /// Somebody with a certificate, or without.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Who {
+#[allow(missing_docs, reason = "`label` says who each is")]
+pub enum Who {
     ShopApi,
     Tenant,
     PartnerOps,
@@ -21,7 +22,8 @@ pub(crate) enum Who {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Asks {
+#[allow(missing_docs, reason = "`label` says what each is")]
+pub enum Asks {
     Http(&'static str, &'static str),
     Database,
     Greeter,
@@ -29,15 +31,20 @@ pub(crate) enum Asks {
 
 /// One attempt, with what should come of it.
 #[derive(Debug)]
-pub(crate) struct Case {
-    pub(crate) who: Who,
-    pub(crate) asks: Asks,
-    pub(crate) answer: &'static str,
-    pub(crate) reason: &'static str,
+pub struct Case {
+    /// Who asks.
+    pub who: Who,
+    /// For what.
+    pub asks: Asks,
+    /// What comes back: a status, or what becomes of the connection.
+    pub answer: &'static str,
+    /// The reason code in the access log.
+    pub reason: &'static str,
 }
 
 impl Who {
-    pub(crate) fn label(self) -> &'static str {
+    /// As the table of the demo writes it.
+    pub fn label(self) -> &'static str {
         match self {
             Self::ShopApi => "prod.example/ns/shop/sa/api",
             Self::Tenant => "partner.example/ns/billing/tenant/acme",
@@ -56,7 +63,8 @@ impl Who {
 }
 
 impl Asks {
-    pub(crate) fn label(self) -> String {
+    /// As the table of the demo writes it.
+    pub fn label(self) -> String {
         match self {
             Self::Http(method, path) => format!("{method} {path}"),
             Self::Database => "TCP to the database".to_owned(),
@@ -66,7 +74,7 @@ impl Asks {
 }
 
 /// Every case, in the order shown.
-pub(crate) fn all() -> Vec<Case> {
+pub fn all() -> Vec<Case> {
     let http = |who, method, path, answer, reason| Case {
         who,
         asks: Asks::Http(method, path),

@@ -4,7 +4,6 @@
 //! Everything is in `envoy/demo/`; here it is filled in, started, driven and compared with what was expected.
 
 mod attempts;
-mod cases;
 mod people;
 mod setting;
 mod sources;
@@ -14,7 +13,7 @@ mod traffic;
 use std::process::ExitCode;
 
 use attempts::Seen;
-use cases::Case;
+use demo::cases::{self, Case};
 use setting::Setting;
 
 #[tokio::main]

@@ -1,11 +1,10 @@
 //! The demo's people: each with an SVID that is right or wrong in one way.
 
+use demo::cases::Who;
 use support::{
     ca::{Authority, BasicConstraints, Identity, KeyUsage, Leaf},
     world::World,
 };
-
-use crate::cases::Who;
 
 /// The trust domain whose bundle stands in the document.
 pub(crate) const SUPPLIER: &str = "supplier.example";

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use serde_json::json;
 use support::{
     envoy::{ClientCertificate, Delivery, Envoy, Listener, Route, Scenario, Wasm},
-    module_path, operate,
+    module_path,
     world::World,
 };
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use support::{operate, repository};
+use support::repository;
 
 use bad_starts::BadStarts;
 use prometheus::Prometheus;

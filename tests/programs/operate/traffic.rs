@@ -9,7 +9,7 @@ use support::{
     ca::{Identity, Leaf, bundle_json, real_now},
     client::{Answer, Client, Http, Request},
     envoy::{ClientCertificate, Cluster, Envoy, Listener, Route, Scenario, Wasm},
-    module_path, operate,
+    module_path,
     upstream::{Behaviour, HttpUpstream},
     world::{PARTNER, World, with},
 };

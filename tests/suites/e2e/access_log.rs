@@ -8,7 +8,6 @@ use support::{
     ca::Leaf,
     client::{Client, PATIENCE},
     envoy::{Cluster, Dial, Envoy, Scenario},
-    operate,
     upstream::{Behaviour, HttpUpstream, TcpUpstream},
     world::{World, with},
 };

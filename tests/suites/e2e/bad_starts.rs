@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use operate::scrape::Scrape;
 use serde_json::{Value, json};
 use support::{
     client::{Client, PATIENCE},
     envoy::{Cluster, Configuration, Delivery, Envoy, Scenario, Wasm, envoy_version},
-    operate,
-    scrape::Scrape,
     upstream::HttpUpstream,
     world::World,
 };
@@ -98,8 +97,12 @@ async fn bad_first_document_by_discovery_lets_nobody_through_and_shows_in_the_pr
         assert_ne!(asks(&envoy, &world).await, Some(200));
     }
     assert_eq!(upstream.connections(), 0);
-    assert_eq!(envoy.scrape().await.families().len(), 0, "nothing of the module runs");
-    let scrape = envoy.scrape_itself().await;
+    assert_eq!(
+        Scrape::of_svidgate(&envoy).await.families().len(),
+        0,
+        "nothing of the module runs"
+    );
+    let scrape = Scrape::of_envoy(&envoy).await;
     assert_eq!(
         discovery(&scrape, "update_success", filters),
         vec![Some(0.0); filters.len()]
@@ -113,13 +116,15 @@ async fn bad_first_document_by_discovery_lets_nobody_through_and_shows_in_the_pr
         envoy.replace_ecds(filter, Configuration::Json(good(&world)));
     }
     wait_served(&envoy, &world).await;
-    let scrape = envoy.scrape_itself().await;
+    let scrape = Scrape::of_envoy(&envoy).await;
     assert_eq!(
         discovery(&scrape, "update_success", filters),
         vec![Some(1.0); filters.len()]
     );
     // From now on the module counts for itself, and is there before it has anything to count.
-    let refused = envoy.scrape().await.value("svidgate_documents_refused_total", &[]);
+    let refused = Scrape::of_svidgate(&envoy)
+        .await
+        .value("svidgate_documents_refused_total", &[]);
     assert!(refused.is_some());
     assert_alive_again(&envoy).await;
 }
@@ -144,7 +149,7 @@ async fn bad_first_document_of_one_filter_shows_in_both_metrics() {
         assert_ne!(asks(&envoy, &world).await, Some(200));
     }
     assert_eq!(upstream.connections(), 0);
-    let scrape = envoy.scrape_itself().await;
+    let scrape = Scrape::of_envoy(&envoy).await;
     assert_eq!(
         discovery(&scrape, "update_success", &[NETWORK, HTTP]),
         [Some(1.0), Some(0.0)]
@@ -153,7 +158,9 @@ async fn bad_first_document_of_one_filter_shows_in_both_metrics() {
         discovery(&scrape, "config_fail", &[NETWORK, HTTP]),
         [Some(0.0), Some(1.0)]
     );
-    let refused = envoy.scrape().await.value("svidgate_documents_refused_total", &[]);
+    let refused = Scrape::of_svidgate(&envoy)
+        .await
+        .value("svidgate_documents_refused_total", &[]);
     assert_eq!(refused, Some(1.0));
 }
 
@@ -170,9 +177,13 @@ async fn bad_first_document_with_its_listener_leaves_no_listener_and_shows_in_th
     envoy.wait_log(MISTAKE).await;
     assert_eq!(envoy.admin("/ready").await.trim(), "LIVE");
     assert_eq!(envoy.listeners_now().await.unwrap().len(), 0);
-    assert_eq!(envoy.scrape().await.families().len(), 0, "nothing of the module runs");
+    assert_eq!(
+        Scrape::of_svidgate(&envoy).await.families().len(),
+        0,
+        "nothing of the module runs"
+    );
     let counts = async || {
-        let scrape = envoy.scrape_itself().await;
+        let scrape = Scrape::of_envoy(&envoy).await;
         ["success", "rejected"].map(|what| scrape.value(&format!("envoy_listener_manager_lds_update_{what}"), &[]))
     };
     assert_eq!(counts().await, [Some(0.0), Some(1.0)]);

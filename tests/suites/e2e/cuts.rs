@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use grpc::{Grpc, GrpcUpstream};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{
     ca::{Identity, Leaf, real_now},
     client::{Chunk, Client, ClientOptions, Http, Outcome, Request},
     envoy::{Cluster, Configuration, Delivery, Dial, Envoy, Scenario, Wasm},
-    upstream::{Behaviour, GrpcUpstream, HttpUpstream, TcpUpstream},
+    upstream::{Behaviour, HttpUpstream, TcpUpstream},
     world::{World, with},
 };
 
@@ -180,13 +181,8 @@ async fn grpc_stream_and_websocket_of_an_expired_svid_are_cut() {
     .await;
     let (short, end) = short_lived(&world, 4);
     let client = Client::with(Some(&short), ClientOptions::http2());
-    let mut health = client
-        .connect(envoy.listener_addr("web"))
-        .await
-        .unwrap()
-        .grpc()
-        .await
-        .unwrap();
+    let connection = client.connect(envoy.listener_addr("web")).await.unwrap();
+    let mut health = Grpc::on(connection).await.unwrap();
     let mut stream = health.watch().await.unwrap();
     assert!(stream.message().await.unwrap().is_some());
     let mut upgraded = Client::new(Some(&short))

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use grpc::xds::{ControlPlane, Plugin};
 use serde_json::{Value, json};
 use support::{
     client::{Client, Connection, PATIENCE, Request},
@@ -17,7 +18,6 @@ use support::{
     },
     upstream::{Behaviour, HttpUpstream},
     world::{World, with},
-    xds::{ControlPlane, Plugin},
 };
 
 use crate::stage::{API, API_PATH, Filters, assert_alive, gated, inspecting_tls, wasm};

@@ -6,13 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use operate::{Asked, scrape::Scrape};
 use serde_json::{Value, json};
 use support::{
     ca::bundle_json,
     client::PATIENCE,
     envoy::{Cluster, Configuration, Delivery, Envoy, Scenario, Wasm},
-    operate::{self, Asked},
-    scrape::Scrape,
     upstream::HttpUpstream,
     world::{World, with},
 };
@@ -61,7 +60,7 @@ async fn start(world: &World, upstream: &HttpUpstream, document: &Value, deliver
 async fn wait(envoy: &Envoy, what: &str, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
     let deadline = Instant::now() + PATIENCE + Duration::from_secs(5);
     loop {
-        let scrape = envoy.scrape().await;
+        let scrape = Scrape::of_svidgate(&envoy).await;
         if is_so(&scrape) {
             return scrape;
         }
@@ -340,6 +339,6 @@ async fn inclusion_list_of_the_guide_lets_our_metrics_through_and_a_near_miss_no
     let unlisted = serve(with_other_metrics).await;
     // As long as it took the other to tell.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(unlisted.scrape().await.series(), BTreeSet::new());
+    assert_eq!(Scrape::of_svidgate(&unlisted).await.series(), BTreeSet::new());
     assert!(!unlisted.stats("wasm.").await.is_empty(), "the list is at work");
 }

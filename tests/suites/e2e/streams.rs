@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use grpc::{Grpc, GrpcUpstream};
 use serde_json::{Value, json};
 use support::{
     client::{Chunk, Client, ClientOptions, Request},
     envoy::{Cluster, Envoy, Route, Scenario},
-    upstream::{Behaviour, CHUNK, GrpcUpstream, HttpUpstream},
+    upstream::{Behaviour, CHUNK, HttpUpstream},
     world::World,
 };
 
@@ -77,7 +78,7 @@ async fn refused_grpc_call_gets_permission_denied() {
     let envoy = grpc_envoy(&world, &upstream).await;
     let client = Client::with(Some(&world.own_identity(API_PATH)), ClientOptions::http2());
     let connection = client.connect(envoy.listener_addr("grpc")).await.unwrap();
-    let mut grpc = connection.grpc().await.unwrap();
+    let mut grpc = Grpc::on(connection).await.unwrap();
     let status = grpc.watch().await.unwrap_err();
     assert_eq!((status.code(), status.message()), (tonic::Code::PermissionDenied, ""));
     assert_eq!(upstream.connections(), 0);

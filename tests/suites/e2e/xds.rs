@@ -8,13 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use grpc::xds::{Answer, ControlPlane, Plugin};
 use serde_json::{Value, json};
 use support::{
     client::{Answer as Stream, Chunk, Client, Http, PATIENCE, Request},
     envoy::{CONTROL_PLANE, Cluster, Delivery, Envoy, Scenario, Wasm, envoy_version},
     upstream::{Behaviour, HttpUpstream},
     world::World,
-    xds::{Answer, ControlPlane, Plugin},
 };
 use tokio::task::JoinHandle;
 

@@ -1,11 +1,11 @@
 //! The document from a control plane.
 
+use grpc::xds::{Answer, ControlPlane, Plugin};
 use serde_json::json;
 use support::{
     client::Client,
     envoy::{Envoy, Scenario},
     world::World,
-    xds::{Answer, ControlPlane, Plugin},
 };
 
 use crate::filled;

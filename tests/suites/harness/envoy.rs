@@ -1,9 +1,10 @@
 //! A real Envoy between real clients and upstreams.
 
+use grpc::{Grpc, GrpcUpstream};
 use support::ca::{Authority, Identity, Leaf, Profile, real_now};
 use support::client::{Chunk, Client, ClientOptions, Connection, Refusal, Request, Sessions, half_handshake};
 use support::envoy::{ClientCertificate, Cluster, Dial, Envoy, Listener, Route, Scenario, envoy_version};
-use support::upstream::{Behaviour, CHUNK, GrpcUpstream, HttpUpstream, TcpUpstream};
+use support::upstream::{Behaviour, CHUNK, HttpUpstream, TcpUpstream};
 
 use std::time::Duration;
 
@@ -250,13 +251,8 @@ async fn grpc_calls_are_answered() {
         .tls(&peers.server, ClientCertificate::AcceptUntrusted);
     let envoy = Envoy::start(Scenario::of(listener, [Cluster::http2("health", upstream.addr())])).await;
     let client = Client::with(Some(&peers.client), ClientOptions::http2());
-    let mut grpc = client
-        .connect(envoy.listener_addr("grpc"))
-        .await
-        .unwrap()
-        .grpc()
-        .await
-        .unwrap();
+    let connection = client.connect(envoy.listener_addr("grpc")).await.unwrap();
+    let mut grpc = Grpc::on(connection).await.unwrap();
     grpc.check().await.unwrap();
     let mut watch = grpc.watch().await.unwrap();
     assert!(watch.message().await.unwrap().is_some());

@@ -1,26 +1,28 @@
 //! gRPC on a connection: the health service, which tonic ships complete.
 
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use support::client::{Connection, PATIENCE, Refusal, closed, patient};
+use support::server::{TcpServer, serve_http};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::{Connection, PATIENCE, Refusal, closed, patient};
-
 /// A client of the gRPC health service.
 #[derive(Clone, Debug)]
 pub struct Grpc(HealthClient<Channel>);
 
-impl Connection {
-    /// Speaks gRPC. Connect with [`super::ClientOptions::http2`].
+impl Grpc {
+    /// Speaks gRPC on a connection. Connect with [`support::client::ClientOptions::http2`].
     ///
     /// # Errors
     /// When the connection is closed at once.
-    pub async fn grpc(self) -> Result<Grpc, Refusal> {
-        let once = Mutex::new(Some(self.stream));
+    pub async fn on(connection: Connection) -> Result<Self, Refusal> {
+        let once = Mutex::new(Some(connection.into_stream()));
         let connector = tower::service_fn(move |_| {
             let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
             async move {
@@ -36,9 +38,7 @@ impl Connection {
             .map_err(|error| closed(&error))?;
         Ok(Grpc(HealthClient::new(channel)))
     }
-}
 
-impl Grpc {
     /// One unary call, `/grpc.health.v1.Health/Check`.
     ///
     /// # Errors
@@ -58,4 +58,28 @@ impl Grpc {
 
 fn everything() -> HealthCheckRequest {
     HealthCheckRequest { service: String::new() }
+}
+
+/// A gRPC upstream: the health service, always serving.
+#[derive(Debug)]
+pub struct GrpcUpstream(TcpServer);
+
+impl GrpcUpstream {
+    /// Starts it.
+    pub fn start() -> Self {
+        let (_, health) = tonic_health::server::health_reporter();
+        GrpcUpstream(TcpServer::start(move |stream| {
+            serve_http(stream, TowerToHyperService::new(health.clone()))
+        }))
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr()
+    }
+
+    /// How many connections it has accepted.
+    pub fn connections(&self) -> usize {
+        self.0.connections()
+    }
 }

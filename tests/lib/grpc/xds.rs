@@ -3,7 +3,7 @@
 //!
 //! ```
 //! # async fn example(document: serde_json::Value) {
-//! use support::xds::{Answer, ControlPlane, Plugin};
+//! use grpc::xds::{Answer, ControlPlane, Plugin};
 //!
 //! let control_plane = ControlPlane::start().await;
 //! control_plane.publish("1", &Plugin::both(&document));
@@ -33,6 +33,9 @@ use envoy_types::pb::google::protobuf::Any;
 use futures_util::{Stream, stream};
 use prost::{Message, Name};
 use serde_json::Value;
+use support::client::PATIENCE;
+use support::server::lock;
+use support::{module_path, repository};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -40,10 +43,6 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tonic::transport::server::{Server, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
-
-use crate::client::PATIENCE;
-use crate::server::lock;
-use crate::{module_path, repository};
 
 /// One plugin as a resource: those of `envoy/xds/resources.yaml` with a document.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prometheus_parse::{Scrape as Parsed, Value};
+use support::envoy::Envoy;
 
 /// The metrics of svidgate in one scrape, or those of Envoy itself.
 #[derive(Clone, Debug, Default)]
@@ -22,23 +23,23 @@ pub struct Series {
 }
 
 impl Scrape {
-    /// Reads what the answer to `/stats/prometheus` has of svidgate.
+    /// What Prometheus reads of svidgate.
     ///
     /// # Panics
     /// When it cannot be read.
-    pub fn parse(text: &str) -> Self {
-        Self::of("svidgate_", text)
+    pub async fn of_svidgate(envoy: &Envoy) -> Self {
+        Self::read("svidgate_", &envoy.admin("/stats/prometheus").await)
     }
 
-    /// Reads what it has of Envoy itself.
+    /// What Prometheus reads of Envoy itself.
     ///
     /// # Panics
     /// When it cannot be read.
-    pub fn of_envoy(text: &str) -> Self {
-        Self::of("envoy_", text)
+    pub async fn of_envoy(envoy: &Envoy) -> Self {
+        Self::read("envoy_", &envoy.admin("/stats/prometheus").await)
     }
 
-    fn of(prefix: &str, text: &str) -> Self {
+    fn read(prefix: &str, text: &str) -> Self {
         // The parser does not know the empty list of labels that Envoy writes.
         let text = text.replace("{} ", " ");
         let lines = text.lines().map(|line| Ok(line.to_owned()));

@@ -1,5 +1,7 @@
 //! What is shipped for operators, read as they would use it.
 
+pub mod scrape;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
@@ -8,7 +10,7 @@ use promql_parser::parser::{self, Expr};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use serde_json::Value;
 
-use crate::repository;
+use support::repository;
 
 /// The text of a file in `envoy/operate/`.
 ///
