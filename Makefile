@@ -114,7 +114,7 @@ mutants: ## Changes of the verifier and of decisions that no test notices (FILES
 	cargo install --locked --quiet --root target/tools --version $(MUTANTS) cargo-mutants
 	target/tools/bin/cargo-mutants mutants --jobs $$(nproc) --timeout 300 --output target \
 	    $(foreach file,$(or $(FILES),$(MUTATED)),--file policy/src/$(file).rs) \
-	    --package svidgate-policy -- --package svidgate-tests --features svidgate-policy/yaml --lib --test svid --test contract
+	    --package svidgate-policy -- --features yaml --lib --test svid --test contract
 
 .PHONY: e2e
 e2e: wasm wasm-that-traps envoy ## The end-to-end tests alone (ENVOY=1.36.4 and later; TESTS="tcp cuts" for some).

@@ -1,14 +1,12 @@
 //! The whole decision, against the reference evaluator.
 
 use arbitrary::{Arbitrary, Unstructured};
-
-use crate::{
-    drawn::Dice,
-    reference::{
-        compiled::{admits, compile, compiling, decide},
-        evaluator,
-    },
+use reference::{
+    compiled::{admits, compile, compiling, decide},
+    evaluator,
 };
+
+use crate::drawn::Dice;
 
 /// What a peer may send as it likes, in place of what is drawn from small alphabets.
 #[derive(Arbitrary, Debug)]

@@ -1,17 +1,15 @@
 //! Documents: those that compile decide as the reference evaluator does, those that do not say where they are wrong, and
 //! JSON means the same when it is read as YAML.
 
+use reference::{
+    compiled::decide,
+    evaluator::{self, Asked},
+    identity::NOW,
+};
 use serde_json::Value;
 use svidgate_policy::{Configuration, Format, Listener, Listeners, SpiffeId};
 
-use crate::{
-    identity::NOW,
-    places::assert_stand,
-    reference::{
-        compiled::decide,
-        evaluator::{self, Asked},
-    },
-};
+use crate::places::assert_stand;
 
 /// Most rules whose requests are made up: each is decided by every rule, twice.
 const MAX_RULES: usize = 16;

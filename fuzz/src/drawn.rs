@@ -3,9 +3,8 @@
 //! That generator itself wants dice that never end. Here each byte chooses one thing, so that a fuzzer can change one.
 
 use arbitrary::{Result, Unstructured};
+use reference::evaluator::Asked;
 use serde_json::{Map, Value, json};
-
-use crate::reference::evaluator::Asked;
 
 const MAX_RULES: usize = 6;
 const MAX_REQUESTS: usize = 6;

@@ -1,7 +1,7 @@
 //! What must hold for every input, one property a module. Each target in `targets/` asks one of them.
 //!
 //! None of them is only "does not panic": each compares with something that shares no code with what is fuzzed, another
-//! library, a regular expression, or the reference evaluator of `policy/tests`. A property that does not hold panics.
+//! library, a regular expression, or the reference evaluator of `tests/lib`. A property that does not hold panics.
 
 pub mod bundle;
 mod certificates;
@@ -9,14 +9,10 @@ pub mod decision;
 pub mod document;
 mod drawn;
 pub mod id;
-#[path = "../../policy/tests/contract/identity.rs"]
-#[allow(dead_code, reason = "tests of documents have more of it")]
-mod identity;
 pub mod leaf;
 pub mod pattern;
 pub mod pem;
 mod places;
-mod reference;
 pub mod revocations;
 pub mod workload_api;
 pub mod xfcc;

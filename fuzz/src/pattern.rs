@@ -1,8 +1,7 @@
 //! Patterns: printed so that they read the same again, and matching what a naive comparison of segments matches.
 
+use reference::evaluator::id_matches;
 use svidgate_policy::{SpiffeId, TrustDomain, pattern::id_pattern::IdPattern};
-
-use crate::reference::evaluator::id_matches;
 
 /// The input is a pattern, a line break, and an id. The pattern is also read as a scope.
 pub fn holds(data: &[u8]) {

@@ -1,5 +1,5 @@
 //! One fault a file: the certificate and intermediates of an SVID, without any bundle. The first must keep to the leaf
-//! profile, the others must be able to sign. (Rows of `verify` are rules without files: `tests/svid_*.rs` has them.)
+//! profile, the others must be able to sign. (Rows of `verify` are rules without files: `policy/tests/svid` has them.)
 
 use serde_json::Value;
 use svidgate_policy::certificate::{leaf::Leaf, pem::read_pem};

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use reference::identity::{NOW, svid};
 use serde_json::{Value, json};
 use svidgate_policy::{Grants, Headers, HttpRequest, Request};
 
-use crate::{
-    decisions::{rules, shown},
-    identity::{NOW, svid},
-};
+use crate::decisions::{rules, shown};
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;

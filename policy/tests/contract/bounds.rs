@@ -183,7 +183,7 @@ fn patterns_are_bounded() {
 
 #[test]
 fn intermediates_are_bounded() {
-    let pem = crate::identity::authority("partner.example").pem();
+    let pem = reference::identity::authority("partner.example").pem();
     let with = |texts: &[String]| {
         let texts = serde_json::to_string(texts).unwrap();
         document(&format!(

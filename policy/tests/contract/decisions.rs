@@ -3,16 +3,14 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::SignedDuration;
+use reference::identity::{NOW, svid};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use svidgate_policy::{
     Configuration, Decision, Effect, Format, Headers, HttpRequest, Needs, Request, RuleSet, Svid, Timestamp,
 };
 
-use crate::{
-    identity::{NOW, svid},
-    vectors,
-};
+use crate::vectors;
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -384,9 +382,9 @@ fn answers_hold_until_the_next_change_and_not_for_longer() {
         now = at(change);
     }
     // An end that is over is no change, and who has no rule with an end never changes.
-    let nobody = rules.specialise(&crate::identity::svid("spiffe://other.example/x"));
+    let nobody = rules.specialise(&reference::identity::svid("spiffe://other.example/x"));
     assert_eq!(nobody.next_change(NOW), None);
-    let partner = rules.specialise(&crate::identity::svid("spiffe://partner.example/x"));
+    let partner = rules.specialise(&reference::identity::svid("spiffe://partner.example/x"));
     assert_eq!(partner.next_change(NOW), Some(at("2026-11-23T12:30:00Z")));
     assert_eq!(partner.next_change(at("2026-11-23T12:30:00Z")), None);
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use reference::identity;
 use serde::Deserialize;
 use svidgate_policy::{ChainMode, Configuration, Format, Listener, Listeners, Mode, PeerOrigin, XfccMode};
 
-use crate::{identity, vectors};
+use crate::vectors;
 
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;

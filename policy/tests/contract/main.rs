@@ -20,6 +20,5 @@ mod bounds;
 mod cost;
 mod decisions;
 mod documents;
-mod identity;
 mod reference;
 mod vectors;

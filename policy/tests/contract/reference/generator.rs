@@ -9,9 +9,8 @@ use proptest::{
     prelude::*,
     sample::{select, subsequence},
 };
+use reference::evaluator::Asked;
 use serde_json::{Map, Value, json};
-
-use super::evaluator::Asked;
 
 pub(crate) const MAX_RULES: usize = 8;
 

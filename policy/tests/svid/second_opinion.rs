@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use support::ca::{
+use ca::{
     Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, Key, KeyKind, Profile, der,
 };
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use svidgate_policy::certificate::signature::ALGORITHMS;
 use svidgate_policy::trust::bundle::Bundle;
 use svidgate_policy::trust::chain::{self, Purpose};

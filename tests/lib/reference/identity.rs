@@ -15,10 +15,10 @@ use svidgate_policy::{
 };
 
 /// 2026-11-23T12:00:00Z, a Monday: the moment of every decision that does not choose another.
-pub(crate) const NOW: Timestamp = Timestamp::constant(1_795_435_200, 0);
+pub const NOW: Timestamp = Timestamp::constant(1_795_435_200, 0);
 
 /// The identity that a proxy, which has verified the chain, hands over.
-pub(crate) fn svid(id: &str) -> Svid {
+pub fn svid(id: &str) -> Svid {
     let mut leaf = CertificateParams::default();
     leaf.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -32,7 +32,7 @@ pub(crate) fn svid(id: &str) -> Svid {
 }
 
 /// The identity of which a proxy hands over nothing but the id.
-pub(crate) fn vouched(id: &str) -> Svid {
+pub fn vouched(id: &str) -> Svid {
     let id = SpiffeId::parse(id).unwrap();
     trusting(id.clone().as_str(), |trust| svid::vouched(id, trust, NOW).unwrap())
 }
@@ -51,13 +51,13 @@ fn trusting(id: &str, verified: impl FnOnce(&Trust<'_>) -> Svid) -> Svid {
 }
 
 /// A bundle with one authority, as a document has it.
-pub(crate) fn bundle(trust_domain: &str) -> Value {
+pub fn bundle(trust_domain: &str) -> Value {
     let x5c = BASE64_STANDARD.encode(authority(trust_domain).der());
     json!({ "keys": [{ "use": "x509-svid", "kty": "EC", "x5c": [x5c] }] })
 }
 
 /// A signing certificate.
-pub(crate) fn authority(trust_domain: &str) -> Certificate {
+pub fn authority(trust_domain: &str) -> Certificate {
     let mut authority = CertificateParams::default();
     let id = format!("spiffe://{trust_domain}");
     authority.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];

@@ -7,33 +7,51 @@ use serde_json::Value;
 
 /// A request, or a connection, and who makes it when.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) id: String,
-    pub(crate) tcp: bool,
-    pub(crate) method: String,
-    pub(crate) host: String,
-    pub(crate) path: Option<Vec<u8>>,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) route: Option<String>,
-    pub(crate) port: Option<u16>,
-    pub(crate) sni: Option<String>,
-    pub(crate) source: Option<IpAddr>,
-    pub(crate) now: Timestamp,
+pub struct Asked {
+    /// The SPIFFE ID of who asks.
+    pub id: String,
+    /// Whether it is a connection, and nothing of HTTP is known.
+    pub tcp: bool,
+    /// The method.
+    pub method: String,
+    /// `:authority`, or the header `host`.
+    pub host: String,
+    /// `:path`, as it came.
+    pub path: Option<Vec<u8>>,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The name of the route.
+    pub route: Option<String>,
+    /// The port of the listener.
+    pub port: Option<u16>,
+    /// The server name of the handshake.
+    pub sni: Option<String>,
+    /// Where it comes from.
+    pub source: Option<IpAddr>,
+    /// When it is asked.
+    pub now: Timestamp,
 }
 
+/// What is decided, in the words of logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) effect: &'static str,
-    pub(crate) reason: &'static str,
-    pub(crate) rule: Option<String>,
-    pub(crate) dry_run: Option<(&'static str, String)>,
+pub struct Answer {
+    /// `allow` or `deny`.
+    pub effect: &'static str,
+    /// The reason code.
+    pub reason: &'static str,
+    /// The rule that decides, if one does.
+    pub rule: Option<String>,
+    /// The other effect that it would have with the rules in dry run, and the rule.
+    pub dry_run: Option<(&'static str, String)>,
 }
 
 /// What holds, what does not, and (`None`) what cannot be known.
 type Known = Option<bool>;
-pub(crate) type Captured = BTreeMap<String, Vec<u8>>;
+/// What segments in braces stand for.
+pub type Captured = BTreeMap<String, Vec<u8>>;
 
-pub(crate) fn decide(document: &Value, asked: &Asked) -> Answer {
+/// Decides, rule by rule.
+pub fn decide(document: &Value, asked: &Asked) -> Answer {
     let readings = match readings(document, asked) {
         Ok(readings) => readings,
         Err(reason) => return Word::deny(reason, None).answer(None),
@@ -365,7 +383,8 @@ fn all(known: impl Iterator<Item = Known>) -> Known {
     }
 }
 
-pub(crate) fn id_matches(pattern: &str, id: &str) -> Option<Captured> {
+/// Whether a pattern means this id, and what its braces stand for then.
+pub fn id_matches(pattern: &str, id: &str) -> Option<Captured> {
     let split = |text: &str| -> Vec<String> { text["spiffe://".len()..].split('/').map(str::to_owned).collect() };
     let (pattern, id) = (split(pattern), split(id));
     let id: Vec<Vec<u8>> = id.into_iter().map(String::into_bytes).collect();

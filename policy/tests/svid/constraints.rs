@@ -1,6 +1,6 @@
 //! Name constraints (X509-SVID 4.2, RFC 5280 4.2.1.10), of authorities and of signing certificates below them alike.
 
-use support::ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile, der};
+use ca::{Authority, Extension, FIXED_NOW, GeneralName, Leaf, Profile, der};
 use svidgate_policy::Reason;
 
 use crate::verifier::{OURS, THEIRS, Verifier, authority, leaf, relationship};

@@ -1,7 +1,7 @@
 //! When an identity holds, and how long.
 
+use ca::{Authority, FIXED_NOW, Leaf, Profile};
 use jiff::{SignedDuration, Timestamp};
-use support::ca::{Authority, FIXED_NOW, Leaf, Profile};
 use svidgate_policy::Reason;
 use svidgate_policy::trust::relationship::Relationship;
 

@@ -1,6 +1,6 @@
 //! Reading what a proxy hands over: PEM, plain or %-encoded, leaf first.
 
-use support::ca::{Authority, Extension, FIXED_NOW, Identity, Profile, pem};
+use ca::{Authority, Extension, FIXED_NOW, Identity, Profile, pem};
 use svidgate_policy::certificate::{
     bounds::{MAX_CERTIFICATE_BYTES, MAX_PEM_BYTES},
     error::CertificateError,

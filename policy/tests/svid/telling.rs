@@ -1,6 +1,6 @@
 //! What a refusal says: whoever has only the line knows what is wrong and what to do.
 
-use support::ca::{Authority, BasicConstraints, Extension, FIXED_NOW, GeneralName, Identity, Leaf, Profile, der};
+use ca::{Authority, BasicConstraints, Extension, FIXED_NOW, GeneralName, Identity, Leaf, Profile, der};
 use svidgate_policy::certificate::{error::CertificateError, pem::read_pem};
 
 use crate::verifier::{OURS, THEIRS, Verifier, authority, leaf};

@@ -1,6 +1,6 @@
 //! The leaf alone: X509-SVID, sections 2 to 5.
 
-use support::ca::{
+use ca::{
     Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf,
     Profile, der,
 };

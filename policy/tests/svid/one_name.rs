@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
-use support::ca::{
+use ca::{
     Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, Identity, Key, KeyKind, KeyUsage, Leaf,
     Profile, SignatureAlgorithm, der,
 };
+use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 use svidgate_policy::Reason;
 use svidgate_policy::certificate::signature::ALGORITHMS;
 use svidgate_policy::trust::relationship::Relationship;

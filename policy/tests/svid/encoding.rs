@@ -1,6 +1,6 @@
 //! The leaf as bytes: extensions that are twice there, end early or late, or are not known, and bounds.
 
-use support::ca::{BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, KeyUsage, Leaf, der};
+use ca::{BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, GeneralName, KeyUsage, Leaf, der};
 use svidgate_policy::Reason;
 
 use crate::verifier::{ID, Verifier, authority, leaf, reason, refused, verify};

@@ -1,8 +1,6 @@
 //! Signing certificates, in bundles and between them and the leaf: X509-SVID 3.2 and 4.
 
-use support::ca::{
-    Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, Identity, KeyUsage, Leaf, Profile, der,
-};
+use ca::{Authority, BasicConstraints, ExtendedKeyUsage, Extension, FIXED_NOW, Identity, KeyUsage, Leaf, Profile, der};
 use svidgate_policy::Reason;
 use svidgate_policy::certificate::signer::SigningError;
 use svidgate_policy::trust::{authority::AuthorityError, bundle::Bundle, bundle_error::SkipReason};

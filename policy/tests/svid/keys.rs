@@ -1,6 +1,6 @@
 //! Which keys and signatures count (PV-13).
 
-use support::ca::{Authority, FIXED_NOW, Key, KeyKind, Leaf, Profile, SignatureAlgorithm, der};
+use ca::{Authority, FIXED_NOW, Key, KeyKind, Leaf, Profile, SignatureAlgorithm, der};
 use svidgate_policy::Reason;
 
 use crate::verifier::{OURS, Verifier, authority, leaf, reason};

@@ -1,7 +1,7 @@
 //! The keys that JWT-SVIDs are signed by, as bundle endpoints and Workload APIs bring them.
 
+use ca::{Key, KeyKind, SignatureAlgorithm};
 use serde_json::{Value, json};
-use support::ca::{Key, KeyKind, SignatureAlgorithm};
 use svidgate_policy::{
     ALGORITHMS,
     trust::{

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
-use support::ca::{
-    Authority, Extension, FIXED_NOW, GeneralName, Identity, Key, KeyKind, Profile, SignatureAlgorithm, der,
-};
+use ca::{Authority, Extension, FIXED_NOW, GeneralName, Identity, Key, KeyKind, Profile, SignatureAlgorithm, der};
+use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 use svidgate_policy::Reason;
 use svidgate_policy::certificate::bounds::{MAX_CERTIFICATE_BYTES, MAX_INTERMEDIATES};
 use svidgate_policy::certificate::signature::ALGORITHMS;

@@ -1,8 +1,8 @@
 //! Bundles and relationships to verify against, and how to say what came of it.
 
+use ca::{Authority, FIXED_NOW, Identity, Leaf};
 use jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::SignatureVerificationAlgorithm;
-use support::ca::{Authority, FIXED_NOW, Identity, Leaf};
+use rustls_pki_types::SignatureVerificationAlgorithm;
 use svidgate_policy::Reason;
 use svidgate_policy::Revocations;
 use svidgate_policy::TrustDomain;

@@ -1,8 +1,8 @@
 //! An identity that was verified, held against what has changed since: bundle, revocations, relationship, time.
 
+use ca::{Authority, FIXED_NOW, Identity, Key, KeyKind, Leaf, Profile, der};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use support::ca::{Authority, FIXED_NOW, Identity, Key, KeyKind, Leaf, Profile, der};
 use svidgate_policy::digest::sha256;
 use svidgate_policy::{
     Bundle, BundleSet, Presented, Reason, Revocations, Svid, Trust,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use support::ca::{Authority, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf, Profile};
+use ca::{Authority, Extension, FIXED_NOW, GeneralName, Identity, KeyUsage, Leaf, Profile};
 use svidgate_policy::Reason;
 use svidgate_policy::certificate::name_constraints::{Breach, ConstraintsError};
 use svidgate_policy::certificate::signature::ALGORITHMS;

@@ -1,8 +1,8 @@
 //! Whose authorities count: each id belongs to one trust domain, and only that one's bundle may vouch for it.
 
+use ca::{Authority, ExtendedKeyUsage, FIXED_NOW, Identity, Leaf, Profile, bundle_json};
 use jiff::SignedDuration;
 use serde_json::json;
-use support::ca::{Authority, ExtendedKeyUsage, FIXED_NOW, Identity, Leaf, Profile, bundle_json};
 use svidgate_policy::IdPattern;
 use svidgate_policy::trust::bundle::Bundle;
 use svidgate_policy::trust::relationship::Relationship;
@@ -70,9 +70,9 @@ fn our_id_signed_by_a_federated_authority_of_our_authoritys_name_is_refused() {
 fn federated_chain_through_our_authority_is_refused() {
     // Ours has signed theirs, which gives theirs no say about our ids when only its own root is in its bundle.
     let (verifier, ours, theirs) = federated();
-    let cross = ours.issue_authority(support::ca::Profile {
+    let cross = ours.issue_authority(ca::Profile {
         key: theirs.key.clone(),
-        ..support::ca::Profile::authority(THEIRS, FIXED_NOW)
+        ..ca::Profile::authority(THEIRS, FIXED_NOW)
     });
     let foreign = theirs.issue(their_leaf());
     let stranger = Authority::of("stranger.example", FIXED_NOW);
@@ -194,9 +194,9 @@ fn bundle_document_vouches_as_its_certificates_do() {
 fn second_certificate_of_a_bundle_entry_is_no_authority() {
     let (first, second) = (
         Authority::of(THEIRS, FIXED_NOW),
-        Authority::root(support::ca::Profile {
+        Authority::root(ca::Profile {
             common_name: Some("second".into()),
-            ..support::ca::Profile::authority(THEIRS, FIXED_NOW)
+            ..ca::Profile::authority(THEIRS, FIXED_NOW)
         }),
     );
     let mut document = bundle_json(&[&first]);

@@ -2,6 +2,18 @@
 //!
 //! Pure: certificates come from the test CA, the clock stands still, and each refusal is told by its reason code.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets the unexpected must stop"
+)]
+
 mod chain;
 mod constraints;
 mod encoding;

@@ -5,11 +5,11 @@ use std::{cell::RefCell, collections::HashMap};
 use serde_json::{Value, json};
 use svidgate_policy::{Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid};
 
-use super::evaluator::{Answer, Asked};
+use crate::evaluator::{Answer, Asked};
 use crate::identity::{svid, vouched};
 
 /// Leaves out the rules that do not compile by themselves: they could never match.
-pub(crate) fn compiling(document: &Value) -> Value {
+pub fn compiling(document: &Value) -> Value {
     let compiles = |document: &Value| Configuration::compile(document.to_string().as_bytes(), Format::Json).is_ok();
     let alone = |rule: &Value| {
         let mut document = document.clone();
@@ -23,13 +23,14 @@ pub(crate) fn compiling(document: &Value) -> Value {
     document
 }
 
-pub(crate) fn compile(document: &Value) -> Configuration {
+/// A document that compiles.
+pub fn compile(document: &Value) -> Configuration {
     let compiled = Configuration::compile(document.to_string().as_bytes(), Format::Json);
     compiled.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 /// Whether somebody has any grant, as it is asked at the connection.
-pub(crate) fn admits(compiled: &Configuration, asked: &Asked) -> bool {
+pub fn admits(compiled: &Configuration, asked: &Asked) -> bool {
     let grants = compiled.rules.specialise(&identity(compiled, &asked.id));
     grants.admit(asked.now).is_allowed()
 }
@@ -55,7 +56,8 @@ fn identity(compiled: &Configuration, id: &str) -> Svid {
     })
 }
 
-pub(crate) fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
+/// What the crate decides.
+pub fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
     let headers: &[(String, String)] = &asked.headers;
     let headers: &dyn Headers = &headers;
     let http = HttpRequest {
