@@ -1,52 +1,118 @@
 //! Patterns by segment: from what is asked to every pattern that matches it, at a cost that depends on neither's number.
 //!
-//! One table holds the edges of every trie of a rule set, keyed by node and segment; a root is a node like any other.
-//! A rule set has one trie of ids and one of paths for each distinct `from`, so a table in every node would be mostly
+//! A literal is read and compared once in a search, whatever the number of nodes that ask for it; edges go by its number. One
+//! table holds those of every trie of a rule set, but for one of each node, which stands in the node; a root is a node like any
+//! other. A rule set has one trie of ids and one of paths for each distinct `from`, so a table in every node would be mostly
 //! empty tables.
 
-use std::hash::Hasher as _;
+use std::hash::BuildHasher as _;
 
-use fnv::FnvHasher;
-use hashbrown::HashTable;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::{
     effort::Effort,
     name::path::Segment,
-    pattern::segments::{SegmentPattern, Segments},
+    pattern::{
+        literals::{LiteralId, Literals},
+        segments::{MAX_PATTERN_SEGMENTS, SegmentPattern, Segments},
+    },
 };
 
 /// What a node costs: a probe of a table that no cache holds. Measured in the VM, 60 to 80 ns.
 pub(crate) const NODE_STEPS: usize = 5;
 /// How many bytes of a segment are looked at in a step.
 const BYTES_A_STEP: usize = 64;
+/// How many segments a search looks at: those of the longest pattern, the trust domain before them, and one more, which shows
+/// whether what is asked ends there.
+const DEPTH: usize = MAX_PATTERN_SEGMENTS + 2;
 
 /// A node, where a search begins or goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NodeId(u32);
 
 #[derive(Debug)]
 pub(crate) struct Tries<V> {
     nodes: Vec<Node<V>>,
     edges: HashTable<Edge>,
-    /// The longest literal, in bytes.
-    longest: usize,
+    hasher: DefaultHashBuilder,
+    literals: Literals,
 }
 
 #[derive(Debug)]
 struct Node<V> {
     /// Where `*` and captures lead.
     any: Option<NodeId>,
+    /// Where one literal leads. Most nodes have no other: what a search goes through is then the nodes alone, and each place
+    /// in memory that no cache holds costs as much as all else that is done at a node.
+    first: Option<(LiteralId, NodeId)>,
+    /// Whether the table has others.
+    has_others: bool,
     /// Patterns that end here.
-    here: Vec<V>,
+    here: Values<V>,
     /// Patterns that end here in `**`.
-    rest: Vec<V>,
+    rest: Values<V>,
+}
+
+/// Most patterns are alone where they end, and then stand in the node itself.
+#[derive(Debug)]
+enum Values<V> {
+    One(V),
+    Many(Vec<V>),
+}
+
+impl<V> Values<V> {
+    const NONE: Self = Self::Many(Vec::new());
+
+    fn push(&mut self, value: V) {
+        *self = match std::mem::replace(self, Self::NONE) {
+            Self::Many(list) if list.is_empty() => Self::One(value),
+            Self::Many(mut list) => {
+                list.push(value);
+                Self::Many(list)
+            }
+            Self::One(first) => Self::Many(vec![first, value]),
+        };
+    }
+
+    fn as_slice(&self) -> &[V] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(list) => list,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Edge {
     from: NodeId,
-    literal: Box<str>,
+    literal: LiteralId,
     to: NodeId,
+}
+
+/// What is asked, on its way through the tries. A segment is read when the first node of its depth looks at it, and never again:
+/// how many nodes there are is up to the document.
+#[derive(Debug)]
+pub(crate) struct Search<'v, V, I> {
+    tries: &'v Tries<V>,
+    segments: I,
+    /// How many have been read.
+    read: usize,
+    places: [Place; DEPTH],
+}
+
+/// What nodes of one depth look at.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// What is asked has ended.
+    End,
+    /// A segment that is empty, which only a lenient reading has: nothing but `**` matches it.
+    Empty,
+    Segment {
+        /// `None` where no pattern has it.
+        literal: Option<LiteralId>,
+        /// What it costs each node to look at it.
+        steps: usize,
+    },
 }
 
 impl<V> Default for Tries<V> {
@@ -54,17 +120,10 @@ impl<V> Default for Tries<V> {
         Self {
             nodes: Vec::new(),
             edges: HashTable::new(),
-            longest: 0,
+            hasher: DefaultHashBuilder::default(),
+            literals: Literals::default(),
         }
     }
-}
-
-/// Escaped and plain spellings of a segment are one key, so the hash is fed what the segment stands for.
-fn hash(from: NodeId, segment: impl Iterator<Item = u8>) -> u64 {
-    let mut hasher = FnvHasher::default();
-    hasher.write_u32(from.0);
-    segment.for_each(|byte| hasher.write_u8(byte));
-    hasher.finish()
 }
 
 impl<V> Tries<V> {
@@ -74,8 +133,10 @@ impl<V> Tries<V> {
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         self.nodes.push(Node {
             any: None,
-            here: Vec::new(),
-            rest: Vec::new(),
+            first: None,
+            has_others: false,
+            here: Values::NONE,
+            rest: Values::NONE,
         });
         id
     }
@@ -91,30 +152,29 @@ impl<V> Tries<V> {
         }
         if let Some(node) = self.node_mut(at) {
             let values = if pattern.rest { &mut node.rest } else { &mut node.here };
-            // Most patterns are alone where they end.
-            if values.is_empty() {
-                values.reserve_exact(1);
-            }
             values.push(value);
         }
     }
 
     /// The node that one literal segment leads to, made where there is none.
     pub(crate) fn literal_child(&mut self, from: NodeId, literal: &str) -> NodeId {
-        if let Some(child) = self.child(from, Segment::literal(literal)) {
+        let literal = self.literals.add(literal);
+        if let Some(child) = self.node(from).and_then(|node| self.child(from, node, literal)) {
             return child;
         }
-        self.longest = self.longest.max(literal.len());
         let to = self.root();
-        let rehash = |edge: &Edge| hash(edge.from, edge.literal.bytes());
+        if let Some(node) = self.node_mut(from) {
+            if node.first.is_none() {
+                node.first = Some((literal, to));
+                return to;
+            }
+            node.has_others = true;
+        }
+        let hasher = &self.hasher;
         self.edges.insert_unique(
-            hash(from, literal.bytes()),
-            Edge {
-                from,
-                literal: literal.into(),
-                to,
-            },
-            rehash,
+            hasher.hash_one((from, literal)),
+            Edge { from, literal, to },
+            |edge: &Edge| hasher.hash_one((edge.from, edge.literal)),
         );
         to
     }
@@ -131,48 +191,38 @@ impl<V> Tries<V> {
         to
     }
 
-    /// Shows every value whose pattern matches `segments`, as far as `effort` goes. Recursion is as deep as the longest
-    /// pattern, which is bounded, however long the input.
-    pub(crate) fn visit<'v, 's>(
-        &'v self,
-        at: NodeId,
-        mut segments: impl Iterator<Item = Segment<'s>> + Clone,
-        effort: &Effort,
-        show: &mut impl FnMut(&'v V),
-    ) {
-        let Some(node) = self.node(at).filter(|_| effort.spend(NODE_STEPS)) else {
-            return;
-        };
-        node.rest.iter().for_each(&mut *show);
-        let Some(segment) = segments.next() else {
-            return node.here.iter().for_each(show);
-        };
-        // Its slash was looked for, and it is hashed.
-        let steps = segment.least_bytes() / BYTES_A_STEP;
-        if !effort.spend(steps.saturating_add(segment.seeking_steps())) {
-            return;
-        }
-        // A segment that is empty, which only a lenient reading has, is matched by nothing but `**`.
-        if segment.is_empty() {
-            return;
-        }
-        if let Some(child) = self.child(at, segment) {
-            self.visit(child, segments.clone(), effort, show);
-        }
-        if let Some(any) = node.any {
-            self.visit(any, segments, effort, show);
+    /// Begins a search for what is asked. It may go through any number of tries.
+    pub(crate) fn search<'s, I: Iterator<Item = Segment<'s>>>(&self, segments: I) -> Search<'_, V, I> {
+        Search {
+            tries: self,
+            segments,
+            read: 0,
+            places: [Place::Empty; DEPTH],
         }
     }
 
-    fn child(&self, from: NodeId, segment: Segment<'_>) -> Option<NodeId> {
-        // A peer's segment of 60 KiB, hashed for each of its routers, would take milliseconds.
-        if segment.least_bytes() > self.longest {
+    fn place(&self, segment: Segment<'_>) -> Place {
+        if segment.is_empty() {
+            return Place::Empty;
+        }
+        let steps = segment.least_bytes() / BYTES_A_STEP;
+        Place::Segment {
+            literal: self.literals.find(segment),
+            steps: steps.saturating_add(segment.seeking_steps()),
+        }
+    }
+
+    fn child(&self, from: NodeId, node: &Node<V>, literal: LiteralId) -> Option<NodeId> {
+        let (first, to) = node.first?;
+        if first == literal {
+            return Some(to);
+        }
+        if !node.has_others {
             return None;
         }
-        let is_wanted = |edge: &Edge| edge.from == from && segment.is(edge.literal.as_bytes());
-        self.edges
-            .find(hash(from, segment.bytes()), is_wanted)
-            .map(|edge| edge.to)
+        let is_wanted = |edge: &Edge| edge.from == from && edge.literal == literal;
+        let found = self.edges.find(self.hasher.hash_one((from, literal)), is_wanted);
+        found.map(|edge| edge.to)
     }
 
     fn node(&self, id: NodeId) -> Option<&Node<V>> {
@@ -184,6 +234,46 @@ impl<V> Tries<V> {
     }
 }
 
+impl<'v, 's, V, I: Iterator<Item = Segment<'s>>> Search<'v, V, I> {
+    /// Shows every value below a root whose pattern matches what is asked, as far as `effort` goes.
+    pub(crate) fn visit(&mut self, root: NodeId, effort: &Effort, show: &mut impl FnMut(&'v V)) {
+        self.visit_from(root, 0, effort, show);
+    }
+
+    /// Recursion is as deep as the longest pattern, which is bounded, however long the input.
+    fn visit_from(&mut self, at: NodeId, depth: usize, effort: &Effort, show: &mut impl FnMut(&'v V)) {
+        let tries = self.tries;
+        let Some(node) = tries.node(at).filter(|_| effort.spend(NODE_STEPS)) else {
+            return;
+        };
+        node.rest.as_slice().iter().for_each(&mut *show);
+        let (literal, steps) = match self.place(depth) {
+            Place::End => return node.here.as_slice().iter().for_each(show),
+            Place::Empty => return,
+            Place::Segment { literal, steps } => (literal, steps),
+        };
+        if !effort.spend(steps) {
+            return;
+        }
+        let child = literal.and_then(|literal| tries.child(at, node, literal));
+        for next in [child, node.any].into_iter().flatten() {
+            self.visit_from(next, depth.saturating_add(1), effort, show);
+        }
+    }
+
+    fn place(&mut self, depth: usize) -> Place {
+        while self.read <= depth
+            && let Some(place) = self.places.get_mut(self.read)
+        {
+            let segment = self.segments.next();
+            *place = segment.map_or(Place::End, |segment| self.tries.place(segment));
+            self.read = self.read.saturating_add(1);
+        }
+        // No pattern is as long. If one were, it would match nothing.
+        self.places.get(depth).copied().unwrap_or(Place::Empty)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,14 +281,24 @@ mod tests {
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// Were it not so, every answer would stay right, and each would look at every edge.
+    /// Were it not so, every answer would stay right, and each node would read its segment again.
     #[test]
-    fn edges_are_told_apart_by_their_hash() {
-        let hashes: std::collections::BTreeSet<u64> = (0..100)
-            .flat_map(|node| {
-                (0..100).map(move |segment| hash(NodeId(node), segment.to_string().into_bytes().into_iter()))
-            })
-            .collect();
-        assert_eq!(hashes.len(), 10_000);
+    fn segments_are_read_once_whatever_the_number_of_nodes() {
+        let mut tries = Tries::default();
+        let root = tries.root();
+        for number in 0..16 {
+            let bit = |place: u32| if number >> place & 1 == 1 { "a" } else { "*" };
+            let pattern = (0..4).map(bit).collect::<Vec<_>>().join("/");
+            let pattern = Segments::parse(&pattern, |literal| Ok(literal.into())).unwrap();
+            tries.insert(root, &pattern, number);
+        }
+        let read = std::cell::Cell::new(0);
+        let path = std::iter::repeat_n(Segment::literal("a"), 4).inspect(|_| read.set(read.get() + 1));
+        let mut search = tries.search(path);
+        let mut found = Vec::new();
+        for _ in 0..2 {
+            search.visit(root, &Effort::of(1_000), &mut |number| found.push(*number));
+        }
+        assert_eq!((found.len(), read.get()), (32, 4));
     }
 }

@@ -28,6 +28,7 @@ use crate::{
         host::{HostName, MAX_AUTHORITY_BYTES},
         path::{PathError, PathReading, RequestPath, Segment},
     },
+    pattern::trie::Search,
     reason::Reason,
     rules::{
         condition::{Conditions, Facts},
@@ -400,23 +401,32 @@ impl<'a> Asking<'a> {
     /// What the rules say about one reading.
     fn tally(&self, path: Option<RequestPath<'a>>) -> Tally {
         let mut tally = Tally::default();
-        self.ask_those(&self.grants.enforced, path, &self.facts, &mut tally);
+        let segments = path.into_iter().flat_map(RequestPath::segments);
+        let mut search = self.grants.rules.0.paths.search(segments);
+        self.ask_those(&self.grants.enforced, path, &mut search, &self.facts, &mut tally);
         let facts = Facts {
             effort: self.dry_run,
             ..self.facts
         };
-        self.ask_those(&self.grants.dry_run, path, &facts, &mut tally);
+        self.ask_those(&self.grants.dry_run, path, &mut search, &facts, &mut tally);
         tally
     }
 
-    fn ask_those(&self, found: &Found, path: Option<RequestPath<'a>>, facts: &Facts<'a>, tally: &mut Tally) {
+    fn ask_those(
+        &self,
+        found: &Found,
+        path: Option<RequestPath<'a>>,
+        search: &mut Search<'_, Candidate, impl Iterator<Item = Segment<'a>>>,
+        facts: &Facts<'a>,
+        tally: &mut Tally,
+    ) {
         let rules = &*self.grants.rules.0;
         for granted in &found.groups {
             let group = at(&rules.groups, granted.group);
             let Some(group) = group.filter(|_| !found.is_too_costly && facts.effort.spend(1)) else {
                 break;
             };
-            walk(rules, group, granted, path, facts, tally);
+            walk(rules, group, granted, path, search, facts, tally);
         }
     }
 }
@@ -438,11 +448,12 @@ fn path_reason(error: PathError) -> Reason {
 }
 
 /// Asks every rule of a group whose path matches.
-fn walk(
+fn walk<'a>(
     rules: &Rules,
     group: &RuleGroup,
     granted: &Granted,
-    path: Option<RequestPath<'_>>,
+    path: Option<RequestPath<'a>>,
+    search: &mut Search<'_, Candidate, impl Iterator<Item = Segment<'a>>>,
     facts: &Facts<'_>,
     tally: &mut Tally,
 ) {
@@ -454,16 +465,11 @@ fn walk(
         let denied = group.denied_somewhere.iter();
         return denied.for_each(|candidate| tally.consider(rules, candidate, facts));
     };
-    rules.paths.visit(
-        group.paths,
-        path.segments(),
-        facts.effort,
-        &mut |candidate: &Candidate| {
-            if captures_agree(rules, candidate, granted, path, facts.effort) {
-                tally.consider(rules, candidate, facts);
-            }
-        },
-    );
+    search.visit(group.paths, facts.effort, &mut |candidate| {
+        if captures_agree(rules, candidate, granted, path, facts.effort) {
+            tally.consider(rules, candidate, facts);
+        }
+    });
 }
 
 /// Whether every captured segment of the path is what the id has in the same capture.

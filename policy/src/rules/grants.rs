@@ -98,7 +98,8 @@ fn find(rules: &Rules, index: &Index, id: &SpiffeId, steps: u32) -> Found {
     let segments = trust_domain.chain(id.segments()).map(Segment::literal);
     index
         .patterns
-        .visit(index.root, segments, &effort, &mut |principal: &GroupMatch| {
+        .search(segments)
+        .visit(index.root, &effort, &mut |principal: &GroupMatch| {
             let places = at(&rules.captures, principal.captures).map_or(0, |places: &Captures| places.len());
             if effort.spend(places)
                 && let Some(captures) = captured(rules, principal, id)
