@@ -9,6 +9,7 @@
 //! | [`flood`] | load that need not be allowed |
 //! | [`hostile`] | peers and documents that are made to be expensive |
 //! | [`open`] | streams that are held open, and how each ends |
+//! | [`rounds`] | figures round by round, their ratios, and whether they reach what they are to |
 //! | [`record`] | tables, and where and with what they were measured |
 //! | [`turns`] | peers whose right comes and goes under their open streams |
 //!
@@ -22,5 +23,6 @@ pub mod hostile;
 pub mod open;
 pub mod process;
 pub mod record;
+pub mod rounds;
 pub mod subject;
 pub mod turns;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use support::{module_path, repository};
 
+use crate::rounds::{Reached, Rounds, Spread};
 use crate::subject::idle_module;
 
 /// One line of a table of requests, as it is kept.
@@ -24,12 +25,16 @@ pub struct Row {
     pub cpu_us: f64,
     /// What that is more than without a filter.
     pub added_us: f64,
+    /// How many times what it is without a filter.
+    pub times_none: Spread,
     /// How many a second.
     pub rps: f64,
     /// Half were answered within this.
     pub p50_ms: f64,
     /// 99 in a hundred were.
     pub p99_ms: f64,
+    /// The CPU time in each round, in order.
+    pub cpu_us_by_round: Rounds,
 }
 
 /// A number that was to be reached.
@@ -40,7 +45,7 @@ pub struct Target {
     /// What was measured.
     pub measured: String,
     /// Whether it was reached.
-    pub met: bool,
+    pub reached: Reached,
 }
 
 /// Where and with what something was measured.
@@ -115,8 +120,8 @@ pub fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
 /// The table of what was to be reached.
 pub fn targets(targets: &[Target]) -> String {
     let rows = targets.iter().map(|target| {
-        let met = if target.met { "yes" } else { "no" };
-        vec![target.target.clone(), target.measured.clone(), met.to_owned()]
+        let reached = target.reached.as_str().to_owned();
+        vec![target.target.clone(), target.measured.clone(), reached]
     });
     table(&["to reach", "measured", "reached"], &rows.collect::<Vec<_>>())
 }

@@ -217,9 +217,11 @@ fn write(circumstances: &Value, rows: &[Row], growths: &[Growth]) {
     let bytes = circumstances["module_bytes"].as_f64().unwrap_or_default();
     let mut targets = Vec::new();
     let mut add = |target: &str, unit: &str, measured: f64, most: f64| {
-        let (measured, met) = (format!("{measured:.1} {unit}"), measured <= most);
-        let target = target.to_owned();
-        targets.push(Target { target, measured, met });
+        targets.push(Target {
+            target: target.to_owned(),
+            measured: format!("{measured:.1} {unit}"),
+            reached: (measured <= most).into(),
+        });
     };
     let added = |what: &str| {
         rows.iter()
