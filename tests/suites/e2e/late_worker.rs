@@ -3,7 +3,7 @@
 //!
 //! Envoy hands a worker the document before anything that comes after it, so of all that waits nothing is judged without it.
 //! Only the call that made the worker busy goes on under the old one. That a worker goes on serving for five seconds and more
-//! without a document that others have noted cannot be brought about here; `tests/filter/succession.rs` has what it does then.
+//! without a document that others have noted cannot be brought about here; `filter/gate/tests/filter/succession.rs` has what it does then.
 
 use std::time::{Duration, Instant};
 

@@ -212,6 +212,17 @@ impl<P: Proxy> Plugin<P> {
     }
 
     /// Looks after time, sources, what is under way, and counters: once a worker, however many plugins tick.
+    ///
+    /// | step | why there |
+    /// |---|---|
+    /// | 1. the clock is read | all that follows happens at one moment |
+    /// | 2. the workers' secret is found, or left for others | without it nothing that is shared can be read |
+    /// | 3. what others have published is read, and what is due is asked | documents see new bundles before anything is judged |
+    /// | 4. the newest document of each name is settled | what is under way is judged by it |
+    /// | 5. what is under way is swept | after all is known that could end it |
+    /// | 6. ages, ends and counters are handed over | they tell of what was just done |
+    ///
+    /// Plugins beside the one that takes the tick do the first step and the fifth alone: each may cut what others left waiting.
     pub fn tick(&self) {
         self.worker.read_time(&self.proxy);
         let takes_it = self.worker.takes_tick();

@@ -1,5 +1,17 @@
 //! The filter against a double of the proxy: what it asks of the proxy, how often, and what it does with odd answers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets the unexpected must stop"
+)]
+
 mod cuts;
 mod double;
 mod hints;
