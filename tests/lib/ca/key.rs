@@ -1,20 +1,26 @@
 //! Keys of every kind that an X.509-SVID may have, and the ways in which they sign.
 //!
-//! With the feature `full`. Without it there is P-256 alone: the others are most of what the demo would have to build.
+//! With the feature `full`. With `ring` alone there is P-256 and no other: what signs with the others, and P-256 where there
+//! is no ring, is most of what the demo would have to build.
 
+#[cfg(feature = "full")]
 mod ecdsa;
 #[cfg(feature = "full")]
 mod ed25519;
+#[cfg(all(feature = "ring", not(feature = "full")))]
+mod ring;
 #[cfg(feature = "full")]
 mod rsa;
 
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::Value;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+#[cfg(feature = "full")]
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use crate::der;
+use crate::{der, sha256};
 
 /// The kinds of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +94,10 @@ impl Key {
     /// When this kind is not built.
     pub fn generate(kind: KeyKind) -> Key {
         match kind {
+            #[cfg(feature = "full")]
             KeyKind::P256 => Key::new(kind, ecdsa::p256()),
+            #[cfg(all(feature = "ring", not(feature = "full")))]
+            KeyKind::P256 => Key::new(kind, ring::p256()),
             #[cfg(feature = "full")]
             KeyKind::P384 => Key::new(kind, ecdsa::p384()),
             #[cfg(feature = "full")]
@@ -142,7 +151,7 @@ impl Key {
     /// SHA-256 of the public key, cut to 160 bits (RFC 7093, section 2, method 1, over the whole SubjectPublicKeyInfo): what
     /// certificates name it by.
     pub fn id(&self) -> Vec<u8> {
-        Sha256::digest(self.public_key_info())[..20].to_vec()
+        sha256(&self.public_key_info())[..20].to_vec()
     }
 
     /// The public key as the key members of a JWK (RFC 7518, section 6; RFC 8037): `kty` and what goes with it.
@@ -167,7 +176,15 @@ impl fmt::Debug for Key {
     }
 }
 
+/// The members of a JWK for an uncompressed point.
+fn jwk(curve: &str, point: &[u8]) -> Value {
+    let text = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let (x, y) = point[1..].split_at(point.len() / 2);
+    json!({ "kty": "EC", "crv": curve, "x": text(x), "y": text(y) })
+}
+
 impl SignatureAlgorithm {
+    #[cfg(feature = "full")]
     fn is_ecdsa(self) -> bool {
         matches!(self, Self::EcdsaSha256 | Self::EcdsaSha384 | Self::EcdsaSha512)
     }
@@ -207,6 +224,7 @@ enum Hash {
 }
 
 impl Hash {
+    #[cfg(feature = "full")]
     fn digest(self, message: &[u8]) -> Vec<u8> {
         match self {
             Hash::Sha256 => Sha256::digest(message).to_vec(),

@@ -23,7 +23,6 @@ use std::net::IpAddr;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 pub use extension::{BasicConstraints, ExtendedKeyUsage, Extension, GeneralName, KeyUsage};
 pub use key::{Key, KeyKind, SignatureAlgorithm};
@@ -369,11 +368,19 @@ impl Identity {
 
     /// SHA-256 of the leaf as lower-case hex: how Envoy and a revocation list name it.
     pub fn leaf_sha256(&self) -> String {
-        Sha256::digest(&self.leaf)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        sha256(&self.leaf).iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+#[cfg(feature = "full")]
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).to_vec()
+}
+
+#[cfg(all(feature = "ring", not(feature = "full")))]
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
 }
 
 /// The SPIFFE bundle of a trust domain with these X.509 authorities (SPIFFE Trust Domain and Bundle, section 4).

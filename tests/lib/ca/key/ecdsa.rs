@@ -1,12 +1,11 @@
 //! ECDSA on the curves of NIST.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use p256::ecdsa::signature::hazmat::PrehashSigner;
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::{EncodePrivateKey, EncodePublicKey};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Private, SignatureAlgorithm};
+use super::{Private, SignatureAlgorithm, jwk};
 
 /// The same for each curve, whose types have no trait in common that says as much.
 macro_rules! curve {
@@ -38,17 +37,8 @@ macro_rules! curve {
 }
 
 curve!(p256, "P-256");
-#[cfg(feature = "full")]
 curve!(p384, "P-384");
-#[cfg(feature = "full")]
 curve!(p521, "P-521");
-
-/// Of an uncompressed point.
-fn jwk(curve: &str, point: &[u8]) -> Value {
-    let text = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-    let (x, y) = point[1..].split_at(point.len() / 2);
-    json!({ "kty": "EC", "crv": curve, "x": text(x), "y": text(y) })
-}
 
 /// Signs a digest of any length: one that is shorter than the curve wants is the same number with zeros in front.
 fn sign<S, D: AsRef<[u8]>>(key: &impl PrehashSigner<S>, digest: &[u8], to_der: impl Fn(&S) -> D) -> Vec<u8> {
