@@ -52,7 +52,7 @@ async fn ask(envoy: &Envoy, client: &Client) -> Option<u16> {
 async fn wait_verified(envoy: &Envoy, least: usize) -> usize {
     let deadline = std::time::Instant::now() + 2 * PATIENCE;
     loop {
-        let scrape = Scrape::of_svidgate(&envoy).await;
+        let scrape = Scrape::of_svidgate(envoy).await;
         let count = scrape.value("svidgate_verification_microseconds", &[]);
         let count = count.map_or(0, |count| count as usize);
         if count >= least {

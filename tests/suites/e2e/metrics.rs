@@ -60,7 +60,7 @@ async fn start(world: &World, upstream: &HttpUpstream, document: &Value, deliver
 async fn wait(envoy: &Envoy, what: &str, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
     let deadline = Instant::now() + PATIENCE + Duration::from_secs(5);
     loop {
-        let scrape = Scrape::of_svidgate(&envoy).await;
+        let scrape = Scrape::of_svidgate(envoy).await;
         if is_so(&scrape) {
             return scrape;
         }
