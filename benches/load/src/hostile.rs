@@ -204,6 +204,11 @@ pub fn costly() -> Vec<Costly> {
             rules: routes((0..ROUTES).map(doubtful).collect()),
             request: get(&"/a".repeat(28_000), &[]),
         },
+        Costly {
+            what: "10,000 routes that all match a path of 28 bytes",
+            rules: routes((0..ROUTES).map(doubtful).collect()),
+            request: get(&"/a".repeat(14), &[]),
+        },
     ]
 }
 

@@ -42,6 +42,10 @@ use crate::{
     },
 };
 
+/// What it costs to come to the `when` of a rule: it stands in places of its own in memory, which no cache holds where there are
+/// thousands. Measured in the VM beside other work: 620 ns with one condition on a header, where a node of the tree takes 210.
+const WHEN_STEPS: usize = 10;
+
 /// What is asked for: a request, or (without `http`) a connection.
 #[derive(Clone, Copy, Default)]
 pub struct Request<'a> {
@@ -500,6 +504,7 @@ fn verdict(conditions: &Conditions, rule: &RuleHead, facts: &Facts<'_>) -> Verdi
     match conditions.verdict(facts) {
         Verdict::No => Verdict::No,
         so_far @ (Verdict::Yes | Verdict::Unknown) => match &rule.when {
+            Some(_) if !facts.effort.spend(WHEN_STEPS) => Verdict::Unknown,
             Some(when) => Verdict::all([so_far, when.verdict(facts)].into_iter()),
             None => so_far,
         },

@@ -79,6 +79,19 @@ fn rules_of_one_path_are_asked_by_the_thousand_and_no_further() {
 }
 
 #[test]
+fn rules_with_conditions_of_their_own_cost_more_than_rules_without() {
+    let when = json!({ "headers": [{ "name": "x-absent", "present": true }] });
+    let rules = |count| {
+        many(
+            count,
+            |_| json!({ "from": [ID], "to": [{ "paths": ["/a"] }], "when": when }),
+        )
+    };
+    assert_eq!(decided(&grants(&rules(4_000)), "/a", &[]), "deny rule.none_matched");
+    assert_eq!(decided(&grants(&rules(5_000)), "/a", &[]), "deny rule.too_costly");
+}
+
+#[test]
 fn ten_thousand_routes_under_one_prefix_cost_one() {
     let rules = many(
         10_000,
