@@ -1,7 +1,7 @@
 //! Which number does a literal segment have? Each that any pattern has gets one, so that it is read and compared once in a
 //! search, and after that its number is.
 
-use std::hash::Hasher as _;
+use std::{hash::Hasher as _, num::NonZeroU32};
 
 use fnv::FnvHasher;
 use hashbrown::HashTable;
@@ -10,7 +10,7 @@ use crate::name::path::Segment;
 
 /// A literal segment of any pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct LiteralId(u32);
+pub(super) struct LiteralId(NonZeroU32);
 
 #[derive(Debug, Default)]
 pub(super) struct Literals {
@@ -33,7 +33,8 @@ impl Literals {
         }
         self.longest = self.longest.max(text.len());
         // More literals than a u32 counts do not fit into the bounds of a document.
-        let id = LiteralId(u32::try_from(self.table.len()).unwrap_or(u32::MAX));
+        let number = u32::try_from(self.table.len()).unwrap_or(u32::MAX);
+        let id = LiteralId(NonZeroU32::MIN.saturating_add(number));
         let literal = Literal { text: text.into(), id };
         let rehash = |literal: &Literal| hash(literal.text.bytes());
         self.table.insert_unique(hash(text.bytes()), literal, rehash);

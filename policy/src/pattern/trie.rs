@@ -95,24 +95,30 @@ struct Edge {
 pub(crate) struct Search<'v, V, I> {
     tries: &'v Tries<V>,
     segments: I,
-    /// How many have been read.
-    read: usize,
-    places: [Place; DEPTH],
+    /// Those that have been read, and how many that are.
+    read: [Sought; DEPTH],
+    count: usize,
+    /// What is behind them, once that is known.
+    last: Option<Place>,
 }
 
-/// What nodes of one depth look at.
+/// What nodes of one depth look for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sought {
+    /// `None` where no pattern has it.
+    literal: Option<LiteralId>,
+    /// What it costs each node to look for it.
+    steps: u32,
+}
+
+/// What is asked, at one depth.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    /// What is asked has ended.
+    /// It has ended.
     End,
     /// A segment that is empty, which only a lenient reading has: nothing but `**` matches it.
     Empty,
-    Segment {
-        /// `None` where no pattern has it.
-        literal: Option<LiteralId>,
-        /// What it costs each node to look at it.
-        steps: usize,
-    },
+    Segment(Sought),
 }
 
 impl<V> Default for Tries<V> {
@@ -196,19 +202,19 @@ impl<V> Tries<V> {
         Search {
             tries: self,
             segments,
-            read: 0,
-            places: [Place::Empty; DEPTH],
+            read: [Sought::default(); DEPTH],
+            count: 0,
+            last: None,
         }
     }
 
-    fn place(&self, segment: Segment<'_>) -> Place {
-        if segment.is_empty() {
-            return Place::Empty;
-        }
+    fn sought(&self, segment: Segment<'_>) -> Sought {
         let steps = segment.least_bytes() / BYTES_A_STEP;
-        Place::Segment {
+        let steps = steps.saturating_add(segment.seeking_steps());
+        Sought {
             literal: self.literals.find(segment),
-            steps: steps.saturating_add(segment.seeking_steps()),
+            // A request does not have as many bytes.
+            steps: u32::try_from(steps).unwrap_or(u32::MAX),
         }
     }
 
@@ -247,30 +253,41 @@ impl<'v, 's, V, I: Iterator<Item = Segment<'s>>> Search<'v, V, I> {
             return;
         };
         node.rest.as_slice().iter().for_each(&mut *show);
-        let (literal, steps) = match self.place(depth) {
+        let sought = match self.place(depth) {
             Place::End => return node.here.as_slice().iter().for_each(show),
             Place::Empty => return,
-            Place::Segment { literal, steps } => (literal, steps),
+            Place::Segment(sought) => sought,
         };
-        if !effort.spend(steps) {
+        if !usize::try_from(sought.steps).is_ok_and(|steps| effort.spend(steps)) {
             return;
         }
-        let child = literal.and_then(|literal| tries.child(at, node, literal));
+        let child = sought.literal.and_then(|literal| tries.child(at, node, literal));
         for next in [child, node.any].into_iter().flatten() {
             self.visit_from(next, depth.saturating_add(1), effort, show);
         }
     }
 
     fn place(&mut self, depth: usize) -> Place {
-        while self.read <= depth
-            && let Some(place) = self.places.get_mut(self.read)
-        {
-            let segment = self.segments.next();
-            *place = segment.map_or(Place::End, |segment| self.tries.place(segment));
-            self.read = self.read.saturating_add(1);
+        if depth >= self.count && self.last.is_none() {
+            self.read_next();
         }
-        // No pattern is as long. If one were, it would match nothing.
-        self.places.get(depth).copied().unwrap_or(Place::Empty)
+        // Who goes deeper than what is asked, or than any pattern, finds nothing.
+        match self.read.get(..self.count).and_then(|read| read.get(depth)) {
+            Some(sought) => Place::Segment(*sought),
+            None => self.last.filter(|_| depth == self.count).unwrap_or(Place::Empty),
+        }
+    }
+
+    /// Reads what is asked at the next depth: a search looks at one after another.
+    fn read_next(&mut self) {
+        match (self.segments.next(), self.read.get_mut(self.count)) {
+            (None, _) => self.last = Some(Place::End),
+            (Some(segment), Some(place)) if !segment.is_empty() => {
+                *place = self.tries.sought(segment);
+                self.count = self.count.saturating_add(1);
+            }
+            (Some(_), _) => self.last = Some(Place::Empty),
+        }
     }
 }
 
