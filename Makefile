@@ -107,7 +107,7 @@ abuse: load wasm-that-traps ## What hostile peers cost Envoy, into benches/recor
 # Every mutant is built and tested by itself; what has been found so far is in target/mutants.out. Integration tests that
 # need Envoy are left out.
 MUTANTS := 27.1.0
-MUTATED := trust/svid trust/chain rules/grants rules/decide pattern/trie
+MUTATED := trust/svid trust/chain rules/grants rules/decide rules/tally pattern/trie
 
 .PHONY: mutants
 mutants: ## Changes of the verifier and of decisions that no test notices (FILES="trust/chain pattern/trie" for some; two hours on two cores).

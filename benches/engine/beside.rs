@@ -1,7 +1,7 @@
 //! Decisions of four engines on the same rules and the same requests.
 //!
-//! An engine that cannot load the rules and answer once within [`PATIENCE`] is left out, and the record says so. Whether
-//! it can is tried in a process of its own, which can be ended.
+//! An engine that cannot load the rules and answer once within [`PATIENCE`] is left out, and the record says so.
+//! Whether it can is tried in a process of its own, which can be ended.
 
 use std::{
     env,

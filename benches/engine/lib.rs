@@ -1,8 +1,8 @@
 //! What the engine benchmark measures: rules and requests, and four engines that decide on them.
 //!
 //! `make bench` runs it. [`workload`] has the rules and requests, in no engine's language. [`svidgate`] is the one file
-//! that uses the `policy` crate; beside it stand [`cedar`], [`rego`] and [`casbin`], each with the rules written the way
-//! its own manual recommends. That all of them give the same answers is a test (`tests/agreement.rs`).
+//! that uses the `policy` crate; beside it stand [`cedar`], [`rego`] and [`casbin`], each with the rules written the
+//! way its own manual recommends. That all of them give the same answers is a test (`tests/agreement.rs`).
 
 pub mod casbin;
 pub mod cedar;

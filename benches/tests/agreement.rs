@@ -96,7 +96,8 @@ fn engines_agree_on_requests_that_the_rules_nearly_match() {
     };
     let crossed = crossed(workload, &oracle);
     assert!(crossed.requests.iter().any(|asked| asked.allowed));
-    // Ids below a namespace are its members because something says so. Of ids that no rule names, Casbin is told nothing.
+    // Ids below a namespace are its members because something says so. Of ids that no rule names, Casbin is told
+    // nothing.
     let told = Workload {
         requests: crossed
             .requests

@@ -15,7 +15,8 @@ pub(crate) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
 }
 
 /// Whether it may sign: basic constraints say cA, and key usage, where it is there, has keyCertSign. What the other
-/// library cannot read (it refuses spare bits in keys and signatures) it has no opinion about, and nothing is said against.
+/// library cannot read (it refuses spare bits in keys and signatures) it has no opinion about, and nothing is said
+/// against.
 pub(crate) fn may_be_authority(der: &[u8]) -> bool {
     parse(der).is_none_or(|certificate| {
         certificate.is_ca()
@@ -25,8 +26,8 @@ pub(crate) fn may_be_authority(der: &[u8]) -> bool {
     })
 }
 
-/// Panics where a certificate does not keep to the profile of a leaf with this id. Where the other library cannot read it
-/// as a whole, it has no opinion.
+/// Panics where a certificate does not keep to the profile of a leaf with this id. Where the other library cannot read
+/// it as a whole, it has no opinion.
 pub(crate) fn assert_is_leaf(der: &[u8], id: &str) {
     let Some(certificate) = parse(der) else { return };
     let names = certificate

@@ -1,5 +1,5 @@
-//! Documents: those that compile decide as the reference evaluator does, those that do not say where they are wrong, and
-//! JSON means the same when it is read as YAML.
+//! Documents: those that compile decide as the reference evaluator does, those that do not say where they are wrong,
+//! and JSON means the same when it is read as YAML.
 
 use reference::{
     compiled::decide,

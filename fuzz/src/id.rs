@@ -1,4 +1,5 @@
-//! SPIFFE IDs: read exactly where a regular expression of the specification's grammar says so, and printed as they came.
+//! SPIFFE IDs: read exactly where a regular expression of the specification's grammar says so, and printed as they
+//! came.
 
 use std::sync::LazyLock;
 

@@ -5,7 +5,8 @@ use svidgate_policy::certificate::{
     pem::read_pem,
 };
 
-/// What is read has the content that another library reads, and written as PEM, plain or %-encoded, reads the same again.
+/// What is read has the content that another library reads, and written as PEM, plain or %-encoded, reads the same
+/// again.
 pub fn holds(data: &[u8]) {
     let Ok(read) = read_pem(data) else { return };
     assert!((1..=MAX_INTERMEDIATES + 1).contains(&read.len()));

@@ -17,8 +17,8 @@ struct Response {
     bundles: BTreeMap<String, Vec<u8>>,
 }
 
-/// A message that reads has the trust domains and authorities that another reading finds, but for those that it says it cannot
-/// use, and written anew reads the same.
+/// A message that reads has the trust domains and authorities that another reading finds, but for those that it says it
+/// cannot use, and written anew reads the same.
 pub fn holds(data: &[u8]) {
     let world = match BundlesMessage::read(data, &Kept::default()) {
         Ok(world) => world,

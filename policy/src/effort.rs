@@ -7,8 +7,8 @@
 
 use std::cell::Cell;
 
-/// Steps of one decision. Our decision. Measured natively, with caches to itself: 3 to 10 ns a step. In Envoy, on a machine with
-/// other work: 35 to 65 ns, so this is 2 to 3 milliseconds there.
+/// Steps of one decision. Our decision. Measured natively, with caches to itself: 3 to 10 ns a step. In Envoy, on a
+/// machine with other work: 35 to 65 ns, so this is 2 to 3 milliseconds there.
 pub(crate) const DECISION_STEPS: u32 = 50_000;
 /// Steps of finding the rules of one identity, which is done once for each certificate. Our decision: a few
 /// milliseconds at most; about 14,000 different `from` that one identity matches. A request of one with more than about

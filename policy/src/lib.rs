@@ -41,11 +41,12 @@ pub use pattern::id_pattern::IdPattern;
 pub use reason::Reason;
 pub use rules::{
     cost::TooCostly,
-    decide::{Decision, Detail, DryRun, HttpRequest, Request},
+    decision::{Decision, Detail, DryRun},
     effect::Effect,
     grants::Grants,
     header::{Headers, ID_HEADER, folded, reads_as},
     reading::{Overridden, is_override, is_protocol},
+    request::{HttpRequest, Request},
     rule_set::{AboutRequests, Needs, RuleSet},
 };
 pub use trust::{
@@ -53,5 +54,6 @@ pub use trust::{
     bundle_set::BundleSet,
     relationship::{Relationship, Relationships},
     revocation::Revocations,
-    svid::{Presented, Svid, SvidError, Trust},
+    svid::{Presented, Svid, Trust},
+    svid_error::SvidError,
 };

@@ -5,11 +5,14 @@
 pub(crate) mod condition;
 pub(crate) mod cost;
 pub(crate) mod decide;
+pub(crate) mod decision;
 pub(crate) mod effect;
 pub(crate) mod grants;
 pub(crate) mod header;
 pub(crate) mod reading;
+pub(crate) mod request;
 pub(crate) mod rule;
 pub(crate) mod rule_set;
 pub(crate) mod schedule;
+mod tally;
 pub(crate) mod verdict;

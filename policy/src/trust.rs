@@ -12,3 +12,4 @@ pub mod jwt_key;
 pub mod relationship;
 pub mod revocation;
 pub mod svid;
+pub mod svid_error;

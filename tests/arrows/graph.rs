@@ -1,8 +1,8 @@
 //! Which file of a crate speaks of which other, read from its source.
 //!
-//! What counts: `use` paths, globs, paths within code and within the arguments of macros, however they begin (`crate`, `super`,
-//! `self`, a module's own name). A name that another file hands on (`pub use`) counts as the file that defines it. What stands in
-//! `#[cfg(test)]` counts for nothing: a test may look anywhere.
+//! What counts: `use` paths, globs, paths within code and within the arguments of macros, however they begin (`crate`,
+//! `super`, `self`, a module's own name). A name that another file hands on (`pub use`) counts as the file that defines
+//! it. What stands in `#[cfg(test)]` counts for nothing: a test may look anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,7 +84,8 @@ impl Crate {
         own.expect("a root").clone()
     }
 
-    /// The files that define what a path leads to: none where it leads out of the crate, several for a glob that hands on.
+    /// The files that define what a path leads to: none where it leads out of the crate, several for a glob that hands
+    /// on.
     fn resolve(
         &self,
         within: &Module,

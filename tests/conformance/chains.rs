@@ -1,6 +1,6 @@
 //! Chains: is this chain, at this time, with these bundles, an identity? Each bundle belongs to one trust domain, with
-//! which there is a relationship without limits. `strict_expected`, where it is set, beats `expected`, because key usage
-//! of leaves is enforced here; `EITHER` must only come back.
+//! which there is a relationship without limits. `strict_expected`, where it is set, beats `expected`, because key
+//! usage of leaves is enforced here; `EITHER` must only come back.
 
 use std::collections::BTreeMap;
 

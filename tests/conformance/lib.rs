@@ -1,9 +1,9 @@
 //! `make conformance`: runs test vectors that nobody on this project wrote.
 //!
-//! [`run`] takes from a folder whatever it knows, says for each kind of vector how many rows came out as they should, and
-//! fails when a row did not, or when there was none. What each kind asserts stands at the top of its module. A difference
-//! that we keep on purpose is either a rule in code, where the row itself says that it is about something else than an
-//! X.509-SVID, or an entry of `exceptions.toml` with a reason.
+//! [`run`] takes from a folder whatever it knows, says for each kind of vector how many rows came out as they should,
+//! and fails when a row did not, or when there was none. What each kind asserts stands at the top of its module. A
+//! difference that we keep on purpose is either a rule in code, where the row itself says that it is about something
+//! else than an X.509-SVID, or an entry of `exceptions.toml` with a reason.
 //!
 //! It runs on the host, on `wasm32-wasip1` as the module is built, and on `wasm32-unknown-unknown`; `run.sh` asks that
 //! all three give the same answers. [`run_module`] asks the module itself what a proxy could ask it.

@@ -1,5 +1,5 @@
-//! The same vectors on `wasm32-unknown-unknown`, in the engine of Node: there is no command there that could be run, so it
-//! is a test. `run.sh` sets `VECTORS`, an absolute path, when it builds this.
+//! The same vectors on `wasm32-unknown-unknown`, in the engine of Node: there is no command there that could be run, so
+//! it is a test. `run.sh` sets `VECTORS`, an absolute path, when it builds this.
 
 #![cfg(all(target_family = "wasm", target_os = "unknown"))]
 

@@ -107,8 +107,8 @@ fn call<P: WasmParams, R: WasmResults>(
     instance.get_typed_func::<P, R>(&*store, name)?.call(store, arguments)
 }
 
-/// Everything that the module imports. What is only told to the proxy is done; what stands in [`ANSWERED`] has an answer;
-/// what else is asked is not to be had: nothing is shared, nobody else checks signatures, nothing is fetched.
+/// Everything that the module imports. What is only told to the proxy is done; what stands in [`ANSWERED`] has an
+/// answer; what else is asked is not to be had: nothing is shared, nobody else checks signatures, nothing is fetched.
 fn linker(engine: &Engine, module: &Module) -> Result<Linker<Host>, Failure> {
     let mut linker = Linker::new(engine);
     linker.func_wrap(

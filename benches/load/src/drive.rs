@@ -1,5 +1,5 @@
-//! The load generator: keep-alive requests, connections one after another, and one long stream. One thread, and it checks
-//! every answer, for a filter that refuses is cheap.
+//! The load generator: keep-alive requests, connections one after another, and one long stream. One thread, and it
+//! checks every answer, for a filter that refuses is cheap.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -193,8 +193,8 @@ pub async fn connections(pid: u32, addr: SocketAddr, clients: &[&Client]) -> Sam
     sample(spent, took, times.into_iter().flatten().collect())
 }
 
-/// One stream of that many MiB through a TCP listener to a [`support::upstream::Sink`]. A rate is MiB a second; an answer
-/// is the whole of it.
+/// One stream of that many MiB through a TCP listener to a [`support::upstream::Sink`]. A rate is MiB a second; an
+/// answer is the whole of it.
 ///
 /// # Panics
 /// When not all of it arrives.

@@ -1,5 +1,5 @@
-//! What peers hold open, and documents that drain: whatever would fill the VM. Each is bounded, and who does not hold it loses
-//! nothing.
+//! What peers hold open, and documents that drain: whatever would fill the VM. Each is bounded, and who does not hold
+//! it loses nothing.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -28,8 +28,8 @@ const MOST_MORE_MIB: f64 = 60.0;
 /// Streams with a long path, a third more than a worker keeps; and how many of them a connection may have (4 MiB).
 const LONG_PATHS: usize = 3_036;
 const LONG_PATHS_OF_ONE: usize = 69;
-/// Identities of one id, of which some 700 have room in a worker; and the rules that grant each of them something, nearly as
-/// many as one request may look at.
+/// Identities of one id, of which some 700 have room in a worker; and the rules that grant each of them something,
+/// nearly as many as one request may look at.
 const IDENTITIES: usize = 1_000;
 const GRANTS: usize = 6_000;
 /// Bytes that make a leaf almost as long as a certificate may be (16 KiB).

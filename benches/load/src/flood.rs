@@ -1,5 +1,5 @@
-//! Load that need not be allowed: connections of anyone, and requests of any cost. What came of each is looked at, so that
-//! nothing is measured but what was meant.
+//! Load that need not be allowed: connections of anyone, and requests of any cost. What came of each is looked at, so
+//! that nothing is measured but what was meant.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -69,8 +69,8 @@ pub struct Cost {
     pub status: u16,
 }
 
-/// Sends the same bytes so many times, each on a connection of its own that is open before anything is measured. What the
-/// gate does about a connection by a peer that it knows is in it.
+/// Sends the same bytes so many times, each on a connection of its own that is open before anything is measured. What
+/// the gate does about a connection by a peer that it knows is in it.
 ///
 /// # Panics
 /// When one is not answered.

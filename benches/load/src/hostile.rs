@@ -57,7 +57,8 @@ impl Domain {
         Domain::new(label, kind, algorithm, OF_ONE_NAME, world)
     }
 
-    /// One with three authorities, and below them two levels of three signing certificates each, which come with a leaf.
+    /// One with three authorities, and below them two levels of three signing certificates each, which come with a
+    /// leaf.
     pub fn layered(label: &str, kind: KeyKind, algorithm: SignatureAlgorithm, world: &World) -> (Self, Vec<Vec<u8>>) {
         let domain = Domain::new(label, kind, algorithm, MOST_OF_ONE_NAME, world);
         let below = |issuer: &Authority, level: &str| -> Vec<Authority> {
@@ -102,8 +103,8 @@ impl Domain {
         (0..count).map(|number| Client::new(Some(&issue(number)))).collect()
     }
 
-    /// Clients with so many different leaves, each a good one but for its signature. `number` keeps one call's apart from
-    /// another's.
+    /// Clients with so many different leaves, each a good one but for its signature. `number` keeps one call's apart
+    /// from another's.
     pub fn forged(&self, number: usize, count: usize, world: &World) -> Vec<Client> {
         let identity = self.authorities[0].issue(self.leaf(number, world));
         forgeries(&identity, count)

@@ -13,8 +13,8 @@
 //! | [`record`] | tables, and where and with what they were measured |
 //! | [`turns`] | peers whose right comes and goes under their open streams |
 //!
-//! The generator is one thread of one process on a core of its own; every Envoy has one worker on another. CPU time of the
-//! Envoy process is what counts: it does not depend on how fast the generator is, or on who else has the machine.
+//! The generator is one thread of one process on a core of its own; every Envoy has one worker on another. CPU time of
+//! the Envoy process is what counts: it does not depend on how fast the generator is, or on who else has the machine.
 
 pub mod drive;
 pub mod fill;

@@ -1,7 +1,8 @@
 //! How far does a figure move from round to round of one run, and is it certain that it keeps a bound?
 //!
-//! A machine that is slow, or has other work, makes all that is measured in a round dearer. A ratio of two figures of the
-//! same round says much the same on every machine; how far it moves from round to round says how much it can be trusted.
+//! A machine that is slow, or has other work, makes all that is measured in a round dearer. A ratio of two figures of
+//! the same round says much the same on every machine; how far it moves from round to round says how much it can be
+//! trusted.
 
 use std::fmt;
 
@@ -156,7 +157,8 @@ mod tests {
 
     #[test]
     fn ratio_is_taken_within_each_round() {
-        // The machine takes three times as long for all of the second round, and all of what it does there is a little cheaper.
+        // The machine takes three times as long for all of the second round, and all of what it does there is a little
+        // cheaper.
         let (gated, idle) = (rounds([12.0, 33.0, 13.0]), rounds([10.0, 30.0, 10.0]));
         let ratio = gated.over(&idle);
         assert_eq!(ratio, rounds([1.2, 1.1, 1.3]));

@@ -1,5 +1,5 @@
-//! The Envoys that are held beside each other. All have one listener `web` with mutual TLS and a direct response, so that
-//! nothing but the filter differs.
+//! The Envoys that are held beside each other. All have one listener `web` with mutual TLS and a direct response, so
+//! that nothing but the filter differs.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -218,8 +218,8 @@ pub(crate) fn log_nothing(bootstrap: &mut Value) {
     }
 }
 
-/// What is held open is more than the 1,024 requests that Envoy allows a cluster, and for longer than the five minutes that a
-/// stream may be silent.
+/// What is held open is more than the 1,024 requests that Envoy allows a cluster, and for longer than the five minutes
+/// that a stream may be silent.
 fn lift_limits(bootstrap: &mut Value) {
     for listener in listeners(bootstrap) {
         let filters = listener["filter_chains"][0]["filters"].as_array_mut();
@@ -241,8 +241,8 @@ fn remove(object: &mut Value, member: &str) {
     object.as_object_mut().and_then(|members| members.remove(member));
 }
 
-/// A document with that many rules, of which the same few are for the caller at any size: two that allow and a deny that
-/// covers everyone. Nine in ten of the others name a service, one in ten a namespace.
+/// A document with that many rules, of which the same few are for the caller at any size: two that allow and a deny
+/// that covers everyone. Nine in ten of the others name a service, one in ten a namespace.
 pub fn document(world: &World, rules: usize) -> Value {
     let orders = json!([{ "methods": ["GET"], "paths": ["/orders/**"] }]);
     let mut all = vec![
@@ -320,7 +320,8 @@ fn rbac(mut config: Value) -> Value {
     json!({ "name": "envoy.filters.http.rbac", "typed_config": config })
 }
 
-/// External authorisation over gRPC, by the cluster `authorizer`. It is shown the certificate, which is what it decides on.
+/// External authorisation over gRPC, by the cluster `authorizer`. It is shown the certificate, which is what it decides
+/// on.
 pub fn external() -> Value {
     json!({ "name": "envoy.filters.http.ext_authz", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",

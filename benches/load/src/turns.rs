@@ -1,5 +1,5 @@
-//! Peers whose right comes and goes while they hold hundreds of streams open, each for another reason, and one whose right
-//! stays. What is taken away must end in time, all of it, and nothing else may.
+//! Peers whose right comes and goes while they hold hundreds of streams open, each for another reason, and one whose
+//! right stays. What is taken away must end in time, all of it, and nothing else may.
 
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,8 @@ impl Turns {
         })
     }
 
-    /// Opens a peer's streams, as soon as what allows them has arrived. `authority` is that of the federated trust domain.
+    /// Opens a peer's streams, as soon as what allows them has arrived. `authority` is that of the federated trust
+    /// domain.
     ///
     /// # Panics
     /// When the peer is not let in.
@@ -231,7 +232,8 @@ impl Turns {
         }
     }
 
-    /// All streams of a peer whose right has gone have ended, in time and with 403 or a reset, and it opens no new ones.
+    /// All streams of a peer whose right has gone have ended, in time and with 403 or a reset, and it opens no new
+    /// ones.
     ///
     /// # Panics
     /// Otherwise.

@@ -1,4 +1,5 @@
-//! The layer of the compatible image: a gzipped tar with one file, the same bytes whoever makes it, wherever and whenever.
+//! The layer of the compatible image: a gzipped tar with one file, the same bytes whoever makes it, wherever and
+//! whenever.
 
 use std::io::{self, Write};
 

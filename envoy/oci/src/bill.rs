@@ -1,8 +1,9 @@
 //! Which crates are in the module, and under which licences.
 //!
-//! `cargo tree` says which crates are linked into the module: of this package, for this target, with these features, without
-//! build scripts and procedural macros. `cargo metadata` says the rest about each. (Its own graph would be too large: it
-//! unites the features of the whole workspace.) The standard library is in the module too, and has no manifest.
+//! `cargo tree` says which crates are linked into the module: of this package, for this target, with these features,
+//! without build scripts and procedural macros. `cargo metadata` says the rest about each. (Its own graph would be too
+//! large: it unites the features of the whole workspace.) The standard library is in the module too, and has no
+//! manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

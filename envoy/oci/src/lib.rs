@@ -10,7 +10,8 @@
 //! | [`registry`] | images in a registry, and their referrers |
 //! | [`signature`] | signing with a key, and verifying as cosign does |
 //!
-//! Everything is a function of the module, its crates and `SOURCE_DATE_EPOCH`: no clock, file time, user or locale enters.
+//! Everything is a function of the module, its crates and `SOURCE_DATE_EPOCH`: no clock, file time, user or locale
+//! enters.
 
 pub mod archive;
 pub mod artifact;

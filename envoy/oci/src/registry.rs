@@ -1,8 +1,8 @@
 //! Images in a registry: pushed, with what is attached to them, and pulled again.
 //!
-//! A registry of OCI distribution 1.1 lists referrers by itself. For one that does not, the specification has the client keep
-//! the list, under a tag made of the image's digest. Whether a registry does it is seen from whether it lists what was just
-//! pushed.
+//! A registry of OCI distribution 1.1 lists referrers by itself. For one that does not, the specification has the
+//! client keep the list, under a tag made of the image's digest. Whether a registry does it is seen from whether it
+//! lists what was just pushed.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -47,8 +47,8 @@ pub struct Pushed {
 }
 
 impl Repository {
-    /// A repository: `host/name` or `host:port/name`. Loopback hosts are spoken to in plain text, all others with TLS; the
-    /// login is what `docker login` has stored.
+    /// A repository: `host/name` or `host:port/name`. Loopback hosts are spoken to in plain text, all others with TLS;
+    /// the login is what `docker login` has stored.
     ///
     /// # Errors
     /// When the text names no repository, or the login cannot be read.

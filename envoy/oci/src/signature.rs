@@ -1,8 +1,8 @@
 //! Signatures with a key, in cosign's form: a payload that names the image's digest, signed, under the tag
 //! `sha256-DIGEST.sig` beside the image.
 //!
-//! Both sides are the sigstore project's library. Verification reads the signature from the registry, as any cosign client
-//! does, and then the image: a signature is of a digest, so the bytes must be those that the digest stands for.
+//! Both sides are the sigstore project's library. Verification reads the signature from the registry, as any cosign
+//! client does, and then the image: a signature is of a digest, so the bytes must be those that the digest stands for.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

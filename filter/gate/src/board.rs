@@ -132,8 +132,7 @@ impl<'p, P: Proxy> Board<'p, P> {
         });
         if value.is_none() {
             let line = "svidgate: what the workers share was written by somebody else, and is not used: each worker \
-                        does \
-                        for itself what one did for all (does another module have this `vm_id`?)";
+                        does for itself what one did for all (does another module have this `vm_id`?)";
             self.proxy.log(Level::Error, line);
         }
         (value, Some(version))

@@ -1,5 +1,6 @@
 //! What do all plugins of one worker share, and what happens on its tick?
 
+mod announcement;
 pub mod cut;
 pub mod endings;
 pub mod grounds;

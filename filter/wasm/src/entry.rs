@@ -154,10 +154,8 @@ extern "C" fn proxy_on_configure(number: u32, _size: usize) -> u32 {
     let taken = plugin(number).map_or_else(
         || {
             let line = "svidgate: root_id is none of `svidgate.connection` (network filter; with `listener: shared` \
-                        followed by \
-                        `.http`, `.tcp` or `.tcp_server_first`), `svidgate.request` (HTTP filter) and `svidgate.hold` \
-                        (network \
-                        filter, for Envoy 1.36)";
+                        followed by `.http`, `.tcp` or `.tcp_server_first`), `svidgate.request` (HTTP filter) and \
+                        `svidgate.hold` (network filter, for Envoy 1.36)";
             Envoy.log(Level::Error, line);
             false
         },

@@ -217,8 +217,7 @@ pub(crate) fn check_trust_domains<'d>(
         if !peer.trust_domains.contains(name) {
             let place = federation.item(index);
             let mistake = "one that `peer.filter_state.trust_domains` names (the proxy's TLS pools its authorities, so \
-                           name only \
-                           those that may speak for each other)";
+                           name only those that may speak for each other)";
             reader.note(&place.member("trust_domain"), Mistake::Expected(mistake));
         }
     }

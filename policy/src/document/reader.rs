@@ -228,8 +228,7 @@ impl fmt::Display for Mistake {
             Self::TooManyComparisons { bound } => write!(
                 f,
                 "takes too long to compare with `except` and the relationship's scope: up to here the document has \
-                 more than \
-                 {bound} segments to compare (write fewer exceptions, or patterns in place of many ids)"
+                 more than {bound} segments to compare (write fewer exceptions, or patterns in place of many ids)"
             ),
         }
     }

@@ -107,8 +107,7 @@ fn check_opens_one_listener(reader: &mut Reader, rule: &Rule, object: Object<'_>
         if target.conditions.ports.is_none() && !rule.needs_request(target) {
             let mistake = Mistake::Expected(
                 "`ports`, or something that only a request has (with `listener: shared` it opens every request and \
-                 every \
-                 connection of all listeners)",
+                 every connection of all listeners)",
             );
             match object.optional("to") {
                 Some(_) => reader.note(&to.item(index), mistake),

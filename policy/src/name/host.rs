@@ -148,13 +148,11 @@ impl fmt::Display for HostPatternError {
         f.write_str(match self {
             Self::Label => {
                 "not a host name without port, in which `*` may stand for one whole label, and a first `**` for any \
-                 number of \
-                 them"
+                 number of them"
             }
             Self::NoName => {
                 "names no host: `*` is one label, so it would not be met by `api.example` (leave it out for any host, \
-                 write \
-                 `**.example` for all below one)"
+                 write `**.example` for all below one)"
             }
         })
     }

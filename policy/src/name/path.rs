@@ -13,13 +13,13 @@ pub enum PathReading {
     /// Any path with two readings is refused. The default.
     #[default]
     Strict,
-    /// The same, but an encoded slash is data within its segment. It is one of two readings of such a path: in the other it
-    /// separates two segments, each as strict as any.
+    /// The same, but an encoded slash is data within its segment. It is one of two readings of such a path: in the
+    /// other it separates two segments, each as strict as any.
     EncodedSlashes,
     /// Encoded slashes, backslashes, `;`, escaped `?` and `#`, empty segments, double escapes and bytes that are not
-    /// UTF-8 are data within their segment. Only for an upstream that reads them just so: one that takes `%2F` for a slash, or merges `//`,
-    /// then sees another path than the rules did. Dot segments, NUL, control bytes, fragments and broken escapes are
-    /// refused all the same.
+    /// UTF-8 are data within their segment. Only for an upstream that reads them just so: one that takes `%2F` for a
+    /// slash, or merges `//`, then sees another path than the rules did. Dot segments, NUL, control bytes, fragments
+    /// and broken escapes are refused all the same.
     Lenient,
 }
 
@@ -70,8 +70,8 @@ impl fmt::Display for PathError {
 
 impl std::error::Error for PathError {}
 
-/// How many bytes of a path are looked at in a step when it is read. Measured in the VM: 8 ns each where every other one
-/// is a slash.
+/// How many bytes of a path are looked at in a step when it is read. Measured in the VM: 8 ns each where every other
+/// one is a slash.
 const READ_BYTES_A_STEP: usize = 2;
 /// How many bytes of a path are gone through in a step once it is read.
 const PATH_BYTES_A_STEP: usize = 128;

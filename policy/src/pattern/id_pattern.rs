@@ -95,8 +95,8 @@ impl IdPattern {
         trust_domains && self.segments.overlaps(&other.segments)
     }
 
-    /// An ID that this pattern matches, where it names its trust domain: with a segment for each of its wildcards that no
-    /// other pattern is likely to write out.
+    /// An ID that this pattern matches, where it names its trust domain: with a segment for each of its wildcards that
+    /// no other pattern is likely to write out.
     pub(crate) fn example(&self) -> Option<String> {
         let trust_domain = self.trust_domain()?;
         let segment = |segment: &SegmentPattern| match segment {

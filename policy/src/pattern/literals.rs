@@ -1,5 +1,5 @@
-//! Which number does a literal segment have? Each that any pattern has gets one, so that it is read and compared once in a
-//! search, and after that its number is.
+//! Which number does a literal segment have? Each that any pattern has gets one, so that it is read and compared once
+//! in a search, and after that its number is.
 
 use std::{hash::Hasher as _, num::NonZeroU32};
 

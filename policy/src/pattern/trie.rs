@@ -1,9 +1,10 @@
-//! Patterns by segment: from what is asked to every pattern that matches it, at a cost that depends on neither's number.
+//! Patterns by segment: from what is asked to every pattern that matches it, at a cost that depends on neither's
+//! number.
 //!
-//! A literal is read and compared once in a search, whatever the number of nodes that ask for it; edges go by its number. One
-//! table holds those of every trie of a rule set, but for one of each node, which stands in the node; a root is a node like any
-//! other. A rule set has one trie of ids and one of paths for each distinct `from`, so a table in every node would be mostly
-//! empty tables.
+//! A literal is read and compared once in a search, whatever the number of nodes that ask for it; edges go by its
+//! number. One table holds those of every trie of a rule set, but for one of each node, which stands in the node; a
+//! root is a node like any other. A rule set has one trie of ids and one of paths for each distinct `from`, so a table
+//! in every node would be mostly empty tables.
 
 use std::hash::BuildHasher as _;
 
@@ -22,8 +23,8 @@ use crate::{
 pub(crate) const NODE_STEPS: usize = 5;
 /// How many bytes of a segment are looked at in a step.
 const BYTES_A_STEP: usize = 64;
-/// How many segments a search looks at: those of the longest pattern, the trust domain before them, and one more, which shows
-/// whether what is asked ends there.
+/// How many segments a search looks at: those of the longest pattern, the trust domain before them, and one more, which
+/// shows whether what is asked ends there.
 const DEPTH: usize = MAX_PATTERN_SEGMENTS + 2;
 
 /// A node, where a search begins or goes on.
@@ -42,8 +43,8 @@ pub(crate) struct Tries<V> {
 struct Node<V> {
     /// Where `*` and captures lead.
     any: Option<NodeId>,
-    /// Where one literal leads. Most nodes have no other: what a search goes through is then the nodes alone, and each place
-    /// in memory that no cache holds costs as much as all else that is done at a node.
+    /// Where one literal leads. Most nodes have no other: what a search goes through is then the nodes alone, and each
+    /// place in memory that no cache holds costs as much as all else that is done at a node.
     first: Option<(LiteralId, NodeId)>,
     /// Whether the table has others.
     has_others: bool,
@@ -89,8 +90,8 @@ struct Edge {
     to: NodeId,
 }
 
-/// What is asked, on its way through the tries. A segment is read when the first node of its depth looks at it, and never again:
-/// how many nodes there are is up to the document.
+/// What is asked, on its way through the tries. A segment is read when the first node of its depth looks at it, and
+/// never again: how many nodes there are is up to the document.
 #[derive(Debug)]
 pub(crate) struct Search<'v, V, I> {
     tries: &'v Tries<V>,

@@ -166,7 +166,8 @@ fn port(wanted: Option<&[u16]>, found: Option<u16>) -> Verdict {
     })
 }
 
-/// Methods are case-sensitive (RFC 9110 9.1), but not every upstream knows: whether `delete` is `DELETE` there is unknown.
+/// Methods are case-sensitive (RFC 9110 9.1), but not every upstream knows: whether `delete` is `DELETE` there is
+/// unknown.
 fn method(wanted: Option<&[Box<str>]>, found: Option<&[u8]>) -> Verdict {
     let exactly = among(wanted, found, |wanted, found| wanted.as_bytes() == found);
     let in_any_case = among(wanted, found, |wanted, found| {

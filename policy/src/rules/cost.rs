@@ -1,7 +1,8 @@
 //! Which principals can only ever be told that finding out costs too much?
 //!
-//! Nothing else says so before they ask. What is seen is what every request costs at least: each `from` that an id matches is
-//! looked into, and each rule there that names no path is asked. What more a request costs depends on the request.
+//! Nothing else says so before they ask. What is seen is what every request costs at least: each `from` that an id
+//! matches is looked into, and each rule there that names no path is asked. What more a request costs depends on the
+//! request.
 
 use std::fmt;
 
@@ -15,7 +16,8 @@ use crate::{
     },
 };
 
-/// Steps of looking through a document. Our decision: some tens of milliseconds; where they do not suffice, no more is said.
+/// Steps of looking through a document. Our decision: some tens of milliseconds; where they do not suffice, no more is
+/// said.
 const CHECK_STEPS: u32 = 4_000_000;
 
 /// A principal that no request of can be decided.
@@ -42,8 +44,8 @@ impl fmt::Display for TooCostly {
 }
 
 impl RuleSet {
-    /// The first principal, by its id, of those that the rules write out or that match all of a pattern, that can only ever
-    /// get `rule.too_costly`; as far as can be seen.
+    /// The first principal, by its id, of those that the rules write out or that match all of a pattern, that can only
+    /// ever get `rule.too_costly`; as far as can be seen.
     pub fn too_costly(&self, has_requests: bool) -> Option<TooCostly> {
         let rules = &*self.0;
         let effort = Effort::of(CHECK_STEPS);
@@ -51,7 +53,8 @@ impl RuleSet {
             let groups = groups.iter().filter_map(|group| at(&rules.groups, *group));
             groups.map(|group| weight(group, has_requests)).fold((0, 0), add)
         };
-        // Most match few patterns or none, so that a look at what all patterns lead to tells that there is nothing to find.
+        // Most match few patterns or none, so that a look at what all patterns lead to tells that there is nothing to
+        // find.
         let patterns = weigh(&rules.enforced.by_pattern);
         let written = rules.enforced.exact.iter();
         let mut suspects: Vec<&str> = written

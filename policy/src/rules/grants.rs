@@ -19,8 +19,8 @@ pub struct Grants {
     pub(crate) enforced: Found,
     /// What rules in a dry run say.
     pub(crate) dry_run: Found,
-    /// Its groups about which time alone can change the answer. `None` where there are more than [`MAX_SCHEDULES`]: then
-    /// whatever time changes of any rule may change it.
+    /// Its groups about which time alone can change the answer. `None` where there are more than [`MAX_SCHEDULES`]:
+    /// then whatever time changes of any rule may change it.
     timed: Option<Box<[u32]>>,
     needs: Needs,
 }
@@ -41,8 +41,8 @@ pub(crate) struct Granted {
     pub(crate) captures: Box<[Box<str>]>,
 }
 
-/// Most schedules that are searched for one identity, which is done for all of them at once where a window ends. Our decision:
-/// with more, each look at those of all rules costs less, and comes more often.
+/// Most schedules that are searched for one identity, which is done for all of them at once where a window ends. Our
+/// decision: with more, each look at those of all rules costs less, and comes more often.
 const MAX_SCHEDULES: usize = 256;
 
 /// What a group costs beside its exceptions: captures are copied, and all groups are sorted.

@@ -1,9 +1,9 @@
 //! Headers, read as any upstream may read them.
 //!
-//! Between a filter and the upstream's own code a header is trimmed, split, joined, and found under another name, by some
-//! servers and not by others. A value that meets a demand in one of these readings and not in another is a doubt: an allow
-//! rule does not match then, a deny rule does. The obvious alternative, to compare the bytes that came, lets `1 ` pass a rule
-//! about `1`.
+//! Between a filter and the upstream's own code a header is trimmed, split, joined, and found under another name, by
+//! some servers and not by others. A value that meets a demand in one of these readings and not in another is a doubt:
+//! an allow rule does not match then, a deny rule does. The obvious alternative, to compare the bytes that came, lets
+//! `1 ` pass a rule about `1`.
 
 use std::sync::Arc;
 
@@ -38,8 +38,8 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Headers for &[(N, V)] {
 /// The header that tells the upstream who asks, where the document wants it; a client's own is always removed.
 pub const ID_HEADER: &str = "x-svidgate-id";
 
-/// A name as those upstreams read it that make variables of headers, in which `_` and `-` are one (RFC 3875 4.1.18); some
-/// make one of every byte that a variable's name cannot have.
+/// A name as those upstreams read it that make variables of headers, in which `_` and `-` are one (RFC 3875 4.1.18);
+/// some make one of every byte that a variable's name cannot have.
 pub fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
     name.iter().copied().map(fold)
 }
@@ -57,8 +57,8 @@ pub fn reads_as(name: &[u8], other: &[u8]) -> bool {
     name.len() == other.len() && folded(name).eq(folded(other))
 }
 
-/// A value without outer white space, which is no part of it (RFC 9110 5.5). That is blanks and tabs; some upstreams trim
-/// whatever their strings call white space, once they have decoded the value as UTF-8 or ISO-8859-1.
+/// A value without outer white space, which is no part of it (RFC 9110 5.5). That is blanks and tabs; some upstreams
+/// trim whatever their strings call white space, once they have decoded the value as UTF-8 or ISO-8859-1.
 pub(crate) fn trimmed(value: &[u8]) -> &[u8] {
     if is_trimmed(value) {
         return value;
@@ -148,8 +148,8 @@ impl HeaderCondition {
         name.eq_ignore_ascii_case(self.name.as_bytes())
     }
 
-    /// What parts the values of a list in one line. Cookies are also parted by `;`, and HTTP/2 sends each in a line of its own
-    /// (RFC 9113 8.2.3).
+    /// What parts the values of a list in one line. Cookies are also parted by `;`, and HTTP/2 sends each in a line of
+    /// its own (RFC 9113 8.2.3).
     fn separators(&self) -> &'static [&'static str] {
         if self.name.as_ref() == "cookie" {
             &[",", ", ", ";", "; "]
@@ -218,8 +218,8 @@ struct Lines {
 
 impl HeaderTest {
     /// Several values may come in lines of their own or as a list in one line, and a proxy may turn one into the other
-    /// (RFC 9110 5.3). So a line that does not meet a demand, but would as a list, is unknown; and so is one that meets it
-    /// either trimmed or as it is.
+    /// (RFC 9110 5.3). So a line that does not meet a demand, but would as a list, is unknown; and so is one that meets
+    /// it either trimmed or as it is.
     fn verdict(&self, value: &[u8], separators: &[&str], effort: &Effort) -> Verdict {
         if self.cannot_read(value) {
             return Verdict::Unknown;

@@ -1,8 +1,9 @@
 //! In how many ways can a request be read?
 //!
-//! Some frameworks take the method or the path of a request from a header, or the method from the query, and which of them an
-//! upstream does is not known here. Each makes one more reading of the request, and a request is allowed where every reading of
-//! it is. The obvious alternative, to refuse or remove these headers, takes them from upstreams that want them.
+//! Some frameworks take the method or the path of a request from a header, or the method from the query, and which of
+//! them an upstream does is not known here. Each makes one more reading of the request, and a request is allowed where
+//! every reading of it is. The obvious alternative, to refuse or remove these headers, takes them from upstreams that
+//! want them.
 //!
 //! Not seen: a method that a framework takes from the body (`_method` of a form).
 
@@ -33,13 +34,14 @@ pub(crate) struct Reading {
 
 /// What some frameworks take for the method.
 const METHOD_HEADERS: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
-/// What some take for it in the query. There are servers that make variables of its names, too, in which a byte that they
-/// cannot have is a `_`.
+/// What some take for it in the query. There are servers that make variables of its names, too, in which a byte that
+/// they cannot have is a `_`.
 const METHOD_PARAMETER: &str = "_method";
 /// What some frameworks take for the path.
 const PATH_HEADERS: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
-/// What the proxy has of the protocol that a request asks for: extended CONNECT (RFC 8441 4), or an upgrade (RFC 9110 7.8).
+/// What the proxy has of the protocol that a request asks for: extended CONNECT (RFC 8441 4), or an upgrade (RFC 9110
+/// 7.8).
 const PROTOCOL_HEADERS: [&[u8]; 2] = [b":protocol", b"upgrade"];
 /// The protocol whose messages belong to the resource that the path names (RFC 6455).
 const WEBSOCKET: &[u8] = b"websocket";
@@ -116,8 +118,9 @@ impl Signs {
     }
 
     /// Whether a request opens a tunnel: CONNECT, but for a websocket, and an upgrade to any protocol but that, such as
-    /// `connect-udp` (RFC 9298) or `h2c`. What goes on inside is not known: other requests, to any path of any host. Without a
-    /// path there is nothing that a websocket could be about: a plain CONNECT that says so is one all the same.
+    /// `connect-udp` (RFC 9298) or `h2c`. What goes on inside is not known: other requests, to any path of any host.
+    /// Without a path there is nothing that a websocket could be about: a plain CONNECT that says so is one all the
+    /// same.
     pub(crate) fn is_tunnel(self, method: &[u8], has_path: bool) -> bool {
         let is_websocket = self.asks_for_websocket && has_path;
         self.asks_for_another || (method == CONNECT && !is_websocket)
@@ -154,8 +157,8 @@ pub(crate) fn has_method_in_query(path: &[u8], effort: &Effort) -> bool {
     has_one
 }
 
-/// Shows every method that the query of a path may be read as, and the name that it stands under. One that is escaped is
-/// shown as none: no method needs that, and to who decodes it, it may be any.
+/// Shows every method that the query of a path may be read as, and the name that it stands under. One that is escaped
+/// is shown as none: no method needs that, and to who decodes it, it may be any.
 pub(crate) fn each_method_in_query<'p>(path: &'p [u8], effort: &Effort, show: &mut dyn FnMut(&'p [u8], &'static str)) {
     let Some(begin) = memchr::memchr(b'?', path) else {
         return;
@@ -245,8 +248,8 @@ mod tests {
             method: Some("x-http-method"),
             path: Some("x-original-url"),
         };
-        let expected = "read with its method from `x-http-method` and its path from `x-original-url`, as some upstreams do \
-                        (`overrides: ignore` where yours does not)";
+        let expected = "read with its method from `x-http-method` and its path from `x-original-url`, as some \
+                        upstreams do (`overrides: ignore` where yours does not)";
         assert_eq!(both.to_string(), expected);
     }
 }

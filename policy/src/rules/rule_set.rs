@@ -152,8 +152,8 @@ pub(crate) struct RuleGroup {
     pub(crate) paths: NodeId,
     /// Rules that do not.
     pub(crate) anywhere: Vec<Candidate>,
-    /// Deny rules that look at the path, each target once. Of what is inside a tunnel, and of a connection of a TCP listener, no
-    /// path is known, so all of them apply.
+    /// Deny rules that look at the path, each target once. Of what is inside a tunnel, and of a connection of a TCP
+    /// listener, no path is known, so all of them apply.
     pub(crate) denied_somewhere: Vec<Candidate>,
     /// Until when an allow rule of it holds; `None` where there is none.
     pub(crate) allows: Option<Until>,
@@ -449,8 +449,8 @@ impl RuleSetBuilder {
             .enumerate()
             .filter_map(|(place, segment)| match segment {
                 SegmentPattern::Capture(name) => {
-                    // Every capture is in every `from`, or the document was refused. If one were not, no id would have a
-                    // value for it, and nothing would match.
+                    // Every capture is in every `from`, or the document was refused. If one were not, no id would have
+                    // a value for it, and nothing would match.
                     let slot = names.iter().position(|known| known == name);
                     Some((place, slot.unwrap_or(names.len())))
                 }

@@ -1,7 +1,7 @@
 //! When may time alone change what rules say?
 //!
-//! Asked of every identity again and again, and at the edge of a window of all of them at once; so it costs a search in what
-//! was put in order when the document was compiled, not a walk over its rules.
+//! Asked of every identity again and again, and at the edge of a window of all of them at once; so it costs a search in
+//! what was put in order when the document was compiled, not a walk over its rules.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -1,7 +1,7 @@
 //! Whether something holds, where that may not be known.
 //!
-//! What cannot be known (a header with two values of which one matches, a source address that cannot be read) is `Unknown`,
-//! and an unknown never helps the caller: an allow rule does not match then, a deny rule does.
+//! What cannot be known (a header with two values of which one matches, a source address that cannot be read) is
+//! `Unknown`, and an unknown never helps the caller: an allow rule does not match then, a deny rule does.
 
 use crate::rules::effect::Effect;
 

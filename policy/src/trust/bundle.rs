@@ -52,8 +52,7 @@ impl fmt::Display for Remark<'_> {
             Self::Crowd { authorities, tried } => write!(
                 f,
                 "{authorities} authorities have one name; only {tried} are tried for a leaf whose authority key \
-                 identifier names \
-                 none of them"
+                 identifier names none of them"
             ),
         }
     }

@@ -233,8 +233,7 @@ impl fmt::Display for ChainError {
             Self::TooMuchWork => write!(
                 f,
                 "more than {MAX_SIGNATURE_CHECKS} signatures would have to be checked: too many signing certificates \
-                 of one \
-                 name, without the key id that the certificate below names"
+                 of one name, without the key id that the certificate below names"
             ),
             Self::Unreadable => f.write_str("the leaf cannot be read"),
         }

@@ -79,3 +79,17 @@ impl Relationships {
         self.0.values()
     }
 }
+
+/// What a cap on lifetimes has room for beside the lifetime that is meant: issuers write a notBefore in the past, for
+/// clocks that are slow. Istio's own CA 2 minutes (`ClockSkewGracePeriod`), SPIRE 10 seconds (`NotBeforeCushion`), AWS
+/// Private CA an hour.
+const MAX_SLACK: SignedDuration = SignedDuration::from_hours(1);
+
+/// And no more than this share of the cap, which would be none otherwise. It leaves SPIRE its 10 seconds from 40
+/// seconds on.
+const SLACK_SHARE: i32 = 4;
+
+pub(super) fn with_slack(cap: SignedDuration) -> SignedDuration {
+    let slack = cap.checked_div(SLACK_SHARE).unwrap_or_default().min(MAX_SLACK);
+    cap.checked_add(slack).unwrap_or(SignedDuration::MAX)
+}

@@ -79,7 +79,8 @@ fn nesting_beyond_128_levels_is_refused_without_a_crash() {
     }
 }
 
-/// Not on wasm: unoptimised, the reader of YAML needs more than the 1 MiB of stack that there is. The module has no YAML.
+/// Not on wasm: unoptimised, the reader of YAML needs more than the 1 MiB of stack that there is. The module has no
+/// YAML.
 #[cfg(not(target_family = "wasm"))]
 #[test]
 fn nesting_beyond_bounds_is_refused_in_yaml_too() {
@@ -234,8 +235,9 @@ fn exceptions_are_compared_with_so_many_from_and_no_further() {
         ))
     };
     assert_eq!(said(&rule(500, "a")), [""; 0]);
-    let expected = "rules[1].from[220]: takes too long to compare with `except` and the relationship's scope: up to here the \
-                    document has more than 20000000 segments to compare (write fewer exceptions, or patterns in place of many ids)";
+    let expected = "rules[1].from[220]: takes too long to compare with `except` and the relationship's scope: up to \
+                    here the document has more than 20000000 segments to compare (write fewer exceptions, or patterns \
+                    in place of many ids)";
     assert_eq!(said(&rule(1_000, "a")), [expected]);
     // What captures each other out is refused for that alone.
     let captured = said(&rule(1_000, "{x}"));

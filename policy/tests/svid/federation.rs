@@ -434,8 +434,8 @@ fn intermediates_of_a_relationship_are_checked_when_the_document_is_read() {
     );
 }
 
-/// SPIRE with an upstream authority, Istio with a plugged-in CA and cert-manager with an issuing CA sign leaves by a certificate
-/// that is not in the bundle; a network filter sees the leaf alone.
+/// SPIRE with an upstream authority, Istio with a plugged-in CA and cert-manager with an issuing CA sign leaves by a
+/// certificate that is not in the bundle; a network filter sees the leaf alone.
 #[test]
 fn own_trust_domain_has_intermediates_and_a_cap_on_lifetimes() {
     let (root, theirs) = (authority(), Authority::of(THEIRS, FIXED_NOW));

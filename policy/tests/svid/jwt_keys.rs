@@ -171,7 +171,8 @@ fn name_that_two_keys_have_names_neither() {
     }
 }
 
-/// An endpoint says what each key is for; a Workload API need not, and what is for something else is none of ours there.
+/// An endpoint says what each key is for; a Workload API need not, and what is for something else is none of ours
+/// there.
 #[test]
 fn use_of_a_key_counts() {
     let with_use = |meant: Value| {

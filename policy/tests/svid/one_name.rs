@@ -145,7 +145,8 @@ fn remembered_certificates_are_tried_with_what_is_left_of_a_leafs_signatures() {
         let hints: Vec<&Authority> = hints.iter().collect();
         let alone = u32::try_from(count).unwrap();
         assert_eq!(counted(&verifier, &forged), (Some(Reason::SvidBadSignature), alone));
-        // Authorities are looked at again with the hints, so with 8 of them and 16 hints there is more to try than is left.
+        // Authorities are looked at again with the hints, so with 8 of them and 16 hints there is more to try than is
+        // left.
         let all = (2 * alone + u32::try_from(MAX_HINTS).unwrap()).min(MAX_SIGNATURE_CHECKS);
         assert_eq!(
             counted_remembering(&hints, &verifier, &forged),

@@ -1,5 +1,5 @@
-//! Paths that are drawn at random, judged by a library as well (`rustls-webpki`). Each side has rules that the other has not;
-//! where these are left out of the draw, both must say the same.
+//! Paths that are drawn at random, judged by a library as well (`rustls-webpki`). Each side has rules that the other
+//! has not; where these are left out of the draw, both must say the same.
 
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ impl Random {
     }
 }
 
-/// A signing certificate with some of what may be wrong with one, under a name of its own, or one that others may have. Path
-/// lengths only in the first case: the library counts those that an authority issued to itself.
+/// A signing certificate with some of what may be wrong with one, under a name of its own, or one that others may have.
+/// Path lengths only in the first case: the library counts those that an authority issued to itself.
 fn signing(random: &mut Random, keys: &[Key], own_name: Option<usize>) -> Profile {
     let name = own_name.map_or_else(
         || ["a", "b", "c"][random.below(3)].to_owned(),

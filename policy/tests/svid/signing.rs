@@ -213,8 +213,9 @@ fn path_length_of_an_authority_is_enforced() {
     );
 }
 
-/// RFC 5280 6.1.4 (l): a certificate that an authority issued for its own next key does not count. DEVIATION: of several in
-/// a row one does not, so that a path length means something where every authority bears one name (SPIRE before 1.8.4).
+/// RFC 5280 6.1.4 (l): a certificate that an authority issued for its own next key does not count. DEVIATION: of
+/// several in a row one does not, so that a path length means something where every authority bears one name (SPIRE
+/// before 1.8.4).
 #[test]
 fn rollover_certificate_does_not_count_for_the_path_length_and_a_second_in_a_row_does() {
     let constrained = |path_len| Profile {

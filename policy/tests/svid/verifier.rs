@@ -9,8 +9,11 @@ use svidgate_policy::TrustDomain;
 use svidgate_policy::certificate::leaf;
 use svidgate_policy::certificate::signature::ALGORITHMS;
 use svidgate_policy::trust::relationship::{Relationship, Relationships};
-use svidgate_policy::trust::svid::{self, Presented, Svid, SvidError, Trust};
 use svidgate_policy::trust::{bundle::Bundle, bundle_set::BundleSet};
+use svidgate_policy::trust::{
+    svid::{self, Presented, Svid, Trust},
+    svid_error::SvidError,
+};
 
 pub(crate) const OURS: &str = "prod.example";
 pub(crate) const THEIRS: &str = "partner.example";

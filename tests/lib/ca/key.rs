@@ -1,7 +1,7 @@
 //! Keys of every kind that an X.509-SVID may have, and the ways in which they sign.
 //!
-//! With the feature `full`. With `ring` alone there is P-256 and no other: what signs with the others, and P-256 where there
-//! is no ring, is most of what the demo would have to build.
+//! With the feature `full`. With `ring` alone there is P-256 and no other: what signs with the others, and P-256 where
+//! there is no ring, is most of what the demo would have to build.
 
 #[cfg(feature = "full")]
 mod ecdsa;
@@ -148,8 +148,8 @@ impl Key {
         self.private.public_key_info()
     }
 
-    /// SHA-256 of the public key, cut to 160 bits (RFC 7093, section 2, method 1, over the whole SubjectPublicKeyInfo): what
-    /// certificates name it by.
+    /// SHA-256 of the public key, cut to 160 bits (RFC 7093, section 2, method 1, over the whole SubjectPublicKeyInfo):
+    /// what certificates name it by.
     pub fn id(&self) -> Vec<u8> {
         sha256(&self.public_key_info())[..20].to_vec()
     }

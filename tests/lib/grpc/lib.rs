@@ -1,5 +1,5 @@
-//! What speaks gRPC with tonic: a control plane that delivers the module's configuration, and a client and a server of the
-//! health service.
+//! What speaks gRPC with tonic: a control plane that delivers the module's configuration, and a client and a server of
+//! the health service.
 
 mod health;
 pub mod xds;

@@ -1,5 +1,5 @@
-//! A control plane that delivers svidgate's plugins: `AggregatedDiscoveryService` with the types and the service of the crate
-//! `envoy-types`, over tonic. It says what is published to whoever subscribes, and keeps what Envoy answers.
+//! A control plane that delivers svidgate's plugins: `AggregatedDiscoveryService` with the types and the service of the
+//! crate `envoy-types`, over tonic. It says what is published to whoever subscribes, and keeps what Envoy answers.
 //!
 //! ```
 //! # async fn example(document: serde_json::Value) {

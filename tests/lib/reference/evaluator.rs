@@ -615,8 +615,8 @@ fn trim(value: &str) -> &str {
     value.trim_matches(|c: char| c.is_whitespace() || c.is_control())
 }
 
-/// Met when every value meets it in every reading, not met when none does in any, and otherwise unknown. A line may be a list,
-/// lines may become one, and what is said under another name that folds to the same may be said or not.
+/// Met when every value meets it in every reading, not met when none does in any, and otherwise unknown. A line may be
+/// a list, lines may become one, and what is said under another name that folds to the same may be said or not.
 fn header(wanted: &Value, asked: &Asked) -> Known {
     if asked.tcp || is_tunnel(asked) {
         return None;

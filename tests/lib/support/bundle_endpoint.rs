@@ -1,4 +1,5 @@
-//! A SPIFFE bundle endpoint (SPIFFE Federation, section 5): HTTPS with any identity, or plain HTTP, and every way to fail.
+//! A SPIFFE bundle endpoint (SPIFFE Federation, section 5): HTTPS with any identity, or plain HTTP, and every way to
+//! fail.
 //!
 //! ```
 //! # fn example(prod: &support::ca::Authority, identity: &support::ca::Identity) {

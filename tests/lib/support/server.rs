@@ -1,4 +1,5 @@
-//! How every server here runs: it accepts in a thread of its own and ends, with all its connections, when it is dropped.
+//! How every server here runs: it accepts in a thread of its own and ends, with all its connections, when it is
+//! dropped.
 
 use std::fs;
 use std::future::Future;

@@ -1,5 +1,5 @@
-//! Where trust comes from in the demo: a Workload API on a unix socket, the partner's bundle endpoint and our own list of
-//! revocations by HTTPS. Each is a real server.
+//! Where trust comes from in the demo: a Workload API on a unix socket, the partner's bundle endpoint and our own list
+//! of revocations by HTTPS. Each is a real server.
 
 use std::path::PathBuf;
 

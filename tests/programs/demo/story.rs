@@ -85,7 +85,8 @@ impl Story<'_> {
         peers
     }
 
-    /// A second authority is published, SVIDs of both are in use, the first is withdrawn. Gives the peer with a new SVID.
+    /// A second authority is published, SVIDs of both are in use, the first is withdrawn. Gives the peer with a new
+    /// SVID.
     async fn rotate(&mut self, old_peer: Traffic) -> Step<Traffic> {
         let (web, world) = (self.setting.web(), &self.setting.world);
         let (old, new) = (api(&world.own, world), api(&self.next, world));

@@ -90,8 +90,8 @@ impl Document {
         &mut self.may[who.place()]
     }
 
-    /// Whether it surely denies: that a bundle may not be there yet is never held against the proxy. `path` is `None` for
-    /// a TCP connection, `since` is the time of the episode.
+    /// Whether it surely denies: that a bundle may not be there yet is never held against the proxy. `path` is `None`
+    /// for a TCP connection, `since` is the time of the episode.
     pub(crate) fn denies(&self, who: Who, path: Option<char>, since: Duration) -> bool {
         let paths = &self.may[who.place()];
         let is_over =

@@ -1,12 +1,13 @@
 //! `make fuzz-events`: random orders of events against a real Envoy with the module in it.
 //!
-//! Each episode starts one Envoy and plays a script of events on it: connections, requests, updates of documents, ends of
-//! what was granted. A model that shares nothing with the module knows what is allowed at each moment. What contradicts it,
-//! and a process that ends, is a finding; its script is made shorter, and printed so that it can be played again.
+//! Each episode starts one Envoy and plays a script of events on it: connections, requests, updates of documents, ends
+//! of what was granted. A model that shares nothing with the module knows what is allowed at each moment. What
+//! contradicts it, and a process that ends, is a finding; its script is made shorter, and printed so that it can be
+//! played again.
 //!
-//! The variables of the environment: `EVENTS_SECONDS` (60), `SEED`, `SCRIPT` (a file to play, and nothing else), `EPISODE`
-//! (one of the seed's own to play, and nothing else), `NO_SEEDS=1` (without the fixed scripts that come first), `FIRST=1`
-//! (stop at the first finding), `LANES` (3 at a time).
+//! The variables of the environment: `EVENTS_SECONDS` (60), `SEED`, `SCRIPT` (a file to play, and nothing else),
+//! `EPISODE` (one of the seed's own to play, and nothing else), `NO_SEEDS=1` (without the fixed scripts that come
+//! first), `FIRST=1` (stop at the first finding), `LANES` (3 at a time).
 
 mod document;
 mod generate;

@@ -1,4 +1,5 @@
-//! Numbers that only a seed decides: splitmix64 (Steele, Lea and Flood, 2014), ten lines of which are all that is needed.
+//! Numbers that only a seed decides: splitmix64 (Steele, Lea and Flood, 2014), ten lines of which are all that is
+//! needed.
 
 /// A generator of numbers.
 #[derive(Clone, Debug)]

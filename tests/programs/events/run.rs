@@ -191,8 +191,8 @@ impl Run {
             *times.entry(known.finding.what).or_insert(0) += known.times;
         }
         println!(
-            "fuzz-events: SEED={}, {:.0?}: {} episodes, {} events, {} streams answered 200 and {} otherwise, {} not played, \
-             {} kinds of findings {times:?}",
+            "fuzz-events: SEED={}, {:.0?}: {} episodes, {} events, {} streams answered 200 and {} otherwise, {} not \
+             played, {} kinds of findings {times:?}",
             self.options.seed,
             self.start.elapsed(),
             tally.episodes,

@@ -1,7 +1,7 @@
 //! `make measure-sweep`: what a tick costs a worker that has many live connections and nothing to do.
 //!
-//! One Envoy with one worker, first without connections, then with 10,000 of them, each verified and admitted. The CPU time
-//! of the worker's thread over ten seconds each, by the kernel's own count, divided by the ticks.
+//! One Envoy with one worker, first without connections, then with 10,000 of them, each verified and admitted. The CPU
+//! time of the worker's thread over ten seconds each, by the kernel's own count, divided by the ticks.
 
 use std::{fs, time::Duration};
 

@@ -1,6 +1,7 @@
-//! `make operate-check`: the shipped alerts as promtool reads them, and then on real data. An Envoy with svidgate serves
-//! good and bad peers, a Prometheus scrapes it with the shipped rules, and every query of the dashboard must bring something. Beside
-//! it are Envoys that started with a bad document, and the alerts that are for them must be there for them and for no other.
+//! `make operate-check`: the shipped alerts as promtool reads them, and then on real data. An Envoy with svidgate
+//! serves good and bad peers, a Prometheus scrapes it with the shipped rules, and every query of the dashboard must
+//! bring something. Beside it are Envoys that started with a bad document, and the alerts that are for them must be
+//! there for them and for no other.
 
 mod bad_starts;
 mod prometheus;

@@ -1,7 +1,7 @@
 //! What the fuzzers begin with: the texts of the vectors of `policy`, and certificates of the test CA.
 //!
-//! `seeds OUT [VECTORS]` writes a directory for each target of `fuzz/`; PEM, DER and JSON of other projects' vectors are
-//! added where there are some. They are made anew each time, so that a vector that is added is a seed too.
+//! `seeds OUT [VECTORS]` writes a directory for each target of `fuzz/`; PEM, DER and JSON of other projects' vectors
+//! are added where there are some. They are made anew each time, so that a vector that is added is a seed too.
 
 mod certificates;
 mod texts;

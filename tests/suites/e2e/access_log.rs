@@ -1,5 +1,5 @@
-//! The shipped access logs, the record in them and the log line of a decision: everything that is there is documented, and
-//! everything that is documented is there.
+//! The shipped access logs, the record in them and the log line of a decision: everything that is there is documented,
+//! and everything that is documented is there.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Every signature algorithm on the list, verified inside a real Envoy: those that the proxy verifies for the module, and
-//! those that the module verifies itself.
+//! Every signature algorithm on the list, verified inside a real Envoy: those that the proxy verifies for the module,
+//! and those that the module verifies itself.
 
 use support::{
     ca::{Authority, Identity, Key, KeyKind, Leaf, Profile, SignatureAlgorithm, bundle_json},

@@ -1,5 +1,6 @@
-//! An Envoy whose first document is bad. In its bootstrap it does not start (`configuration`). By discovery it starts, says that it
-//! is ready, and lets nobody through; nothing of the module runs then that could have metrics, so Envoy's own must tell.
+//! An Envoy whose first document is bad. In its bootstrap it does not start (`configuration`). By discovery it starts,
+//! says that it is ready, and lets nobody through; nothing of the module runs then that could have metrics, so Envoy's
+//! own must tell.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Live connections and streams on a real proxy: cut when the identity or the permission behind them falls, and only then.
+//! Live connections and streams on a real proxy: cut when the identity or the permission behind them falls, and only
+//! then.
 
 use std::time::{Duration, Instant};
 

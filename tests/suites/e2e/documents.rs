@@ -1,6 +1,6 @@
-//! Which document judges, on a real proxy: what began under an old one, in whatever state it is, when a tighter or a looser one
-//! comes, in place or with a listener that drains, is refused by the proxy, or goes with its listener. `reloads` and
-//! `late_worker` ask the same of a VM that was made anew and of a worker that is behind.
+//! Which document judges, on a real proxy: what began under an old one, in whatever state it is, when a tighter or a
+//! looser one comes, in place or with a listener that drains, is refused by the proxy, or goes with its listener.
+//! `reloads` and `late_worker` ask the same of a VM that was made anew and of a worker that is behind.
 
 use std::time::{Duration, Instant};
 
@@ -189,8 +189,8 @@ impl Old {
         }
     }
 
-    /// What `/b` is answered on each connection, once: used, unused, in its first bytes. Envoy may close a connection of a
-    /// chain that drains with its answer.
+    /// What `/b` is answered on each connection, once: used, unused, in its first bytes. Envoy may close a connection
+    /// of a chain that drains with its answer.
     pub(crate) async fn answers(&mut self) -> [Option<u16>; 3] {
         let half = self.half.take().expect("asked once");
         [

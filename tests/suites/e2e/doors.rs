@@ -1,5 +1,5 @@
-//! Each way in which plain Envoy goes without svidgate, and what shuts it: Envoy's own RBAC behind it, which demands the mark of a
-//! request that svidgate let through. Each door is shown open first, so that what shuts it is seen to.
+//! Each way in which plain Envoy goes without svidgate, and what shuts it: Envoy's own RBAC behind it, which demands
+//! the mark of a request that svidgate let through. Each door is shown open first, so that what shuts it is seen to.
 
 use std::{
     fs,
@@ -233,8 +233,8 @@ async fn route_that_takes_off_svidgate_is_shut_by_the_lock_and_one_that_takes_of
     assert_alive(&envoy).await;
 }
 
-/// What no route takes off: the gate and its lock in a listener of their own, whose one route leads to an inner listener; there, and
-/// only there, are the routes of others.
+/// What no route takes off: the gate and its lock in a listener of their own, whose one route leads to an inner
+/// listener; there, and only there, are the routes of others.
 #[tokio::test]
 async fn gate_in_a_listener_of_its_own_is_taken_off_by_no_route_behind_it() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
@@ -296,8 +296,8 @@ async fn lock_within_the_router_is_taken_off_by_a_route_as_any_other() {
     }
 }
 
-/// A second svidgate that routes choose by its name judges by its own document, and marks. A lock that demands the first one's
-/// version shuts it.
+/// A second svidgate that routes choose by its name judges by its own document, and marks. A lock that demands the
+/// first one's version shuts it.
 #[tokio::test]
 async fn route_that_chooses_another_svidgate_is_shut_by_a_lock_that_demands_the_version() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
@@ -358,8 +358,8 @@ fn discovered(filter: &mut Value, default: Option<bool>) {
     *filter = json!({ "name": filter["name"], "config_discovery": discovery });
 }
 
-/// A filter that is discovered and has another in its place until then lets everybody pass, before the first answer and for ever
-/// where none comes. Without a default, nobody passes.
+/// A filter that is discovered and has another in its place until then lets everybody pass, before the first answer and
+/// for ever where none comes. Without a default, nobody passes.
 #[tokio::test]
 async fn default_of_a_filter_that_is_discovered_is_shut_by_the_lock_and_without_a_default_nobody_passes() {
     let (world, upstream, control_plane) = (World::new(), HttpUpstream::start(), ControlPlane::start().await);
@@ -481,8 +481,8 @@ fn by_file(scenario: &Scenario, files: &Path, change: impl Fn(&str, &mut Value))
     (scenario, listeners)
 }
 
-/// A control plane that attaches svidgate for the first time, or under another name: the listener with a document that is refused,
-/// and the routes that switch it on. Envoy refuses the one and takes the other.
+/// A control plane that attaches svidgate for the first time, or under another name: the listener with a document that
+/// is refused, and the routes that switch it on. Envoy refuses the one and takes the other.
 #[tokio::test]
 async fn routes_that_are_taken_while_their_listener_is_refused_are_shut_by_the_lock() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
@@ -541,8 +541,8 @@ async fn routes_that_are_taken_while_their_listener_is_refused_are_shut_by_the_l
     assert_eq!(upstream.requests().len(), 1);
 }
 
-/// While the module is fetched, its listener takes nothing; when it does not come, it answers 503, or, under `FAIL_OPEN`, lets everybody
-/// pass whom the lock does not stop.
+/// While the module is fetched, its listener takes nothing; when it does not come, it answers 503, or, under
+/// `FAIL_OPEN`, lets everybody pass whom the lock does not stop.
 #[tokio::test]
 async fn module_that_does_not_arrive_lets_nobody_pass_unless_the_policy_is_open() {
     let (world, upstream, code) = (World::new(), HttpUpstream::start(), HttpUpstream::start());

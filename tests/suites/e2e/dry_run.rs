@@ -183,8 +183,8 @@ async fn rule_in_a_dry_run_decides_nothing_and_records_what_would_be() {
     }
 }
 
-/// Held, these would be dead: in its default mode tcp_proxy reads nothing before it has dialled, and a server that speaks
-/// first does so before there is a peer.
+/// Held, these would be dead: in its default mode tcp_proxy reads nothing before it has dialled, and a server that
+/// speaks first does so before there is a peer.
 #[tokio::test]
 async fn tcp_listener_in_a_dry_run_holds_and_closes_nothing() {
     let (world, waiting, greeting) = (World::new(), TcpUpstream::echo(), TcpUpstream::greeting(b"welcome"));

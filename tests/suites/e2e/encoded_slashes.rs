@@ -1,5 +1,5 @@
-//! `encoded_slashes: true` in an entry of `to`: which upstream a path with `%2F` gets to, and who chose it. What becomes of
-//! every other form of a path under it stands in [`crate::path_confusion`].
+//! `encoded_slashes: true` in an entry of `to`: which upstream a path with `%2F` gets to, and who chose it. What
+//! becomes of every other form of a path under it stands in [`crate::path_confusion`].
 
 use serde_json::{Value, json};
 use support::{
@@ -14,8 +14,8 @@ use crate::{
     stage::{API, API_PATH, Filters, assert_alive, http_listener, reason, record},
 };
 
-/// The listeners: a virtual host for each upstream, none but `*` in front of one that is not GitLab, and as the first with
-/// what Envoy can do about encoded slashes before any filter.
+/// The listeners: a virtual host for each upstream, none but `*` in front of one that is not GitLab, and as the first
+/// with what Envoy can do about encoded slashes before any filter.
 const LISTENERS: [&str; 4] = ["hosts", "star", "unescaping", "rejecting"];
 
 fn rules() -> Value {
@@ -84,7 +84,8 @@ impl Gate {
         }
     }
 
-    /// Sends one request and gives its entry in the access log, and with what path it got to GitLab and to the other upstream.
+    /// Sends one request and gives its entry in the access log, and with what path it got to GitLab and to the other
+    /// upstream.
     async fn ask(&self, listener: &str, version: Version, sent: Sent<'_>) -> (Value, Vec<String>, Vec<String>) {
         let logged = self.envoy.request_log(listener).len();
         let seen = [&self.gitlab, &self.app].map(|upstream| upstream.requests().len());
@@ -157,8 +158,8 @@ async fn path_with_an_encoded_slash_gets_to_the_upstream_of_its_route_as_it_was_
     assert_alive(&gate.envoy).await;
 }
 
-/// To rules `git.example:8443` and `git.example.` are `git.example`, and to Envoy they belong to the virtual host `*`: had the host
-/// opened the path, a client could have had it at any upstream.
+/// To rules `git.example:8443` and `git.example.` are `git.example`, and to Envoy they belong to the virtual host `*`:
+/// had the host opened the path, a client could have had it at any upstream.
 #[tokio::test]
 async fn host_of_one_upstream_opens_nothing_at_another_behind_a_virtual_host_for_all() {
     let gate = Gate::start().await;

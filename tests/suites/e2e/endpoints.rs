@@ -1,4 +1,5 @@
-//! Bundles from endpoints, on real proxies: when they come, when they do not, and when they are not what they should be.
+//! Bundles from endpoints, on real proxies: when they come, when they do not, and when they are not what they should
+//! be.
 
 use std::time::Duration;
 
@@ -170,7 +171,8 @@ async fn sequence_that_goes_back_is_ignored() {
     assert!(envoy.log().contains("sequence 10 is lower than 11, which is held"));
 }
 
-/// The runbook: only a document that says so makes every worker forget what the publisher said before, without a restart.
+/// The runbook: only a document that says so makes every worker forget what the publisher said before, without a
+/// restart.
 #[tokio::test]
 async fn publisher_that_was_built_anew_is_followed_when_a_document_raises_the_epoch() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
@@ -415,7 +417,8 @@ async fn revoking_by_an_endpoint_needs_no_new_document_and_a_silent_endpoint_is_
     assert_alive(&envoy).await;
 }
 
-/// What a cluster whose names are not resolved yet looks like. Two such calls in one turn can make a worker spin for ever.
+/// What a cluster whose names are not resolved yet looks like. Two such calls in one turn can make a worker spin for
+/// ever.
 #[tokio::test]
 async fn clusters_without_an_endpoint_do_not_stall_the_proxy() {
     let (world, upstream) = (World::new(), HttpUpstream::start());

@@ -104,9 +104,9 @@ async fn chain_from_the_listeners_own_header_verifies_a_leaf_below_an_intermedia
     );
 }
 
-/// What is said of another identity that sends the victim's certificate, well-formed, by listener. Where the proxy shows
-/// the certificate of the handshake itself (1.38 and later), no header is asked for a leaf; before, the digest of the
-/// handshake tells the two apart.
+/// What is said of another identity that sends the victim's certificate, well-formed, by listener. Where the proxy
+/// shows the certificate of the handshake itself (1.38 and later), no header is asked for a leaf; before, the digest of
+/// the handshake tells the two apart.
 fn reasons_for_a_forged_leaf() -> [(&'static str, &'static str); 4] {
     let believed = if envoy_version() < (1, 38) {
         "connection.certificate_mismatch"

@@ -1,5 +1,5 @@
-//! Certificates by the thousand, and keys of every size: what is remembered is bounded, what is refused pushes out nobody,
-//! and a good peer is served all the while.
+//! Certificates by the thousand, and keys of every size: what is remembered is bounded, what is refused pushes out
+//! nobody, and a good peer is served all the while.
 
 use futures_util::future::join_all;
 use operate::scrape::Scrape;

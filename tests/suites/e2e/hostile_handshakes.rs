@@ -1,5 +1,5 @@
-//! Connections of strangers by the thousand: garbage, half a handshake, a whole one and then silence. None gets anywhere,
-//! a good peer is served all the while, and what Envoy spends on them is bounded.
+//! Connections of strangers by the thousand: garbage, half a handshake, a whole one and then silence. None gets
+//! anywhere, a good peer is served all the while, and what Envoy spends on them is bounded.
 //!
 //! `CONNECTIONS` says how many; `make abuse` makes it 10,000.
 

@@ -1,6 +1,6 @@
 //! Floods of headers, headers without end, and bytes that have no business in a header, a host or a path, against rules
-//! that look at all three. What Envoy lets through to the filters is decided, and unknown is denied; nothing of what was
-//! not allowed reaches the upstream, and the VM goes on.
+//! that look at all three. What Envoy lets through to the filters is decided, and unknown is denied; nothing of what
+//! was not allowed reaches the upstream, and the VM goes on.
 //!
 //! Envoy's own limits are left as they are: 60 KiB and 100 fields a request.
 
@@ -17,8 +17,8 @@ use crate::{
     stage::{API, API_PATH, Filters, assert_alive, http_listener, reason, serve},
 };
 
-/// A request, and what comes of it over HTTP/1.1 and over HTTP/2: the reason of the decision, or the status with which Envoy
-/// refused it before any filter, 0 where it only reset the stream.
+/// A request, and what comes of it over HTTP/1.1 and over HTTP/2: the reason of the decision, or the status with which
+/// Envoy refused it before any filter, 0 where it only reset the stream.
 struct Case {
     what: &'static str,
     target: Vec<u8>,

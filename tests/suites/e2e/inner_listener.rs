@@ -1,5 +1,5 @@
-//! An inner listener: its connections come from an outer listener of the same Envoy, which ends TLS and shares in filter state whom
-//! it has met. Nothing but that tells who the peer is.
+//! An inner listener: its connections come from an outer listener of the same Envoy, which ends TLS and shares in
+//! filter state whom it has met. Nothing but that tells who the peer is.
 
 use std::time::Duration;
 
@@ -148,7 +148,8 @@ fn by_certificate(world: &World) -> Value {
     with(world.document(rules()), json!({ "peer": peer }))
 }
 
-/// HTTP/1.1 in a tunnel of an HTTP/2 connection with mutual TLS. The second is the outer connection, which must be kept.
+/// HTTP/1.1 in a tunnel of an HTTP/2 connection with mutual TLS. The second is the outer connection, which must be
+/// kept.
 async fn tunnelled(envoy: &Envoy, listener: &str, identity: &Identity) -> (Http, Http) {
     let client = Client::with(Some(identity), ClientOptions::http2());
     let connection = client.connect(envoy.listener_addr(listener)).await.unwrap();
@@ -313,9 +314,9 @@ async fn what_the_outer_listener_lets_in_is_not_believed_further_than_the_docume
     assert_alive(&envoy).await;
 }
 
-/// An upstream pool knows nothing of filter state of the factory `envoy.string`: all share it, and it opens connections with what the
-/// first caller brought, in a tunnel and by requests. Nothing at the inner listener could tell. That is why the documentation
-/// asks for `envoy.hashable_string`.
+/// An upstream pool knows nothing of filter state of the factory `envoy.string`: all share it, and it opens connections
+/// with what the first caller brought, in a tunnel and by requests. Nothing at the inner listener could tell. That is
+/// why the documentation asks for `envoy.hashable_string`.
 #[tokio::test]
 async fn connections_of_two_callers_are_kept_apart_by_hashable_filter_state_alone() {
     let (world, upstream) = (World::new(), HttpUpstream::start());

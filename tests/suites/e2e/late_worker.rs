@@ -1,9 +1,10 @@
-//! Which document judges on a worker that is behind another. A worker is behind while it is busy: here with a script in front of
-//! the module, which holds it for seconds while its neighbour and the main thread take up a new document.
+//! Which document judges on a worker that is behind another. A worker is behind while it is busy: here with a script in
+//! front of the module, which holds it for seconds while its neighbour and the main thread take up a new document.
 //!
-//! Envoy hands a worker the document before anything that comes after it, so of all that waits nothing is judged without it.
-//! Only the call that made the worker busy goes on under the old one. That a worker goes on serving for five seconds and more
-//! without a document that others have noted cannot be brought about here; `filter/gate/tests/filter/succession.rs` has what it does then.
+//! Envoy hands a worker the document before anything that comes after it, so of all that waits nothing is judged
+//! without it. Only the call that made the worker busy goes on under the old one. That a worker goes on serving for
+//! five seconds and more without a document that others have noted cannot be brought about here;
+//! `filter/gate/tests/filter/succession.rs` has what it does then.
 
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ const BUSY: Duration = Duration::from_secs(8);
 /// How much sooner than a busy worker the other answers, at least.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// Two ticks and more: by then each worker has found its document in what all have noted. One that never has denies as soon as
-/// it finds another there, as a VM does that was made anew.
+/// Two ticks and more: by then each worker has found its document in what all have noted. One that never has denies as
+/// soon as it finds another there, as a VM does that was made anew.
 const IN_PACE: Duration = Duration::from_millis(2500);
 
 /// Holds its worker for the seconds that a header says.
@@ -75,7 +76,8 @@ struct Behind {
 }
 
 impl Behind {
-    /// `busy` is the path of the request that keeps the worker busy, `path` what is asked once the other has the document.
+    /// `busy` is the path of the request that keeps the worker busy, `path` what is asked once the other has the
+    /// document.
     async fn start(filters: Filters, how: How, paths: &[&str], busy: &'static str, path: &'static str) -> Self {
         let setting = Setting::shaped(filters, 2, holding).await;
         tokio::time::sleep(IN_PACE).await;

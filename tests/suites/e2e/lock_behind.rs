@@ -1,5 +1,5 @@
-//! A second lock behind svidgate: Envoy's own RBAC lets nobody through on whose request, or TCP connection, svidgate did not
-//! decide, whatever took svidgate out of the way.
+//! A second lock behind svidgate: Envoy's own RBAC lets nobody through on whose request, or TCP connection, svidgate
+//! did not decide, whatever took svidgate out of the way.
 
 use serde_json::{Value, json};
 use support::{

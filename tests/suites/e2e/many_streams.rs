@@ -1,5 +1,5 @@
-//! Many streams of one connection whose right ends at one moment: each has its end in time, nobody else is touched, and the
-//! proxy lives. Two answers of one connection within one call nest in Envoy and end the process.
+//! Many streams of one connection whose right ends at one moment: each has its end in time, nobody else is touched, and
+//! the proxy lives. Two answers of one connection within one call nest in Envoy and end the process.
 
 use std::time::{Duration, Instant};
 
@@ -122,8 +122,8 @@ struct Busy {
 }
 
 impl Busy {
-    /// On one HTTP/2 connection: answered streams, unanswered ones, an upload half sent, gRPC, a download. On another one,
-    /// HTTP/1.1: three requests at once.
+    /// On one HTTP/2 connection: answered streams, unanswered ones, an upload half sent, gRPC, a download. On another
+    /// one, HTTP/1.1: three requests at once.
     async fn start(envoy: &Envoy, upstream: &HttpUpstream, identity: &Identity) -> Self {
         upstream.behave(Behaviour::Answer(200, b"answered".to_vec()));
         let mut http = http2(envoy, "web", Some(identity)).await;
@@ -191,8 +191,8 @@ impl Busy {
 
 /// What the fuzzer of events takes for granted, and why `requests` of a connection are few over HTTP/1.1.
 ///
-/// ENVOY (seen on 1.36.4 to 1.40.0): a pipelined request is neither shown to a filter nor passed on before the one in front of it
-/// is through.
+/// ENVOY (seen on 1.36.4 to 1.40.0): a pipelined request is neither shown to a filter nor passed on before the one in
+/// front of it is through.
 #[tokio::test]
 async fn pipelined_request_is_not_begun_with_before_its_turn() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
@@ -217,8 +217,8 @@ async fn pipelined_request_is_not_begun_with_before_its_turn() {
     assert_eq!(upstream.requests().len(), 1);
 }
 
-/// Every way in which a right ends, each for somebody who is in the middle of everything, at one moment; a bystander is not
-/// disturbed.
+/// Every way in which a right ends, each for somebody who is in the middle of everything, at one moment; a bystander is
+/// not disturbed.
 #[tokio::test]
 async fn every_way_in_which_a_right_ends_ends_all_streams_of_its_peer_and_no_other() {
     let (world, upstream) = (World::new(), HttpUpstream::start());

@@ -18,8 +18,8 @@ use support::{
 
 use crate::stage::{API, API_PATH, Filters, http_listener, http1, wasm};
 
-/// A document of which every metric there is has something to say. The list of revocations comes from the upstream, whose
-/// answer is none.
+/// A document of which every metric there is has something to say. The list of revocations comes from the upstream,
+/// whose answer is none.
 fn telling(world: &World, version: &str) -> Value {
     let ends = |hours: i64| (world.now + jiff::SignedDuration::from_hours(hours)).to_string();
     let document = world.document(json!([
@@ -88,7 +88,8 @@ fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     .collect()
 }
 
-/// What the rules ask of Envoy itself, and how Prometheus knows whether it answers. That Envoy has them, `bad_starts` shows.
+/// What the rules ask of Envoy itself, and how Prometheus knows whether it answers. That Envoy has them, `bad_starts`
+/// shows.
 pub(crate) const OF_THE_PROXY: [(&str, &[&str]); 7] = [
     ("envoy_extension_config_discovery_http_filter_config_fail", &["filter"]),
     (

@@ -1,5 +1,5 @@
-//! A document for HTTP in front of what is none: no request would ever be decided on, so whoever may do anything could do
-//! everything. And what looks odd behind a connection manager, and is honest.
+//! A document for HTTP in front of what is none: no request would ever be decided on, so whoever may do anything could
+//! do everything. And what looks odd behind a connection manager, and is honest.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ async fn connect(envoy: &Envoy, world: &World, listener: &str, alpn: &[&str]) ->
     client.connect(envoy.listener_addr(listener)).await.unwrap()
 }
 
-/// Where the proxy has dialled before there are bytes, none passes; where it dials with the first bytes, these are all. (One that
-/// dials at once never ends the handshake of a connection that is held: `connection.silent`.)
+/// Where the proxy has dialled before there are bytes, none passes; where it dials with the first bytes, these are all.
+/// (One that dials at once never ends the handshake of a connection that is held: `connection.silent`.)
 #[tokio::test]
 async fn tcp_proxy_behind_a_document_for_http_passes_nothing_or_the_first_bytes_alone() {
     let (world, upstream) = (World::new(), TcpUpstream::echo());

@@ -1,8 +1,9 @@
 //! Every form in which one path is known to pass for another, against a deny rule on a path and an allow rule on its
 //! siblings: what an upstream gets to see is never a path that the rules forbid, whoever reads it.
 //!
-//! Five listeners: both readings, in front of an Envoy that leaves paths alone and one that normalises all it can, and the strict
-//! one with an allow rule that opens encoded slashes. Each target goes over HTTP/1.1 and over HTTP/2. What was let through is then read by every reader of [`Reader`].
+//! Five listeners: both readings, in front of an Envoy that leaves paths alone and one that normalises all it can, and
+//! the strict one with an allow rule that opens encoded slashes. Each target goes over HTTP/1.1 and over HTTP/2. What
+//! was let through is then read by every reader of [`Reader`].
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -18,8 +19,8 @@ use crate::{
     stage::{API, API_PATH, Filters, assert_alive, http_listener, reason},
 };
 
-/// The listeners, in the order of the columns of [`TARGETS`]. The last has no column: it does as the first does, but for
-/// [`OPENED`].
+/// The listeners, in the order of the columns of [`TARGETS`]. The last has no column: it does as the first does, but
+/// for [`OPENED`].
 const LISTENERS: [&str; 5] = [
     "strict",
     "strict-normalising",
@@ -181,8 +182,8 @@ const OVER_HTTP2: &[Row] = &[
     (b"/open\xc0\xafsecret", "??nn"),
 ];
 
-/// What the listener that opens encoded slashes makes otherwise than the strict one. Where only one reading is allowed, or one
-/// is denied, the other opens nothing.
+/// What the listener that opens encoded slashes makes otherwise than the strict one. Where only one reading is allowed,
+/// or one is denied, the other opens nothing.
 const OPENED: &[(&[u8], char)] = &[
     (b"/open%2fsecret", 'n'),
     (b"/open%2Fsecret/x", 'n'),
@@ -232,8 +233,8 @@ struct Reader {
     dots: bool,
     /// A `?`, `#` or NUL that comes out of an escape ends the path.
     cuts: bool,
-    /// Over-long UTF-8 (`C0 AF`) counts. (One who folds names, by case or to the forms that Unicode calls compatible, is
-    /// no reader of this kind: to it `SECRET` and full-width letters are `secret`, and rules compare bytes.)
+    /// Over-long UTF-8 (`C0 AF`) counts. (One who folds names, by case or to the forms that Unicode calls compatible,
+    /// is no reader of this kind: to it `SECRET` and full-width letters are `secret`, and rules compare bytes.)
     overlong: bool,
 }
 

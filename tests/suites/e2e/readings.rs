@@ -1,8 +1,10 @@
-//! Every part of a request that an upstream behind Envoy may read otherwise than a filter in Envoy does, one row a case: what
-//! comes of it under rules that look at that part, and what the upstream sees of it where everything is allowed.
+//! Every part of a request that an upstream behind Envoy may read otherwise than a filter in Envoy does, one row a
+//! case: what comes of it under rules that look at that part, and what the upstream sees of it where everything is
+//! allowed.
 //!
-//! Each row goes over HTTP/1.1 and over HTTP/2 to a gate with rules and to one without, in front of an upstream of HTTP/1.1
-//! and in front of one of HTTP/2. Paths have more cases, and a table of their own in [`crate::path_confusion`].
+//! Each row goes over HTTP/1.1 and over HTTP/2 to a gate with rules and to one without, in front of an upstream of
+//! HTTP/1.1 and in front of one of HTTP/2. Paths have more cases, and a table of their own in
+//! [`crate::path_confusion`].
 
 mod cases;
 mod row;
@@ -176,8 +178,8 @@ async fn paths_that_an_upstream_takes_from_a_header_are_decided_on_too() {
     assert_come_out_as_they_should(paths_and_hosts()).await;
 }
 
-/// Trailers come when the decision has been made, and an upstream may take them for headers (RFC 9110 6.5.1): none passes
-/// under a name that was looked at. Others do.
+/// Trailers come when the decision has been made, and an upstream may take them for headers (RFC 9110 6.5.1): none
+/// passes under a name that was looked at. Others do.
 #[tokio::test]
 async fn trailers_that_an_upstream_takes_for_headers_do_not_pass() {
     let stage = Stage::start().await;

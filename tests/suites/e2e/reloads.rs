@@ -1,5 +1,5 @@
-//! Which document judges after a VM has trapped and was made anew. The new VM gets each plugin when something comes for it,
-//! so that an old connection may bring its own document before anybody brings the newest.
+//! Which document judges after a VM has trapped and was made anew. The new VM gets each plugin when something comes for
+//! it, so that an old connection may bring its own document before anybody brings the newest.
 
 use std::time::{Duration, Instant};
 

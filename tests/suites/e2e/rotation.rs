@@ -80,9 +80,9 @@ struct Tally {
     connections: AtomicU64,
 }
 
-/// One connection of a pool, with requests back to back, GET and POST. It is replaced when it is closed or was told to take no
-/// more (GOAWAY, `connection: close`). What was handed to a connection that took no more never left, and goes to the next one.
-/// Nothing that was sent is sent again.
+/// One connection of a pool, with requests back to back, GET and POST. It is replaced when it is closed or was told to
+/// take no more (GOAWAY, `connection: close`). What was handed to a connection that took no more never left, and goes
+/// to the next one. Nothing that was sent is sent again.
 async fn ask_on_and_on(rotating: &Rotating, envoy: &Envoy, client: (&str, bool), seed: u64, tally: &Tally) {
     let mut connection: Option<Http> = None;
     let mut number = seed;

@@ -86,8 +86,8 @@ async fn peers_must_pass_both_the_validator_and_the_gate() {
     assert_eq!(upstream.requests().len(), 4);
 }
 
-/// The validator sees the chain that the client sent; we see the leaf only, so with `chain: verify` the intermediate must be in the
-/// bundle or in the document.
+/// The validator sees the chain that the client sent; we see the leaf only, so with `chain: verify` the intermediate
+/// must be in the bundle or in the document.
 #[tokio::test]
 async fn leaf_below_an_intermediate_passes_where_the_proxy_verifies_the_chain() {
     let (world, upstream) = (World::new(), HttpUpstream::start());

@@ -116,8 +116,8 @@ async fn one_document_decides_requests_and_connections() {
             assert_eq!(db.received().len() - before, passed.len(), "{listener}");
         }
     }
-    let note = "listener: shared: at TCP listeners the allow rules that need a request (1) never match, and the deny rules that \
-                need one (0)";
+    let note = "listener: shared: at TCP listeners the allow rules that need a request (1) never match, and the deny \
+                rules that need one (0)";
     assert!(envoy.log().contains(note));
 }
 

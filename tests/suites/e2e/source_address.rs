@@ -92,8 +92,8 @@ async fn proxied(envoy: &Envoy, identity: &Identity, source: Option<&str>) -> Ht
     connection.unwrap().http1().await.unwrap()
 }
 
-/// Behind a load balancer that writes the PROXY protocol, the address in it counts, and not the balancer's own. That counts
-/// where the balancer says that it does not know. Still no header changes it.
+/// Behind a load balancer that writes the PROXY protocol, the address in it counts, and not the balancer's own. That
+/// counts where the balancer says that it does not know. Still no header changes it.
 #[tokio::test]
 async fn address_of_the_proxy_protocol_counts_where_the_listener_reads_it() {
     let (world, upstream) = (World::new(), HttpUpstream::start());

@@ -76,8 +76,8 @@ pub(crate) fn has_tcp() -> bool {
     envoy_version() >= (1, 37)
 }
 
-/// For tests of what a TCP listener does with a document. On an Envoy that bears none, asserts that the document is refused
-/// at the start with the reason, and gives true: there is nothing more to test.
+/// For tests of what a TCP listener does with a document. On an Envoy that bears none, asserts that the document is
+/// refused at the start with the reason, and gives true: there is nothing more to test.
 pub(crate) async fn tcp_is_refused(world: &World, document: &Value) -> bool {
     if has_tcp() {
         return false;
@@ -89,8 +89,8 @@ pub(crate) async fn tcp_is_refused(world: &World, document: &Value) -> bool {
     true
 }
 
-/// Whether an HTTP/2 answer that is cut looks whole to our client. Envoy 1.36 resets the stream with `NO_ERROR`, later ones
-/// with an error.
+/// Whether an HTTP/2 answer that is cut looks whole to our client. Envoy 1.36 resets the stream with `NO_ERROR`, later
+/// ones with an error.
 pub(crate) fn cut_http2_looks_whole() -> bool {
     envoy_version() < (1, 37)
 }
@@ -190,8 +190,8 @@ pub(crate) async fn assert_alive(envoy: &Envoy) {
     assert!(failures.is_empty(), "{failures:?}");
 }
 
-/// A peer that asks again and again on one connection of a listener with the HTTP filter alone, so that every answer has
-/// its reason in the access log.
+/// A peer that asks again and again on one connection of a listener with the HTTP filter alone, so that every answer
+/// has its reason in the access log.
 pub(crate) struct Asking<'e> {
     envoy: &'e Envoy,
     listener: &'e str,

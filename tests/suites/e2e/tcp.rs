@@ -319,8 +319,8 @@ fn with_idle_timeout(bootstrap: &mut Value) {
     }
 }
 
-/// Envoy closes a connection when what it has for the peer is written. A peer that does not read keeps it, and the one to the
-/// upstream, until a time-out of `tcp_proxy`; it gets what was on its way and no more. docs/listener.md says so.
+/// Envoy closes a connection when what it has for the peer is written. A peer that does not read keeps it, and the one
+/// to the upstream, until a time-out of `tcp_proxy`; it gets what was on its way and no more. docs/listener.md says so.
 #[tokio::test]
 async fn cut_peer_that_does_not_read_keeps_its_upstream_connection_until_it_is_idle_for_too_long() {
     const SENT: usize = 64 << 20;

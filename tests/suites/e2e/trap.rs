@@ -1,5 +1,5 @@
-//! A VM that dies: denied until there is a new one, and nobody else harmed. The shipped module cannot be made to trap, so
-//! another build of it can.
+//! A VM that dies: denied until there is a new one, and nobody else harmed. The shipped module cannot be made to trap,
+//! so another build of it can.
 
 use std::time::{Duration, Instant};
 

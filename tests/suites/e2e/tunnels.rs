@@ -1,4 +1,5 @@
-//! CONNECT and upgrades: inside a tunnel goes whatever the peer likes, so only an allow rule that names CONNECT opens one.
+//! CONNECT and upgrades: inside a tunnel goes whatever the peer likes, so only an allow rule that names CONNECT opens
+//! one.
 
 use serde_json::{Value, json};
 use support::{

@@ -10,7 +10,8 @@ use support::{
 
 use crate::stage::{API, API_PATH, Filters, assert_alive, has_tcp, http_listener, http1, tcp_listener};
 
-/// The network filter of each listener once more behind itself, under a name of its own and without the rule for the API.
+/// The network filter of each listener once more behind itself, under a name of its own and without the rule for the
+/// API.
 fn twice(bootstrap: &mut Value) {
     for listener in bootstrap["static_resources"]["listeners"].as_array_mut().unwrap() {
         let filters = listener["filter_chains"][0]["filters"].as_array_mut().unwrap();

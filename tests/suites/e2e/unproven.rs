@@ -1,4 +1,5 @@
-//! Issuers whose intermediates rotate and are published nowhere: only a peer's chain shows them, and only to the HTTP filter.
+//! Issuers whose intermediates rotate and are published nowhere: only a peer's chain shows them, and only to the HTTP
+//! filter.
 
 use std::time::{Duration, Instant};
 

@@ -151,8 +151,8 @@ async fn agent_that_refuses_is_told_in_its_words_and_asked_again_soon() {
     envoy
         .wait_log(
             // Envoy puts its own word behind that of the agent.
-            "the stream ended with gRPC status 7 PERMISSION_DENIED \"no identity issued{via_upstream}\" (the agent has no \
-             registration entry for the workload that this proxy is)",
+            "the stream ended with gRPC status 7 PERMISSION_DENIED \"no identity issued{via_upstream}\" (the agent has \
+             no registration entry for the workload that this proxy is)",
         )
         .await;
     assert!(
@@ -208,8 +208,8 @@ async fn socket_that_goes_and_streams_that_break_leave_the_last_good_bundles() {
     assert_alive(&envoy).await;
 }
 
-/// Streams that an agent ended were once kept in the proxy until their plugin went, and ended again then: by a pointer to what
-/// was no longer there.
+/// Streams that an agent ended were once kept in the proxy until their plugin went, and ended again then: by a pointer
+/// to what was no longer there.
 #[tokio::test]
 async fn plugin_whose_streams_broke_goes_without_harm() {
     let (world, upstream) = (World::new(), HttpUpstream::start());

@@ -215,8 +215,8 @@ async fn bad_document_is_refused_to_the_control_plane_and_the_running_one_stays(
 
 #[tokio::test]
 async fn nobody_gets_through_before_the_control_plane_has_spoken() {
-    // ENVOY (seen on 1.37.0, with a module that does nothing, too): it ends with a segmentation fault when the first configuration
-    // of a filter comes after `initial_fetch_timeout`.
+    // ENVOY (seen on 1.37.0, with a module that does nothing, too): it ends with a segmentation fault when the first
+    // configuration of a filter comes after `initial_fetch_timeout`.
     if envoy_version() == (1, 37) {
         return;
     }

@@ -1,5 +1,5 @@
-//! Every document that stands in a manifest of `envoy/mesh`, in the files that Envoy watches and in the harness compiles,
-//! and the two filters of one listener have the same.
+//! Every document that stands in a manifest of `envoy/mesh`, in the files that Envoy watches and in the harness
+//! compiles, and the two filters of one listener have the same.
 
 use std::fs;
 
@@ -154,8 +154,8 @@ fn plugins_of_the_manifests_fail_closed_are_ours_and_leave_a_mark_for_the_lock()
     }
 }
 
-/// Istio takes the ports of a `match` for the workload's own, the Service's or none at all, by the kind of filter chain; so chains
-/// of the same port go without the filter.
+/// Istio takes the ports of a `match` for the workload's own, the Service's or none at all, by the kind of filter
+/// chain; so chains of the same port go without the filter.
 #[test]
 fn plugins_for_istio_leave_out_no_port() {
     let authority = Authority::of("prod.example", FIXED_NOW);
@@ -232,7 +232,8 @@ fn lock_for_istio_has_the_shape_of_an_allow_and_selects_every_port() {
     }
 }
 
-/// A waypoint is selected by `targetRefs` alone. Whom its plugins take a caller for stands in filter state, so they have no bundle.
+/// A waypoint is selected by `targetRefs` alone. Whom its plugins take a caller for stands in filter state, so they
+/// have no bundle.
 #[test]
 fn plugins_for_waypoints_select_one_by_target_and_take_the_id_that_it_shares() {
     let authority = Authority::of("prod.example", FIXED_NOW);

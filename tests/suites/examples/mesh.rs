@@ -1,5 +1,5 @@
-//! What the manifests for meshes come to in their proxies. No mesh is at hand here: its plugins are put into an Envoy the
-//! way the mesh does it, with the root id and the document, as JSON text, that stand in the manifest.
+//! What the manifests for meshes come to in their proxies. No mesh is at hand here: its plugins are put into an Envoy
+//! the way the mesh does it, with the root id and the document, as JSON text, that stand in the manifest.
 
 use std::{
     path::PathBuf,

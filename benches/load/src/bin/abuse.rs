@@ -1,9 +1,9 @@
 //! `make abuse`: what the worst that a peer may send costs Envoy with svidgate, beside an Envoy without.
 //!
-//! Peers that are let in, peers that are refused, bytes that are no TLS; then requests of a peer that is let in. Each is
-//! sent to both Envoys in turn, round after round; the tables have the medians. `ROUNDS` (3) and `CONNECTIONS` in a round
-//! (200; those that cost more are fewer) make it shorter. Last comes what would fill the VM, which has a record of its own:
-//! memory does not depend on who else has the machine. `ONLY=fill` runs that alone.
+//! Peers that are let in, peers that are refused, bytes that are no TLS; then requests of a peer that is let in. Each
+//! is sent to both Envoys in turn, round after round; the tables have the medians. `ROUNDS` (3) and `CONNECTIONS` in a
+//! round (200; those that cost more are fewer) make it shorter. Last comes what would fill the VM, which has a record
+//! of its own: memory does not depend on who else has the machine. `ONLY=fill` runs that alone.
 
 use std::env;
 

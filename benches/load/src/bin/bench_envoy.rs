@@ -1,8 +1,9 @@
 //! `make bench-envoy`: what svidgate costs Envoy for each request, each connection and each MiB of a TCP stream.
 //!
-//! Everything is run in turn, round after round, and the median of the rounds is what the tables show. What a filter adds,
-//! and how many times another figure one is, is taken within each round, so that a machine that slows down slows down both.
-//! What is to be reached is such a ratio, and it is reached when it is in every round: see [`svidgate_load::rounds`].
+//! Everything is run in turn, round after round, and the median of the rounds is what the tables show. What a filter
+//! adds, and how many times another figure one is, is taken within each round, so that a machine that slows down slows
+//! down both. What is to be reached is such a ratio, and it is reached when it is in every round: see
+//! [`svidgate_load::rounds`].
 //!
 //! `ROUNDS` (5), `REQUESTS` in a round (20,000), `CONNECTIONS` in a round (400) and `MEBIBYTES` (512) make it shorter.
 
@@ -90,8 +91,8 @@ async fn main() {
     write(&circumstances, rounds, &requests, &connections, &streams, &targets);
 }
 
-/// With a subject and a DNS name, as SPIRE gives them where it is asked to: where the certificate has none, Envoy's RBAC
-/// looks for them in it again for every policy, and the list of policies is dearer still.
+/// With a subject and a DNS name, as SPIRE gives them where it is asked to: where the certificate has none, Envoy's
+/// RBAC looks for them in it again for every policy, and the list of policies is dearer still.
 fn caller(world: &World) -> Identity {
     let id = format!("spiffe://{OWN}{CALLER}");
     world.own.issue(Leaf {
@@ -293,9 +294,10 @@ fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// What is to be reached, each a ratio that is taken within each round. Where a bound was one in microseconds, it is what that
-/// was of the same run's yardstick on the machine on which it was set: 6 us were a quarter of a request through the wasm that
-/// does nothing; 200 us, 1 ms and 10 us were 0.75, 3.75 and 0.04 of a connection without a filter.
+/// What is to be reached, each a ratio that is taken within each round. Where a bound was one in microseconds, it is
+/// what that was of the same run's yardstick on the machine on which it was set: 6 us were a quarter of a request
+/// through the wasm that does nothing; 200 us, 1 ms and 10 us were 0.75, 3.75 and 0.04 of a connection without a
+/// filter.
 fn targets(requests: &[Row], connections: &[Row], streams: &[Row]) -> Vec<Target> {
     let cpu = |rows: &[Row], filter: &str, rules: Option<usize>, protocol: &str| {
         let is_it = |row: &&Row| row.filter == filter && row.rules == rules && row.protocol == protocol;

@@ -1,16 +1,18 @@
-//! `make soak`: whether an Envoy with svidgate stays as it is, under constant load, while its documents and the bundles of
-//! a federated trust domain change.
+//! `make soak`: whether an Envoy with svidgate stays as it is, under constant load, while its documents and the bundles
+//! of a federated trust domain change.
 //!
-//! Own clients keep their connections throughout. Every second some SVIDs come that were not seen before, and every five
-//! seconds a new document, by discovery from a file. Every thirty seconds the federated trust domain rotates: its bundle
-//! endpoint names the authority of this period and of the next, and its clients come back with leaves of this one.
+//! Own clients keep their connections throughout. Every second some SVIDs come that were not seen before, and every
+//! five seconds a new document, by discovery from a file. Every thirty seconds the federated trust domain rotates: its
+//! bundle endpoint names the authority of this period and of the next, and its clients come back with leaves of this
+//! one.
 //!
-//! Beside them six peers hold 300 streams each on a connection ([`turns`]). The documents take away a rule, revoke an id and
-//! end a relationship, one after another, and give each back; a rotation withdraws the authority of one; the SVID of one
-//! ends; the right of the last one stays. All streams of whoever may not go on must end in time, and no other stream.
+//! Beside them six peers hold 300 streams each on a connection ([`turns`]). The documents take away a rule, revoke an
+//! id and end a relationship, one after another, and give each back; a rotation withdraws the authority of one; the
+//! SVID of one ends; the right of the last one stays. All streams of whoever may not go on must end in time, and no
+//! other stream.
 //!
-//! `SOAK_SECONDS` (600) is how long all of it lasts. Where anybody else was refused, or Envoy's log has an error, it has
-//! failed.
+//! `SOAK_SECONDS` (600) is how long all of it lasts. Where anybody else was refused, or Envoy's log has an error, it
+//! has failed.
 
 use std::env;
 use std::sync::Arc;

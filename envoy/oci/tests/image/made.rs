@@ -91,8 +91,9 @@ fn images_are_the_same_whatever_the_time_the_umask_the_zone_and_the_file() {
     let (first, second) = (files(first.path()), files(&second));
     assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
     assert!(first == second, "the same names hold other bytes");
-    // Two images with three blobs each, four referrers with one each, one empty configuration, the index, the layout's mark:
-    // a module that is a layer and what the compatible image packs are different blobs; SBOM and licences are shared.
+    // Two images with three blobs each, four referrers with one each, one empty configuration, the index, the layout's
+    // mark: a module that is a layer and what the compatible image packs are different blobs; SBOM and licences are
+    // shared.
     assert_eq!(first.len(), 2 * 3 + 4 + 2 + 1 + 2);
 }
 

@@ -102,8 +102,8 @@ async fn signature_is_where_and_what_cosign_writes() {
     );
 }
 
-/// Without any code of ours or of the library: pulled by `skopeo` (Debian's has its own verification switched off), checked
-/// by `openssl`.
+/// Without any code of ours or of the library: pulled by `skopeo` (Debian's has its own verification switched off),
+/// checked by `openssl`.
 #[tokio::test]
 async fn openssl_accepts_our_signature_and_refuses_another_key() {
     let (registry, keys) = signed();

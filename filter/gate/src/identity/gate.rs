@@ -485,8 +485,7 @@ impl Gate {
 }
 
 const TOO_OLD: &str = "the connection has been open for longer than `max_connection_age`; its peer has no certificate \
-                       here that ends, \
-                       so it must connect again";
+                       here that ends, so it must connect again";
 
 /// Who a peer says it is, for a refusal.
 fn claimed(identity: &Identity) -> impl FnOnce() -> Option<SpiffeId> {

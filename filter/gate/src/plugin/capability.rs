@@ -43,13 +43,11 @@ fn refusal_on(
         (Stage::Connection, Listener::Http) => Some(format!(
             "Envoy {version} shows a network filter no certificate: put `svidgate.hold` and `set_filter_state` before \
              `svidgate.connection`, with one `vm_id` (docs/listener.md, \"Where the leaf comes from\"), or use the \
-             HTTP filter \
-             alone with `xfcc: own`"
+             HTTP filter alone with `xfcc: own`"
         )),
         (_, Listener::Tcp | Listener::TcpServerFirst) => Some(format!(
             "listener: Envoy {version} has no `upstream_connect_mode`: its tcp_proxy dials before it can be known who \
-             the \
-             peer is (TCP listeners need Envoy {AFTER_HANDSHAKE})"
+             the peer is (TCP listeners need Envoy {AFTER_HANDSHAKE})"
         )),
     }
 }
@@ -68,8 +66,7 @@ fn refusal_to_share(version: ProxyVersion) -> Option<String> {
     (version < HASHABLE_STRINGS).then(|| {
         format!(
             "peer.filter_state: Envoy {version} has no `envoy.hashable_string`, and with `envoy.string` one caller \
-             gets connections \
-             that were opened for another (this needs Envoy {HASHABLE_STRINGS})"
+             gets connections that were opened for another (this needs Envoy {HASHABLE_STRINGS})"
         )
     })
 }

@@ -598,19 +598,16 @@ fn undecided(refusal: Rc<Refusal>, server_spoke: bool) -> Rc<Refusal> {
 }
 
 const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included \
-                      (before \
-                      tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
+                      (before tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
 
 const UNPROVEN: &str = "no request that was allowed has shown the chain of its leaf within `first_bytes_timeout`";
 
 const NOT_HTTP: &str = "tcp_proxy reads this connection, so no request will ever be decided on, and the document is \
-                        for `listener: \
-                        http` (this filter chain needs a document for `tcp`, or the HTTP connection manager with \
-                        `svidgate.request` in it)";
+                        for `listener: http` (this filter chain needs a document for `tcp`, or the HTTP connection \
+                        manager with `svidgate.request` in it)";
 
 const HTTP3: &str = "HTTP/3 shows a network filter no bytes, so it cannot decide: give this listener the HTTP filter \
-                     alone, which \
-                     decides on each request";
+                     alone, which decides on each request";
 
 const NO_CERTIFICATE_YET: &str = "the server spoke and there is no client certificate: none was presented, or the \
                                   handshake was not done (tcp_proxy needs `upstream_connect_mode: \

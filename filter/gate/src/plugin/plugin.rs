@@ -222,7 +222,8 @@ impl<P: Proxy> Plugin<P> {
     /// | 5. what is under way is swept | after all is known that could end it |
     /// | 6. ages, ends and counters are handed over | they tell of what was just done |
     ///
-    /// Plugins beside the one that takes the tick do the first step and the fifth alone: each may cut what others left waiting.
+    /// Plugins beside the one that takes the tick do the first step and the fifth alone: each may cut what others left
+    /// waiting.
     pub fn tick(&self) {
         self.worker.read_time(&self.proxy);
         let takes_it = self.worker.takes_tick();
@@ -365,16 +366,13 @@ impl<P: Proxy> Plugin<P> {
 }
 
 const NOT_PLACED: &str = "listener: `shared` leaves it to the plugin: its `root_id` must be \
-                          `svidgate.connection.http`, \
-                          `svidgate.connection.tcp` or `svidgate.connection.tcp_server_first`";
+                          `svidgate.connection.http`, `svidgate.connection.tcp` or \
+                          `svidgate.connection.tcp_server_first`";
 
 const NO_AGE: &str = "peer.filter_state.id: this proxy has no `declare_property`, so it cannot keep how long a \
-                      connection has \
-                      been open, which bounds an id without a certificate";
+                      connection has been open, which bounds an id without a certificate";
 
 const OLD_DOCUMENT: &str = "svidgate: a connection begins under a document although a newer one is configured under \
-                            the same \
-                            plugin `name`: it must please both. A listener that drains does that; where two listeners \
-                            have \
-                            plugins of one `name`, give each its own; where an old text came back, change its \
-                            `version`";
+                            the same plugin `name`: it must please both. A listener that drains does that; where two \
+                            listeners have plugins of one `name`, give each its own; where an old text came back, \
+                            change its `version`";

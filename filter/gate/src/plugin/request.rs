@@ -392,8 +392,7 @@ impl<P: Proxy> UnderWay for RequestFilter<P> {
 }
 
 const UNPROVEN: &str = "the network filter has left this connection to its first request, and this one proves nothing \
-                        to the \
-                        documents that it has (a dry run, or a document with other bundles, stands behind it)";
+                        to the documents that it has (a dry run, or a document with other bundles, stands behind it)";
 
 /// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not
 /// found.

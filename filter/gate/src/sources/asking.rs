@@ -190,8 +190,7 @@ impl Asking<'_> {
         }
         format!(
             "sequence {sequence} is lower than {held}, {whose}{common} (if its publisher was built anew: raise `epoch` \
-             of this \
-             endpoint above {})",
+             of this endpoint above {})",
             self.feed.epoch()
         )
     }

@@ -74,8 +74,7 @@ impl fmt::Display for Missing {
         f.write_str(match self {
             Self::NotTaken => {
                 "this connection has TLS of its own, and `peer.filter_state.id` leaves the document without bundles: \
-                 give this listener \
-                 another one"
+                 give this listener another one"
             }
             Self::NotAnswered => "its source has not answered",
             Self::NotUsable => "what the Workload API lists for it cannot be used; the line about it says why",

@@ -234,8 +234,7 @@ impl Endings {
             self.is_full = true;
             let line = format!(
                 "svidgate: {MOST_GAUGES} gauges of ages and ends have been named; what is new is shown as that of \
-                 `{OTHER}` \
-                 until Envoy is started anew"
+                 `{OTHER}` until Envoy is started anew"
             );
             proxy.log(Level::Warn, &line);
         }

@@ -1,4 +1,5 @@
-//! What peers make a worker keep: heads of open streams, identities, documents that drain. Each has a bound and a reason.
+//! What peers make a worker keep: heads of open streams, identities, documents that drain. Each has a bound and a
+//! reason.
 
 use std::{
     cell::{Cell, RefCell},
@@ -155,7 +156,8 @@ fn large_heads_of_one_connection_have_a_bound() {
     assert_eq!((reason.as_str(), streams.len()), ("connection.holds_too_much", 69));
 }
 
-/// A header that was not kept is unknown to a newer document: a deny rule that names it applies, `not_headers` does not help.
+/// A header that was not kept is unknown to a newer document: a deny rule that names it applies, `not_headers` does not
+/// help.
 #[test]
 fn header_that_was_not_kept_is_unknown_to_a_newer_document_and_never_absent() {
     let named = |effect: &str, member: &str| {

@@ -98,8 +98,8 @@ fn document_for_all_listeners_says_once_which_rules_mean_little_at_tcp() {
     assert_eq!(
         said.collect::<Vec<_>>(),
         [
-            "svidgate: listener: shared: at TCP listeners the allow rules that need a request (1) never match, and the deny rules that \
-          need one (2) deny each connection that their `ports` do not rule out"
+            "svidgate: listener: shared: at TCP listeners the allow rules that need a request (1) never match, and the \
+             deny rules that need one (2) deny each connection that their `ports` do not rule out"
         ]
     );
 }

@@ -1,4 +1,5 @@
-//! Many streams of one connection that end at one moment: one a call, streams before their connection, and never for long.
+//! Many streams of one connection that end at one moment: one a call, streams before their connection, and never for
+//! long.
 
 use std::rc::Rc;
 
@@ -74,7 +75,8 @@ impl Busy {
         self.streams.push(filter);
     }
 
-    /// The next call of the proxy: how many streams were answered and connections closed by now, and when to come again.
+    /// The next call of the proxy: how many streams were answered and connections closed by now, and when to come
+    /// again.
     fn tick(&self) -> (usize, usize, u32) {
         self.roots[0].tick();
         self.proxy

@@ -1,4 +1,5 @@
-//! Where the peer of a connection without TLS stands: only where the document says, whole or not at all, and for a time.
+//! Where the peer of a connection without TLS stands: only where the document says, whole or not at all, and for a
+//! time.
 
 use std::rc::Rc;
 

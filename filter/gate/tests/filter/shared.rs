@@ -25,7 +25,8 @@ fn nothing_that_is_shared_says_what_it_is_or_whose() {
     });
 }
 
-/// Another module writes over all that is there, again and again: each worker fetches for itself, and nobody is believed.
+/// Another module writes over all that is there, again and again: each worker fetches for itself, and nobody is
+/// believed.
 #[test]
 fn module_that_writes_over_what_is_shared_costs_a_line_and_a_fetch_of_ones_own() {
     let workers = Workers::start(2, own_endpoint());

@@ -1,5 +1,5 @@
-//! Bundles and revocations from elsewhere: one worker asks, all of them know, and nothing bad that comes replaces what is
-//! good.
+//! Bundles and revocations from elsewhere: one worker asks, all of them know, and nothing bad that comes replaces what
+//! is good.
 
 use std::rc::Rc;
 
@@ -205,8 +205,8 @@ fn publisher_that_was_built_anew_is_believed_when_the_operator_says_so_and_the_o
         "no answer alone lowers the sequence"
     );
     assert!(workers.logged(
-        "sequence 1 is lower than 2, which is held, with 0 of the 1 authorities that are held (if its publisher was built anew: \
-         raise `epoch` of this endpoint above 0)"
+        "sequence 1 is lower than 2, which is held, with 0 of the 1 authorities that are held (if its publisher was \
+         built anew: raise `epoch` of this endpoint above 0)"
     ));
     // The document comes to one worker first; both forget.
     let next = workers.plugin(&workers.workers[1], at_epoch(1, json!({ "version": "next" })));

@@ -1,4 +1,5 @@
-//! Which documents judge: that of the own plugin and the newest under its name, whatever comes and goes, in whichever VM.
+//! Which documents judge: that of the own plugin and the newest under its name, whatever comes and goes, in whichever
+//! VM.
 
 use std::rc::Rc;
 

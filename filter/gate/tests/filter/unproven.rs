@@ -1,5 +1,5 @@
-//! Leaves whose issuer only a chain shows: left to the first request where it is certain that one will be judged, and closed
-//! where none that is allowed comes in time.
+//! Leaves whose issuer only a chain shows: left to the first request where it is certain that one will be judged, and
+//! closed where none that is allowed comes in time.
 
 use std::rc::Rc;
 
@@ -240,7 +240,8 @@ fn proven_connection_ends_with_its_authority() {
     drop((filter, next));
 }
 
-/// A request that pleases its own documents proves nothing to one of the network filter that refuses the peer, and goes no further.
+/// A request that pleases its own documents proves nothing to one of the network filter that refuses the peer, and goes
+/// no further.
 #[test]
 fn request_proves_nothing_to_a_newer_document_that_refuses() {
     let gateway = Gateway::start(open());
@@ -259,7 +260,8 @@ fn request_proves_nothing_to_a_newer_document_that_refuses() {
     drop((filter, next));
 }
 
-/// Behind the network filter may stand a request filter with another document, while the one with its own stands in another chain.
+/// Behind the network filter may stand a request filter with another document, while the one with its own stands in
+/// another chain.
 #[test]
 fn request_that_proves_nothing_goes_no_further_while_its_connection_waits() {
     let gateway = Gateway::start(open());

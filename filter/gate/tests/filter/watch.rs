@@ -37,8 +37,8 @@ impl Watched {
         }
     }
 
-    /// A plugin with rules that end so many seconds after the beginning; it serves a request, so that a later document takes
-    /// its place.
+    /// A plugin with rules that end so many seconds after the beginning; it serves a request, so that a later document
+    /// takes its place.
     fn plugin(&self, version: &str, rules: &[(&str, i64)]) -> Rc<Plugin<Proxy>> {
         let rules: Vec<Value> = rules
             .iter()

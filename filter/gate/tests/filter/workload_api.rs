@@ -555,8 +555,8 @@ fn certificates_of_the_workload_api_that_are_not_used_are_told_one_by_one() {
     workers.tick();
     let bundle: [(&str, &[&Authority]); 1] = [("spiffe://prod.example", &[&world.own, &no_authority])];
     workers.message(0, workload_message(&bundle, &[]));
-    let told = "bundle of prod.example: certificate 1 of the list: certificate is no signing certificate (basic constraints \
-                do not say cA); the key is not used";
+    let told = "bundle of prod.example: certificate 1 of the list: certificate is no signing certificate (basic \
+                constraints do not say cA); the key is not used";
     assert!(workers.logged(told));
     assert!(workers.logged("1 trust domains, 1 certificates skipped"));
 }

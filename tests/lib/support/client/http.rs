@@ -291,9 +291,9 @@ impl Http {
         response.map(Answer::of).map_err(|error| closed(&error))
     }
 
-    /// Sends a request, as a client with a pool of connections does, and waits for the head of the response. Gives `None`
-    /// where the connection ended, or was told to take no more, before a byte of the request was sent: such a request is
-    /// for the next connection.
+    /// Sends a request, as a client with a pool of connections does, and waits for the head of the response. Gives
+    /// `None` where the connection ended, or was told to take no more, before a byte of the request was sent: such a
+    /// request is for the next connection.
     ///
     /// # Errors
     /// When it was sent and there is no response.

@@ -141,7 +141,8 @@ impl Connection {
     }
 }
 
-/// Streams of one HTTP/2 connection, open until they are answered or this is dropped. Of answers, only the ends are looked at.
+/// Streams of one HTTP/2 connection, open until they are answered or this is dropped. Of answers, only the ends are
+/// looked at.
 #[derive(Debug)]
 pub struct RawStreams {
     to: WriteHalf<Box<dyn Stream>>,
@@ -151,7 +152,8 @@ pub struct RawStreams {
 }
 
 impl RawStreams {
-    /// Opens a stream without a body. The head is an HPACK block: see [`literal`], [`remembered`] and [`LAST_REMEMBERED`].
+    /// Opens a stream without a body. The head is an HPACK block: see [`literal`], [`remembered`] and
+    /// [`LAST_REMEMBERED`].
     ///
     /// # Errors
     /// When the connection is closed.

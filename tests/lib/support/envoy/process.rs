@@ -1,7 +1,7 @@
 //! The process of an Envoy, which never outlives the test.
 //!
-//! A dropped test kills it. A test that is itself killed cannot, so the kernel does: `setpriv --pdeathsig` asks for that.
-//! The kernel means the *thread* that started the child, so that thread is kept as long as the [`Process`].
+//! A dropped test kills it. A test that is itself killed cannot, so the kernel does: `setpriv --pdeathsig` asks for
+//! that. The kernel means the *thread* that started the child, so that thread is kept as long as the [`Process`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

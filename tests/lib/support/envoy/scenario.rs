@@ -27,8 +27,8 @@ pub struct Scenario {
     /// A whole configuration as people write it, in YAML, in place of listeners and clusters. `${HOME}` is where the
     /// access logs go.
     pub text: Option<String>,
-    /// Whether the listeners come from a file that Envoy watches, so that [`super::Envoy::replace_listeners`] can change
-    /// them (LDS). [`Scenario::amend`] does not see them then.
+    /// Whether the listeners come from a file that Envoy watches, so that [`super::Envoy::replace_listeners`] can
+    /// change them (LDS). [`Scenario::amend`] does not see them then.
     pub lds: bool,
     /// How long what is replaced may go on. `None`: Envoy's default, ten minutes.
     pub drain_time: Option<Duration>,
@@ -119,8 +119,8 @@ impl Cluster {
         }
     }
 
-    /// A bundle endpoint of the profile `https_spiffe`: an X.509-SVID of `trust_domain` with exactly this id. The bundle
-    /// is that of the trust domain, PEM.
+    /// A bundle endpoint of the profile `https_spiffe`: an X.509-SVID of `trust_domain` with exactly this id. The
+    /// bundle is that of the trust domain, PEM.
     pub fn bundle_endpoint_spiffe(
         name: &str,
         addr: SocketAddr,

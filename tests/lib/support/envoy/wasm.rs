@@ -17,8 +17,8 @@ pub struct Wasm {
     pub delivery: Delivery,
     /// What the `root_id` of its network filter says of the listener, where it says anything.
     pub placed: Option<&'static str>,
-    /// What the names of its plugins begin with: documents under one name judge each other's connections. `None`: the name
-    /// of the listener, or nothing where the configuration arrives apart from any.
+    /// What the names of its plugins begin with: documents under one name judge each other's connections. `None`: the
+    /// name of the listener, or nothing where the configuration arrives apart from any.
     pub name: Option<String>,
 }
 

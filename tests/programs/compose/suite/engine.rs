@@ -66,7 +66,8 @@ pub(crate) fn compose() -> &'static [&'static str] {
     if is_there { two } else { &["docker-compose"] }
 }
 
-/// What came of a command. `timeout` gives it a process group of its own, where a Ctrl-C at the terminal does not reach it.
+/// What came of a command. `timeout` gives it a process group of its own, where a Ctrl-C at the terminal does not reach
+/// it.
 pub(crate) fn attempt(seconds: u32, command: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut bounded = Command::new("timeout");
     bounded.args(["--kill-after", "5", &seconds.to_string()]).args(command);

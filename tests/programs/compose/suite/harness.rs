@@ -1,4 +1,5 @@
-//! The hosts: the files that they mount, what they are asked, what they wrote. Dropping a harness takes everything down.
+//! The hosts: the files that they mount, what they are asked, what they wrote. Dropping a harness takes everything
+//! down.
 
 use std::{
     env,

@@ -1,5 +1,5 @@
-//! `make compose-test`: requests between two trust domains, each host a container (see `envoy/compose`). Every statement is
-//! about what a client was answered, what a log says, or what an upstream saw.
+//! `make compose-test`: requests between two trust domains, each host a container (see `envoy/compose`). Every
+//! statement is about what a client was answered, what a log says, or what an upstream saw.
 
 mod engine;
 mod harness;
@@ -206,7 +206,8 @@ fn hosts_are_killed(harness: &Harness, _: &mut [Authority; 2]) {
     harness.start_again(&to.host("agent"));
 }
 
-/// The partner rotates: both authorities, then new SVIDs, then only the new authority. Not one request is lost on the way.
+/// The partner rotates: both authorities, then new SVIDs, then only the new authority. Not one request is lost on the
+/// way.
 fn rotation(harness: &Harness, authorities: &mut [Authority; 2]) {
     let [to, from] = &SIDES;
     let (old, next) = (authorities[1].clone(), from.authority());

@@ -13,8 +13,8 @@ pub(super) enum Outcome {
     Envoy(u16),
 }
 
-/// What an upstream has of a field: `:method`, `:path`, `:authority`, or all values of a header. `from` and `to` are the
-/// versions of HTTP of the client and of the upstream; `None` is either.
+/// What an upstream has of a field: `:method`, `:path`, `:authority`, or all values of a header. `from` and `to` are
+/// the versions of HTTP of the client and of the upstream; `None` is either.
 pub(super) struct Seen {
     pub(super) from: Option<Version>,
     pub(super) to: Option<Version>,
