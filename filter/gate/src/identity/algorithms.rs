@@ -1,4 +1,4 @@
-//! Signatures verified by the proxy's own library, where it can: about a tenth of what the same costs in wasm.
+//! Signatures verified by the proxy's own library, where it can: about a tenth of what the same costs in a module.
 //!
 //! A proxy covers ECDSA and RSA PKCS#1 at most. What our list demands of a key (size, encoding) is checked here first,
 //! so that which implementation verifies never changes what is accepted. Where the proxy cannot be asked, our own does

@@ -1,6 +1,6 @@
 //! What was decided, for those who run the gate: counters, access-log fields, log lines.
 //!
-//! Counters are kept in the VM and handed over on the tick, because a call into the proxy costs as much as a decision.
+//! Counters are kept here and handed over on the tick, because a call into the proxy costs as much as a decision.
 //! Nothing that a peer wrote is shown unless it was checked: an id is, a path or a header's value is not shown at all.
 //! The issuer that an unknown certificate names is the exception, for there is no other way to find it: escaped, cut
 //! and said to be claimed.

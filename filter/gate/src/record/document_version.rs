@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::proxy::Proxy;
 
-/// Most versions with a gauge of their own, for as long as the VM lives. Our decision: a month of two a day.
+/// Most versions with a gauge of their own, for as long as a worker lives. Our decision: a month of two a day.
 pub const MOST_VERSIONS: usize = 64;
 /// The name of all that come after.
 pub const OTHER: &str = "other";

@@ -39,7 +39,7 @@ impl SourceEvent {
     }
 }
 
-/// Counts an event. They are rare, so nothing is kept in the VM.
+/// Counts an event. They are rare, so nothing is kept here.
 pub fn count<P: Proxy>(proxy: &P, event: SourceEvent, amount: u64) {
     let counted = proxy
         .define_counter(&format!("svidgate.source_events_total.{}", event.as_str()))

@@ -204,7 +204,7 @@ fn answer<P: Proxy>(proxy: &P, feed: &Feed, headers: usize, bytes: usize) -> Res
         Kind::Revocations => MAX_REVOCATIONS_BYTES,
         Kind::WorkloadApi | Kind::Document => MAX_MESSAGE_BYTES,
     };
-    // Not read into the VM before it is known to fit.
+    // Not read before it is known to fit.
     if bytes > most {
         return Err(format!("answered with {bytes} bytes (at most {most})"));
     }

@@ -50,7 +50,7 @@ pub enum Arrival {
     Gone,
 }
 
-/// What one call into the VM ends.
+/// What one call of a plugin ends.
 #[derive(Debug)]
 pub struct Cuts<'p, P: Proxy> {
     proxy: &'p P,
@@ -142,8 +142,8 @@ pub fn answer<P: Proxy>(proxy: &P, reason: Reason) -> Result<(), crate::proxy::P
     proxy.respond(FORBIDDEN, &format!("svidgate_{reason}"), PERMISSION_DENIED)
 }
 
-/// Ends streams that we opened, each in the root context that opened it. On the tick only: a proxy that ends one within
-/// a message of it goes on with what it has just freed.
+/// Ends streams that we opened, each in the context of the plugin that opened it. On the tick only: a proxy that ends
+/// one within a message of it goes on with what it has just freed.
 pub(crate) fn cancel_streams<P: Proxy>(proxy: &P, plugin: u32, streams: impl IntoIterator<Item = (u32, u32)>) {
     let cuts = &mut Cuts::new(proxy, plugin);
     for (context, token) in streams {

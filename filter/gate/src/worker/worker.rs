@@ -1,5 +1,5 @@
-//! What all plugins of one VM share: the clock, the records, the documents, what is under way, and what comes from
-//! sources. A VM has one thread and, with the same `vm_id`, all our plugins of that worker.
+//! What all plugins of one worker share: the clock, the records, the documents, what is under way, and what comes from
+//! sources. A worker has one thread. In Envoy it is a VM, which has all our plugins of one `vm_id`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -68,7 +68,7 @@ struct Document {
     gate: Weak<Gate>,
 }
 
-/// What all plugins of a VM share.
+/// What all plugins of a worker share.
 #[derive(Debug, Default)]
 pub struct Worker {
     now: Cell<Timestamp>,
@@ -83,7 +83,7 @@ pub struct Worker {
     successions: Successions,
     /// What all that is shared is bound to; none before it was found or made.
     secret: Cell<Option<Secret>>,
-    /// Whether this VM has ever ticked: one that has is no trial.
+    /// Whether it has ever ticked: one that has is no trial.
     has_ticked: Cell<bool>,
     /// When all was last looked after.
     ticked: Cell<Option<Timestamp>>,
@@ -91,7 +91,7 @@ pub struct Worker {
     fetcher: RefCell<Fetcher>,
     /// The documents whose sources were gathered last; one more or less is a change.
     gathered: RefCell<Vec<Digest>>,
-    /// The root contexts of our plugins.
+    /// The contexts of our plugins.
     plugins: RefCell<BTreeSet<u32>>,
     /// Tells this worker from the others; 0 before it is chosen.
     id: Cell<u64>,
@@ -261,7 +261,8 @@ impl Worker {
         self.update(proxy, &gates, &feeds);
     }
 
-    /// The same, and asks the sources that are leased to this worker. `root` is the root context that is called.
+    /// The same, and asks the sources that are leased to this worker. `plugin` is the context of the one that
+    /// is called.
     pub fn fetch<P: Proxy>(&self, proxy: &P, plugin: u32) {
         self.look_at_sources(proxy);
         if self.id.get() == 0 {
