@@ -39,8 +39,8 @@ pub struct Feed {
     /// Whether the index has a time that is still to come.
     is_ahead: bool,
     fetched: Option<Fetched>,
-    /// Counts how often what was known of it was thrown away: an answer to what was asked before is not judged.
-    beginnings: u64,
+    /// Its beginning, by the number of all that there have been: an answer to what was asked before it is not judged.
+    beginning: u64,
 }
 
 impl Feed {
@@ -69,9 +69,9 @@ impl Feed {
         self.epoch
     }
 
-    /// A number that changes when what was asked of it before is of no use any more.
-    pub fn beginnings(&self) -> u64 {
-        self.beginnings
+    /// A number that no source has had before. It changes when what was asked is of no use any more.
+    pub fn beginning(&self) -> u64 {
+        self.beginning
     }
 
     /// The number for content that is published next.
@@ -106,8 +106,8 @@ impl Feed {
     }
 
     /// Its publisher has begun anew: what it said before is forgotten.
-    fn begin_epoch(&mut self, epoch: u64, now: Timestamp) {
-        self.beginnings = self.beginnings.saturating_add(1);
+    fn begin_epoch(&mut self, epoch: u64, beginning: u64, now: Timestamp) {
+        self.beginning = beginning;
         self.epoch = epoch;
         self.number = 0;
         (self.digest, self.content_digest, self.fetched) = (None, None, None);
@@ -126,6 +126,18 @@ impl Feed {
 pub struct Feeds {
     by_key: BTreeMap<SourceKey, Feed>,
     index: Index,
+    beginnings: Beginnings,
+}
+
+/// Counts them for all sources, so that one that is given up and named again is not taken for what it was.
+#[derive(Debug, Default)]
+struct Beginnings(u64);
+
+impl Beginnings {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.saturating_add(1);
+        self.0
+    }
 }
 
 impl Feeds {
@@ -145,7 +157,7 @@ impl Feeds {
             match self.by_key.get_mut(&key) {
                 Some(feed) => {
                     if want.source.epoch() > feed.epoch {
-                        feed.begin_epoch(want.source.epoch(), now);
+                        feed.begin_epoch(want.source.epoch(), self.beginnings.next(), now);
                     }
                     feed.want = want;
                 }
@@ -160,7 +172,7 @@ impl Feeds {
                         as_of: now,
                         is_ahead: false,
                         fetched: None,
-                        beginnings: 0,
+                        beginning: self.beginnings.next(),
                     };
                     self.by_key.insert(key, feed);
                 }
@@ -178,7 +190,7 @@ impl Feeds {
             };
             feed.published = entry.content;
             if entry.epoch > feed.epoch {
-                feed.begin_epoch(entry.epoch, now);
+                feed.begin_epoch(entry.epoch, self.beginnings.next(), now);
             } else if entry.epoch < feed.epoch {
                 // What is shared is of before; it is said so with the next lease.
                 continue;
@@ -207,18 +219,13 @@ impl Feeds {
     pub fn share_anew(&mut self) {
         for feed in self.by_key.values_mut() {
             (feed.digest, feed.content_digest) = (None, None);
-            feed.beginnings = feed.beginnings.saturating_add(1);
+            feed.beginning = self.beginnings.next();
         }
     }
 
     /// What all workers know of sources, as it was last read.
     pub fn index(&self) -> &Index {
         &self.index
-    }
-
-    /// All of them, by key.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (SourceKey, &mut Feed)> {
-        self.by_key.iter_mut().map(|(key, feed)| (*key, feed))
     }
 
     /// One source, to be changed.

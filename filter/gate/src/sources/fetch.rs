@@ -134,11 +134,19 @@ impl Fetcher {
         // its context goes: by a pointer to what is gone by then. Here, and nowhere later, it still is what it was.
         proxy.cancel_stream(token);
         self.abandoned.retain(|stream| stream.token != token);
-        let Some(mut asking) = self.asked(feeds, token, now) else {
-            self.polls.retain(|_, poll| !poll.has_asked(token));
+        let Some((key, poll)) = self.polls.iter_mut().find(|(_, poll)| poll.has_asked(token)) else {
             return;
         };
-        asking.poll.pending = None;
+        // It has ended, so that whoever gives the source up does not end it once more.
+        poll.pending = None;
+        let (key, beginning) = (*key, poll.beginning);
+        let Some(mut asking) = self.asking(feeds, key, now) else {
+            return;
+        };
+        // Where its publisher has begun anew since, this tells nothing.
+        if asking.poll.beginning != beginning {
+            return;
+        }
         let message = proxy.stream_status_message().unwrap_or_default();
         let error = StreamEnd::new(status, &message).to_string();
         asking.fail(proxy, SourceEvent::Failed, &error, now);
@@ -158,10 +166,10 @@ impl Fetcher {
         let poll = self
             .polls
             .entry(key)
-            .or_insert_with(|| Poll::due(now, feed.beginnings()));
-        if poll.beginnings != feed.beginnings() {
+            .or_insert_with(|| Poll::due(now, feed.beginning()));
+        if poll.beginning != feed.beginning() {
             self.abandoned.extend(poll.give_up());
-            *poll = Poll::due(now, feed.beginnings());
+            *poll = Poll::due(now, feed.beginning());
         }
         Some(Asking {
             key,

@@ -12,8 +12,8 @@ pub(super) struct Poll {
     pub(super) next: Timestamp,
     pub(super) failures: u32,
     pub(super) pending: Option<Pending>,
-    /// [`Feed::beginnings`](crate::sources::feeds::Feed::beginnings) when it was first asked.
-    pub(super) beginnings: u64,
+    /// [`Feed::beginning`](crate::sources::feeds::Feed::beginning) when it was first asked.
+    pub(super) beginning: u64,
 }
 
 /// A question that has been asked.
@@ -46,12 +46,12 @@ pub(super) enum Heard {
 
 impl Poll {
     /// A source that is asked at once.
-    pub(super) fn due(now: Timestamp, beginnings: u64) -> Self {
+    pub(super) fn due(now: Timestamp, beginning: u64) -> Self {
         Self {
             next: now,
             failures: 0,
             pending: None,
-            beginnings,
+            beginning,
         }
     }
 

@@ -279,9 +279,14 @@ impl Worker {
         let hints = [self.hints.request(self.now())];
         let requests: Vec<LeaseRequest> = feeds.requests().chain(documents).chain(hints).collect();
         let leased = lease::lease(&board, feeds.index(), &requests, self.id.get(), self.now());
-        let mut fetcher = self.fetcher.borrow_mut();
-        fetcher.fetch(&mut feeds, &board, plugin, &leased, self.now());
-        cut::cancel_streams(proxy, plugin, fetcher.take_abandoned());
+        let abandoned = {
+            let mut fetcher = self.fetcher.borrow_mut();
+            fetcher.fetch(&mut feeds, &board, plugin, &leased, self.now());
+            fetcher.take_abandoned()
+        };
+        drop(feeds);
+        // Nothing is borrowed any more: the proxy may say at once that a stream has ended.
+        cut::cancel_streams(proxy, plugin, abandoned);
         self.leased.replace(leased);
     }
 

@@ -241,6 +241,33 @@ fn publisher_that_was_built_anew_is_believed_when_the_operator_says_so_and_the_o
     assert_eq!(workers.reason(0, &of_new), "rule.allowed");
 }
 
+/// Its document goes and another comes within one tick, so that nothing has looked at what was asked in the meantime; and
+/// somebody else writes over what the workers share, which would tell.
+#[test]
+fn answer_that_was_asked_for_before_its_source_was_given_up_is_not_judged() {
+    let of_epoch =
+        |epoch: u64| json!({ "bundle": { "inline": null, "endpoint": with(endpoint(), json!({ "epoch": epoch })) } });
+    let workers = Workers::start(1, of_epoch(0));
+    let of_old = workers.world.own_identity("/api");
+    workers.tick();
+    assert_eq!(workers.asked(), [ENDPOINT]);
+    for changes in [json!({ "version": "without" }), of_epoch(1)] {
+        workers.configure(0, changes);
+    }
+    workers.proxy.change(|state| {
+        for (value, _) in state.shared.values_mut() {
+            *value = b"junk".to_vec();
+        }
+    });
+    workers.answer_to(1, 0, "200", &bundle(&[&workers.world.own], Some(2)));
+    assert_eq!(workers.reason(0, &of_old), "federation.bundle_missing");
+    workers.pass(1);
+    workers.tick();
+    assert_eq!(workers.asked(), [ENDPOINT, ENDPOINT], "it is asked anew");
+    workers.answer(0, "200", &bundle(&[&workers.world.own], Some(1)));
+    assert_eq!(workers.reason(0, &of_old), "rule.allowed");
+}
+
 #[test]
 fn lower_sequence_than_the_pin_is_ignored() {
     let world = World::new();

@@ -51,12 +51,23 @@ impl Workers {
     }
 
     pub(crate) fn plugin(&self, worker: &Rc<Worker>, changes: Value) -> Rc<Plugin<Proxy>> {
+        self.proxy.plugin(Stage::Request, &self.document(changes), worker)
+    }
+
+    fn document(&self, changes: Value) -> Value {
         let mut document = with(self.world.document(everyone()), changes);
         document["bundle"]
             .as_object_mut()
             .unwrap()
             .retain(|_, value| !value.is_null());
-        self.proxy.plugin(Stage::Request, &document, worker)
+        document
+    }
+
+    /// A worker's plugin gets another document.
+    pub(crate) fn configure(&self, worker: usize, changes: Value) {
+        let document = self.document(changes).to_string().into_bytes();
+        self.proxy.change(|state| state.configuration = document);
+        assert!(self.roots[worker].configure());
     }
 
     pub(crate) fn pass(&self, seconds: i64) {

@@ -508,6 +508,29 @@ fn stream_is_ended_on_the_tick_or_in_its_own_close_and_never_within_a_message() 
     assert_eq!(cancelled(), [1, 2]);
 }
 
+/// Its document goes and comes again within one tick, and in between the other side closes the stream.
+#[test]
+fn stream_that_was_given_up_and_has_closed_is_not_ended_once_more() {
+    let workers = workload_workers(1, json!({}));
+    let configure = |document: Vec<u8>| {
+        let before = workers
+            .proxy
+            .change(|state| std::mem::replace(&mut state.configuration, document));
+        assert!(workers.roots[0].configure());
+        before
+    };
+    workers.tick();
+    let without = with(workers.world.document(everyone()), json!({ "version": "without" }));
+    let before = configure(without.to_string().into_bytes());
+    configure(before);
+    workers.roots[0].on_stream_close(1, 14);
+    assert_eq!(workers.proxy.look(|state| state.cancelled.clone()), [1]);
+    workers.pass(1);
+    workers.tick();
+    assert_eq!(workers.asked().len(), 2, "it is asked anew");
+    assert_eq!(workers.proxy.look(|state| state.cancelled.clone()), [1]);
+}
+
 #[test]
 fn stream_that_says_nothing_is_given_up() {
     let workers = workload_workers(1, json!({}));
