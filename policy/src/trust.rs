@@ -6,6 +6,7 @@ pub mod authority;
 pub mod bundle;
 pub mod bundle_error;
 pub mod bundle_set;
+mod candidate;
 pub mod chain;
 pub(crate) mod chain_error;
 pub mod jwt_key;

@@ -28,11 +28,12 @@ use crate::{
         fingerprint::Fingerprints,
         name_constraints::{MAX_COMPARISONS, NameConstraints, Presented},
         signature::{self, MAX_SIGNATURE_CHECKS, Mismatch},
-        signer::{MAX_PATH_LENGTH, Role, Signer, SigningError},
+        signer::{MAX_PATH_LENGTH, SigningError},
     },
     trust::{
         authority::Authority,
         bundle::Bundle,
+        candidate::{Candidate, Closeness, Link, closeness, links},
         revocation::{Revocation, Revocations},
     },
 };
@@ -233,82 +234,6 @@ fn check_bounds(intermediates: &[CertificateDer<'_>], hints: usize) -> Result<()
             bytes: certificate.len(),
         })
     })
-}
-
-/// A certificate that may stand between a leaf and an authority.
-#[derive(Debug)]
-struct Link<'a> {
-    fields: Fields<'a>,
-    signer: Result<Signer, SigningError>,
-}
-
-/// Each certificate once. What is not one cannot be part of a path, and need not spoil a good one.
-fn links<'a>(intermediates: &'a [CertificateDer<'a>], purpose: Purpose) -> Vec<Link<'a>> {
-    let mut different: Vec<&CertificateDer<'_>> = Vec::new();
-    for certificate in intermediates {
-        if !different.contains(&certificate) {
-            different.push(certificate);
-        }
-    }
-    let read = |der: &&'a CertificateDer<'a>| Fields::read(der).ok();
-    let link = |fields: Fields<'a>| Link {
-        signer: Signer::read(&fields, Role::Intermediate, purpose),
-        fields,
-    };
-    different.iter().filter_map(read).map(link).collect()
-}
-
-/// Whoever may have signed.
-#[derive(Clone, Copy)]
-enum Candidate<'s> {
-    Authority(&'s Authority),
-    Link(&'s Link<'s>),
-}
-
-impl<'s> Candidate<'s> {
-    fn subject(self) -> &'s [u8] {
-        match self {
-            Self::Authority(authority) => &authority.signer.subject,
-            Self::Link(link) => &link.fields.subject,
-        }
-    }
-
-    fn key_id(self) -> Option<&'s [u8]> {
-        match self {
-            Self::Authority(authority) => authority.signer.key_id.as_deref(),
-            Self::Link(link) => link.fields.key_id.as_deref(),
-        }
-    }
-
-    fn public_key(self) -> &'s [u8] {
-        match self {
-            Self::Authority(authority) => &authority.signer.public_key,
-            Self::Link(link) => &link.fields.public_key,
-        }
-    }
-
-    fn revocable(self) -> Fingerprints {
-        match self {
-            Self::Authority(authority) => authority.revocable.clone(),
-            Self::Link(link) => link.fields.revocable(),
-        }
-    }
-}
-
-/// How well a candidate goes with what a certificate says of its issuer's key. The order in which they are tried.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Closeness {
-    Meant,
-    Unsaid,
-    Another,
-}
-
-fn closeness(issuer_key_id: Option<&[u8]>, key_id: Option<&[u8]>) -> Closeness {
-    match (issuer_key_id, key_id) {
-        (Some(issuer), Some(own)) if issuer == own => Closeness::Meant,
-        (Some(_), Some(_)) => Closeness::Another,
-        (None, _) | (_, None) => Closeness::Unsaid,
-    }
 }
 
 /// What stood in the way of a path. Of several, that counts which was met nearest to an authority, and there the one

@@ -113,17 +113,18 @@ impl Gate {
         }
     }
 
-    /// Whether a leaf whose issuer is not at hand may be left to its first request. The HTTP filter reads the chain,
+    /// Whether somebody who is refused, for want of an issuer and nothing else, may be left to the first request. The HTTP filter reads the chain,
     /// and a lock behind it lets nothing through that it has not marked; without the lock nothing would tell that the
     /// filter is there.
-    pub fn leaves_to_requests(&self) -> bool {
+    pub fn leaves_to_requests(&self, refusal: &Refusal) -> bool {
         let Configuration {
             chain,
             xfcc,
             mark_passed,
             ..
         } = &*self.configuration;
-        *chain == ChainMode::Verify && *xfcc == XfccMode::Own && *mark_passed
+        let is_certain = *chain == ChainMode::Verify && *xfcc == XfccMode::Own && *mark_passed;
+        is_certain && refusal.for_want_of_issuer.is_some()
     }
 
     /// Whether a decision gets an access-log field.

@@ -5,11 +5,9 @@
 //! servers that speak first it cannot be held; the proxy dials after the handshake, and the first bytes of either side
 //! wait for the decision. The upstream side is never paused: the proxy cannot resume it.
 //!
-//! A leaf of which nothing is wrong but that its issuer is not at hand is left to the first request, whose filter sees
-//! the chain, where it is certain that it stands behind: in front of HTTP, where the document has `xfcc: own` and
-//! `mark_passed`, so that a lock refuses what the HTTP filter has not let through, and that filter is configured on
-//! this worker with the same document. Of what is closed before a request was allowed, no byte has gone further than
-//! the HTTP connection manager.
+//! A leaf of an issuer that is not at hand may be left to the first request: [`left_to_requests`].
+
+mod left_to_requests;
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,7 +21,7 @@ use crate::{
     clock::is_over,
     identity::{gate::Gate, identity::Identity},
     peer::{
-        presented::{self, Digest, Evidence},
+        presented::{self, Evidence},
         surroundings,
     },
     plugin::{
@@ -40,7 +38,7 @@ use crate::{
         cut::Ending,
         grounds::{Grounds, Judges},
         sweep::UnderWay,
-        unproven::{Slot, Unproven},
+        unproven::Slot,
     },
 };
 
@@ -242,85 +240,11 @@ impl<P: Proxy> ConnectionFilter<P> {
         action
     }
 
-    /// Whether nothing stands in the way but that the issuer is not at hand, to no document that judges, and it is
-    /// certain that each request will be judged. Gives by what requests are known as its own: its leaf and the proxy's
-    /// number of it.
-    fn left_to_requests(&self, gate: &Gate, refusal: &Refusal, judges: &Judges) -> Option<(Digest, u64)> {
-        if !excuses(gate, refusal) || !self.plugin.listener().has_requests() || !gate.enforces() {
-            return None;
-        }
-        // Under a dry run of its own nothing was held, and nobody has looked whether `tcp_proxy` stands behind.
-        if !self.enforces() {
-            return None;
-        }
-        // Of what another listener shares no request shows the chain.
-        let leaf = presented::handshake(self.plugin.proxy())?;
-        // Without its number no request could prove it.
-        let connection = surroundings::connection_id(self.plugin.proxy())?;
-        let is_at_peace = |gate: &Rc<Gate>| {
-            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-            let pleases = match &identity {
-                Ok(identity) => self.decide(identity).is_allowed(),
-                Err(refusal) => excuses(gate, refusal),
-            };
-            pleases || !gate.enforces()
-        };
-        let is_left = self.plugin.decides_on_requests(judges.own()) && judges.all().all(is_at_peace);
-        is_left.then_some((leaf, connection))
-    }
-
-    fn leave_to_requests(
-        &self,
-        gate: &Gate,
-        refusal: &Refusal,
-        judges: Judges,
-        (leaf, connection): (Digest, u64),
-    ) -> Action {
-        let proxy = self.plugin.proxy();
-        let address = surroundings::source_address(proxy)
-            .as_deref()
-            .and_then(surroundings::ip);
-        let unproven: Weak<dyn Unproven> = Weak::<Self>::clone(&self.this);
-        let places = self.plugin.unproven();
-        let Some(place) = places.take(leaf, (connection, self.context), address, unproven) else {
-            return self.refuse_unproven(gate, refusal);
-        };
-        self.unproven.replace(Some((self.wait(gate), place)));
-        self.grounds.replace(Some(Grounds::new(
-            judges,
-            None,
-            &[],
-            None,
-            self.plugin.now(),
-            Timestamp::MAX,
-        )));
-        surroundings::note_address(proxy);
-        self.decided.set(Some(Action::Continue));
-        Action::Continue
-    }
-
     fn wait(&self, gate: &Gate) -> Wait {
         Wait {
             since: self.plugin.now(),
             span: gate.configuration.first_bytes_timeout,
         }
-    }
-
-    /// Whether no request has been proof in time.
-    fn is_past_proof(&self, now: Timestamp) -> bool {
-        self.unproven
-            .borrow()
-            .as_ref()
-            .is_some_and(|(wait, _)| wait.is_over(now))
-    }
-
-    /// There is no place for another one.
-    fn refuse_unproven(&self, gate: &Gate, refusal: &Refusal) -> Action {
-        let decision = Decision::refused(Reason::ConnectionTooManyUnproven);
-        let record = Record::new(Stage::Connection, decision, gate.version());
-        self.plugin.record(&record, true, || self.circumstances(Some(refusal)));
-        self.decided.set(Some(Action::Pause));
-        self.close()
     }
 
     fn enforce(
@@ -382,19 +306,6 @@ impl<P: Proxy> ConnectionFilter<P> {
 
     fn end_silent(&self) -> Ending {
         self.end_for(Reason::ConnectionSilent, None, SILENT.to_owned())
-    }
-
-    fn end_unproven(&self) -> Ending {
-        self.unproven.take();
-        let refusal = self.plugin.gate().and_then(|gate| {
-            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-            identity.err()
-        });
-        let detail = match &refusal {
-            Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
-            None => UNPROVEN.to_owned(),
-        };
-        self.end_for(Reason::ConnectionUnproven, refusal.as_deref(), detail)
     }
 
     fn end_not_http(&self) -> Ending {
@@ -471,7 +382,7 @@ impl<P: Proxy> Judged<P> for ConnectionFilter<P> {
     }
 
     fn excuses(&self, gate: &Gate, refusal: &Refusal) -> bool {
-        self.unproven.borrow().is_some() && excuses(gate, refusal)
+        self.unproven.borrow().is_some() && gate.leaves_to_requests(refusal)
     }
 
     /// Of a connection that goes on in front of HTTP, the field would be read as the word on each of its streams.
@@ -555,29 +466,6 @@ impl<P: Proxy> UnderWay for ConnectionFilter<P> {
     }
 }
 
-impl<P: Proxy> Unproven for ConnectionFilter<P> {
-    /// It takes the identity that the request has shown, where it pleases all documents that judge; else it goes on
-    /// waiting. Calls of the proxy are about the request, whose connection is this one.
-    fn prove(&self) -> bool {
-        let Some(judges) = self.plugin.judges() else {
-            return false;
-        };
-        let words = judgement::ask(self, &judges, None, |_, _| false, self.plugin.now());
-        if words.refusal().is_some_and(|word| word.gate.enforces()) {
-            return false;
-        }
-        self.unproven.take();
-        let grounds = words.grounds(self.plugin.proxy(), judges, self.plugin.now());
-        self.grounds.replace(Some(grounds));
-        true
-    }
-}
-
-/// Whether a document would leave somebody whom it refuses to the first request.
-fn excuses(gate: &Gate, refusal: &Refusal) -> bool {
-    refusal.for_want_of_issuer.is_some() && gate.leaves_to_requests()
-}
-
 /// Whose something is that was let through on these grounds.
 pub(crate) fn whose(grounds: Option<&Grounds>) -> Option<Evidence> {
     Some(grounds?.identity.as_ref()?.evidence.clone())
@@ -599,8 +487,6 @@ fn undecided(refusal: Rc<Refusal>, server_spoke: bool) -> Rc<Refusal> {
 
 const SILENT: &str = "no byte came within `first_bytes_timeout` of accepting the connection, the handshake included \
                       (before tcp_proxy, `upstream_connect_mode: ON_DOWNSTREAM_DATA` may be missing)";
-
-const UNPROVEN: &str = "no request that was allowed has shown the chain of its leaf within `first_bytes_timeout`";
 
 const NOT_HTTP: &str = "tcp_proxy reads this connection, so no request will ever be decided on, and the document is \
                         for `listener: http` (this filter chain needs a document for `tcp`, or the HTTP connection \
