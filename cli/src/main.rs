@@ -1,0 +1,10 @@
+//! `svidgate`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use svidgate_cli::arguments::Arguments;
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {}
+}
