@@ -103,6 +103,15 @@ impl Configuration {
     /// # Errors
     /// Every mistake in the document (at most 100 of them), none of which leaves anything compiled.
     pub fn compile(text: &[u8], format: Format) -> Result<Self, Vec<CompileError>> {
+        Self::compile_showing(text, format, |_| {})
+    }
+
+    /// The same, and shows each rule as it was read, in the order of the document, before it is taken apart.
+    pub(crate) fn compile_showing(
+        text: &[u8],
+        format: Format,
+        show: impl FnMut(&Rule),
+    ) -> Result<Self, Vec<CompileError>> {
         let Parts { tree, rules } = parse(text, format).map_err(|error| vec![error])?;
         let mut reader = Reader::default();
         let Some(document) = read_document(&tree, &mut reader) else {
@@ -110,7 +119,7 @@ impl Configuration {
         };
         drop(tree);
         check_trust_domains(&document, &mut reader);
-        let rules = compile_rules(rules, &document, &mut reader);
+        let rules = compile_rules(rules, &document, &mut reader, show);
         match document.trust_domain.clone() {
             Some(trust_domain) if reader.count() == 0 => Ok(Self::build(trust_domain, document, rules)),
             _ => Err(reader.into_mistakes()),
@@ -221,7 +230,12 @@ fn check_proxy_needs_no_source(document: &Document, reader: &mut Reader) {
 }
 
 /// Reads, checks and takes in rule by rule, so that of each no more than what is compiled stays in memory.
-fn compile_rules(parts: Vec<Part<'_>>, document: &Document, reader: &mut Reader) -> RuleSet {
+fn compile_rules(
+    parts: Vec<Part<'_>>,
+    document: &Document,
+    reader: &mut Reader,
+    mut show: impl FnMut(&Rule),
+) -> RuleSet {
     let rules = Place::Root.member("rules");
     let relationships: HashMap<&TrustDomain, &Relationship> = document
         .federation
@@ -256,6 +270,7 @@ fn compile_rules(parts: Vec<Part<'_>>, document: &Document, reader: &mut Reader)
         }
         // Beside a mistake nothing is compiled.
         if reader.count() == 0 {
+            show(&rule);
             builder.add(rule);
         }
     }

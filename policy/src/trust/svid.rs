@@ -331,7 +331,7 @@ fn check(
 }
 
 /// What an id without a certificate is held against.
-fn check_vouched(id: &SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
+pub(crate) fn check_vouched(id: &SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
     let relationship = in_force(id, trust.relationships, now)?;
     check_id_is_not_revoked(id, trust.revocations, now)?;
     Ok(last_second(relationship.expires))

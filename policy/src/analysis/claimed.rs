@@ -1,0 +1,116 @@
+//! What would be decided about an id that nobody has verified?
+//!
+//! A gate makes [`Grants`] of an [`crate::Svid`], which only a verification can make. Who asks about a bare id gets
+//! types of their own, which no gate takes: a claim cannot end up where a proof belongs.
+
+use jiff::Timestamp;
+
+use crate::{
+    document::configuration::Configuration,
+    name::id::SpiffeId,
+    rules::{
+        decision::Decision,
+        grants::Grants,
+        request::Request,
+        rule_set::{Needs, RuleSet},
+    },
+    trust::{
+        svid::{Trust, check_vouched},
+        svid_error::SvidError,
+    },
+};
+
+/// An id that is taken at its word: some leaf has it, with a chain and a life that are good.
+#[derive(Clone, Debug)]
+pub struct Claimed(SpiffeId);
+
+impl Claimed {
+    /// Takes an id at its word.
+    ///
+    /// # Errors
+    /// Where the document lets in nobody of that id at that moment, whatever its certificate: for its relationship with
+    /// the trust domain, or because the document revokes it.
+    pub fn new(id: SpiffeId, configuration: &Configuration, now: Timestamp) -> Result<Self, SvidError> {
+        let trust = Trust {
+            relationships: &configuration.relationships,
+            bundles: None,
+            revocations: &[&configuration.revoked],
+            expiry_grace: configuration.expiry_grace,
+        };
+        check_vouched(&id, &trust, now)?;
+        Ok(Self(id))
+    }
+
+    /// The id.
+    pub fn id(&self) -> &SpiffeId {
+        &self.0
+    }
+}
+
+/// What rules say about an id that nobody has verified.
+#[derive(Clone, Debug)]
+pub struct ClaimedGrants(Grants);
+
+impl ClaimedGrants {
+    /// Finds everything that the rules say about it.
+    pub fn of(rules: &RuleSet, claimed: &Claimed) -> Self {
+        Self(rules.specialise_id(&claimed.0))
+    }
+
+    /// What would be decided of a request, or of a connection of a TCP listener.
+    pub fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision<'_> {
+        self.0.decide(request, now)
+    }
+
+    /// What would be decided of a connection in front of HTTP.
+    pub fn admit(&self, now: Timestamp) -> Decision<'_> {
+        self.0.admit(now)
+    }
+
+    /// What must be known of a connection or a request before it can be decided on.
+    pub fn needs(&self) -> Needs {
+        self.0.needs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{analysis::policy::Policy, document::settings::Format, reason::Reason};
+
+    fn policy() -> Policy {
+        let document = br#"{
+            "trust_domain": "td", "chain": "proxy", "listener": "tcp",
+            "federation": [{ "trust_domain": "fd", "scope": ["/a/**"], "expires": "2027-01-01T00:00:00Z" }],
+            "revoked": [{ "id": "spiffe://td/old" }],
+            "rules": [{ "name": "r", "effect": "allow", "from": ["spiffe://*/**"], "to": [{ "ports": [1] }] }]
+        }"#;
+        Policy::read(document, Format::Json).unwrap()
+    }
+
+    fn asked(id: &str, now: &str) -> Result<Reason, SvidError> {
+        let (policy, now) = (policy(), now.parse().unwrap());
+        let claimed = Claimed::new(SpiffeId::parse(id).unwrap(), policy.configuration(), now)?;
+        let grants = ClaimedGrants::of(&policy.configuration().rules, &claimed);
+        let request = Request {
+            port: Some(1),
+            ..Request::default()
+        };
+        Ok(grants.decide(&request, now).reason)
+    }
+
+    #[test]
+    fn id_stands_and_falls_with_its_relationship_and_revocations() {
+        let now = "2026-12-01T00:00:00Z";
+        assert_eq!(asked("spiffe://td/a", now), Ok(Reason::RuleAllowed));
+        assert_eq!(asked("spiffe://fd/a", now), Ok(Reason::RuleAllowed));
+        for (id, now) in [
+            ("spiffe://fd/b", now),
+            ("spiffe://fd/a", "2027-01-01T00:00:00Z"),
+            ("spiffe://td/old", now),
+            ("spiffe://xd/a", now),
+        ] {
+            assert!(asked(id, now).is_err(), "{id} {now}");
+        }
+    }
+}
