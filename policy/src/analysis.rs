@@ -4,6 +4,7 @@
 //! ids and requests at once, about two documents. Behind the feature `analysis`, which no module of a proxy has.
 
 pub(crate) mod claimed;
+pub mod explain;
 pub(crate) mod policy;
 
 pub use self::{

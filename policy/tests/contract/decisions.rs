@@ -7,7 +7,12 @@ use reference::identity::{NOW, svid};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use svidgate_policy::{
-    Configuration, Decision, Effect, Format, Headers, HttpRequest, Needs, Request, RuleSet, Svid, Timestamp,
+    Configuration, Decision, Detail, Effect, Format, Headers, HttpRequest, Needs, Reason, Request, RuleSet, SpiffeId,
+    Svid, Timestamp,
+    analysis::{
+        Claimed, Policy,
+        explain::{AboutRule, Explanation, Which},
+    },
 };
 
 use crate::vectors;
@@ -81,8 +86,8 @@ fn default_path() -> String {
     "/".into()
 }
 
-/// Compiles rules of `prod.example`, which has relationships with two partners.
-pub(crate) fn rules(document: &BTreeMap<String, Value>, rules: &[Value]) -> RuleSet {
+/// A document of `prod.example`, which has relationships with two partners.
+fn whole(document: &BTreeMap<String, Value>, rules: &[Value]) -> Value {
     let mut whole = json!({
         "trust_domain": "prod.example",
         "chain": "proxy",
@@ -92,6 +97,12 @@ pub(crate) fn rules(document: &BTreeMap<String, Value>, rules: &[Value]) -> Rule
     for (name, value) in document {
         whole[name] = value.clone();
     }
+    whole
+}
+
+/// Compiles its rules.
+pub(crate) fn rules(document: &BTreeMap<String, Value>, rules: &[Value]) -> RuleSet {
+    let whole = whole(document, rules);
     let compiled = Configuration::compile(whole.to_string().as_bytes(), Format::Json);
     compiled
         .unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{whole:#}"))
@@ -118,6 +129,10 @@ impl Asked {
     }
 
     fn decide(&self, rules: &RuleSet, svid: &Svid) -> (String, Option<String>) {
+        self.show(|request| shown(&rules.specialise(svid).decide(request, self.now())))
+    }
+
+    fn show<T>(&self, to: impl FnOnce(&Request<'_>) -> T) -> T {
         let path: Vec<u8> = self.path.chars().map(|byte| u8::try_from(byte).unwrap()).collect();
         let headers: &[(String, String)] = &self.headers;
         let headers: &dyn Headers = &headers;
@@ -134,7 +149,7 @@ impl Asked {
             sni: self.sni.as_deref().map(str::as_bytes),
             source_ip: self.source,
         };
-        shown(&rules.specialise(svid).decide(&request, self.now()))
+        to(&request)
     }
 
     fn admit(&self, rules: &RuleSet, svid: &Svid) -> String {
@@ -293,6 +308,66 @@ fn every_request_gets_its_decision() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is said of each rule is what the decision was made of.
+#[test]
+fn explanations_are_of_the_decision_that_was_made() {
+    let (mut explained, mut by_readings) = (0, 0);
+    for (file, File { scenario }) in vectors::read::<File>("decisions") {
+        for scenario in &scenario {
+            let document = whole(&scenario.document, &scenario.rules).to_string();
+            let policy = Policy::read(document.as_bytes(), Format::Json).unwrap();
+            for (place, asked) in scenario.requests.iter().enumerate() {
+                let id = SpiffeId::parse(asked.id.as_deref().unwrap_or(&scenario.id)).unwrap();
+                // Of a trust domain that the document does not know, no rule is asked.
+                let Ok(claimed) = Claimed::new(id, policy.configuration(), asked.now()) else {
+                    continue;
+                };
+                let explain =
+                    |request: &Request<'_>| Explanation::of(&policy, &claimed, request, asked.now(), Which::All);
+                let explanation = asked.show(explain);
+                let at = format!(
+                    "{file}: {} ({}), request {place}: {explanation:#?}",
+                    scenario.name, scenario.why
+                );
+                let answer = &explanation.answer;
+                let code = answer.reason.code();
+                assert!(
+                    asked
+                        .decision
+                        .starts_with(&format!("{} {code}", answer.effect.as_str())),
+                    "{at}"
+                );
+                if explanation.rules.is_empty() {
+                    // Of a tunnel to a path with two readings no allow rule is asked, but a deny rule is named.
+                    let tunnel = answer.detail == Some(Detail::Tunnel);
+                    assert!(
+                        code.starts_with("request.") || tunnel || scenario.rules.is_empty(),
+                        "{at}"
+                    );
+                    continue;
+                }
+                explained += 1;
+                let in_force = || explanation.rules.iter().filter(|rule| !rule.dry_run && rule.applies());
+                let denies = in_force().any(|rule| rule.effect == Effect::Deny);
+                let allows = in_force().any(|rule| rule.effect == Effect::Allow);
+                match (answer.reason, denies, allows) {
+                    (Reason::RuleDenied, true, _) | (Reason::RuleAllowed, false, true) => {
+                        let named = |rule: &AboutRule| Some(rule.name.as_str()) == answer.rule.as_deref();
+                        by_readings += usize::from(!in_force().any(named));
+                    }
+                    (Reason::RuleNoneMatched | Reason::RuleExpired, false, false)
+                    | (Reason::RequestAmbiguousPath | Reason::RuleTooCostly, _, _) => {}
+                    // Each reading of it is allowed by another rule, or the same rule is met by another demand.
+                    (Reason::RuleAllowed, false, false) => by_readings += 1,
+                    _ => panic!("{at}"),
+                }
+            }
+        }
+    }
+    assert!(explained > 300, "{explained}");
+    assert!(by_readings < explained / 50, "{by_readings} of {explained}");
 }
 
 /// The edges of windows come to all identities at once, so finding the next is a search and no walk over rules.

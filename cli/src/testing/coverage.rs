@@ -1,0 +1,149 @@
+//! Which parts of a policy did the requests of the tests reach?
+//!
+//! An entry of a list is reached when a request meets a rule by it. A condition is reached each way: by a request that
+//! meets it and by one that it keeps the rule from. So "methods, kept" without a test is a rule whose methods could be
+//! taken out unnoticed.
+
+use std::{collections::BTreeSet, fmt};
+
+use svidgate_policy::{
+    SpiffeId, Timestamp,
+    analysis::{
+        explain::{AboutRule, Demand},
+        policy::Policy,
+    },
+};
+
+use crate::testing::{file::Expected, run::Witness};
+
+/// What can be reached: a place in the document, and in which way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    /// `rules[3].to[0].methods`.
+    pub place: String,
+    /// In which way.
+    pub way: Way,
+}
+
+/// How a part of a rule has to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// The rule applies by it.
+    Met,
+    /// It keeps the rule from a request of somebody whom the rule speaks of.
+    Kept,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Met => "no request meets it",
+            Self::Kept => "no request is kept out by it",
+        })
+    }
+}
+
+/// What the tests reached of one policy.
+#[derive(Clone, Debug, Default)]
+pub struct Coverage {
+    reached: BTreeSet<Item>,
+}
+
+impl Coverage {
+    /// Everything that could be reached, in the order of the document.
+    pub fn items(policy: &Policy) -> Vec<Item> {
+        let shapes = policy.shapes();
+        let mut items = Vec::new();
+        for shape in shapes {
+            let rule = format!("rules[{}]", shape.place);
+            let mut add = |below: String, way| {
+                items.push(Item {
+                    place: format!("{rule}{below}"),
+                    way,
+                });
+            };
+            for place in 0..shape.from {
+                add(format!(".from[{place}]"), Way::Met);
+            }
+            for place in 0..shape.except {
+                add(format!(".except[{place}]"), Way::Kept);
+            }
+            for demand in &shape.demands {
+                add(format!(".{}", demand.member()), Way::Met);
+                add(format!(".{}", demand.member()), Way::Kept);
+            }
+            for (place, entry) in shape.entries.iter().enumerate() {
+                for path in 0..entry.paths {
+                    add(format!(".to[{place}].paths[{path}]"), Way::Met);
+                }
+                for demand in &entry.demands {
+                    if *demand != Demand::Paths {
+                        add(format!(".to[{place}].{}", demand.member()), Way::Met);
+                    }
+                    add(format!(".to[{place}].{}", demand.member()), Way::Kept);
+                }
+            }
+        }
+        items
+    }
+
+    /// What was not reached of it, in the order of the document.
+    pub fn missing(&self, policy: &Policy) -> Vec<Item> {
+        let items = Self::items(policy).into_iter();
+        items.filter(|item| !self.reached.contains(item)).collect()
+    }
+
+    fn add(&mut self, rule: &AboutRule) {
+        let name = format!("rules[{}]", rule.place);
+        let mut reach = |below: String, way| {
+            self.reached.insert(Item {
+                place: format!("{name}{below}"),
+                way,
+            });
+        };
+        if let Some(place) = rule.excepted {
+            reach(format!(".except[{place}]"), Way::Kept);
+            return;
+        }
+        let applies = rule.applies();
+        if applies {
+            for place in &rule.from {
+                reach(format!(".from[{place}]"), Way::Met);
+            }
+        }
+        for (demand, holds) in rule.demands.iter().filter(|(demand, _)| is_condition(*demand)) {
+            match (holds.serves(rule.effect), applies) {
+                (true, true) => reach(format!(".{}", demand.member()), Way::Met),
+                (false, _) => reach(format!(".{}", demand.member()), Way::Kept),
+                (true, false) => {}
+            }
+        }
+        for (place, entry) in rule.entries.iter().enumerate() {
+            let applies = rule.applies_by(entry);
+            if applies {
+                for path in &entry.paths {
+                    reach(format!(".to[{place}].paths[{path}]"), Way::Met);
+                }
+            }
+            for (demand, holds) in &entry.demands {
+                match (holds.serves(rule.effect), applies) {
+                    (true, true) => reach(format!(".to[{place}].{}", demand.member()), Way::Met),
+                    (false, _) => reach(format!(".to[{place}].{}", demand.member()), Way::Kept),
+                    (true, false) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Whether it is a condition, and not who is meant.
+pub fn is_condition(demand: Demand) -> bool {
+    !matches!(demand, Demand::From | Demand::Except)
+}
+
+impl Witness for Coverage {
+    fn asked(&mut self, policy: &Policy, id: &SpiffeId, expected: &Expected, now: Timestamp) {
+        let explanation = expected.asked.show(|request| policy.explain_rules_of(id, request, now));
+        explanation.rules.iter().for_each(|rule| self.add(rule));
+    }
+}
