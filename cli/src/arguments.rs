@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::{command, exit::Exit};
+
 /// Checks, tests, explains and compares policies of workload identity, and says where they are in force.
 #[derive(Debug, Parser)]
 #[command(name = "svidgate", version, max_term_width = 100)]
@@ -13,4 +15,16 @@ pub struct Arguments {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Say what is wrong in policies, or probably not meant.
+    Check(command::check::Arguments),
+}
+
+impl Arguments {
+    /// Does it.
+    pub fn run(&self) -> Exit {
+        match &self.command {
+            Command::Check(arguments) => command::check::run(arguments),
+        }
+    }
+}

@@ -1,4 +1,14 @@
 //! The command `svidgate`: what is asked of a policy before it ships, and of a proxy about where it is in force.
 
 pub mod arguments;
+pub mod codes;
+pub mod command;
 pub mod exit;
+pub mod finding;
+pub mod input;
+pub mod options;
+pub mod report;
+pub mod source;
+pub mod terminal;
+pub mod visible;
+pub mod wrap;

@@ -6,5 +6,5 @@ use clap::Parser as _;
 use svidgate_cli::arguments::Arguments;
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {}
+    Arguments::parse().run().into()
 }

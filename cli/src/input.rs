@@ -1,0 +1,12 @@
+//! What is read: files, what carries a document, and where in a file something stands.
+
+pub mod carrier;
+pub mod compiled;
+pub mod document;
+pub mod files;
+pub mod json;
+pub mod load;
+pub mod place;
+pub mod tree;
+pub mod within;
+pub mod yaml;

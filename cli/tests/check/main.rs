@@ -1,0 +1,18 @@
+//! `svidgate check`, as a shell sees it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets the unexpected must stop"
+)]
+
+mod carriers;
+mod command;
+mod hostile;
+mod places;
+mod stage;
