@@ -18,6 +18,12 @@ pub struct Arguments {
 pub enum Command {
     /// Say what is wrong in policies, or probably not meant.
     Check(command::check::Arguments),
+    /// Ask whether policies do what their tests say.
+    Test(command::test::Arguments),
+    /// Say why a request is answered so, or what a code means.
+    Explain(command::explain::Arguments),
+    /// Say in one line whether an id may do something.
+    Can(command::can::Arguments),
 }
 
 impl Arguments {
@@ -25,6 +31,9 @@ impl Arguments {
     pub fn run(&self) -> Exit {
         match &self.command {
             Command::Check(arguments) => command::check::run(arguments),
+            Command::Test(arguments) => command::test::run(arguments),
+            Command::Explain(arguments) => command::explain::run(arguments),
+            Command::Can(arguments) => command::can::run(arguments),
         }
     }
 }

@@ -56,7 +56,9 @@ impl Asked {
                 ..Self::default()
             });
         }
-        let without_scheme = target.strip_prefix("https://").or_else(|| target.strip_prefix("http://"));
+        let without_scheme = target
+            .strip_prefix("https://")
+            .or_else(|| target.strip_prefix("http://"));
         let (host, path) = match without_scheme {
             Some(rest) => match rest.find('/').and_then(|slash| rest.split_at_checked(slash)) {
                 Some((host, path)) => (host, path),
@@ -145,7 +147,9 @@ pub struct AskedError;
 
 impl fmt::Display for AskedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a request: write `METHOD /path`, `METHOD https://host/path`, `CONNECT host:port` or `connection`")
+        f.write_str(
+            "not a request: write `METHOD /path`, `METHOD https://host/path`, `CONNECT host:port` or `connection`",
+        )
     }
 }
 
@@ -165,9 +169,15 @@ mod tests {
     fn requests_are_read_as_people_write_them() {
         let owned = |method: &str, path: &str, host: &str| (method.to_owned(), Some(path.to_owned()), host.to_owned());
         assert_eq!(line("GET /a?b=c"), owned("GET", "/a?b=c", ""));
-        assert_eq!(line("PUT https://api.example:8443/a/"), owned("PUT", "/a/", "api.example:8443"));
+        assert_eq!(
+            line("PUT https://api.example:8443/a/"),
+            owned("PUT", "/a/", "api.example:8443")
+        );
         assert_eq!(line("GET http://api.example"), owned("GET", "/", "api.example"));
-        assert_eq!(line("CONNECT a.example:443"), ("CONNECT".to_owned(), None, "a.example:443".to_owned()));
+        assert_eq!(
+            line("CONNECT a.example:443"),
+            ("CONNECT".to_owned(), None, "a.example:443".to_owned())
+        );
         assert_eq!(Asked::read("connection"), Ok(Asked::default()));
         for wrong in ["", "GET", "GET ", " /a", "GET a", "GET /a b", "/a", "connect"] {
             assert_eq!(Asked::read(wrong), Err(AskedError), "{wrong}");

@@ -2,11 +2,12 @@
 
 pub mod mistake;
 pub mod reading;
+pub mod testing;
 
 use crate::finding::Code;
 
 /// The tables, by what they are about.
-const TABLES: [&[&Code]; 2] = [reading::ALL, mistake::ALL];
+const TABLES: [&[&Code]; 3] = [reading::ALL, mistake::ALL, testing::ALL];
 
 /// All kinds, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static Code> {
@@ -59,7 +60,11 @@ mod tests {
 
     #[test]
     fn every_kind_is_in_its_table() {
-        let sources = [include_str!("codes/reading.rs"), include_str!("codes/mistake.rs")];
+        let sources = [
+            include_str!("codes/reading.rs"),
+            include_str!("codes/mistake.rs"),
+            include_str!("codes/testing.rs"),
+        ];
         let written: usize = sources.iter().map(|text| text.matches(": Code = Code {").count()).sum();
         assert_eq!(written, all().count());
     }

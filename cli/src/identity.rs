@@ -1,10 +1,14 @@
 //! Who asks: an id that is taken at its word, or an SVID that is verified as the proxy would.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    ALGORITHMS, Bundle, ChainMode, Presented, SignedDuration, SpiffeId, SvidError, Timestamp, Trust,
-    TrustDomain, analysis::policy::Policy, certificate::pem::read_pem, trust::svid,
+    ALGORITHMS, Bundle, BundleSet, ChainMode, Presented, SignedDuration, SpiffeId, SvidError, Timestamp, Trust,
+    TrustDomain,
+    analysis::{Claimed, Policy},
+    certificate::pem::read_pem,
+    trust::svid,
 };
 
 /// Whoever asks.
@@ -19,8 +23,8 @@ pub enum Caller {
 /// What a peer shows, and the bundles that the document does not have in it.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    certificates: Vec<svidgate_policy::CertificateDer<'static>>,
-    bundles: BTreeMap<TrustDomain, Bundle>,
+    certificates: Vec<CertificateDer<'static>>,
+    bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
 }
 
 impl Shown {
@@ -28,7 +32,7 @@ impl Shown {
     ///
     /// # Errors
     /// In words, when a file has no certificate in it.
-    pub fn read(leaf: &[u8], chain: &[Vec<u8>], bundles: BTreeMap<TrustDomain, Bundle>) -> Result<Self, String> {
+    pub fn read(leaf: &[u8], chain: &[Vec<u8>], bundles: BTreeMap<TrustDomain, Arc<Bundle>>) -> Result<Self, String> {
         let mut certificates = read_pem(leaf).map_err(|error| error.to_string())?;
         for file in chain {
             certificates.extend(read_pem(file).map_err(|error| error.to_string())?);
@@ -45,35 +49,36 @@ impl Caller {
     ///
     /// # Errors
     /// Why it is nobody there.
-    pub fn identify(&self, policy: &Policy, now: Timestamp) -> Result<SpiffeId, SvidError> {
+    pub fn identify(&self, policy: &Policy, now: Timestamp) -> Result<Claimed, SvidError> {
         let configuration = policy.configuration();
-        let mut bundles = configuration.bundles.clone();
-        if let Self::Svid(shown) = self {
-            for (trust_domain, bundle) in &shown.bundles {
-                bundles.insert(trust_domain.clone(), bundle.clone());
+        let shown = match self {
+            Self::Id(id) => return Claimed::new(id.clone(), configuration, now),
+            Self::Svid(shown) => shown,
+        };
+        let mut bundles = BundleSet::default();
+        for (trust_domain, _) in configuration.bundles.iter() {
+            if let Some(bundle) = configuration.bundles.bundle(trust_domain) {
+                bundles.insert(trust_domain.clone(), Arc::clone(bundle));
             }
         }
-        let revocations = [&*configuration.revoked];
+        for (trust_domain, bundle) in &shown.bundles {
+            bundles.insert(trust_domain.clone(), Arc::clone(bundle));
+        }
         let trust = Trust {
             relationships: &configuration.relationships,
             bundles: match configuration.chain {
                 ChainMode::Verify => Some(&bundles),
                 ChainMode::Proxy => None,
             },
-            revocations: &revocations,
+            revocations: &[&configuration.revoked],
             // It is for what is under way. Whoever comes anew has none.
             expiry_grace: SignedDuration::ZERO,
         };
-        match self {
-            Self::Id(id) => svid::vouched(id.clone(), &trust, now).map(|svid| svid.id().clone()),
-            Self::Svid(shown) => {
-                let (leaf, intermediates) = match shown.certificates.split_first() {
-                    Some((leaf, intermediates)) => (leaf.as_ref(), intermediates),
-                    None => (&[][..], &[][..]),
-                };
-                let presented = Presented { leaf, intermediates };
-                svid::verify(presented, ALGORITHMS, &trust, now).map(|svid| svid.id().clone())
-            }
-        }
+        let (leaf, intermediates) = match shown.certificates.split_first() {
+            Some((leaf, intermediates)) => (leaf.as_ref(), intermediates),
+            None => (&[][..], &[][..]),
+        };
+        let svid = svid::verify(Presented { leaf, intermediates }, ALGORITHMS, &trust, now)?;
+        Claimed::new(svid.id().clone(), configuration, now)
     }
 }

@@ -1,14 +1,20 @@
 //! The command `svidgate`: what is asked of a policy before it ships, and of a proxy about where it is in force.
 
 pub mod arguments;
+pub mod asked;
 pub mod codes;
 pub mod command;
 pub mod exit;
+pub mod explaining;
 pub mod finding;
+pub mod identity;
 pub mod input;
 pub mod options;
+pub mod reasons;
 pub mod report;
 pub mod source;
 pub mod terminal;
+pub mod testing;
+pub mod verifying;
 pub mod visible;
 pub mod wrap;

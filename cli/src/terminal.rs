@@ -49,6 +49,12 @@ impl Terminal {
         let _gone = write!(out, "{text}").and_then(|()| out.flush());
     }
 
+    /// Prints a report of what is wrong with an input, beside what was asked for. Its foreign words are escaped already.
+    pub fn complain(self, report: impl fmt::Display) {
+        let mut err = AutoStream::new(io::stderr(), self.choice()).lock();
+        let _gone = write!(err, "{report}").and_then(|()| err.flush());
+    }
+
     /// Prints why something could not be done, also where it is silent else. Foreign words are made visible.
     pub fn trouble(self, text: impl fmt::Display) {
         let mut err = AutoStream::new(io::stderr(), self.choice()).lock();

@@ -5,6 +5,7 @@
 
 pub(crate) mod claimed;
 pub mod explain;
+pub mod granted;
 pub(crate) mod policy;
 
 pub use self::{

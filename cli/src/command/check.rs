@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     let (mut findings, mut rules) = (loaded.findings, 0usize);
     for document in &loaded.documents {
         match compile(document) {
-            Ok(configuration) => rules = rules.saturating_add(configuration.rules.len()),
+            Ok(policy) => rules = rules.saturating_add(policy.configuration().rules.len()),
             Err(mistakes) => findings.extend(mistakes),
         }
     }

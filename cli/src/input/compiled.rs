@@ -1,6 +1,6 @@
 //! What a compiler says about a document, with its lines.
 
-use svidgate_policy::{CompileError, Configuration, Mistake};
+use svidgate_policy::{CompileError, Mistake, analysis::Policy};
 
 use crate::{
     codes::mistake,
@@ -13,7 +13,7 @@ use crate::{
 ///
 /// # Errors
 /// A finding for each mistake.
-pub fn compile(document: &Document) -> Result<Configuration, Vec<Finding>> {
+pub fn compile(document: &Document) -> Result<Policy, Vec<Finding>> {
     let repeated = &document.tree().repeated;
     if !repeated.is_empty() {
         // A reader stops at the first, and may not say which it was.

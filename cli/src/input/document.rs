@@ -1,8 +1,8 @@
 //! One policy document: its text for the compiler, and its tree for everything that has to say where.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use svidgate_policy::{CompileError, Configuration, Format, MAX_DOCUMENT_BYTES};
+use svidgate_policy::{CompileError, Format, MAX_DOCUMENT_BYTES, analysis::Policy};
 
 use crate::{
     input::{
@@ -73,8 +73,8 @@ impl Document {
     ///
     /// # Errors
     /// Every mistake in it.
-    pub fn compile(&self) -> Result<Configuration, Vec<CompileError>> {
-        Configuration::compile(self.text.as_bytes(), self.format)
+    pub fn compile(&self) -> Result<Policy, Vec<CompileError>> {
+        Policy::read(self.text.as_bytes(), self.format)
     }
 
     /// What it says, with places.
@@ -106,6 +106,12 @@ impl Document {
     /// The same of the name of a member.
     pub fn name_place(&self, place: &str) -> Place {
         self.located(place, true)
+    }
+
+    /// The bytes of the value at a place, where it is there.
+    pub fn value_at(&self, place: &str) -> Option<Range<usize>> {
+        let located = locate(self.root()?, place);
+        located.whole.then(|| located.node.range())
     }
 
     fn located(&self, place: &str, by_name: bool) -> Place {

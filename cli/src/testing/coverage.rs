@@ -7,10 +7,10 @@
 use std::{collections::BTreeSet, fmt};
 
 use svidgate_policy::{
-    SpiffeId, Timestamp,
+    Request, Timestamp,
     analysis::{
-        explain::{AboutRule, Demand},
-        policy::Policy,
+        Claimed, Policy,
+        explain::{AboutRule, Demand, Explanation, Shape, Which},
     },
 };
 
@@ -52,9 +52,8 @@ pub struct Coverage {
 impl Coverage {
     /// Everything that could be reached, in the order of the document.
     pub fn items(policy: &Policy) -> Vec<Item> {
-        let shapes = policy.shapes();
         let mut items = Vec::new();
-        for shape in shapes {
+        for shape in Shape::all(policy) {
             let rule = format!("rules[{}]", shape.place);
             let mut add = |below: String, way| {
                 items.push(Item {
@@ -72,11 +71,11 @@ impl Coverage {
                 add(format!(".{}", demand.member()), Way::Met);
                 add(format!(".{}", demand.member()), Way::Kept);
             }
-            for (place, entry) in shape.entries.iter().enumerate() {
-                for path in 0..entry.paths {
+            for (place, (demands, paths)) in shape.entries.iter().enumerate() {
+                for path in 0..*paths {
                     add(format!(".to[{place}].paths[{path}]"), Way::Met);
                 }
-                for demand in &entry.demands {
+                for demand in demands {
                     if *demand != Demand::Paths {
                         add(format!(".to[{place}].{}", demand.member()), Way::Met);
                     }
@@ -142,8 +141,9 @@ pub fn is_condition(demand: Demand) -> bool {
 }
 
 impl Witness for Coverage {
-    fn asked(&mut self, policy: &Policy, id: &SpiffeId, expected: &Expected, now: Timestamp) {
-        let explanation = expected.asked.show(|request| policy.explain_rules_of(id, request, now));
+    fn asked(&mut self, policy: &Policy, claimed: &Claimed, expected: &Expected, now: Timestamp) {
+        let explain = |request: &Request<'_>| Explanation::of(policy, claimed, request, now, Which::OfTheId);
+        let explanation = expected.asked.show(explain);
         explanation.rules.iter().for_each(|rule| self.add(rule));
     }
 }

@@ -145,7 +145,9 @@ impl<'de> Visitor<'de> for ExpectedVisitor {
                 Values::One(value) => vec![value],
                 Values::Several(values) => values,
             };
-            asked.headers.extend(values.into_iter().map(|value| (name.clone(), value)));
+            asked
+                .headers
+                .extend(values.into_iter().map(|value| (name.clone(), value)));
         }
         (asked.port, asked.sni, asked.source_ip, asked.route) = (long.port, long.sni, long.source_ip, long.route);
         (expected.reason, expected.rule) = (long.reason, long.rule);

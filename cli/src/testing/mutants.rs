@@ -74,13 +74,25 @@ fn changes(rule: &Value) -> Vec<Change> {
         members
     };
     match members.get("effect").and_then(Value::as_str) {
-        Some("allow") => add(".effect".to_owned(), "allow becomes deny", with("effect", "deny".into())),
-        Some("deny") => add(".effect".to_owned(), "deny becomes allow", with("effect", "allow".into())),
+        Some("allow") => add(
+            ".effect".to_owned(),
+            "allow becomes deny",
+            with("effect", "deny".into()),
+        ),
+        Some("deny") => add(
+            ".effect".to_owned(),
+            "deny becomes allow",
+            with("effect", "allow".into()),
+        ),
         Some(_) | None => {}
     }
     for name in ["from", "except"] {
         for (place, list) in shorter(members.get(name)) {
-            let rest = if list.is_empty() { without(name) } else { with(name, Value::Array(list)) };
+            let rest = if list.is_empty() {
+                without(name)
+            } else {
+                with(name, Value::Array(list))
+            };
             // A rule without `from` is no rule.
             if name == "except" || rest.contains_key(name) {
                 add(format!(".{name}[{place}]"), "the pattern is taken out", rest);
@@ -88,7 +100,11 @@ fn changes(rule: &Value) -> Vec<Change> {
         }
     }
     for (place, wider) in widened(members.get("from")) {
-        add(format!(".from[{place}]"), "the pattern is widened by a segment", with("from", wider));
+        add(
+            format!(".from[{place}]"),
+            "the pattern is widened by a segment",
+            with("from", wider),
+        );
     }
     if members.contains_key("expires") {
         add(".expires".to_owned(), "the end is taken out", without("expires"));
@@ -117,7 +133,10 @@ fn shorter(list: Option<&Value>) -> Vec<(usize, Vec<Value>)> {
     };
     let without = |place: usize| {
         let entries = list.iter().enumerate();
-        entries.filter(|(other, _)| *other != place).map(|(_, entry)| entry.clone()).collect()
+        entries
+            .filter(|(other, _)| *other != place)
+            .map(|(_, entry)| entry.clone())
+            .collect()
     };
     (0..list.len()).map(|place| (place, without(place))).collect()
 }

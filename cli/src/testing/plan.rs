@@ -1,6 +1,6 @@
 //! From what a file of tests says to what is asked, with everything read that it names.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_saphyr::Spanned;
 use svidgate_policy::{Bundle, Effect, Reason, SpiffeId, Timestamp, TrustDomain};
@@ -200,12 +200,16 @@ fn caller(test: &Test, read: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result
             let trouble = |what: String| Trouble { at: at(svid), what };
             let file = |name: &str| read(name).map_err(|error| trouble(format!("`{name}`: {error}")));
             let leaf = file(&svid.value)?;
-            let chain: Vec<_> = test.chain.iter().map(|name| file(&name.value)).collect::<Result<_, _>>()?;
+            let chain: Vec<_> = test
+                .chain
+                .iter()
+                .map(|name| file(&name.value))
+                .collect::<Result<_, _>>()?;
             let mut bundles = BTreeMap::new();
             for (name, bundle) in &test.bundles {
                 let trust_domain = TrustDomain::parse(name).map_err(|error| trouble(format!("`{name}`: {error}")))?;
                 let parsed = Bundle::parse(&file(bundle)?).map_err(|error| trouble(format!("`{bundle}`: {error}")))?;
-                bundles.insert(trust_domain, parsed);
+                bundles.insert(trust_domain, Arc::new(parsed));
             }
             let shown = Shown::read(&leaf, &chain, bundles);
             let shown = shown.map_err(|error| trouble(format!("`{}`: {error}", svid.value)))?;

@@ -3,16 +3,13 @@
 use std::fmt;
 
 use svidgate_policy::{
-    Effect, SpiffeId, Timestamp,
-    analysis::{explain::Answer, policy::Policy},
+    Effect, Timestamp,
+    analysis::{Claimed as ClaimedId, ClaimedGrants, Policy, explain::Answer},
 };
 
-use crate::{
-    identity::Caller,
-    testing::{
-        file::Expected,
-        plan::{Claim, Claimed, Plan, Planned, Quantifier},
-    },
+use crate::testing::{
+    file::{Expected, Region},
+    plan::{Claim, Claimed, Plan, Planned, Quantifier},
 };
 
 /// What came of one test.
@@ -84,12 +81,12 @@ pub enum FailureKind {
 /// Who looks on at the requests that are asked.
 pub trait Witness {
     /// A request of an id was asked, and answered.
-    fn asked(&mut self, policy: &Policy, id: &SpiffeId, expected: &Expected, now: Timestamp);
+    fn asked(&mut self, policy: &Policy, id: &ClaimedId, expected: &Expected, now: Timestamp);
 }
 
 /// Nobody looks on.
 impl Witness for () {
-    fn asked(&mut self, _: &Policy, _: &SpiffeId, _: &Expected, _: Timestamp) {}
+    fn asked(&mut self, _: &Policy, _: &ClaimedId, _: &Expected, _: Timestamp) {}
 }
 
 impl Plan {
@@ -109,14 +106,17 @@ impl Plan {
 }
 
 impl Planned {
-    fn run(&self, policy: &Policy, witness: &mut dyn Witness) -> Outcome {
+    /// Asks a policy all that the test claims.
+    pub fn run(&self, policy: &Policy, witness: &mut dyn Witness) -> Outcome {
         let claims = self.claims.iter();
         Outcome {
             name: self.name.clone(),
             at: self.at,
             todo: self.todo,
             claims: self.claims.len(),
-            failures: claims.filter_map(|claim| claim.failure(policy, self.now, witness)).collect(),
+            failures: claims
+                .filter_map(|claim| claim.failure(policy, self.now, witness))
+                .collect(),
         }
     }
 }
@@ -152,13 +152,16 @@ impl Claim {
                 let answer = answer(policy, &id, expected, now);
                 let as_wanted = answer.effect == *effect
                     && reason.is_none_or(|reason| reason == answer.reason)
-                    && expected.rule.as_ref().is_none_or(|rule| answer.rule.as_ref() == Some(rule));
+                    && expected
+                        .rule
+                        .as_ref()
+                        .is_none_or(|rule| answer.rule.as_ref() == Some(rule));
                 (!as_wanted).then(|| wrong(claimed(), Told(&answer).to_string()))
             }
             Claimed::Refused { caller, reason } => {
                 let claimed = || format!("the SVID is refused for {}", reason.code());
                 match caller.identify(policy, now) {
-                    Ok(id) => Some(wrong(claimed(), format!("it is {id}"))),
+                    Ok(id) => Some(wrong(claimed(), format!("it is {}", id.id()))),
                     Err(refused) if refused.reason() == *reason => None,
                     Err(refused) => Some(wrong(
                         claimed(),
@@ -172,8 +175,9 @@ impl Claim {
 }
 
 /// What the evaluator that enforces answers.
-pub fn answer(policy: &Policy, id: &SpiffeId, expected: &Expected, now: Timestamp) -> Answer {
-    expected.asked.show(|request| policy.answer(id, request, now))
+pub fn answer(policy: &Policy, id: &ClaimedId, expected: &Expected, now: Timestamp) -> Answer {
+    let grants = ClaimedGrants::of(&policy.configuration().rules, id);
+    expected.asked.show(|request| Answer::of(&grants.decide(request, now)))
 }
 
 struct Wanted<'a>(Effect, &'a Expected);
@@ -206,4 +210,20 @@ impl fmt::Display for Told<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a statement about all identities and all requests holds.
+fn everywhere(
+    _policy: &Policy,
+    quantifier: Quantifier,
+    region: &Region,
+    _now: Timestamp,
+    at: (u64, u64),
+) -> Option<Failure> {
+    Some(Failure {
+        at,
+        kind: FailureKind::Undecided,
+        claimed: format!("{quantifier:?} {region}"),
+        found: "statements about all requests are not decided yet".to_owned(),
+    })
 }

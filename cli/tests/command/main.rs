@@ -1,4 +1,4 @@
-//! `svidgate check`, as a shell sees it.
+//! The command, as a shell sees it.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,8 @@
 
 mod carriers;
 mod command;
+mod explain;
 mod hostile;
 mod places;
 mod stage;
+mod testing;

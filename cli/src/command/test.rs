@@ -1,0 +1,290 @@
+//! `svidgate test`: does a policy do what its tests say, and would they notice if it did not?
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::{
+    codes::testing,
+    exit::Exit,
+    finding::{Finding, Level},
+    input::load::load,
+    options::{Moment, Output, ReportFormat},
+    report::{Format, Report, counted, step_summary},
+    source::Place,
+    testing::{
+        coverage::Coverage,
+        junit,
+        mutation::{self, Survivor},
+        run::{Failure, FailureKind, Outcome, Verdict},
+        suite::{self, Suite, place},
+    },
+};
+
+/// Runs the tests of policies: files that end in .test.yaml.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  svidgate test
+  svidgate test policies/ --coverage --min-coverage 90 --format github")]
+pub struct Arguments {
+    /// Files of tests, and folders to look for them in.
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Run only tests with this text in their name.
+    #[arg(long, value_name = "TEXT")]
+    pub run: Option<String>,
+    /// Say which parts of the policies no request reaches.
+    #[arg(long)]
+    pub coverage: bool,
+    /// The answer is no where fewer parts in a hundred are reached.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub min_coverage: Option<u8>,
+    /// Change each rule in every way that somebody could by mistake, and say which changes no test notices.
+    #[arg(long)]
+    pub mutants: bool,
+    /// The answer is no where there are no tests, or a policy in the folders has none.
+    #[arg(long)]
+    pub require_tests: bool,
+    /// Stop at the first test that fails.
+    #[arg(long)]
+    pub fail_fast: bool,
+    #[command(flatten)]
+    moment: Moment,
+    #[command(flatten)]
+    format: ReportFormat,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Tests.
+pub fn run(arguments: &Arguments) -> Exit {
+    let terminal = arguments.output.terminal();
+    let files = match suite::files(&arguments.paths) {
+        Ok(files) => files,
+        Err(what) => {
+            terminal.trouble(what);
+            return Exit::BadInput;
+        }
+    };
+    if files.is_empty() && !arguments.require_tests {
+        terminal.trouble("no tests: none of the files ends in .test.yaml, .test.yml or .test.json");
+        return Exit::BadInput;
+    }
+    let mut suites = match suite::read(&files, arguments.moment.time(), terminal) {
+        Ok(suites) => suites,
+        Err(exit) => return exit,
+    };
+    if let Some(text) = &arguments.run {
+        let plans = suites.iter_mut().flat_map(|suite| &mut suite.plans);
+        plans.for_each(|(_, plan)| plan.tests.retain(|test| test.name.contains(text)));
+    }
+    let mut tested = Tested::default();
+    for suite in &suites {
+        if !tested.take(suite, arguments) {
+            break;
+        }
+    }
+    if arguments.require_tests {
+        tested
+            .findings
+            .extend(without_tests(&arguments.paths, &suites, tested.tests()));
+    }
+    tested.print(arguments);
+    arguments.output.exit(tested.exit(arguments))
+}
+
+/// What came of all tests.
+#[derive(Default)]
+struct Tested {
+    files: Vec<String>,
+    outcomes: Vec<(String, Outcome)>,
+    findings: Vec<Finding>,
+    /// Parts that were reached, and all.
+    reached: usize,
+    parts: usize,
+    /// Changes that were noticed, and all that make a difference.
+    noticed: usize,
+    mutants: usize,
+    undecided: bool,
+}
+
+impl Tested {
+    fn tests(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// Runs the tests of a policy. Gives whether to go on.
+    fn take(&mut self, suite: &Suite, arguments: &Arguments) -> bool {
+        let mut coverage = Coverage::default();
+        for (source, plan) in &suite.plans {
+            self.files.push(source.name().to_owned());
+            for test in &plan.tests {
+                let outcome = test.run(&suite.read.policy, &mut coverage);
+                let at = place(source, outcome.at);
+                self.findings.extend(findings(&outcome, at, |at| place(source, at)));
+                let verdict = outcome.verdict();
+                self.undecided |= verdict == Verdict::Undecided;
+                self.outcomes.push((source.name().to_owned(), outcome));
+                if arguments.fail_fast && verdict == Verdict::Failed {
+                    return false;
+                }
+            }
+        }
+        if arguments.coverage || arguments.min_coverage.is_some() {
+            self.cover(suite, &coverage, arguments.coverage);
+        }
+        if arguments.mutants {
+            self.mutate(suite);
+        }
+        true
+    }
+
+    fn cover(&mut self, suite: &Suite, coverage: &Coverage, told: bool) {
+        let document = &suite.read.document;
+        let all = Coverage::items(&suite.read.policy).len();
+        let missing = coverage.missing(&suite.read.policy);
+        self.parts = self.parts.saturating_add(all);
+        self.reached = self.reached.saturating_add(all.saturating_sub(missing.len()));
+        if told {
+            self.findings.extend(missing.into_iter().map(|item| {
+                let sentence = format!("{}: {}", item.place, item.way);
+                Finding::new(&testing::NOT_REACHED, document.place(&item.place), sentence)
+            }));
+        }
+    }
+
+    fn mutate(&mut self, suite: &Suite) {
+        let plans: Vec<_> = suite.plans.iter().map(|(_, plan)| plan).collect();
+        let mutation = mutation::run(&suite.read, &plans);
+        self.mutants = self.mutants.saturating_add(mutation.different);
+        self.noticed = self.noticed.saturating_add(mutation.noticed);
+        for Survivor {
+            place,
+            change,
+            is_decided,
+        } in mutation.survivors
+        {
+            let at = suite.read.document.place(&place);
+            let unsure = if is_decided {
+                ""
+            } else {
+                " (whether it changes an answer was not decided)"
+            };
+            let sentence = format!("{place}: {change}, and no test notices{unsure}");
+            self.findings.push(Finding::new(&testing::SURVIVED, at, sentence));
+        }
+    }
+
+    fn counted(&self) -> Vec<String> {
+        let of = |wanted: Verdict| {
+            let verdicts = self.outcomes.iter().map(|(_, outcome)| outcome.verdict());
+            verdicts.filter(|verdict| *verdict == wanted).count()
+        };
+        let mut counts = vec![counted(self.tests(), "test")];
+        for (verdict, word) in [
+            (Verdict::Passed, "passed"),
+            (Verdict::Failed, "failed"),
+            (Verdict::Undecided, "undecided"),
+            (Verdict::Todo, "todo"),
+            (Verdict::Done, "todo that passed"),
+        ] {
+            if of(verdict) > 0 {
+                counts.push(format!("{} {word}", of(verdict)));
+            }
+        }
+        if let Some(percent) = percent(self.reached, self.parts) {
+            counts.push(format!("{percent} % of {} parts reached", self.parts));
+        }
+        if self.mutants > 0 {
+            counts.push(format!("{} of {} changes noticed", self.noticed, self.mutants));
+        }
+        counts
+    }
+
+    fn print(&mut self, arguments: &Arguments) {
+        let terminal = arguments.output.terminal();
+        self.findings.sort_by(Finding::order);
+        let counted = self.counted();
+        let report = Report {
+            command: "test",
+            files: std::mem::take(&mut self.files),
+            findings: std::mem::take(&mut self.findings),
+            counted,
+            fail_on: Some(Level::Error),
+        };
+        match arguments.format.format {
+            Format::Junit => terminal.print(junit::render(&self.outcomes, &report.findings)),
+            format @ (Format::Text | Format::Json | Format::Sarif | Format::Github | Format::Markdown) => {
+                terminal.print(report.render(format));
+            }
+        }
+        if arguments.format.format == Format::Github
+            && let Some(file) = std::env::var_os("GITHUB_STEP_SUMMARY")
+            && let Err(error) = step_summary(&report.render(Format::Markdown), Path::new(&file))
+        {
+            terminal.trouble(format_args!("{}: {error}", Path::new(&file).display()));
+        }
+        self.findings = report.findings;
+    }
+
+    fn exit(&self, arguments: &Arguments) -> Exit {
+        let least = arguments.min_coverage.unwrap_or_default();
+        let too_little = percent(self.reached, self.parts).is_some_and(|percent| percent < least);
+        let wrong = |finding: &Finding| finding.level == Level::Error && finding.code != &testing::NOT_DECIDED;
+        match (too_little || self.findings.iter().any(wrong), self.undecided) {
+            (true, _) => Exit::No,
+            (false, true) => Exit::Undecided,
+            (false, false) => Exit::Yes,
+        }
+    }
+}
+
+/// Rounded down, so that a hundred is all.
+fn percent(part: usize, all: usize) -> Option<u8> {
+    let percent = part.saturating_mul(100).checked_div(all)?;
+    u8::try_from(percent).ok()
+}
+
+/// What is to be told of a test. Of one that is known to fail, nothing.
+fn findings(outcome: &Outcome, at: Place, place: impl Fn((u64, u64)) -> Place) -> Vec<Finding> {
+    match outcome.verdict() {
+        Verdict::Passed | Verdict::Todo => Vec::new(),
+        Verdict::Done => vec![Finding::new(&testing::DONE, at, format!("`{}` holds", outcome.name))],
+        Verdict::Failed | Verdict::Undecided => {
+            let told = |failure: &Failure| {
+                let code = match failure.kind {
+                    FailureKind::Wrong => &testing::NOT_SO,
+                    FailureKind::Undecided => &testing::NOT_DECIDED,
+                };
+                let sentence = format!("{}: expected {}", outcome.name, failure.claimed);
+                Finding::new(code, place(failure.at), sentence).right(format!("found: {}", failure.found))
+            };
+            outcome.failures.iter().map(told).collect()
+        }
+    }
+}
+
+/// Policies in folders that no test is about; or that there is no test at all.
+fn without_tests(paths: &[PathBuf], suites: &[Suite], tests: usize) -> Vec<Finding> {
+    if tests == 0 {
+        return vec![Finding::new(&testing::NO_TESTS, None, "there is no test")];
+    }
+    let folders: Vec<PathBuf> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
+    if folders.is_empty() {
+        return Vec::new();
+    }
+    let is_tested = |name: &str| {
+        let mut tested = suites.iter().map(|suite| suite.read.document.source.name());
+        tested.any(|tested| same_file(tested, name))
+    };
+    let documents = load(&folders, true).documents;
+    let untested = documents.iter().filter(|document| !is_tested(document.source.name()));
+    untested
+        .map(|document| Finding::new(&testing::NO_TESTS, document.whole(), "no test is about this policy"))
+        .collect()
+}
+
+fn same_file(one: &str, two: &str) -> bool {
+    let whole = |path: &str| std::fs::canonicalize(path).ok();
+    one == two || whole(one).is_some_and(|one| whole(two) == Some(one))
+}

@@ -1,0 +1,77 @@
+//! Would the tests notice a mistake? Every mutant of a policy is asked all of them.
+
+use svidgate_policy::{Format, analysis::Policy};
+
+use crate::{
+    command::policy::Read,
+    input::document::to_json,
+    testing::{
+        mutants::{Mutant, mutants},
+        plan::Plan,
+    },
+};
+
+/// What came of all mutants of a policy.
+#[derive(Clone, Debug, Default)]
+pub struct Mutation {
+    /// How many answer something otherwise.
+    pub different: usize,
+    /// How many of these a test noticed.
+    pub noticed: usize,
+    /// Those that none did.
+    pub survivors: Vec<Survivor>,
+}
+
+/// A change that no test notices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survivor {
+    /// Where in the document.
+    pub place: String,
+    /// What was changed.
+    pub change: String,
+    /// Whether it is certain that some answer changes.
+    pub is_decided: bool,
+}
+
+/// Asks every mutant of a policy all tests. One that does not compile nobody could load, and one that answers everything
+/// as before is none.
+pub fn run(read: &Read, plans: &[&Plan]) -> Mutation {
+    let mut mutation = Mutation::default();
+    let json = read.document.root().and_then(|root| to_json(root).ok());
+    let Some(document) = json.and_then(|json| serde_json::from_str(&json).ok()) else {
+        return mutation;
+    };
+    for Mutant {
+        place,
+        change,
+        document,
+    } in mutants(&document)
+    {
+        let Ok(mutant) = Policy::read(document.to_string().as_bytes(), Format::Json) else {
+            continue;
+        };
+        let is_noticed = plans.iter().any(|plan| plan.notices(&mutant));
+        let is_decided = match (is_noticed, differ(&read.policy, &mutant)) {
+            (true, _) => {
+                mutation.noticed = mutation.noticed.saturating_add(1);
+                mutation.different = mutation.different.saturating_add(1);
+                continue;
+            }
+            (false, Some(false)) => continue,
+            (false, Some(true)) => true,
+            (false, None) => false,
+        };
+        mutation.different = mutation.different.saturating_add(1);
+        mutation.survivors.push(Survivor {
+            place,
+            change,
+            is_decided,
+        });
+    }
+    mutation
+}
+
+/// Whether two policies answer any request differently, where that is decided.
+fn differ(_one: &Policy, _two: &Policy) -> Option<bool> {
+    None
+}

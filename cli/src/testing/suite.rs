@@ -1,0 +1,173 @@
+//! Which files of tests are there, and which policy is each about?
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use svidgate_policy::Timestamp;
+
+use crate::{
+    command::policy::{Read, read as read_policy},
+    exit::Exit,
+    source::{Place, Position, Source},
+    terminal::Terminal,
+    testing::{
+        file::TestFile,
+        plan::{Plan, Trouble},
+    },
+};
+
+/// What the name of a file of tests ends in.
+pub const ENDS: [&str; 3] = [".test.yaml", ".test.yml", ".test.json"];
+/// Largest file of tests, and largest file that one names. Our decision.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// How deep folders are looked into. Our decision.
+const MAX_DEPTH: usize = 32;
+
+/// A policy, and all tests of it.
+pub struct Suite {
+    /// The file of the policy, as the tests name it, from here.
+    pub path: PathBuf,
+    /// The policy.
+    pub read: Read,
+    /// The tests, file by file.
+    pub plans: Vec<(Arc<Source>, Plan)>,
+}
+
+/// The files of tests in folders, and those that are named.
+///
+/// # Errors
+/// In words, where there is nothing of that name.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        let kind = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if kind.is_dir() {
+            look_into(path, 0, &mut found)?;
+        } else {
+            found.push(path.clone());
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+fn look_into(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), String> {
+    let error = |error: std::io::Error| format!("{}: {error}", folder.display());
+    if depth > MAX_DEPTH {
+        return Err(format!("{}: is more than {MAX_DEPTH} folders deep", folder.display()));
+    }
+    for entry in fs::read_dir(folder).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        // A link is not followed: it may lead round in a circle.
+        let kind = entry.file_type().map_err(error)?;
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if kind.is_dir() && !hidden {
+            look_into(&entry.path(), depth.saturating_add(1), found)?;
+        } else if kind.is_file() && is_test(&entry.path()) {
+            let path = entry.path();
+            // In the folder that somebody stands in, a file is called by its name.
+            found.push(path.strip_prefix(".").map_or(path.clone(), Path::to_owned));
+        }
+    }
+    Ok(())
+}
+
+fn is_test(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.is_some_and(|name| ENDS.iter().any(|end| name.ends_with(end)))
+}
+
+/// Reads files of tests, and the policies that they are about.
+///
+/// # Errors
+/// How the command ends where one cannot be read. All that is wrong has been told then.
+pub fn read(files: &[PathBuf], now: Timestamp, terminal: Terminal) -> Result<Vec<Suite>, Exit> {
+    let mut suites: Vec<Suite> = Vec::new();
+    let mut all_read = true;
+    for path in files {
+        let is_read = match plan(path, now) {
+            Ok((source, policy, plan)) => add(&mut suites, &policy, source, plan, terminal),
+            Err(troubles) => {
+                for (at, what) in troubles {
+                    terminal.trouble(format_args!("{}{at}: {what}", path.display()));
+                }
+                false
+            }
+        };
+        all_read &= is_read;
+    }
+    if all_read { Ok(suites) } else { Err(Exit::BadInput) }
+}
+
+fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, terminal: Terminal) -> bool {
+    if let Some(suite) = suites.iter_mut().find(|suite| suite.path == policy) {
+        suite.plans.push((source, plan));
+        return true;
+    }
+    match read_policy(policy, terminal) {
+        Ok(read) => {
+            suites.push(Suite {
+                path: policy.to_owned(),
+                read,
+                plans: vec![(source, plan)],
+            });
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+type Planned = (Arc<Source>, PathBuf, Plan);
+
+fn plan(path: &Path, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
+    let whole = |what: String| vec![(String::new(), what)];
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let bytes = bounded(path).map_err(whole)?;
+    let text = String::from_utf8(bytes).map_err(|_| whole("is not UTF-8".to_owned()))?;
+    let file: TestFile = serde_saphyr::from_str(&text).map_err(|error| {
+        let at = error.location();
+        let at = at
+            .map(|at| format!(":{}:{}", at.line(), at.column()))
+            .unwrap_or_default();
+        vec![(at, first_line(&error.to_string()))]
+    })?;
+    let source = Source::new(path.display().to_string(), text);
+    let read = |name: &str| bounded(&folder.join(name));
+    let plan = Plan::of(&file, now, &read).map_err(|troubles| {
+        let told = |Trouble {
+                        at: (line, column),
+                        what,
+                    }| (format!(":{line}:{column}"), what);
+        troubles.into_iter().map(told).collect::<Vec<_>>()
+    })?;
+    Ok((source, folder.join(&file.policy.value), plan))
+}
+
+/// What a parser says, without the lines that it draws.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > MAX_BYTES {
+        return Err(format!("has {size} bytes (at most {MAX_BYTES})"));
+    }
+    fs::read(path).map_err(|error| error.to_string())
+}
+
+/// A place in a file of tests, to the end of its line.
+pub fn place(source: &Arc<Source>, (line, column): (u64, u64)) -> Place {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let position = Position {
+        line: number(line),
+        column: number(column),
+    };
+    let start = source.offset(position);
+    let end = source.line(position.line.max(1)).end;
+    Place::new(source, start..end.max(start))
+}

@@ -1,0 +1,195 @@
+//! `svidgate test`, as a shell sees it.
+
+use ca::{Authority, Profile, real_now};
+use serde_json::Value;
+
+use crate::stage::Stage;
+
+const POLICY: &str = r#"trust_domain: prod.example
+chain: proxy
+rules:
+  - name: shop-reads-orders
+    effect: allow
+    from: [ "spiffe://prod.example/ns/shop/sa/api" ]
+    to: [ { methods: [ GET, HEAD ], paths: [ "/orders/**" ] } ]
+  - name: nobody-near-admin
+    effect: deny
+    from: [ "spiffe://*/**" ]
+    except: [ "spiffe://prod.example/ns/ops/**" ]
+    to: [ { paths: [ "/orders/admin/**" ] } ]
+"#;
+
+const TESTS: &str = r#"policy: policy.yaml
+at: 2026-11-29T00:00:00Z
+tests:
+  - name: the shop reads orders
+    id: spiffe://prod.example/ns/shop/sa/api
+    allow: [ GET /orders/1, { request: HEAD /orders, rule: shop-reads-orders } ]
+    deny:
+      - POST /orders/1
+      - { request: GET /orders/admin/x, reason: rule.denied, rule: nobody-near-admin }
+  - name: others do not
+    id: spiffe://prod.example/ns/shop/sa/web
+    deny: [ GET /orders/1 ]
+"#;
+
+fn stage(policy: &str, tests: &str) -> Stage {
+    Stage::new(&[("policy.yaml", policy), ("orders.test.yaml", tests)])
+}
+
+#[test]
+fn tests_that_hold_end_with_0() {
+    let ended = stage(POLICY, TESTS).run(&["test"]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{}", ended.out);
+    assert_eq!(ended.out, "test: nothing found in 1 file, 2 tests, 2 passed\n");
+}
+
+#[test]
+fn test_that_does_not_hold_says_where_and_what_is_so() {
+    let stage = stage(&POLICY.replace("[ GET, HEAD ]", "[ GET, POST ]"), TESTS);
+    let ended = stage.run(&["test"]);
+    assert_eq!(ended.code, 1);
+    for text in [
+        "error[SG0601]: the shop reads orders: expected allow HEAD /orders",
+        "orders.test.yaml:6:",
+        "found: deny rule.none_matched",
+        "expected deny POST /orders/1",
+        "orders.test.yaml:8:9",
+        "2 tests, 1 passed, 1 failed",
+    ] {
+        assert!(ended.out.contains(text), "{text}\n{}", ended.out);
+    }
+    assert_eq!(stage.run(&["test", "--run", "others"]).code, 0);
+    assert_eq!(stage.run(&["test", "--exit-zero"]).code, 0);
+}
+
+#[test]
+fn gap_that_is_known_does_not_fail_and_one_that_is_closed_is_told() {
+    let todo = |policy: &str| {
+        stage(
+            policy,
+            &TESTS.replace(
+                "    id: spiffe://prod.example/ns/shop/sa/api",
+                "    todo: true\n    id: spiffe://prod.example/ns/shop/sa/api",
+            ),
+        )
+        .run(&["test"])
+    };
+    let open = todo(&POLICY.replace("[ GET, HEAD ]", "[ GET ]"));
+    assert_eq!(open.code, 0);
+    assert!(open.out.contains("1 todo"), "{}", open.out);
+    let closed = todo(POLICY);
+    assert_eq!(closed.code, 0);
+    assert!(closed.out.contains("warning[SG0603]"), "{}", closed.out);
+}
+
+/// Whatever is wrong with a file, its place is told, and nothing has been tested.
+#[test]
+fn file_with_mistakes_ends_with_3() {
+    for (from, to, told) in [
+        ("POST /orders/1", "POST orders/1", "orders.test.yaml:8:9: "),
+        (
+            "reason: rule.denied",
+            "reason: rule.forbidden",
+            "`rule.forbidden` is no reason code",
+        ),
+        (
+            "id: spiffe://prod.example/ns/shop/sa/web",
+            "id: prod.example/web",
+            "orders.test.yaml:11:",
+        ),
+        ("    deny: [ GET /orders/1 ]\n", "", "claims nothing"),
+        ("policy: policy.yaml", "policy: absent.yaml", "absent.yaml"),
+        ("at: 2026-11-29T00:00:00Z", "at: tomorrow", "not a time"),
+        ("tests:", "test:", "unknown field"),
+    ] {
+        let ended = stage(POLICY, &TESTS.replace(from, to)).run(&["test"]);
+        assert_eq!(ended.code, 3, "{from}: {}{}", ended.out, ended.err);
+        assert!(ended.err.contains(told), "{told}\n{}", ended.err);
+        assert_eq!(ended.out, "");
+    }
+    let ended = stage(&POLICY.replace("effect: deny", "effect: refuse"), TESTS).run(&["test"]);
+    assert_eq!(ended.code, 3);
+    assert!(ended.err.contains("policy.yaml:9:13"), "{}", ended.err);
+}
+
+#[test]
+fn nothing_to_test_is_no_success() {
+    let stage = Stage::new(&[("policy.yaml", POLICY)]);
+    let ended = stage.run(&["test"]);
+    assert_eq!(ended.code, 3);
+    assert!(ended.err.contains("no tests"), "{}", ended.err);
+    let required = stage.run(&["test", "--require-tests"]);
+    assert_eq!(required.code, 1);
+    assert!(required.out.contains("SG0606"), "{}", required.out);
+    let two = Stage::new(&[
+        ("policy.yaml", POLICY),
+        ("orders.test.yaml", TESTS),
+        ("more/other.yaml", POLICY),
+    ]);
+    let required = two.run(&["test", "--require-tests"]);
+    assert_eq!(required.code, 1);
+    assert!(required.out.contains("more/other.yaml"), "{}", required.out);
+    assert_eq!(two.run(&["test"]).code, 0);
+}
+
+#[test]
+fn coverage_says_what_no_request_reaches() {
+    let stage = stage(POLICY, TESTS);
+    let ended = stage.run(&["test", "--coverage"]);
+    assert_eq!(ended.code, 0, "{}", ended.out);
+    assert!(
+        ended.out.contains("rules[1].except[0]: no request is kept out by it"),
+        "{}",
+        ended.out
+    );
+    assert!(ended.out.contains("policy.yaml:11:15"), "{}", ended.out);
+    assert!(!ended.out.contains("rules[0].to[0].methods"), "{}", ended.out);
+    assert_eq!(stage.run(&["test", "--min-coverage", "99"]).code, 1);
+    assert_eq!(stage.run(&["test", "--min-coverage", "50"]).code, 0);
+    let more = format!(
+        "{TESTS}  - name: operators\n    id: spiffe://prod.example/ns/ops/x\n    deny: [ {{ request: GET /orders/admin/x, reason: rule.none_matched }}, GET /other ]\n"
+    );
+    let more = more.replace("- POST /orders/1", "- POST /orders/1\n      - GET /other");
+    stage.write("orders.test.yaml", more.as_bytes());
+    let ended = stage.run(&["test", "--coverage", "--min-coverage", "100"]);
+    assert_eq!(ended.code, 0, "{}", ended.out);
+    assert!(ended.out.contains("100 % of"), "{}", ended.out);
+}
+
+#[test]
+fn junit_has_a_case_for_each_test() {
+    let stage = stage(&POLICY.replace("[ GET, HEAD ]", "[ GET ]"), TESTS);
+    let ended = stage.run(&["test", "--format", "junit"]);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.out.contains(r#"tests="2" skipped="0" failures="1""#),
+        "{}",
+        ended.out
+    );
+    assert!(
+        ended.out.contains(r#"<testcase name="others do not" classname="#),
+        "{}",
+        ended.out
+    );
+    let json = stage.run(&["test", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["findings"][0]["code"], "SG0601");
+}
+
+/// Of an SVID the whole verifier is asked.
+#[test]
+fn svid_of_an_unknown_authority_is_refused() {
+    let authority = Authority::of("prod.example", real_now());
+    let policy = POLICY.replace("chain: proxy", "bundle: { inline: { keys: [] } }");
+    let tests = "policy: policy.yaml\ntests:\n  - name: nobody\n    svid: leaf.pem\n    refused: REASON\n";
+    let stage = stage(&policy, &tests.replace("REASON", "federation.bundle_empty"));
+    let leaf = authority.issue(Profile::svid("spiffe://prod.example/ns/shop/sa/api", real_now()));
+    stage.write("leaf.pem", leaf.leaf_pem().as_bytes());
+    let ended = stage.run(&["test"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    stage.write("orders.test.yaml", tests.replace("REASON", "svid.expired").as_bytes());
+    let ended = stage.run(&["test"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.out.contains("federation.bundle_empty"), "{}", ended.out);
+}
