@@ -3,12 +3,34 @@
 //! Questions that nobody asks of a gate and everybody asks of a document: about an id without a certificate, about all
 //! ids and requests at once, about two documents. Behind the feature `analysis`, which no module of a proxy has.
 
+mod branch;
 pub(crate) mod claimed;
 pub mod explain;
 pub mod granted;
+mod compare;
+mod comparison;
+mod cube;
+mod demand;
+mod index;
+mod literal;
+mod members;
 pub(crate) mod policy;
+mod realise;
+mod region;
+mod search;
+mod side;
+mod terms;
+mod values;
+mod vocabulary;
+mod witness;
 
 pub use self::{
     claimed::{Claimed, ClaimedGrants},
+    compare::compare,
+    comparison::{Bounds, Cause, Change, Changes, Comparison, Fault, LeftOut, Shown, Undecided, Why},
+    cube::Form,
+    members::Difference,
     policy::Policy,
+    region::Region,
+    witness::{Answer, Witness},
 };

@@ -32,7 +32,7 @@ const HOUSE: [(&str, &[Room]); 3] = [
                 "document",
                 &[GROUND, "name", "pattern", "certificate", "trust", "rules"],
             ),
-            ("analysis", &["name", "trust", "rules", "document"]),
+            ("analysis", &[GROUND, "name", "pattern", "trust", "rules", "document"]),
         ],
     ),
     (

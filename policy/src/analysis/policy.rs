@@ -5,7 +5,7 @@
 
 use crate::{
     document::{configuration::Configuration, reader::CompileError, settings::Format},
-    rules::rule::Rule,
+    rules::{reading::Reading, rule::Rule},
 };
 
 /// A document that compiles, with its rules.
@@ -41,6 +41,10 @@ impl Policy {
     /// What runs.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
+    }
+
+    pub(crate) fn reading(&self) -> Reading {
+        self.configuration.rules.0.reading
     }
 
     /// The names of all rules, in the order of the document.

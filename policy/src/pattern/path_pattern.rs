@@ -12,7 +12,7 @@ use crate::{
 /// Which paths are meant: `/invoices/{tenant}/**`.
 ///
 /// Written as people read a path; escapes are undone when the document is compiled. A trailing slash means nothing.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PathPattern {
     pub(crate) segments: Segments,
 }

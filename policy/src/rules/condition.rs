@@ -50,7 +50,7 @@ pub(crate) struct Conditions {
 }
 
 /// Conditions that hold for the rule as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct When {
     pub(crate) headers: Vec<HeaderCondition>,
     pub(crate) not_headers: Vec<HeaderCondition>,
@@ -190,7 +190,7 @@ fn none_among<W, F: Copy>(unwanted: Option<&[W]>, found: Option<F>, is: impl Fn(
 pub(crate) const DAY_MINUTES: u16 = 24 * 60;
 
 /// A part of the week, in UTC. One that ends before it begins goes over midnight and belongs to the day it begins on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TimeWindow {
     /// Monday first.
     pub(crate) days: [bool; 7],

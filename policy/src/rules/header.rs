@@ -5,7 +5,10 @@
 //! an allow rule does not match then, a deny rule does. The obvious alternative, to compare the bytes that came, lets
 //! `1 ` pass a rule about `1`.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -88,7 +91,7 @@ fn is_trimmed(value: &[u8]) -> bool {
 }
 
 /// A demand on one header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HeaderCondition {
     /// Lower case.
     pub(crate) name: Box<str>,
@@ -101,7 +104,7 @@ const NAMES_A_STEP: usize = 8;
 const BYTES_A_STEP: usize = 4;
 
 /// What a header's values must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum HeaderTest {
     Present,
     Is(Box<str>),
@@ -276,7 +279,7 @@ impl HeaderTest {
 /// A regular expression over bytes that must match a whole value, in time linear in its length.
 #[derive(Clone, Debug)]
 pub(crate) struct Expression {
-    source: Box<str>,
+    pub(crate) source: Box<str>,
     regex: Arc<Regex>,
     /// The size when compiled, in bytes, to a power of two.
     bytes: usize,
@@ -330,6 +333,12 @@ impl PartialEq for Expression {
 }
 
 impl Eq for Expression {}
+
+impl Hash for Expression {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.source.hash(state);
+    }
+}
 
 #[cfg(test)]
 mod tests {

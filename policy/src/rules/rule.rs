@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A rule: who (`from`, not `except`) may or may not do what (`to`, `when`), until when.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rule {
     pub(crate) name: Box<str>,
     pub(crate) effect: Effect,
@@ -26,7 +26,7 @@ pub(crate) struct Rule {
 }
 
 /// What a rule is about. All that is demanded must hold; of a list, one entry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     /// `None` is any path, and no path at all.
     pub(crate) paths: Option<Vec<PathPattern>>,

@@ -148,6 +148,27 @@ impl Revocations {
         self.sequence
     }
 
+    /// The ids that it names, and until when.
+    #[cfg(feature = "analysis")]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (IdPattern, Option<Timestamp>)> {
+        let written = self.ids.iter().filter_map(|(id, entry)| {
+            // It was written out of a pattern.
+            let pattern = IdPattern::parse(id).ok()?;
+            Some((pattern, entry.until))
+        });
+        let patterns = self
+            .patterns
+            .iter()
+            .map(|(pattern, entry)| (pattern.clone(), entry.until));
+        written.chain(patterns)
+    }
+
+    /// Whether it names the same certificates, keys and serial numbers as another, for as long.
+    #[cfg(feature = "analysis")]
+    pub(crate) fn has_same_certificates(&self, other: &Self) -> bool {
+        self.certificates == other.certificates && self.public_keys == other.public_keys && self.issued == other.issued
+    }
+
     /// The entry that holds now for an id.
     pub(crate) fn find_id(&self, id: &SpiffeId, now: Timestamp) -> Option<&Revocation> {
         let by_id = self.ids.get(id.as_str()).filter(|entry| entry.holds(now));

@@ -1,0 +1,114 @@
+//! Which members of two documents differ that a comparison of rules does not look at?
+//!
+//! The table names every member, so that a new one does not build until someone has decided.
+
+use std::fmt::Debug;
+
+use crate::{analysis::policy::Policy, document::configuration::Configuration, trust::relationship::Relationship};
+
+/// A member that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The member.
+    pub member: String,
+    /// Whether it has a say in who may pass. Where not, it is about what is told, and when.
+    pub decides: bool,
+}
+
+/// What differs and has not been compared.
+pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut note = |member: &str, decides: bool, differs: bool| {
+        if differs {
+            differences.push(Difference {
+                member: member.to_owned(),
+                decides,
+            });
+        }
+    };
+    let Configuration {
+        // A name.
+        version: _,
+        trust_domain,
+        // Compared.
+        mode: _,
+        listener,
+        chain,
+        xfcc,
+        peer,
+        forward_id,
+        forward_xfcc,
+        mark_passed,
+        access_log,
+        first_bytes_timeout,
+        expiry_grace,
+        warn_before,
+        bundles,
+        endpoints,
+        workload_api,
+        // Its ids are compared.
+        revoked,
+        revocations,
+        // Their scopes and ends are compared.
+        relationships,
+        // Compared, but for how requests are read.
+        rules,
+    } = old.configuration();
+    let other = new.configuration();
+    note("trust_domain", true, *trust_domain != other.trust_domain);
+    note("listener", true, *listener != other.listener);
+    note("chain", true, *chain != other.chain);
+    note("xfcc", true, *xfcc != other.xfcc);
+    note("peer", true, *peer != other.peer);
+    note("forward_id", false, *forward_id != other.forward_id);
+    note("forward_xfcc", false, *forward_xfcc != other.forward_xfcc);
+    // A second lock behind the filter looks at the mark.
+    note("mark_passed", true, *mark_passed != other.mark_passed);
+    note("access_log", false, *access_log != other.access_log);
+    note(
+        "first_bytes_timeout",
+        true,
+        *first_bytes_timeout != other.first_bytes_timeout,
+    );
+    note("expiry_grace", true, *expiry_grace != other.expiry_grace);
+    note("warn_before", false, *warn_before != other.warn_before);
+    note("bundle", true, spelled(bundles) != spelled(&other.bundles));
+    note("bundle.endpoint", true, *endpoints != other.endpoints);
+    note("authorities", true, *workload_api != other.workload_api);
+    note("revoked", true, !revoked.has_same_certificates(&other.revoked));
+    note("revocations", true, *revocations != other.revocations);
+    note("paths", true, rules.0.reading.paths != other.rules.0.reading.paths);
+    note(
+        "overrides",
+        true,
+        rules.0.reading.overrides != other.rules.0.reading.overrides,
+    );
+    for relationship in relationships.iter() {
+        let Some(with) = other.relationships.with(&relationship.trust_domain) else {
+            continue;
+        };
+        let Relationship {
+            trust_domain,
+            // Compared.
+            scope: _,
+            expires: _,
+            svid_max_lifetime,
+            max_staleness,
+            owner,
+            intermediates,
+        } = relationship;
+        let mut note = |member: &str, decides: bool, differs: bool| {
+            note(&format!("federation[{trust_domain}].{member}"), decides, differs);
+        };
+        note("svid_max_lifetime", true, *svid_max_lifetime != with.svid_max_lifetime);
+        note("max_staleness", true, *max_staleness != with.max_staleness);
+        note("owner", false, *owner != with.owner);
+        note("intermediates", true, *intermediates != with.intermediates);
+    }
+    differences
+}
+
+/// All that is said of something that cannot be compared.
+fn spelled(thing: &impl Debug) -> String {
+    format!("{thing:?}")
+}

@@ -1,0 +1,123 @@
+//! Comparisons held against brute force.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use svidgate_policy::{
+    Format,
+    analysis::{Bounds, Change, Changes, Policy, Witness, compare},
+};
+
+use crate::{
+    brute::{self, AT, Differences},
+    dice::Dice,
+    generator::{Dimension, Pair, pair},
+};
+
+/// Pairs tried; more with `ANALYSIS_PAIRS=20000`.
+const PAIRS: usize = 300;
+/// Requests tried of each; more with `ANALYSIS_POINTS`.
+const POINTS: usize = 4_000;
+
+fn asked(name: &str, otherwise: usize) -> usize {
+    std::env::var(name)
+        .ok()
+        .and_then(|asked| asked.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+/// Leaves out rules that do not compile: they could never match.
+fn policy(document: &mut Value) -> Policy {
+    let compiled = |document: &Value| Policy::read(document.to_string().as_bytes(), Format::Json);
+    if let Ok(policy) = compiled(document) {
+        return policy;
+    }
+    let rules = document["rules"].as_array().unwrap().clone();
+    let alone = |rule: &Value| {
+        let mut document = document.clone();
+        document["rules"] = serde_json::json!([rule]);
+        compiled(&document).is_ok()
+    };
+    let rules: Vec<Value> = rules.into_iter().filter(alone).collect();
+    document["rules"] = serde_json::json!(rules);
+    compiled(document).unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{document:#}"))
+}
+
+#[derive(Default)]
+struct Seen {
+    pairs: usize,
+    differ: usize,
+    undecided: usize,
+    alone: BTreeMap<Dimension, usize>,
+}
+
+fn check(pair: &Pair, old: &Policy, new: &Policy, by_force: &Differences, seen: &mut Seen) {
+    let comparison = compare(old, new, AT.parse().unwrap(), Bounds::default());
+    let told = || format!("{pair:#?}\n{comparison:#?}");
+    let in_force = &comparison.in_force;
+    let with_dry_run = comparison.with_dry_run.as_ref().unwrap_or(in_force);
+    for changes in [in_force, with_dry_run] {
+        assert!(changes.faults.is_empty(), "{}", told());
+        assert!(changes.undecided.is_empty() || pair.has_expressions, "{}", told());
+    }
+    let missed = |changes: &Changes, is_gain: bool, list: &[Change], found: &Option<Witness>| {
+        let is_open = changes.undecided.iter().any(|undecided| undecided.is_gain == is_gain);
+        assert!(
+            found.is_none() || !list.is_empty() || is_open,
+            "missed {found:?}\n{}",
+            told()
+        );
+    };
+    missed(in_force, true, &in_force.gains, &by_force.gain);
+    missed(in_force, false, &in_force.losses, &by_force.loss);
+    missed(with_dry_run, true, &with_dry_run.gains, &by_force.would_gain);
+    missed(with_dry_run, false, &with_dry_run.losses, &by_force.would_lose);
+    for (changes, is_gain) in [(&in_force.gains, true), (&in_force.losses, false)] {
+        for shown in changes.iter().flat_map(|change| &change.regions) {
+            let passes = [old, new].map(|policy| shown.witness.ask(policy.configuration()).effect.as_str());
+            let expected = if is_gain { ["deny", "allow"] } else { ["allow", "deny"] };
+            assert_eq!(passes, expected, "{shown:?}\n{}", told());
+        }
+    }
+    seen.pairs += 1;
+    seen.undecided += usize::from(!in_force.undecided.is_empty() || !with_dry_run.undecided.is_empty());
+    if !in_force.gains.is_empty() || !in_force.losses.is_empty() {
+        seen.differ += 1;
+        if let Some(dimension) = pair.differ_in {
+            *seen.alone.entry(dimension).or_default() += 1;
+        }
+    }
+}
+
+#[test]
+fn comparison_misses_nothing_that_brute_force_finds() {
+    let (pairs, points) = (asked("ANALYSIS_PAIRS", PAIRS), asked("ANALYSIS_POINTS", POINTS));
+    let first = asked("ANALYSIS_SEED", 0);
+    let mut seen = Seen::default();
+    for seed in first..first + pairs {
+        let mut dice = Dice::new(u64::try_from(seed).unwrap());
+        let mut pair = pair(&mut dice);
+        let (old, new) = (policy(&mut pair.old), policy(&mut pair.new));
+        let by_force = brute::differences(&pair, old.configuration(), new.configuration(), points, &mut dice);
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            check(&pair, &old, &new, &by_force, &mut seen);
+        }));
+        assert!(checked.is_ok(), "seed {seed}");
+    }
+    println!(
+        "{} pairs, {} differ, {} with something undecided, by one thing alone: {:?}",
+        seen.pairs, seen.differ, seen.undecided, seen.alone
+    );
+    assert!(
+        seen.differ * 3 >= seen.pairs,
+        "{} of {} differ",
+        seen.differ,
+        seen.pairs
+    );
+    assert!(
+        seen.undecided * 20 <= seen.pairs,
+        "{} of {} undecided",
+        seen.undecided,
+        seen.pairs
+    );
+}

@@ -1,0 +1,508 @@
+//! Random pairs of documents. Of most pairs, one thing differs, so that each kind of difference decides by itself.
+
+use serde_json::{Value, json};
+
+use crate::dice::Dice;
+
+/// What rules of a pair speak of beside effect and ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Dimension {
+    Paths,
+    Captures,
+    Except,
+    Methods,
+    Hosts,
+    Routes,
+    Ports,
+    Sni,
+    Headers,
+    Sources,
+    Windows,
+    Expires,
+    Scope,
+    Relationship,
+    Revoked,
+    DryRun,
+    Effects,
+    From,
+    Rules,
+}
+
+const DIMENSIONS: [Dimension; 19] = [
+    Dimension::Paths,
+    Dimension::Captures,
+    Dimension::Except,
+    Dimension::Methods,
+    Dimension::Hosts,
+    Dimension::Routes,
+    Dimension::Ports,
+    Dimension::Sni,
+    Dimension::Headers,
+    Dimension::Sources,
+    Dimension::Windows,
+    Dimension::Expires,
+    Dimension::Scope,
+    Dimension::Relationship,
+    Dimension::Revoked,
+    Dimension::DryRun,
+    Dimension::Effects,
+    Dimension::From,
+    Dimension::Rules,
+];
+
+/// What only requests have.
+const OF_REQUESTS: &[Dimension] = &[
+    Dimension::Paths,
+    Dimension::Captures,
+    Dimension::Methods,
+    Dimension::Hosts,
+    Dimension::Routes,
+    Dimension::Headers,
+];
+/// What connections have, too.
+const OF_ALL: &[Dimension] = &[
+    Dimension::Except,
+    Dimension::Ports,
+    Dimension::Sni,
+    Dimension::Sources,
+    Dimension::Windows,
+    Dimension::Expires,
+];
+
+/// Two documents.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) old: Value,
+    pub(crate) new: Value,
+    /// Which kinds of things rules look at, so that nothing else need be tried.
+    pub(crate) used: Vec<Dimension>,
+    /// In what they differ, if in one thing.
+    pub(crate) differ_in: Option<Dimension>,
+    /// Whether expressions are in it, about which not all can be decided.
+    pub(crate) has_expressions: bool,
+}
+
+/// What the documents of one pair are made of.
+struct Maker<'d> {
+    dice: &'d mut Dice,
+    used: Vec<Dimension>,
+    lenient: bool,
+    shared: bool,
+    expressions: bool,
+}
+
+pub(crate) const TIMES: [&str; 4] = [
+    "2026-11-23T12:00:00Z",
+    "2026-11-24T00:00:00Z",
+    "2026-12-01T00:00:00Z",
+    "2027-01-01T00:00:00Z",
+];
+
+pub(crate) fn pair(dice: &mut Dice) -> Pair {
+    let differ_in = *dice.one(&DIMENSIONS);
+    let listener = *dice.one(if OF_REQUESTS.contains(&differ_in) {
+        &["http", "http", "http", "shared"]
+    } else {
+        &["http", "http", "tcp", "shared"]
+    });
+    let more = if listener == "tcp" {
+        OF_ALL.to_vec()
+    } else {
+        [OF_REQUESTS, OF_ALL].concat()
+    };
+    let mut used = dice.some(&more, 2);
+    used.push(differ_in);
+    if differ_in == Dimension::Captures {
+        used.push(Dimension::Paths);
+    } else if used.contains(&Dimension::Paths) && dice.percent(40) {
+        used.push(Dimension::Captures);
+    }
+    let lenient = dice.percent(25);
+    let expressions = dice.percent(30);
+    let mut maker = Maker {
+        dice,
+        used,
+        lenient,
+        shared: listener == "shared",
+        expressions,
+    };
+    let count = 1 + maker.dice.below(3);
+    let rules: Vec<Value> = (0..count).map(|_| maker.rule()).collect();
+    let old = json!({
+        "trust_domain": "td",
+        "chain": "proxy",
+        "listener": listener,
+        "paths": if lenient { "lenient" } else { "strict" },
+        "federation": maker.federation(),
+        "revoked": maker.revoked(),
+        "rules": rules,
+    });
+    let mut new = old.clone();
+    let is_rewritten = maker.dice.percent(12);
+    if is_rewritten {
+        maker.rewrite(&mut new);
+    } else {
+        maker.change(differ_in, &mut new);
+    }
+    let differ_in = (!is_rewritten).then_some(differ_in);
+    let (used, has_expressions) = (maker.used.clone(), maker.expressions);
+    let [old, new] = [old, new].map(named);
+    Pair {
+        old,
+        new,
+        used,
+        differ_in,
+        has_expressions,
+    }
+}
+
+fn named(mut document: Value) -> Value {
+    for (place, rule) in document["rules"].as_array_mut().unwrap().iter_mut().enumerate() {
+        rule["name"] = json!(format!("r{place}"));
+    }
+    document
+}
+
+impl Maker<'_> {
+    fn uses(&self, dimension: Dimension) -> bool {
+        self.used.contains(&dimension)
+    }
+
+    fn federation(&mut self) -> Value {
+        let mut fd = json!({ "trust_domain": "fd" });
+        if self.dice.percent(30) {
+            fd["scope"] = self.scope();
+        }
+        if self.dice.percent(20) {
+            fd["expires"] = json!(self.dice.one(&TIMES));
+        }
+        json!([fd])
+    }
+
+    fn scope(&mut self) -> Value {
+        json!(self.dice.some(&["/a/**", "/b/**", "/*", "/a/b", "/*/a"], 2))
+    }
+
+    fn revoked(&mut self) -> Value {
+        if self.dice.percent(25) {
+            json!([self.revocation()])
+        } else {
+            json!([])
+        }
+    }
+
+    fn revocation(&mut self) -> Value {
+        let id = *self
+            .dice
+            .one(&["spiffe://td/a", "spiffe://td/a/**", "spiffe://fd/*", "spiffe://td/*/b"]);
+        let mut entry = json!({ "id": id });
+        if self.dice.percent(40) {
+            entry["until"] = json!(self.dice.one(&TIMES));
+        }
+        entry
+    }
+
+    fn segments(&mut self, captures: &[&str], least: usize) -> String {
+        let mut list: Vec<&str> = (0..least + self.dice.below(3 - least))
+            .map(|_| *self.dice.one(&["a", "b", "*", "*"]))
+            .collect();
+        for capture in captures {
+            let place = self.dice.below(list.len() + 1);
+            list.insert(place, capture);
+        }
+        if self.dice.percent(40) {
+            list.push("**");
+        }
+        if list.is_empty() {
+            list.push("**");
+        }
+        list.iter().map(|segment| format!("/{segment}")).collect()
+    }
+
+    fn id(&mut self, captures: &[&str]) -> String {
+        let domain = *self.dice.one(&["td", "td", "fd", "*"]);
+        let least = usize::from(captures.is_empty());
+        format!("spiffe://{domain}{}", self.segments(captures, least))
+    }
+
+    fn rule(&mut self) -> Value {
+        let captures: &[&str] = if self.uses(Dimension::Captures) && self.dice.percent(60) {
+            match self.dice.below(4) {
+                0 => &["{x}", "{x}"],
+                1 => &["{x}", "{y}"],
+                _ => &["{x}"],
+            }
+        } else {
+            &[]
+        };
+        let from: Vec<String> = (0..1 + self.dice.below(2)).map(|_| self.id(captures)).collect();
+        let mut rule = json!({
+            "effect": self.dice.one(&["allow", "allow", "deny"]),
+            "from": from,
+        });
+        if self.uses(Dimension::Except) && self.dice.percent(50) {
+            rule["except"] = self.except();
+        }
+        let mut named: Vec<&str> = captures.to_vec();
+        named.dedup();
+        let mut to = vec![self.target(&named)];
+        if self.dice.percent(25) {
+            to.push(self.target(&[]));
+        }
+        let is_shared_allow = self.shared && rule["effect"] == "allow";
+        to.iter_mut().for_each(|target| {
+            if is_shared_allow {
+                target["ports"] = json!([80]);
+            }
+        });
+        if to
+            .iter()
+            .all(|target| target.as_object().is_some_and(|members| !members.is_empty()))
+        {
+            rule["to"] = json!(to);
+        }
+        let when = self.when();
+        if when.as_object().is_some_and(|members| !members.is_empty()) {
+            rule["when"] = when;
+        }
+        if self.uses(Dimension::Expires) && self.dice.percent(60) {
+            rule["expires"] = json!(self.dice.one(&TIMES));
+        }
+        if self.dice.percent(10) {
+            rule["dry_run"] = json!(true);
+        }
+        rule
+    }
+
+    fn except(&mut self) -> Value {
+        let list: Vec<String> = (0..1 + self.dice.below(2)).map(|_| self.id(&[])).collect();
+        json!(list)
+    }
+
+    fn paths(&mut self, captures: &[&str]) -> Value {
+        let mut paths = vec![self.path(captures)];
+        if self.dice.percent(30) {
+            paths.push(self.path(&[]));
+        }
+        json!(paths)
+    }
+
+    fn path(&mut self, captures: &[&str]) -> String {
+        let path = self.segments(captures, 0);
+        if self.lenient && self.dice.percent(20) {
+            path.replace("/b", "/a%2Fb")
+        } else {
+            path
+        }
+    }
+
+    fn target(&mut self, captures: &[&str]) -> Value {
+        let mut target = json!({});
+        if !captures.is_empty() || (self.uses(Dimension::Paths) && self.dice.percent(70)) {
+            target["paths"] = self.paths(captures);
+        }
+        for dimension in [
+            Dimension::Methods,
+            Dimension::Hosts,
+            Dimension::Routes,
+            Dimension::Ports,
+            Dimension::Sni,
+        ] {
+            if self.uses(dimension) && self.dice.percent(60) {
+                self.demand(dimension, &mut target);
+            }
+        }
+        target
+    }
+
+    fn demand(&mut self, dimension: Dimension, target: &mut Value) {
+        let hosts = ["a.x", "b.x", "*.x", "**.x", "**.a.x", "[::1]", "*.a.x"];
+        match dimension {
+            Dimension::Methods => target["methods"] = json!(self.dice.some(&["GET", "POST", "CONNECT"], 2)),
+            Dimension::Hosts => target["hosts"] = json!(self.dice.some(&hosts, 2)),
+            Dimension::Sni => target["sni"] = json!(self.dice.some(&hosts, 2)),
+            Dimension::Routes => target["routes"] = json!(self.dice.some(&["r1", "r2"], 2)),
+            Dimension::Ports => target["ports"] = json!(self.dice.some(&[80, 443, 5432], 2)),
+            other => panic!("{other:?} is no demand of a target"),
+        }
+    }
+
+    fn when(&mut self) -> Value {
+        let mut when = json!({});
+        for dimension in [Dimension::Headers, Dimension::Sources, Dimension::Windows] {
+            if self.uses(dimension) && self.dice.percent(60) {
+                self.condition(dimension, &mut when);
+            }
+        }
+        when
+    }
+
+    fn condition(&mut self, dimension: Dimension, when: &mut Value) {
+        let positive = self.dice.percent(60);
+        match dimension {
+            Dimension::Headers => {
+                let name = if positive { "headers" } else { "not_headers" };
+                let list: Vec<Value> = (0..1 + self.dice.below(2)).map(|_| self.header()).collect();
+                when[name] = json!(list);
+            }
+            Dimension::Sources => {
+                let name = if positive { "source_ips" } else { "not_source_ips" };
+                let nets = [
+                    "10.0.0.0/8",
+                    "10.1.0.0/16",
+                    "2001:db8::/32",
+                    "0.0.0.0/0",
+                    "::/0",
+                    "10.1.1.1",
+                ];
+                when[name] = json!(self.dice.some(&nets, 2));
+            }
+            Dimension::Windows => {
+                let name = if positive { "time" } else { "not_time" };
+                let list: Vec<Value> = (0..1 + self.dice.below(2)).map(|_| self.window()).collect();
+                when[name] = json!(list);
+            }
+            other => panic!("{other:?} is no condition"),
+        }
+    }
+
+    fn header(&mut self) -> Value {
+        let name = *self.dice.one(&["h", "h", "x-h"]);
+        match self.dice.below(if self.expressions { 5 } else { 4 }) {
+            0 => json!({ "name": name, "present": true }),
+            1 => json!({ "name": name, "is": "" }),
+            2 => json!({ "name": name, "is": "b" }),
+            3 => json!({ "name": name, "is": "a" }),
+            _ => json!({ "name": name, "matches": self.dice.one(&["a|b", "a.*", "[ab]+"]) }),
+        }
+    }
+
+    fn window(&mut self) -> Value {
+        let windows = [
+            json!({ "days": ["mon", "tue"] }),
+            json!({ "from": "11:00", "until": "13:00" }),
+            json!({ "from": "22:00", "until": "06:00" }),
+            json!({ "days": ["mon"], "from": "23:00", "until": "01:00" }),
+            json!({ "from": "12:00" }),
+        ];
+        self.dice.one(&windows).clone()
+    }
+
+    fn change(&mut self, dimension: Dimension, document: &mut Value) {
+        let count = document["rules"].as_array().unwrap().len();
+        let place = self.dice.below(count);
+        match dimension {
+            Dimension::Scope => {
+                let scope = self.scope();
+                document["federation"][0]["scope"] = scope;
+            }
+            Dimension::Relationship => {
+                if self.dice.percent(50) {
+                    document["federation"][0]["expires"] = json!(self.dice.one(&TIMES));
+                } else {
+                    document["federation"] = json!([{ "trust_domain": "xd" }]);
+                    let revoked = document["revoked"].as_array_mut().unwrap();
+                    revoked.retain(|entry| !entry["id"].as_str().unwrap().contains("fd"));
+                }
+            }
+            Dimension::Revoked => document["revoked"] = json!([self.revocation()]),
+            Dimension::DryRun => {
+                let rule = &mut document["rules"][place];
+                rule["dry_run"] = json!(rule["dry_run"] != true);
+            }
+            Dimension::Effects => {
+                let rule = &mut document["rules"][place];
+                rule["effect"] = json!(if rule["effect"] == "allow" { "deny" } else { "allow" });
+            }
+            Dimension::From => {
+                let has_captures = document["rules"][place]["from"][0].as_str().unwrap().contains('{');
+                if has_captures {
+                    return self.replace(document, place);
+                }
+                let id = self.id(&[]);
+                document["rules"][place]["from"][0] = json!(id);
+            }
+            Dimension::Rules => {
+                let rules = document["rules"].as_array_mut().unwrap();
+                if self.dice.percent(50) && rules.len() > 1 {
+                    rules.remove(place);
+                } else {
+                    let rule = self.rule();
+                    document["rules"].as_array_mut().unwrap().push(rule);
+                }
+            }
+            Dimension::Except => document["rules"][place]["except"] = self.except(),
+            Dimension::Expires => document["rules"][place]["expires"] = json!(self.dice.one(&TIMES)),
+            Dimension::Headers | Dimension::Sources | Dimension::Windows => {
+                let mut when = document["rules"][place]["when"].clone();
+                if when.is_null() {
+                    when = json!({});
+                }
+                self.condition(dimension, &mut when);
+                document["rules"][place]["when"] = when;
+            }
+            Dimension::Methods | Dimension::Hosts | Dimension::Routes | Dimension::Ports | Dimension::Sni => {
+                let mut to = document["rules"][place]["to"].clone();
+                if to.is_null() {
+                    to = json!([{}]);
+                }
+                self.demand(dimension, &mut to[0]);
+                document["rules"][place]["to"] = to;
+            }
+            Dimension::Paths | Dimension::Captures => {
+                let first = document["rules"][place]["from"][0].as_str().unwrap().to_owned();
+                let mut captures: Vec<&str> = ["{x}", "{y}"].into_iter().filter(|name| first.contains(name)).collect();
+                if dimension == Dimension::Captures && captures.is_empty() {
+                    return self.replace(document, place);
+                }
+                if dimension == Dimension::Captures && captures.len() == 2 {
+                    captures.reverse();
+                }
+                let mut to = document["rules"][place]["to"].clone();
+                if to.is_null() {
+                    to = json!([{}]);
+                }
+                to[0]["paths"] = self.paths(&captures);
+                document["rules"][place]["to"] = to;
+            }
+        }
+    }
+
+    fn replace(&mut self, document: &mut Value, place: usize) {
+        document["rules"][place] = self.rule();
+    }
+
+    /// The same in other words.
+    fn rewrite(&mut self, document: &mut Value) {
+        let rules = document["rules"].as_array_mut().unwrap();
+        let place = self.dice.below(rules.len());
+        let rule = rules[place].clone();
+        match self.dice.below(4) {
+            0 => rules.reverse(),
+            1 => rules.push(rule),
+            // A rule for each of its `from`.
+            2 => {
+                rules.remove(place);
+                for from in rule["from"].as_array().unwrap() {
+                    let mut one = rule.clone();
+                    one["from"] = json!([from]);
+                    rules.push(one);
+                }
+            }
+            // A rule for each of its targets.
+            _ => {
+                if let Some(to) = rule["to"].as_array() {
+                    let has_captures = rule["from"][0].as_str().unwrap().contains('{');
+                    if !has_captures {
+                        rules.remove(place);
+                        for target in to {
+                            let mut one = rule.clone();
+                            one["to"] = json!([target]);
+                            rules.push(one);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
