@@ -14,6 +14,7 @@ mod demand;
 mod index;
 mod literal;
 mod members;
+pub mod patterns;
 pub(crate) mod policy;
 mod realise;
 mod region;

@@ -7,9 +7,16 @@ use clap::Args;
 use crate::{
     exit::Exit,
     finding::{Finding, Level},
-    input::{compiled::compile, load::load},
+    input::{
+        compiled::compile,
+        files::{Trouble, read_text, shown},
+        load::load,
+    },
+    lint::{lint, read_known},
     options::{Moment, Output, ReportFormat},
     report::{Format, Report, counted, step_summary},
+    source::Source,
+    suppression::{apply, in_comments, read_list},
 };
 
 /// Reads policies, alone or in what carries them, and says what is wrong in them.
@@ -31,6 +38,13 @@ pub struct Arguments {
     /// The least level that is shown.
     #[arg(long, value_enum, default_value_t = Level::Note)]
     pub level: Level,
+    /// Ids that there are: `spire-server entry show -output json`, or a list. Patterns that match none are found, and ids
+    /// without a grant.
+    #[arg(long, value_name = "FILE")]
+    pub known: Option<PathBuf>,
+    /// What is borne, with reasons, where a comment cannot say it: `allow: [ { code, file, place, because } ]`.
+    #[arg(long, value_name = "FILE")]
+    pub allow: Vec<PathBuf>,
     #[command(flatten)]
     moment: Moment,
     #[command(flatten)]
@@ -42,24 +56,47 @@ pub struct Arguments {
 /// Checks.
 pub fn run(arguments: &Arguments) -> Exit {
     let terminal = arguments.output.terminal();
-    let loaded = load(&arguments.files, arguments.recursive);
-    for trouble in &loaded.troubles {
-        terminal.trouble(format_args!("{}: {}", trouble.path.display(), trouble.what));
-    }
-    let (mut findings, mut rules) = (loaded.findings, 0usize);
+    let mut loaded = load(&arguments.files, arguments.recursive);
+    let mut troubles = std::mem::take(&mut loaded.troubles);
+    let now = arguments.moment.time();
+    let known = arguments.known.as_ref().and_then(|path| {
+        let read = read_text(path).and_then(|text| {
+            let of_file = |what| Trouble {
+                path: path.clone(),
+                what,
+            };
+            read_known(&text, now).map_err(of_file)
+        });
+        read.map_err(|trouble| troubles.push(trouble)).ok()
+    });
+    let (mut findings, mut rules) = (std::mem::take(&mut loaded.findings), 0usize);
     for document in &loaded.documents {
         match compile(document) {
-            Ok(policy) => rules = rules.saturating_add(policy.configuration().rules.len()),
+            Ok(policy) => {
+                rules = rules.saturating_add(policy.rule_names().count());
+                findings.extend(lint(document, policy.configuration(), now, known.as_ref()));
+            }
             Err(mistakes) => findings.extend(mistakes),
         }
     }
+    let mut suppressions = in_comments(&loaded.trees, &mut findings);
+    for path in &arguments.allow {
+        match read_text(path) {
+            Ok(text) => suppressions.extend(read_list(&Source::new(shown(path), text), &mut findings)),
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    let borne = apply(&suppressions, &loaded.documents, &mut findings);
     findings.sort_by(Finding::order);
+    // What makes the answer no is shown in any case.
     findings.retain(|finding| finding.level >= arguments.level.min(arguments.fail_on));
+    let mut counts = vec![counted(loaded.documents.len(), "document"), counted(rules, "rule")];
+    counts.extend((borne > 0).then(|| format!("{borne} suppressed")));
     let report = Report {
         command: "check",
         files: loaded.sources.iter().map(|source| source.name().to_owned()).collect(),
         findings,
-        counted: vec![counted(loaded.documents.len(), "document"), counted(rules, "rule")],
+        counted: counts,
         fail_on: Some(arguments.fail_on),
     };
     terminal.print(report.render(arguments.format.format));
@@ -69,7 +106,10 @@ pub fn run(arguments: &Arguments) -> Exit {
     {
         terminal.trouble(format_args!("{}: {error}", Path::new(&file).display()));
     }
-    if loaded.troubles.is_empty() {
+    for trouble in &troubles {
+        terminal.trouble(format_args!("{}: {}", trouble.path.display(), trouble.what));
+    }
+    if troubles.is_empty() {
         arguments.output.exit(report.exit())
     } else {
         Exit::BadInput

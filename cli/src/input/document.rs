@@ -114,6 +114,15 @@ impl Document {
         located.whole.then(|| located.node.range())
     }
 
+    /// Whether something stands in what a place names, its name included. Nothing does where the place is not there.
+    pub fn has(&self, place: &str, something: &Place) -> bool {
+        let Some(root) = self.root() else { return false };
+        let located = locate(root, place);
+        let value = located.node.range();
+        let is_in = |range: &std::ops::Range<usize>| range.contains(&something.range.start);
+        located.whole && (is_in(&value) || located.name.as_ref().is_some_and(is_in))
+    }
+
     fn located(&self, place: &str, by_name: bool) -> Place {
         let Some(root) = self.root() else { return self.whole() };
         let located = locate(root, place);

@@ -150,6 +150,14 @@ fn bounded(reader: impl Read, path: &Path) -> Result<Vec<u8>, Trouble> {
     Ok(bytes)
 }
 
+/// Reads a file as text.
+///
+/// # Errors
+/// When it cannot be read, or is no UTF-8.
+pub fn read_text(path: &Path) -> Result<String, Trouble> {
+    String::from_utf8(read(path)?).map_err(|_| Trouble::new(path, "is not UTF-8"))
+}
+
 /// What messages call a file.
 pub fn shown(path: &Path) -> String {
     if path.as_os_str() == "-" {

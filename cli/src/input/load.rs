@@ -24,6 +24,8 @@ use crate::{
 pub struct Loaded {
     /// The files.
     pub sources: Vec<Arc<Source>>,
+    /// What is in those that can be read, whether it carries a document or not.
+    pub trees: Vec<(Arc<Source>, Vec<Arc<Tree>>)>,
     /// The documents in them, in the order of the arguments.
     pub documents: Vec<Document>,
     /// What is wrong beside what a compiler says.
@@ -88,6 +90,7 @@ impl Loaded {
             Ok(trees) => trees,
             Err(finding) => return self.findings.push(finding),
         };
+        self.trees.push((Arc::clone(source), trees.clone()));
         let reader = Reader {
             source,
             is_alone: trees.len() == 1,

@@ -131,6 +131,19 @@ impl Tree {
         Some(Node { tree: self, id, slot })
     }
 
+    /// Where all strings and names of members stand.
+    pub fn text_ranges(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.nodes.iter().flat_map(|slot| {
+            let names = match &slot.value {
+                Value::Object(members) => members.as_slice(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(..) | Value::List(_) => &[],
+            };
+            let is_text = matches!(slot.value, Value::Text(..));
+            let own = is_text.then_some(&slot.range);
+            own.into_iter().chain(names.iter().map(|member| &member.range))
+        })
+    }
+
     /// Turns every range into another: of a text within a text into those of the file.
     pub fn map_ranges(&mut self, map: impl Fn(Range<usize>) -> Range<usize>) {
         for slot in &mut self.nodes {
