@@ -6,6 +6,7 @@
 mod branch;
 pub(crate) mod claimed;
 pub mod explain;
+pub mod fields;
 pub mod granted;
 mod compare;
 mod comparison;

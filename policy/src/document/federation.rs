@@ -45,7 +45,10 @@ pub(crate) struct Federated {
     pub(crate) bundle: BundleOrigin,
 }
 
-const RELATIONSHIP_FIELDS: &[&str] = &[
+/// The members of `bundle`.
+pub(crate) const BUNDLE_FIELDS: &[&str] = &["inline", "endpoint"];
+/// The members of an entry.
+pub(crate) const RELATIONSHIP_FIELDS: &[&str] = &[
     "trust_domain",
     "bundle",
     "intermediates",
@@ -60,7 +63,7 @@ pub(crate) fn read_bundle(reader: &mut Reader, object: Object<'_>, at: &Place<'_
     let place = at.member("bundle");
     let Some(object) = object
         .optional("bundle")
-        .and_then(|json| reader.object(json, &place, &["inline", "endpoint"]))
+        .and_then(|json| reader.object(json, &place, BUNDLE_FIELDS))
     else {
         return BundleOrigin::default();
     };

@@ -66,7 +66,7 @@ impl Document {
     }
 }
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "version",
     "trust_domain",
     "mode",
@@ -93,6 +93,15 @@ const FIELDS: &[&str] = &[
     "revocations",
     "rules",
 ];
+
+// The words that members take.
+pub(crate) const MODES: &[&str] = &["enforce", "dry_run"];
+pub(crate) const LISTENERS: &[&str] = &["http", "tcp", "tcp_server_first", "shared"];
+pub(crate) const CHAINS: &[&str] = &["verify", "proxy"];
+pub(crate) const XFCC: &[&str] = &["ignore", "own"];
+pub(crate) const ACCESS_LOGS: &[&str] = &["all", "refusals"];
+pub(crate) const PATHS: &[&str] = &["strict", "lenient"];
+pub(crate) const OVERRIDES: &[&str] = &["read", "ignore"];
 
 /// Reads the tree and the rules' texts, or says why there are none.
 pub(crate) fn parse(text: &[u8], format: Format) -> Result<Parts<'_>, CompileError> {
@@ -128,28 +137,10 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
     let max_staleness = read_max_staleness(reader, object, &root, MAX_STALENESS);
     let mut document = Document {
         version: read_text(reader, object, "version", &root).unwrap_or_default(),
-        mode: read_word(
-            reader,
-            object,
-            "mode",
-            &["enforce", "dry_run"],
-            &[Mode::Enforce, Mode::DryRun],
-        ),
+        mode: read_word(reader, object, "mode", MODES, &[Mode::Enforce, Mode::DryRun]),
         listener,
-        chain: read_word(
-            reader,
-            object,
-            "chain",
-            &["verify", "proxy"],
-            &[ChainMode::Verify, ChainMode::Proxy],
-        ),
-        xfcc: read_word(
-            reader,
-            object,
-            "xfcc",
-            &["ignore", "own"],
-            &[XfccMode::Ignore, XfccMode::Own],
-        ),
+        chain: read_word(reader, object, "chain", CHAINS, &[ChainMode::Verify, ChainMode::Proxy]),
+        xfcc: read_word(reader, object, "xfcc", XFCC, &[XfccMode::Ignore, XfccMode::Own]),
         peer: object
             .optional("peer")
             .map(|json| read_peer(reader, json))
@@ -161,7 +152,7 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
             reader,
             object,
             "access_log",
-            &["all", "refusals"],
+            ACCESS_LOGS,
             &[AccessLog::All, AccessLog::Refusals],
         ),
         first_bytes_timeout: read_timeout(reader, object),
@@ -229,28 +220,27 @@ fn read_reading(reader: &mut Reader, object: Object<'_>) -> Reading {
             reader,
             object,
             "paths",
-            &["strict", "lenient"],
+            PATHS,
             &[PathReading::Strict, PathReading::Lenient],
         ),
         overrides: read_word(
             reader,
             object,
             "overrides",
-            &["read", "ignore"],
+            OVERRIDES,
             &[Overrides::Read, Overrides::Ignore],
         ),
     }
 }
 
 fn read_listeners(reader: &mut Reader, object: Object<'_>) -> Listeners {
-    let words = &["http", "tcp", "tcp_server_first", "shared"];
     let values = [
         Listeners::Only(Listener::Http),
         Listeners::Only(Listener::Tcp),
         Listeners::Only(Listener::TcpServerFirst),
         Listeners::Shared,
     ];
-    read_word(reader, object, "listener", words, &values)
+    read_word(reader, object, "listener", LISTENERS, &values)
 }
 
 fn read_flag(reader: &mut Reader, object: Object<'_>, name: &str) -> bool {

@@ -65,7 +65,8 @@ pub(crate) struct Peer {
     pub(crate) trust_domains: Vec<TrustDomain>,
 }
 
-const FIELDS: &[&str] = &["id", "trust_domains", "max_connection_age", "certificate", "sha256"];
+pub(crate) const PEER_FIELDS: &[&str] = &["filter_state"];
+pub(crate) const FILTER_STATE_FIELDS: &[&str] = &["id", "trust_domains", "max_connection_age", "certificate", "sha256"];
 const OF_ID: [&str; 2] = ["trust_domains", "max_connection_age"];
 
 pub(crate) fn read_peer(reader: &mut Reader, json: &Json) -> Peer {
@@ -75,10 +76,10 @@ pub(crate) fn read_peer(reader: &mut Reader, json: &Json) -> Peer {
 fn read(reader: &mut Reader, json: &Json) -> Option<Peer> {
     let at = Place::Root;
     let at = at.member("peer");
-    let object = reader.object(json, &at, &["filter_state"])?;
+    let object = reader.object(json, &at, PEER_FIELDS)?;
     let json = object.required("filter_state", reader, &at)?;
     let at = at.member("filter_state");
-    let object = reader.object(json, &at, FIELDS)?;
+    let object = reader.object(json, &at, FILTER_STATE_FIELDS)?;
     let has = |name| object.optional(name).is_some();
     match (has("id"), has("certificate") || has("sha256")) {
         (true, false) => read_id(reader, object, &at),

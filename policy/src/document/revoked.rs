@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-const LIST_FIELDS: &[&str] = &["sequence", "revoked"];
-const ENTRY_FIELDS: &[&str] = &[
+pub(crate) const LIST_FIELDS: &[&str] = &["sequence", "revoked"];
+pub(crate) const ENTRY_FIELDS: &[&str] = &[
     "id",
     "sha256",
     "public_key_sha256",

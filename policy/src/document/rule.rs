@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-const FIELDS: &[&str] = &["name", "effect", "from", "except", "to", "when", "expires", "dry_run"];
-const TARGET_FIELDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni", "encoded_slashes"];
-const TARGET_DEMANDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni"];
-const WHEN_FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &["name", "effect", "from", "except", "to", "when", "expires", "dry_run"];
+pub(crate) const TARGET_FIELDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni", "encoded_slashes"];
+pub(crate) const TARGET_DEMANDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni"];
+pub(crate) const WHEN_FIELDS: &[&str] = &[
     "headers",
     "not_headers",
     "source_ips",
@@ -32,9 +32,11 @@ const WHEN_FIELDS: &[&str] = &[
     "time",
     "not_time",
 ];
-const HEADER_FIELDS: &[&str] = &["name", "is", "matches", "present"];
-const TIME_FIELDS: &[&str] = &["days", "from", "until", "zone"];
-const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(crate) const HEADER_FIELDS: &[&str] = &["name", "is", "matches", "present"];
+pub(crate) const TIME_FIELDS: &[&str] = &["days", "from", "until", "zone"];
+pub(crate) const DAYS: &[&str] = &["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(crate) const ZONES: &[&str] = &["UTC"];
+pub(crate) const EFFECTS: &[&str] = &["allow", "deny"];
 
 pub(crate) fn read_rule(
     reader: &mut Reader,
@@ -48,14 +50,9 @@ pub(crate) fn read_rule(
     let name = object
         .required("name", reader, at)
         .and_then(|json| read_name(reader, json, &at.member("name")));
-    let effect = object.required("effect", reader, at).and_then(|json| {
-        reader.word(
-            json,
-            &at.member("effect"),
-            &["allow", "deny"],
-            &[Effect::Allow, Effect::Deny],
-        )
-    });
+    let effect = object
+        .required("effect", reader, at)
+        .and_then(|json| reader.word(json, &at.member("effect"), EFFECTS, &[Effect::Allow, Effect::Deny]));
     let from = object
         .required("from", reader, at)
         .and_then(|json| read_ids(reader, json, &at.member("from")));
@@ -439,7 +436,7 @@ fn read_window(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<TimeW
             .for_each(|(number, day)| *day = named.contains(&number));
     }
     if let Some(json) = object.optional("zone") {
-        reader.word(json, &at.member("zone"), &["UTC"], &[()]);
+        reader.word(json, &at.member("zone"), ZONES, &[()]);
     }
     let minute = |reader: &mut Reader, name: &'static str, default: u16| match object.optional(name) {
         Some(json) => reader.parsed(json, &at.member(name), parse_minute),

@@ -103,14 +103,19 @@ const MAX_NAME_BYTES: usize = 1024;
 /// more.
 const MAX_GRPC_CLUSTER_BYTES: usize = 120;
 
+pub(crate) const AUTHORITIES_FIELDS: &[&str] = &["workload_api"];
+pub(crate) const WORKLOAD_API_FIELDS: &[&str] = &["cluster"];
+pub(crate) const ENDPOINT_FIELDS: &[&str] = &["cluster", "path", "authority", "refresh", "epoch"];
+pub(crate) const REVOCATIONS_FIELDS: &[&str] = &["endpoint", "max_staleness"];
+
 pub(crate) fn read_workload_api(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Source> {
-    let object = reader.object(json, at, &["workload_api"])?;
+    let object = reader.object(json, at, AUTHORITIES_FIELDS)?;
     let at = at.member("workload_api");
     let json = object.optional("workload_api").or_else(|| {
         reader.note_missing(&at);
         None
     })?;
-    let object = reader.object(json, &at, &["cluster"])?;
+    let object = reader.object(json, &at, WORKLOAD_API_FIELDS)?;
     let cluster = read_name(reader, object, "cluster", &at)?;
     if cluster.len() > MAX_GRPC_CLUSTER_BYTES {
         let mistake = Mistake::TooLarge {
@@ -123,7 +128,7 @@ pub(crate) fn read_workload_api(reader: &mut Reader, json: &Json, at: &Place<'_>
 }
 
 pub(crate) fn read_bundle_source(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Source> {
-    let object = reader.object(json, at, &["cluster", "path", "authority", "refresh", "epoch"])?;
+    let object = reader.object(json, at, ENDPOINT_FIELDS)?;
     let cluster = read_name(reader, object, "cluster", at);
     let path = read_path(reader, object, at);
     let authority = match object.optional("authority") {
@@ -151,7 +156,7 @@ pub(crate) fn read_revocation_source(
     at: &Place<'_>,
     max_staleness: SignedDuration,
 ) -> Option<RevocationSource> {
-    let object = reader.object(json, at, &["endpoint", "max_staleness"])?;
+    let object = reader.object(json, at, REVOCATIONS_FIELDS)?;
     let max_staleness = read_max_staleness(reader, object, at, max_staleness);
     let endpoint = object.required("endpoint", reader, at)?;
     let source = read_bundle_source(reader, endpoint, &at.member("endpoint"))?;
