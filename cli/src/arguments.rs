@@ -1,6 +1,6 @@
 //! What can be written behind `svidgate`.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{command, exit::Exit};
 
@@ -24,6 +24,12 @@ pub enum Command {
     Explain(command::explain::Arguments),
     /// Say in one line whether an id may do something.
     Can(command::can::Arguments),
+    /// Print a JSON Schema of the document, or of a list of revocations.
+    Schema(command::schema::Arguments),
+    /// Write a policy to begin with, its tests, and a file for CI.
+    New(command::new::Arguments),
+    /// Print what a shell needs to fill in commands and options.
+    Completions(command::completions::Arguments),
 }
 
 impl Arguments {
@@ -34,6 +40,9 @@ impl Arguments {
             Command::Test(arguments) => command::test::run(arguments),
             Command::Explain(arguments) => command::explain::run(arguments),
             Command::Can(arguments) => command::can::run(arguments),
+            Command::Schema(arguments) => command::schema::run(arguments),
+            Command::New(arguments) => command::new::run(arguments),
+            Command::Completions(arguments) => command::completions::run(arguments, Self::command()),
         }
     }
 }

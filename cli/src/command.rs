@@ -2,6 +2,9 @@
 
 pub mod can;
 pub mod check;
+pub mod completions;
 pub mod explain;
+pub mod new;
 pub mod policy;
+pub mod schema;
 pub mod test;

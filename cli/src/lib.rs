@@ -13,6 +13,7 @@ pub mod lint;
 pub mod options;
 pub mod reasons;
 pub mod report;
+pub mod schema;
 pub mod source;
 pub mod suppression;
 pub mod terminal;
