@@ -8,6 +8,7 @@ pub mod exit;
 pub mod explaining;
 pub mod finding;
 pub mod identity;
+pub mod guard;
 pub mod input;
 pub mod lint;
 pub mod options;

@@ -1,0 +1,23 @@
+//! Where does the gate stand, and where does it not?
+//!
+//! From what an Envoy is configured with to a verdict for each way in. What is not understood is *not known*, and never taken for
+//! guarded: members of a newer Envoy, filters whose conduct nobody here knows, whatever comes by discovery and is not here.
+
+mod chain;
+pub mod document;
+pub mod door;
+mod filter;
+mod http;
+mod kinds;
+mod leads;
+mod listener;
+mod lock;
+mod message;
+pub mod plugin;
+pub mod remark;
+pub mod report;
+mod requests;
+mod routes;
+mod snapshot;
+mod stands_on;
+pub mod tls;
