@@ -30,6 +30,8 @@ pub enum Command {
     New(command::new::Arguments),
     /// Print what a shell needs to fill in commands and options.
     Completions(command::completions::Arguments),
+    /// Say where the gate stands in an Envoy, and where it does not.
+    Guard(command::guard::Arguments),
 }
 
 impl Arguments {
@@ -43,6 +45,7 @@ impl Arguments {
             Command::Schema(arguments) => command::schema::run(arguments),
             Command::New(arguments) => command::new::run(arguments),
             Command::Completions(arguments) => command::completions::run(arguments, Self::command()),
+            Command::Guard(arguments) => command::guard::run(arguments),
         }
     }
 }

@@ -4,6 +4,7 @@ pub mod can;
 pub mod check;
 pub mod completions;
 pub mod explain;
+pub mod guard;
 pub mod new;
 pub mod policy;
 pub mod schema;

@@ -7,7 +7,7 @@ pub const ALL: &[&Code] = &[&NOT_SO, &NOT_DECIDED, &DONE, &NOT_REACHED, &SURVIVE
 
 /// A test claims what is not so.
 pub static NOT_SO: Code = Code {
-    number: "SG0601",
+    number: "SG0701",
     level: Level::Error,
     title: "a test claims what is not so",
     why: "The policy answers otherwise than the test expects. Either has to change, and the test is what somebody once \
@@ -22,7 +22,7 @@ pub static NOT_SO: Code = Code {
 
 /// It could not be decided whether a claim holds.
 pub static NOT_DECIDED: Code = Code {
-    number: "SG0602",
+    number: "SG0702",
     level: Level::Error,
     title: "it could not be decided whether a claim holds",
     why: "A claim about all identities and all requests is proved or disproved by a search, which has a bound. Over the \
@@ -36,7 +36,7 @@ pub static NOT_DECIDED: Code = Code {
 
 /// A test that is marked as not holding holds.
 pub static DONE: Code = Code {
-    number: "SG0603",
+    number: "SG0703",
     level: Level::Warning,
     title: "a test that is marked `todo` holds",
     why: "`todo: true` lets a test fail. This one does not need it, and would not tell if it failed again.",
@@ -49,7 +49,7 @@ pub static DONE: Code = Code {
 
 /// A part of the policy that no request of the tests reaches.
 pub static NOT_REACHED: Code = Code {
-    number: "SG0604",
+    number: "SG0704",
     level: Level::Note,
     title: "no request of the tests reaches this",
     why: "What no test meets could be taken out, and what keeps nobody out could be widened, without a test that says so.",
@@ -63,7 +63,7 @@ rules:
 
 /// A change that no test notices.
 pub static SURVIVED: Code = Code {
-    number: "SG0605",
+    number: "SG0705",
     level: Level::Error,
     title: "no test notices this change",
     why: "The policy was changed in this one place, and answers some requests otherwise. All tests still passed.",
@@ -77,7 +77,7 @@ rules:
 
 /// Nothing tests a policy.
 pub static NO_TESTS: Code = Code {
-    number: "SG0606",
+    number: "SG0706",
     level: Level::Error,
     title: "there are no tests",
     why: "`--require-tests` asks for them: a policy without tests passes all of them while it revokes everyone.",

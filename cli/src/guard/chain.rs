@@ -11,7 +11,7 @@ use super::{
     lock::Lock,
     message::{Node, Unread},
     plugin::{Failure, Gate, Part},
-    remark::Code,
+    remark::Kind,
     snapshot::Snapshot,
     stands_on,
     tls::Transport,
@@ -33,7 +33,7 @@ const CONNECT_MODES: [&str; 3] = ["IMMEDIATE", "ON_DOWNSTREAM_DATA", "ON_DOWNSTR
 pub(crate) fn judge(chain: Node<'_>, inside: bool, snapshot: &Snapshot<'_>, door: &mut Door) -> Result<(), Unread> {
     for name in chain.others(&MEMBERS) {
         door.note(
-            Code::UnknownMember,
+            Kind::UnknownMember,
             format!("the filter chain has `{name}`, which is not understood here"),
         );
     }
@@ -43,7 +43,7 @@ pub(crate) fn judge(chain: Node<'_>, inside: bool, snapshot: &Snapshot<'_>, door
     for entry in chain.member("filters")?.items()? {
         for name in entry.others(&FILTER) {
             door.note(
-                Code::UnknownMember,
+                Kind::UnknownMember,
                 format!("a network filter has `{name}`, which is not understood here"),
             );
         }
@@ -54,7 +54,7 @@ pub(crate) fn judge(chain: Node<'_>, inside: bool, snapshot: &Snapshot<'_>, door
         }
     }
     if let Transport::Quic = transport {
-        door.note(Code::Udp, "it is of QUIC");
+        door.note(Kind::Udp, "it is of QUIC");
     }
     let placed = front.placed();
     end(behind, &front, placed, snapshot, door)?;
@@ -71,7 +71,7 @@ struct Front {
     /// Others before it, and what they answer where that is known.
     before: Vec<(String, Option<&'static str>)>,
     /// Something that may be ours.
-    unknown: Option<(Code, String)>,
+    unknown: Option<(Kind, String)>,
     /// What stands where discovery has not brought a filter yet.
     default: Option<String>,
     locked: bool,
@@ -102,7 +102,7 @@ impl Front {
                 self.default = Some(format!("until discovery brings `{name}`, a `{kind}` stands there"));
             } else if matches!(filter.role, Role::Gate(_)) {
                 let text = format!("were `{name}` taken back by discovery, a `{kind}` would stand there");
-                door.note(Code::DefaultBehind, text);
+                door.note(Kind::DefaultBehind, text);
             }
         }
         let decided = self.gate.is_some();
@@ -118,13 +118,13 @@ impl Front {
                 self.sets_certificate |= keys.contains(&"svidgate.peer_certificate");
                 if keys.iter().any(|key| key.starts_with("wasm.svidgate")) {
                     let text = format!("`{}` writes filter state that svidgate alone may write", filter.name);
-                    door.note(Code::Forged, text);
+                    door.note(Kind::Forged, text);
                 }
             }
             Role::NotHere if !decided => {
-                self.doubt(filter.name, Code::FilterNotHere, "comes by discovery and is not here");
+                self.doubt(filter.name, Kind::FilterNotHere, "comes by discovery and is not here");
             }
-            Role::Native(true) if !decided => self.doubt(filter.name, Code::Native, "is a native svidgate"),
+            Role::Native(true) if !decided => self.doubt(filter.name, Kind::Native, "is a native svidgate"),
             Role::Other(_, Conduct::Answers(what)) if !decided => {
                 self.before.push((filter.name.to_owned(), Some(what)))
             }
@@ -138,8 +138,8 @@ impl Front {
     }
 
     /// Something that may be ours, and may answer by itself.
-    fn doubt(&mut self, name: &str, code: Code, what: &str) {
-        self.unknown = Some((code, format!("`{name}` {what}")));
+    fn doubt(&mut self, name: &str, kind: Kind, what: &str) {
+        self.unknown = Some((kind, format!("`{name}` {what}")));
         self.before.push((name.to_owned(), None));
     }
 
@@ -148,7 +148,7 @@ impl Front {
             Part::Hold => return,
             Part::Request | Part::Stray => {
                 let text = format!("`{}` has a `root_id` that decides on no connection", gate.filter);
-                return door.note(Code::Misplaced, text);
+                return door.note(Kind::Misplaced, text);
             }
             Part::Connection(_) => {}
         }
@@ -158,17 +158,17 @@ impl Front {
         for (name, what) in self.before.drain(..) {
             match what {
                 Some(what) => door.note(
-                    Code::AnswersBefore,
+                    Kind::AnswersBefore,
                     format!("`{name}` stands before svidgate and {what}"),
                 ),
                 None => door.note(
-                    Code::UnknownBefore,
+                    Kind::UnknownBefore,
                     format!("`{name}` stands before svidgate and may answer by itself"),
                 ),
             }
         }
         if matched {
-            door.note(Code::FilterMatcher, format!("a matcher may skip `{}`", gate.filter));
+            door.note(Kind::FilterMatcher, format!("a matcher may skip `{}`", gate.filter));
         }
         self.gate = Some(gate);
     }
@@ -220,7 +220,7 @@ fn end(
 ) -> Result<(), Unread> {
     match behind {
         None if front.count == 0 => {
-            door.note(Code::NothingBehind, "it has no filters: Envoy closes each connection");
+            door.note(Kind::NothingBehind, "it has no filters: Envoy closes each connection");
         }
         None => without_end(front, placed, door),
         Some(End::Manager(manager)) => {
@@ -247,13 +247,13 @@ fn end(
             bytes(front, placed, door);
             if front.gate.is_some() && placed == Some(Placed::At(Listener::Http)) {
                 let text = "the document is for requests, and there are none: whoever has any rule may do anything";
-                door.note(Code::NoRequestsBehind, text);
+                door.note(Kind::NoRequestsBehind, text);
             }
         }
     }
     if placed == Some(Placed::Nowhere) {
         door.note(
-            Code::BadDocument,
+            Kind::BadDocument,
             "`listener` of the document and `root_id` do not agree: Envoy refuses the filter",
         );
     }
@@ -265,7 +265,7 @@ fn without_end(front: &Front, placed: Option<Placed>, door: &mut Door) {
     bytes(front, placed, door);
     if placed == Some(Placed::At(Listener::Http)) {
         door.note(
-            Code::UnknownBefore,
+            Kind::UnknownBefore,
             "what ends the chain is not known here, and the document is for requests",
         );
     }
@@ -274,12 +274,12 @@ fn without_end(front: &Front, placed: Option<Placed>, door: &mut Door) {
 fn shut(front: &Front, door: &mut Door) {
     if front.denied {
         door.note(
-            Code::DenyInstead,
+            Kind::DenyInstead,
             "nobody gets through: RBAC without a policy stands there",
         );
     } else {
         door.note(
-            Code::ShutByLock,
+            Kind::ShutByLock,
             "svidgate does not stand here, and the lock lets nobody through",
         );
     }
@@ -287,11 +287,11 @@ fn shut(front: &Front, door: &mut Door) {
 
 fn no_gate(front: &Front, door: &mut Door) {
     if let Some(text) = &front.default {
-        return door.note(Code::DefaultIsOpen, text.clone());
+        return door.note(Kind::DefaultIsOpen, text.clone());
     }
     match &front.unknown {
-        Some((code, text)) => door.note(*code, text.clone()),
-        None => door.note(Code::NoGate, "no filter of svidgate stands in the chain"),
+        Some((kind, text)) => door.note(*kind, text.clone()),
+        None => door.note(Kind::NoGate, "no filter of svidgate stands in the chain"),
     }
 }
 
@@ -305,14 +305,16 @@ fn no_connection_filter(
     if door.requests.is_empty() {
         // It may be no door by itself, but the way to one.
         if let Some(text) = leads_to(manager, snapshot)? {
-            door.remarks.retain(|remark| remark.code != Code::NoRequestFilter);
-            door.note(Code::LeadsInside, text);
+            door.remarks.retain(|remark| remark.kind != Kind::NoRequestFilter);
+            door.note(Kind::LeadsInside, text);
+        } else if let Some((kind, text)) = &front.unknown {
+            door.note(*kind, text.clone());
         }
         return Ok(());
     }
     match &front.unknown {
-        Some((code, text)) => door.note(*code, text.clone()),
-        None => door.note(Code::NoConnectionFilter, "no `svidgate.connection` stands in the chain"),
+        Some((kind, text)) => door.note(*kind, text.clone()),
+        None => door.note(Kind::NoConnectionFilter, "no `svidgate.connection` stands in the chain"),
     }
     Ok(())
 }
@@ -328,17 +330,17 @@ fn bytes(front: &Front, placed: Option<Placed>, door: &mut Door) {
     };
     if gate.failure == Failure::Open && !front.locked {
         door.note(
-            Code::FailsOpen,
+            Kind::FailsOpen,
             "without its VM or its code, everybody passes (`FAIL_OPEN`)",
         );
     }
     let Ok(document) = &gate.document else { return };
     if document.dry_run {
-        door.note(Code::DryRun, "the document blocks nothing (`mode: dry_run`)");
+        door.note(Kind::DryRun, "the document blocks nothing (`mode: dry_run`)");
     }
     if front.locked && !document.records_all {
         door.note(
-            Code::LockAndMark,
+            Kind::LockAndMark,
             "the lock asks for a record, and the document leaves none of what it allows: nobody gets through",
         );
     }
@@ -346,7 +348,7 @@ fn bytes(front: &Front, placed: Option<Placed>, door: &mut Door) {
         && front.locked
         && listener == Listener::TcpServerFirst
     {
-        door.note(Code::LockAndMark, "the lock does not see what a server says first");
+        door.note(Kind::LockAndMark, "the lock does not see what a server says first");
     }
 }
 
@@ -364,8 +366,8 @@ fn tcp(
         && let Some(found) = tcp_leads_to(proxy, snapshot)?
     {
         match found {
-            Leads::Nowhere(text) => door.note(Code::NothingBehind, text),
-            Leads::Inside(text) => door.note(Code::LeadsInside, text),
+            Leads::Nowhere(text) => door.note(Kind::NothingBehind, text),
+            Leads::Inside(text) => door.note(Kind::LeadsInside, text),
         }
         return Ok(());
     }
@@ -374,19 +376,19 @@ fn tcp(
     match placed {
         Some(Placed::At(Listener::Http)) => {
             door.note(
-                Code::ClosesAll,
+                Kind::ClosesAll,
                 "the document is for HTTP, and a TCP proxy stands behind: each connection is closed",
             );
         }
         Some(Placed::At(Listener::Tcp)) if mode != "ON_DOWNSTREAM_DATA" => {
             door.note(
-                Code::DialsEarly,
+                Kind::DialsEarly,
                 format!("the TCP proxy dials in the mode {mode}: nobody gets through"),
             );
         }
         Some(Placed::At(Listener::TcpServerFirst)) if mode != "ON_DOWNSTREAM_TLS_HANDSHAKE" => {
             door.note(
-                Code::DialsEarly,
+                Kind::DialsEarly,
                 format!("the TCP proxy dials in the mode {mode}: nobody gets through"),
             );
         }

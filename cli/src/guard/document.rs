@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 use svidgate_policy::{
     AccessLog, ChainMode, Configuration, Format, Listeners, Mode, PeerOrigin, TrustDomain, XfccMode, sha256,
 };
+
+use crate::input::{document::canonical, json};
 
 /// What of a document matters to where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl Document {
         })?;
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         Ok(Self {
-            digest: digest(&value),
+            digest: digest(text).unwrap_or_default(),
             dry_run: compiled.mode == Mode::DryRun,
             listener: compiled.listener,
             chain_by_proxy: compiled.chain == ChainMode::Proxy,
@@ -68,56 +70,33 @@ fn has_foreign(document: &Value, own: &TrustDomain) -> bool {
 }
 
 /// SHA-256 of what a document says, in hexadecimal digits: the same for JSON and YAML, whatever the order of members, and for a
-/// document that Envoy hands out as a `Struct`, whose numbers are doubles.
-pub fn digest(document: &Value) -> String {
-    let text = plain(document).to_string();
-    sha256(text.as_bytes()).iter().fold(String::new(), |mut digits, byte| {
-        // Writing to a text does not fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
-}
-
-/// The same value in one form.
-fn plain(value: &Value) -> Value {
-    match value {
-        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
-        Value::Number(number) => Value::Number(whole(number).unwrap_or_else(|| number.clone())),
-        Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
-        Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by_key(|(name, _)| *name);
-            Value::Object(
-                sorted
-                    .into_iter()
-                    .map(|(name, value)| (name.clone(), plain(value)))
-                    .collect::<Map<_, _>>(),
-            )
-        }
-    }
-}
-
-/// A double that is a whole number, as that.
-fn whole(number: &Number) -> Option<Number> {
-    let text = number.is_f64().then(|| number.to_string())?;
-    let digits = text.strip_suffix(".0")?;
-    digits.parse::<i64>().ok().map(Number::from)
+/// document that Envoy hands out as a `Struct`, whose numbers are doubles. `None` where the text is no JSON.
+pub fn digest(text: &str) -> Option<String> {
+    let tree = json::read(text).ok()?;
+    let canonical = canonical(tree.root()?).ok()?;
+    Some(
+        sha256(canonical.as_bytes())
+            .iter()
+            .fold(String::new(), |mut digits, byte| {
+                // Writing to a text does not fail.
+                let _ = write!(digits, "{byte:02x}");
+                digits
+            }),
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn digest_is_of_the_meaning() {
-        let one = json!({ "rules": [{ "to": [{ "ports": [5432] }], "name": "a" }], "version": "1" });
-        let same: Value =
-            serde_json::from_str(r#"{"version":"1","rules":[{"name":"a","to":[{"ports":[5432.0]}]}]}"#).unwrap();
-        let other = json!({ "rules": [{ "to": [{ "ports": [5433] }], "name": "a" }], "version": "1" });
-        assert_eq!(digest(&one), digest(&same));
-        assert_ne!(digest(&one), digest(&other));
+        let one = digest(r#"{ "rules": [{ "to": [{ "ports": [5432] }], "name": "a" }], "version": "1" }"#);
+        let same = digest(r#"{"version":"1","rules":[{"name":"\u0061","to":[{"ports":[5432.0]}]}]}"#);
+        let other = digest(r#"{"version":"1","rules":[{"name":"a","to":[{"ports":[5433]}]}]}"#);
+        assert!(one.is_some());
+        assert_eq!(one, same);
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     plugin::Gate,
-    remark::{Code, Remark, Verdict, verdict},
+    remark::{Kind, Remark, Verdict, verdict},
     tls::Tls,
 };
 
@@ -74,8 +74,8 @@ pub struct Door {
 
 impl Door {
     /// Notes something about the whole of it.
-    pub(crate) fn note(&mut self, code: Code, text: impl Into<String>) {
-        self.remarks.push(Remark::new(code, text));
+    pub(crate) fn note(&mut self, kind: Kind, text: impl Into<String>) {
+        self.remarks.push(Remark::new(kind, text));
     }
 
     /// What it comes to.

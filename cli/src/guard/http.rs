@@ -8,7 +8,7 @@ use super::{
     filter::{Filter, Layer, Role},
     message::{Node, Unread},
     plugin::{Gate, Part},
-    remark::Code,
+    remark::Kind,
     requests::Findings,
     routes::{RouteAt, Routes},
     snapshot::Snapshot,
@@ -102,7 +102,7 @@ pub(crate) fn judge(manager: Node<'_>, decided: bool, snapshot: &Snapshot<'_>, d
     let known: Vec<_> = MEMBERS.iter().chain(&LATER).copied().collect();
     for name in manager.others(&known) {
         door.note(
-            Code::UnknownMember,
+            Kind::UnknownMember,
             format!("the connection manager has `{name}`, which is not understood here"),
         );
     }
@@ -150,7 +150,7 @@ fn routes<'v>(manager: Node<'v>, snapshot: &Snapshot<'v>, door: &mut Door) -> Re
         let found = snapshot.route_configurations(name)?;
         if found.is_empty() {
             door.note(
-                Code::RoutesNotHere,
+                Kind::RoutesNotHere,
                 format!("its routes `{name}` come by discovery (RDS) and are not here"),
             );
             return Ok(None);
@@ -158,7 +158,7 @@ fn routes<'v>(manager: Node<'v>, snapshot: &Snapshot<'v>, door: &mut Door) -> Re
         found
     } else if manager.member("scoped_routes")?.is_there() {
         door.note(
-            Code::RoutesOnDemand,
+            Kind::RoutesOnDemand,
             "its routes are scoped: each request chooses its own (`scoped_routes`)",
         );
         return Ok(None);

@@ -4,7 +4,7 @@ use super::{
     chain,
     door::Door,
     message::{Node, Unread},
-    remark::{Code, Remark},
+    remark::{Kind, Remark},
     snapshot::{Listening, Snapshot, State},
 };
 
@@ -64,7 +64,7 @@ pub(crate) fn doors(listening: Listening<'_>, snapshot: &Snapshot<'_>) -> Vec<Do
         Ok(doors) => doors,
         Err(error) => {
             let mut door = blank;
-            door.note(Code::Unreadable, format!("the listener cannot be read: {error}"));
+            door.note(Kind::Unreadable, format!("the listener cannot be read: {error}"));
             vec![door]
         }
     }
@@ -90,10 +90,10 @@ fn read(listening: Listening<'_>, snapshot: &Snapshot<'_>, blank: &Door) -> Resu
         if !blank
             .remarks
             .iter()
-            .any(|remark| [Code::Udp, Code::Api].contains(&remark.code))
+            .any(|remark| [Kind::Udp, Kind::Api].contains(&remark.kind))
         {
             blank.note(
-                Code::NothingBehind,
+                Kind::NothingBehind,
                 "it has no filter chain: Envoy closes each connection",
             );
         }
@@ -107,7 +107,7 @@ fn read(listening: Listening<'_>, snapshot: &Snapshot<'_>, blank: &Door) -> Resu
                 ..blank.clone()
             };
             if let Err(error) = chain::judge(chain, inside, snapshot, &mut door) {
-                door.note(Code::Unreadable, format!("the chain cannot be read: {error}"));
+                door.note(Kind::Unreadable, format!("the chain cannot be read: {error}"));
             }
             door
         })
@@ -120,7 +120,7 @@ fn of_the_whole(listening: Listening<'_>) -> Result<Vec<Remark>, Unread> {
     let mut remarks = Vec::new();
     for name in listener.others(&MEMBERS) {
         remarks.push(Remark::new(
-            Code::UnknownMember,
+            Kind::UnknownMember,
             format!("the listener has `{name}`, which is not understood here"),
         ));
     }
@@ -130,37 +130,37 @@ fn of_the_whole(listening: Listening<'_>) -> Result<Vec<Remark>, Unread> {
     let of_presence = [
         (
             "internal_listener",
-            Code::Internal,
+            Kind::Internal,
             "it is within this Envoy: another listener leads to it",
         ),
         (
             "api_listener",
-            Code::Api,
+            Kind::Api,
             "it is an `api_listener`, which the program around Envoy uses",
         ),
-        ("udp_listener_config", Code::Udp, "it takes datagrams"),
+        ("udp_listener_config", Kind::Udp, "it takes datagrams"),
         (
             "filter_chain_matcher",
-            Code::ChainMatcher,
+            Kind::ChainMatcher,
             "its chains are chosen by a matcher (`filter_chain_matcher`)",
         ),
     ];
-    for (member, code, text) in of_presence {
+    for (member, kind, text) in of_presence {
         if listener.member(member)?.is_there() {
-            remarks.push(Remark::new(code, text));
+            remarks.push(Remark::new(kind, text));
         }
     }
     if protocol == "UDP" && !listener.member("udp_listener_config")?.is_there() {
-        remarks.push(Remark::new(Code::Udp, "it takes datagrams"));
+        remarks.push(Remark::new(Kind::Udp, "it takes datagrams"));
     }
     match listening.state {
         State::Active => {}
         State::Warming => remarks.push(Remark::new(
-            Code::OtherState,
+            Kind::OtherState,
             "this version of it warms: it does not listen yet",
         )),
         State::Draining => remarks.push(Remark::new(
-            Code::OtherState,
+            Kind::OtherState,
             "this version of it drains: what is open goes on",
         )),
     }

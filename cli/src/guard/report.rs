@@ -8,7 +8,7 @@ use super::{
     door::Door,
     listener::{doors, is_outbound, written},
     message::Unread,
-    remark::{Code, Remark, Verdict, verdict},
+    remark::{Kind, Remark, Verdict, verdict},
     snapshot::{NEITHER, Refused, Snapshot},
 };
 
@@ -25,6 +25,8 @@ pub struct Report {
     pub outbound: Vec<String>,
     /// Whether it is of a running Envoy.
     pub of_running: bool,
+    /// Whether that was asked what is at work.
+    pub in_force: bool,
     /// The version of Envoy, where it is known.
     pub envoy: Option<(u64, u64)>,
 }
@@ -63,24 +65,24 @@ impl Report {
 
     fn of_the_whole(&mut self, snapshot: &Snapshot<'_>) {
         for text in &snapshot.without_listeners {
-            self.remarks.push(Remark::new(Code::ListenersNotHere, text.clone()));
+            self.remarks.push(Remark::new(Kind::ListenersNotHere, text.clone()));
         }
         for refused in &snapshot.refused {
             let text = format!(
                 "an update of {} was refused, and what ran before goes on: {}",
                 refused.what, refused.details
             );
-            self.remarks.push(Remark::new(Code::Refused, text));
+            self.remarks.push(Remark::new(Kind::Refused, text));
         }
         if let Some(admin) = snapshot.admin {
             match admin.member("address").and_then(written) {
                 Ok(address) if is_reachable(&address) => {
                     let text = format!("the admin interface answers everybody at {address}");
-                    self.remarks.push(Remark::new(Code::AdminReachable, text));
+                    self.remarks.push(Remark::new(Kind::AdminReachable, text));
                 }
                 Ok(_) => {}
                 Err(error) => self.remarks.push(Remark::new(
-                    Code::Unreadable,
+                    Kind::Unreadable,
                     format!("the admin interface cannot be read: {error}"),
                 )),
             }
@@ -113,7 +115,7 @@ impl Report {
                 let text = format!(
                     "plugins named `{name}` have several documents ({listeners}): each judges all under that name"
                 );
-                Remark::new(Code::SharedName, text)
+                Remark::new(Kind::SharedName, text)
             })
             .collect();
         self.remarks.extend(shared);

@@ -10,7 +10,7 @@ use super::{
     kinds::Conduct,
     lock::Lock,
     plugin::{Failure, Gate, Part},
-    remark::{Code, Remark},
+    remark::{Kind, Remark},
     routes::{Override, RouteAt},
 };
 
@@ -20,7 +20,7 @@ const MOST_PLACES: usize = 3;
 /// What is found, each with its places.
 #[derive(Default)]
 pub(crate) struct Findings {
-    found: BTreeMap<(Code, String), Vec<String>>,
+    found: BTreeMap<(Kind, String), Vec<String>>,
     /// How many routes of lists there were.
     looked_at: usize,
     locked: bool,
@@ -47,8 +47,8 @@ impl Findings {
         }
     }
 
-    fn add(&mut self, code: Code, text: impl Into<String>, place: &str) {
-        let places = self.found.entry((code, text.into())).or_default();
+    fn add(&mut self, kind: Kind, text: impl Into<String>, place: &str) {
+        let places = self.found.entry((kind, text.into())).or_default();
         places.push(place.to_owned());
     }
 
@@ -61,7 +61,7 @@ impl Findings {
                 Err(error) => {
                     if matches!(filter.role, Role::Gate(_) | Role::Rbac(_)) {
                         self.add(
-                            Code::Override,
+                            Kind::Override,
                             format!("what is said of `{}` cannot be read: {error}", filter.name),
                             place,
                         );
@@ -112,22 +112,22 @@ impl Findings {
             Role::SetsState(keys) => {
                 if keys.iter().any(|key| key.starts_with("wasm.svidgate")) {
                     self.add(
-                        Code::Forged,
+                        Kind::Forged,
                         format!("`{}` writes filter state that svidgate alone may write", filter.name),
                         place,
                     );
                 }
             }
             Role::NotHere if !way.passed => {
-                way.doubt(filter.name, Code::FilterNotHere, "comes by discovery and is not here");
+                way.doubt(filter.name, Kind::FilterNotHere, "comes by discovery and is not here");
             }
-            Role::Composite if !way.passed => way.doubt(filter.name, Code::Composite, "runs other filters"),
+            Role::Composite if !way.passed => way.doubt(filter.name, Kind::Composite, "runs other filters"),
             Role::OnDemand => self.add(
-                Code::RoutesOnDemand,
+                Kind::RoutesOnDemand,
                 format!("`{}` finds routes while a request is under way", filter.name),
                 place,
             ),
-            Role::Native(true) if !way.passed => way.doubt(filter.name, Code::Native, "is a native svidgate"),
+            Role::Native(true) if !way.passed => way.doubt(filter.name, Kind::Native, "is a native svidgate"),
             Role::Native(_) if !way.passed => way.before.push((filter.name.to_owned(), None)),
             Role::Other(_, Conduct::Answers(what)) if !way.passed => {
                 way.before.push((filter.name.to_owned(), Some(*what)))
@@ -150,7 +150,7 @@ impl Findings {
             Part::Request => {}
             Part::Connection(_) | Part::Hold | Part::Stray => {
                 return self.add(
-                    Code::Misplaced,
+                    Kind::Misplaced,
                     format!("`{}` has a `root_id` that decides on no request", filter.name),
                     place,
                 );
@@ -164,7 +164,7 @@ impl Findings {
             && !typed.kind.is_empty()
         {
             self.add(
-                Code::Override,
+                Kind::Override,
                 format!(
                     "it gives `{}` a `{}`, which a Wasm filter does not have",
                     filter.name, typed.kind
@@ -175,12 +175,12 @@ impl Findings {
         for (name, what) in way.before.drain(..) {
             match what {
                 Some(what) => self.add(
-                    Code::AnswersBefore,
+                    Kind::AnswersBefore,
                     format!("`{name}` stands before svidgate and {what}"),
                     place,
                 ),
                 None => self.add(
-                    Code::UnknownBefore,
+                    Kind::UnknownBefore,
                     format!("`{name}` stands before svidgate and may answer by itself"),
                     place,
                 ),
@@ -188,14 +188,14 @@ impl Findings {
         }
         if filter.matched {
             self.add(
-                Code::FilterMatcher,
+                Kind::FilterMatcher,
                 format!("a matcher may skip `{}`", filter.name),
                 place,
             );
         }
         if filter.optional {
             self.add(
-                Code::Optional,
+                Kind::Optional,
                 format!(
                     "`{}` is optional: an Envoy that does not have Wasm runs without it",
                     filter.name
@@ -208,7 +208,7 @@ impl Findings {
                 "were `{}` taken back by discovery, a `{kind}` would stand there",
                 filter.name
             );
-            self.add(Code::DefaultBehind, text, place);
+            self.add(Kind::DefaultBehind, text, place);
         }
         way.passed = true;
         way.gates.push(gate.clone());
@@ -225,30 +225,30 @@ impl Findings {
         }
         if way.denied {
             return self.add(
-                Code::DenyInstead,
+                Kind::DenyInstead,
                 "nobody gets through: RBAC without a policy stands there",
                 place,
             );
         }
         if way.locked {
             return self.add(
-                Code::ShutByLock,
+                Kind::ShutByLock,
                 "svidgate does not decide here, and the lock behind lets nobody through",
                 place,
             );
         }
         if let Some(text) = &way.default {
-            return self.add(Code::DefaultIsOpen, text.clone(), place);
+            return self.add(Kind::DefaultIsOpen, text.clone(), place);
         }
-        if let Some((code, text)) = &way.unknown {
-            return self.add(*code, text.clone(), place);
+        if let Some((kind, text)) = &way.unknown {
+            return self.add(*kind, text.clone(), place);
         }
         for (name, said) in &way.off {
             if *said {
-                self.add(Code::SwitchedOff, format!("`{name}` is switched off"), place);
+                self.add(Kind::SwitchedOff, format!("`{name}` is switched off"), place);
             } else {
                 self.add(
-                    Code::NotSwitchedOn,
+                    Kind::NotSwitchedOn,
                     format!("`{name}` is off by itself, and not switched on"),
                     place,
                 );
@@ -257,22 +257,22 @@ impl Findings {
         for name in route.switched_on() {
             if !filters.iter().any(|filter| filter.name == name) {
                 self.add(
-                    Code::NoSuchFilter,
+                    Kind::NoSuchFilter,
                     format!("`{name}` is switched on, and no filter has that name"),
                     place,
                 );
             }
         }
         if way.off.is_empty() {
-            let (code, text) = if place.starts_with("upgrade") {
-                (Code::UpgradeWithoutGate, "its own HTTP filters have no svidgate")
+            let (kind, text) = if place.starts_with("upgrade") {
+                (Kind::UpgradeWithoutGate, "its own HTTP filters have no svidgate")
             } else {
                 (
-                    Code::NoRequestFilter,
+                    Kind::NoRequestFilter,
                     "no `svidgate.request` stands before the router: requests are not decided on",
                 )
             };
-            self.add(code, text, place);
+            self.add(kind, text, place);
         }
     }
 
@@ -280,18 +280,18 @@ impl Findings {
         let fails_open = way.gates.iter().all(|gate| gate.failure == Failure::Open);
         if fails_open && !way.locked {
             self.add(
-                Code::FailsOpen,
+                Kind::FailsOpen,
                 "without its VM or its code, everybody passes (`FAIL_OPEN`)",
                 place,
             );
         }
         let documents = || way.gates.iter().filter_map(|gate| gate.document.as_ref().ok());
         if documents().count() > 0 && documents().all(|document| document.dry_run) {
-            self.add(Code::DryRun, "the document blocks nothing (`mode: dry_run`)", place);
+            self.add(Kind::DryRun, "the document blocks nothing (`mode: dry_run`)", place);
         }
         if way.locked && documents().any(|document| !document.mark_passed) {
             self.add(
-                Code::LockAndMark,
+                Kind::LockAndMark,
                 "the lock behind demands a mark that the document does not leave: nobody gets through",
                 place,
             );
@@ -302,9 +302,9 @@ impl Findings {
     pub(crate) fn tell(self, door: &mut Door) {
         door.lock = self.locked;
         let looked_at = self.looked_at;
-        for ((code, text), places) in self.found {
+        for ((kind, text), places) in self.found {
             if places.len() >= looked_at {
-                door.remarks.push(Remark::new(code, text));
+                door.remarks.push(Remark::new(kind, text));
                 continue;
             }
             let more = places.len().saturating_sub(MOST_PLACES);
@@ -320,7 +320,7 @@ impl Findings {
             } else {
                 named
             };
-            door.remarks.push(Remark::at(code, text, place));
+            door.remarks.push(Remark::at(kind, text, place));
         }
     }
 }
@@ -336,7 +336,7 @@ struct Way {
     /// Others before the first of ours, and what they answer where that is known.
     before: Vec<(String, Option<&'static str>)>,
     /// Something that may be ours.
-    unknown: Option<(Code, String)>,
+    unknown: Option<(Kind, String)>,
     /// What stands where discovery has not brought a filter yet.
     default: Option<String>,
     locked: bool,
@@ -345,8 +345,8 @@ struct Way {
 
 impl Way {
     /// Something that may be ours, and may answer by itself.
-    fn doubt(&mut self, name: &str, code: Code, what: &str) {
-        self.unknown = Some((code, format!("`{name}` {what}")));
+    fn doubt(&mut self, name: &str, kind: Kind, what: &str) {
+        self.unknown = Some((kind, format!("`{name}` {what}")));
         self.before.push((name.to_owned(), None));
     }
 }

@@ -5,7 +5,7 @@
 use super::{
     kinds::FILTER_CONFIG,
     message::{Node, Typed, Unread},
-    remark::{Code, Remark},
+    remark::{Kind, Remark},
 };
 
 /// What a route says of a filter.
@@ -108,7 +108,7 @@ impl<'v> Routes<'v> {
         routes.unknown("the route configuration", configuration, &CONFIGURATION);
         if configuration.member("vhds")?.is_there() {
             let text = "virtual hosts are found while a request is under way (`vhds`)";
-            routes.remarks.push(Remark::new(Code::RoutesOnDemand, text));
+            routes.remarks.push(Remark::new(Kind::RoutesOnDemand, text));
         }
         let whole = configuration.member("typed_per_filter_config")?;
         for host in configuration.member("virtual_hosts")?.items()? {
@@ -161,14 +161,14 @@ impl<'v> Routes<'v> {
     fn unknown(&mut self, place: &str, node: Node<'v>, known: &[&str]) {
         for name in node.others(known) {
             let text = format!("{place} has `{name}`, which is not understood here");
-            let code = match name {
+            let kind = match name {
                 "matcher" | "filter_action" | "filterAction" | "route_specifiers" | "routeSpecifiers" => {
-                    Code::FilterAction
+                    Kind::FilterAction
                 }
                 "vhds" => continue,
-                _ => Code::UnknownMember,
+                _ => Kind::UnknownMember,
             };
-            self.remarks.push(Remark::new(code, text));
+            self.remarks.push(Remark::new(kind, text));
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     document::Document,
     door::Door,
     plugin::{Failure, Gate},
-    remark::Code,
+    remark::Kind,
     snapshot::Snapshot,
     tls::{Tls, Transport, Trust},
 };
@@ -41,14 +41,14 @@ fn certificate(transport: &Transport, inside: bool, sets_certificate: bool, snap
         Transport::Plain if inside => {}
         Transport::Plain if documents.iter().any(|document| document.shared_peer) => {
             door.note(
-                Code::SharedPeer,
+                Kind::SharedPeer,
                 "it has no TLS, and the document takes peers from filter state",
             );
         }
-        Transport::Plain => door.note(Code::Plaintext, "it has no TLS: svidgate lets nobody through"),
+        Transport::Plain => door.note(Kind::Plaintext, "it has no TLS: svidgate lets nobody through"),
         Transport::Quic => {}
         Transport::Other(kind) => door.note(
-            Code::Unreadable,
+            Kind::Unreadable,
             format!("its transport socket `{kind}` is not known here"),
         ),
         Transport::Tls(tls) => {
@@ -59,7 +59,7 @@ fn certificate(transport: &Transport, inside: bool, sets_certificate: bool, snap
     let old = snapshot.envoy.filter(|version| *version < SHOWS_CERTIFICATES);
     if let (Some((major, minor)), false, true) = (old, sets_certificate, door.connection.is_some()) {
         door.note(
-            Code::OldEnvoy,
+            Kind::OldEnvoy,
             format!(
                 "Envoy {major}.{minor} shows a network filter no certificate, and nothing before svidgate writes it"
             ),
@@ -72,33 +72,33 @@ fn tls_of(tls: &Tls, documents: &[Document], door: &mut Door) {
     match (tls.trust, by_proxy) {
         (Trust::NotAsked, _) if !tls.client_certificate => {
             return door.note(
-                Code::NobodyAsked,
+                Kind::NobodyAsked,
                 "nobody is asked for a certificate: svidgate lets nobody through",
             );
         }
         (Trust::NotAsked | Trust::Anybody, true) => {
-            door.note(Code::NobodyVerifies, "the document leaves chains to Envoy (`chain: proxy`), which takes any certificate: anyone can be anyone");
+            door.note(Kind::NobodyVerifies, "the document leaves chains to Envoy (`chain: proxy`), which takes any certificate: anyone can be anyone");
         }
         (Trust::Pool, true) if documents.iter().any(|document| document.foreign) => {
             let text = "the document leaves chains to Envoy (`chain: proxy`), which has all authorities in one pool: one of them may \
                         vouch for ids of another trust domain";
-            door.note(Code::PooledAuthorities, text);
+            door.note(Kind::PooledAuthorities, text);
         }
         (Trust::NotHere | Trust::Other, true) => {
             let text = "the document leaves chains to Envoy (`chain: proxy`), and whom Envoy trusts is not here";
-            door.note(Code::TrustNotHere, text);
+            door.note(Kind::TrustNotHere, text);
         }
         (Trust::NotAsked | Trust::Anybody | Trust::Pool | Trust::ByTrustDomain | Trust::NotHere | Trust::Other, _) => {}
     }
     if !tls.client_certificate {
         door.note(
-            Code::CertificateNotDemanded,
+            Kind::CertificateNotDemanded,
             "who shows no certificate gets as far as svidgate, which refuses",
         );
     }
     if by_proxy && tls.resumption {
         door.note(
-            Code::Resumption,
+            Kind::Resumption,
             "sessions may be resumed, and nobody verifies a chain again (`chain: proxy`)",
         );
     }
@@ -110,19 +110,19 @@ fn set_up(door: &mut Door) {
     for gate in &gates {
         if let Err(error) = &gate.document {
             door.note(
-                Code::BadDocument,
+                Kind::BadDocument,
                 format!("the document of `{}` cannot be read: {error}", gate.filter),
             );
         }
         for name in &gate.unknown {
             door.note(
-                Code::UnknownMember,
+                Kind::UnknownMember,
                 format!("`{}` has `{name}`, which is not understood here", gate.filter),
             );
         }
         if gate.fetched {
             door.note(
-                Code::Fetched,
+                Kind::Fetched,
                 format!("the code of `{}` is fetched from {}", gate.filter, gate.code),
             );
         }
@@ -134,19 +134,19 @@ fn set_up(door: &mut Door) {
         let other = |gate: &&Gate| mine.is_some() && digest(gate).is_some() && digest(gate) != mine;
         if door.requests.iter().any(|gate| other(&gate)) {
             door.note(
-                Code::TwoDocuments,
+                Kind::TwoDocuments,
                 "the two filters have two documents: a connection and its requests must please both",
             );
         }
         if door.requests.iter().any(|gate| gate.vm_id != vm_id) {
             door.note(
-                Code::TwoVms,
+                Kind::TwoVms,
                 "the two filters have two `vm_id`: two VMs, which share nothing of what they know",
             );
         }
         if fails_open && !door.requests.is_empty() {
             door.note(
-                Code::ConnectionFailsOpen,
+                Kind::ConnectionFailsOpen,
                 "without its VM the network filter lets connections pass; requests are still decided on",
             );
         }
@@ -166,7 +166,7 @@ fn header(door: &mut Door) {
     let guarded = !documents.is_empty();
     if reads && reading.xfcc != "SANITIZE_SET" {
         door.note(
-            Code::XfccNotOurs,
+            Kind::XfccNotOurs,
             format!(
                 "the document reads `x-forwarded-client-cert` (`xfcc: own`), and the mode is {}",
                 reading.xfcc
@@ -178,11 +178,11 @@ fn header(door: &mut Door) {
             "the upstream gets what a client says in `x-forwarded-client-cert` ({})",
             reading.xfcc
         );
-        door.note(Code::XfccForwarded, text);
+        door.note(Kind::XfccForwarded, text);
     }
     if marks && !door.lock {
         door.note(
-            Code::LockAndMark,
+            Kind::LockAndMark,
             "the document marks what it lets through, and no lock behind asks for the mark",
         );
     }

@@ -67,7 +67,10 @@ fn words_in_a_string_bear_nothing() {
     ] {
         let text = format!("{version}{HEAD}federation: [ {{ trust_domain: a.example }} ]\n");
         let said = said(&text);
-        assert!(said.iter().all(|said| !said.starts_with("SG004")), "{version}: {said:?}");
+        assert!(
+            said.iter().all(|said| !said.starts_with("SG004")),
+            "{version}: {said:?}"
+        );
     }
     let text = "{\"trust_domain\": \"prod.example\", \"chain\": \"proxy\", \"version\": \"# svidgate: allow SG0301\", \"rules\": []}";
     assert_eq!(said(text), Vec::<String>::new());

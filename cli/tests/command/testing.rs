@@ -50,7 +50,7 @@ fn test_that_does_not_hold_says_where_and_what_is_so() {
     let ended = stage.run(&["test"]);
     assert_eq!(ended.code, 1);
     for text in [
-        "error[SG0601]: the shop reads orders: expected allow HEAD /orders",
+        "error[SG0701]: the shop reads orders: expected allow HEAD /orders",
         "orders.test.yaml:6:",
         "found: deny rule.none_matched",
         "expected deny POST /orders/1",
@@ -80,7 +80,7 @@ fn gap_that_is_known_does_not_fail_and_one_that_is_closed_is_told() {
     assert!(open.out.contains("1 todo"), "{}", open.out);
     let closed = todo(POLICY);
     assert_eq!(closed.code, 0);
-    assert!(closed.out.contains("warning[SG0603]"), "{}", closed.out);
+    assert!(closed.out.contains("warning[SG0703]"), "{}", closed.out);
 }
 
 /// Whatever is wrong with a file, its place is told, and nothing has been tested.
@@ -121,7 +121,7 @@ fn nothing_to_test_is_no_success() {
     assert!(ended.err.contains("no tests"), "{}", ended.err);
     let required = stage.run(&["test", "--require-tests"]);
     assert_eq!(required.code, 1);
-    assert!(required.out.contains("SG0606"), "{}", required.out);
+    assert!(required.out.contains("SG0706"), "{}", required.out);
     let two = Stage::new(&[
         ("policy.yaml", POLICY),
         ("orders.test.yaml", TESTS),
@@ -174,7 +174,7 @@ fn junit_has_a_case_for_each_test() {
     );
     let json = stage.run(&["test", "--format", "json"]);
     let json: Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(json["findings"][0]["code"], "SG0601");
+    assert_eq!(json["findings"][0]["code"], "SG0701");
 }
 
 /// Of an SVID the whole verifier is asked.

@@ -3,7 +3,7 @@
 //! The configurations have the shape in which Istio's and Envoy Gateway's proxies had them, and as little else as can be.
 
 use serde_json::{Value, json};
-use svidgate_cli::guard::remark::{Code, Verdict};
+use svidgate_cli::guard::remark::{Kind, Verdict};
 
 use crate::shapes::*;
 
@@ -70,7 +70,7 @@ fn extension_that_each_route_switches_on_is_guarded() {
     assert_door(
         &gateway(&filters, &switches_on(EXTENSION)),
         Verdict::Guarded,
-        &[Code::NoConnectionFilter],
+        &[Kind::NoConnectionFilter],
     );
 }
 
@@ -78,28 +78,28 @@ fn extension_that_each_route_switches_on_is_guarded() {
 #[test]
 fn route_that_switches_on_what_is_not_there_is_open() {
     let first = gateway(&[router()], &switches_on(EXTENSION));
-    assert_door(&first, Verdict::Open, &[Code::NoRequestFilter, Code::NoSuchFilter]);
+    assert_door(&first, Verdict::Open, &[Kind::NoRequestFilter, Kind::NoSuchFilter]);
     let renamed = gateway(&[extension(EXTENSION, |_| ()), router()], &switches_on(RENAMED));
-    assert_door(&renamed, Verdict::Open, &[Code::NotSwitchedOn, Code::NoSuchFilter]);
+    assert_door(&renamed, Verdict::Open, &[Kind::NotSwitchedOn, Kind::NoSuchFilter]);
 }
 
 /// The locks of `envoy/mesh/envoy-gateway-lock.yaml`: one on the listener, one by the SecurityPolicy of the Gateway.
 #[test]
 fn door_that_a_refused_listener_leaves_open_is_shut_by_either_lock() {
     let by_patch = gateway(&[lock(), router()], &switches_on(EXTENSION));
-    assert_door(&by_patch, Verdict::Shut, &[Code::ShutByLock]);
+    assert_door(&by_patch, Verdict::Shut, &[Kind::ShutByLock]);
     let mut per_filter = switches_on(EXTENSION);
     per_filter["envoy.filters.http.rbac"] = security_policy("wasm.svidgate.passed");
     assert_door(
         &gateway(&[rbac_of_the_gateway(), router()], &per_filter),
         Verdict::Shut,
-        &[Code::ShutByLock],
+        &[Kind::ShutByLock],
     );
     per_filter["envoy.filters.http.rbac"] = security_policy("wasm.another");
     assert_door(
         &gateway(&[rbac_of_the_gateway(), router()], &per_filter),
         Verdict::Open,
-        &[Code::NoRequestFilter],
+        &[Kind::NoRequestFilter],
     );
 }
 
@@ -118,7 +118,7 @@ fn empty_policy_of_a_route_opens_that_route_alone() {
     let remark = door
         .remarks
         .iter()
-        .find(|remark| remark.code == Code::NotSwitchedOn)
+        .find(|remark| remark.kind == Kind::NotSwitchedOn)
         .unwrap();
     assert_eq!(remark.place, "route `other` of `app`");
 }
@@ -135,7 +135,7 @@ fn extension_that_fails_open_is_open_but_for_a_lock() {
     assert_door(
         &gateway(&[fails_open(), router()], &switches_on(EXTENSION)),
         Verdict::Open,
-        &[Code::FailsOpen],
+        &[Kind::FailsOpen],
     );
     assert_door(
         &gateway(&[fails_open(), lock(), router()], &switches_on(EXTENSION)),
@@ -156,7 +156,7 @@ fn refused_update_is_told_and_what_ran_before_is_judged() {
         report
             .remarks
             .iter()
-            .any(|remark| remark.code == Code::Refused && remark.text.contains("Unable to create"))
+            .any(|remark| remark.kind == Kind::Refused && remark.text.contains("Unable to create"))
     );
 }
 
@@ -172,25 +172,25 @@ fn route_that_switches_svidgate_off_is_open_but_for_a_lock_that_it_leaves() {
     assert_door(
         &with_manager(&ours, &Value::Null),
         Verdict::Guarded,
-        &[Code::LockAndMark],
+        &[Kind::LockAndMark],
     );
     assert_door(
         &with_manager(&ours, &switches_off("svidgate.request")),
         Verdict::Open,
-        &[Code::SwitchedOff],
+        &[Kind::SwitchedOff],
     );
     let locked = [request(&document()), lock(), router()];
     assert_door(&with_manager(&locked, &Value::Null), Verdict::Guarded, &[]);
     assert_door(
         &with_manager(&locked, &switches_off("svidgate.request")),
         Verdict::Shut,
-        &[Code::ShutByLock],
+        &[Kind::ShutByLock],
     );
     let mut both = switches_off("svidgate.request");
     both["svidgate.lock"] = switches_off("svidgate.lock")["svidgate.lock"].clone();
-    assert_door(&with_manager(&locked, &both), Verdict::Open, &[Code::SwitchedOff]);
+    assert_door(&with_manager(&locked, &both), Verdict::Open, &[Kind::SwitchedOff]);
     both["svidgate.lock"] = typed("envoy.extensions.filters.http.rbac.v3.RBACPerRoute", json!({}));
-    assert_door(&with_manager(&locked, &both), Verdict::Open, &[Code::SwitchedOff]);
+    assert_door(&with_manager(&locked, &both), Verdict::Open, &[Kind::SwitchedOff]);
 }
 
 /// The nearest counts: a virtual host switches off, its route on again.
@@ -308,7 +308,7 @@ fn tcp_chain_that_a_match_left_out_is_open() {
 fn tcp_chain_with_a_document_for_requests_lets_nobody_through() {
     let configuration = sidecar(&both_filters(), &[connection(&document())]);
     assert_eq!(verdicts(&configuration)[2].1, Verdict::Shut);
-    assert!(codes(&judged(&configuration).doors[2]).contains(&Code::ClosesAll));
+    assert!(codes(&judged(&configuration).doors[2]).contains(&Kind::ClosesAll));
 }
 
 #[test]
@@ -351,17 +351,17 @@ fn filter_by_discovery_is_what_the_dump_has_of_it() {
         manager(&[discovered(names[1], HTTP), router()], routes("r", &Value::Null)),
     ];
     let bare = dump(&[listener("virtualInbound", &[chain("http", &filters)])]);
-    assert_door(&bare, Verdict::NotKnown, &[Code::FilterNotHere]);
+    assert_door(&bare, Verdict::NotKnown, &[Kind::FilterNotHere]);
     let ours = |root: &str, kind: &str| typed(kind, plugin(root, &document()));
     let one = with_filter(bare.clone(), names[0], &ours("svidgate.connection", NETWORK));
-    assert_door(&one, Verdict::NotKnown, &[Code::FilterNotHere]);
+    assert_door(&one, Verdict::NotKnown, &[Kind::FilterNotHere]);
     let both = with_filter(one.clone(), names[1], &ours("svidgate.request", HTTP));
     assert_door(&both, Verdict::Guarded, &[]);
     let denial = typed("envoy.extensions.filters.http.rbac.v3.RBAC", json!({ "rules": {} }));
     assert_door(
         &with_filter(one, names[1], &denial),
         Verdict::Shut,
-        &[Code::DenyInstead],
+        &[Kind::DenyInstead],
     );
     let denial = typed(
         "envoy.extensions.filters.network.rbac.v3.RBAC",
@@ -370,7 +370,7 @@ fn filter_by_discovery_is_what_the_dump_has_of_it() {
     assert_door(
         &with_filter(bare, names[0], &denial),
         Verdict::Shut,
-        &[Code::DenyInstead],
+        &[Kind::DenyInstead],
     );
 }
 
@@ -395,17 +395,17 @@ fn default_that_stands_until_discovery_has_come_is_what_is_there() {
             )],
         )])
     };
-    assert_door(&of(&discovered, false), Verdict::Open, &[Code::DefaultIsOpen]);
-    assert_door(&of(&discovered, true), Verdict::Shut, &[Code::ShutByLock]);
+    assert_door(&of(&discovered, false), Verdict::Open, &[Kind::DefaultIsOpen]);
+    assert_door(&of(&discovered, true), Verdict::Shut, &[Kind::ShutByLock]);
     let come = with_filter(
         of(&discovered, false),
         "svidgate.request",
         &typed(HTTP, plugin("svidgate.request", &document())),
     );
-    assert_door(&come, Verdict::Guarded, &[Code::DefaultBehind]);
+    assert_door(&come, Verdict::Guarded, &[Kind::DefaultBehind]);
     discovered["config_discovery"]["default_config"] =
         typed("envoy.extensions.filters.http.rbac.v3.RBAC", json!({ "rules": {} }));
-    assert_door(&of(&discovered, false), Verdict::Shut, &[Code::DenyInstead]);
+    assert_door(&of(&discovered, false), Verdict::Shut, &[Kind::DenyInstead]);
 }
 
 /// A waypoint: tunnels end at one listener, and what is in them goes to another.
@@ -440,11 +440,11 @@ fn waypoint_is_not_known_to_be_guarded() {
     let report = judged(&configuration);
     assert_eq!(report.verdict(), Verdict::NotKnown);
     assert!(
-        codes(&report.doors[0]).contains(&Code::LeadsInside),
+        codes(&report.doors[0]).contains(&Kind::LeadsInside),
         "{:#?}",
         report.doors[0].remarks
     );
-    for code in [Code::Internal, Code::ChainMatcher] {
+    for code in [Kind::Internal, Kind::ChainMatcher] {
         assert!(
             codes(&report.doors[1]).contains(&code),
             "{:#?}",
@@ -464,6 +464,6 @@ fn what_is_certainly_open_is_said_to_be_so_where_other_things_are_not_known() {
     assert_door(
         &dump(&[internal]),
         Verdict::Open,
-        &[Code::NoRequestFilter, Code::Internal],
+        &[Kind::NoRequestFilter, Kind::Internal],
     );
 }

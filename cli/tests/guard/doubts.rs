@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use svidgate_cli::guard::{
-    remark::{Code, Verdict},
+    remark::{Kind, Verdict},
     report::{Report, Scope},
 };
 
@@ -29,7 +29,7 @@ fn manager_of(listener: &mut Value) -> &mut Value {
 }
 
 #[track_caller]
-fn assert_changed(change: impl FnOnce(&mut Value), verdict: Verdict, because: Code) {
+fn assert_changed(change: impl FnOnce(&mut Value), verdict: Verdict, because: Kind) {
     assert_door(&changed(change), verdict, &[because]);
 }
 
@@ -45,37 +45,37 @@ fn listeners_of_kinds_that_are_not_understood_are_not_known() {
     assert_changed(
         |listener| listener["filter_chain_matcher"] = json!({ "matcher_tree": {} }),
         NotKnown,
-        Code::ChainMatcher,
+        Kind::ChainMatcher,
     );
     assert_changed(
         |listener| listener["internal_listener"] = json!({}),
         NotKnown,
-        Code::Internal,
+        Kind::Internal,
     );
     assert_changed(
         |listener| listener["api_listener"] = json!({ "api_listener": {} }),
         NotKnown,
-        Code::Api,
+        Kind::Api,
     );
     assert_changed(
         |listener| listener["udp_listener_config"] = json!({}),
         NotKnown,
-        Code::Udp,
+        Kind::Udp,
     );
     assert_changed(
         |listener| listener["address"]["socket_address"]["protocol"] = json!("UDP"),
         NotKnown,
-        Code::Udp,
+        Kind::Udp,
     );
     assert_changed(
         |listener| listener["fcds_config"] = json!({}),
         NotKnown,
-        Code::UnknownMember,
+        Kind::UnknownMember,
     );
     assert_changed(
         |listener| listener["member_of_next_year"] = json!(true),
         NotKnown,
-        Code::UnknownMember,
+        Kind::UnknownMember,
     );
 }
 
@@ -101,28 +101,28 @@ fn members_of_a_newer_envoy_are_not_known() {
     assert_changed(
         |listener| listener["filter_chains"][0]["new"] = json!(1),
         NotKnown,
-        Code::UnknownMember,
+        Kind::UnknownMember,
     );
     assert_changed(
         |listener| listener["filter_chains"][0]["filters"][0]["new"] = json!(1),
         NotKnown,
-        Code::UnknownMember,
+        Kind::UnknownMember,
     );
     assert_changed(
         |listener| manager_of(listener)["new"] = json!(1),
         NotKnown,
-        Code::UnknownMember,
+        Kind::UnknownMember,
     );
     assert_changed(
         |listener| manager_of(listener)["route_config"]["new"] = json!(1),
         NotKnown,
-        Code::UnknownMember,
+        Kind::UnknownMember,
     );
     let plugin = |listener: &mut Value| {
         listener["filter_chains"][0]["filters"][0]["typed_config"]["config"]["capability_restriction_config"] =
             json!({ "allowed_capabilities": { "proxy_log": {} } })
     };
-    assert_changed(plugin, NotKnown, Code::UnknownMember);
+    assert_changed(plugin, NotKnown, Kind::UnknownMember);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn filters_that_may_not_run_are_not_known() {
     assert_changed(
         |listener| manager_of(listener)["http_filters"][0]["is_optional"] = json!(true),
         NotKnown,
-        Code::Optional,
+        Kind::Optional,
     );
     let matched = |listener: &mut Value| {
         let ours = manager_of(listener)["http_filters"][0]["typed_config"].take();
@@ -141,7 +141,7 @@ fn filters_that_may_not_run_are_not_known() {
                 "xds_matcher": { "on_no_match": { "action": { "name": "skip" } } } }),
         );
     };
-    assert_changed(matched, NotKnown, Code::FilterMatcher);
+    assert_changed(matched, NotKnown, Kind::FilterMatcher);
     let composite = filter(
         "composite",
         "envoy.extensions.filters.http.composite.v3.Composite",
@@ -150,7 +150,7 @@ fn filters_that_may_not_run_are_not_known() {
     assert_changed(
         |listener| manager_of(listener)["http_filters"] = json!([composite, router()]),
         NotKnown,
-        Code::Composite,
+        Kind::Composite,
     );
     let native = filter(
         "native",
@@ -160,7 +160,7 @@ fn filters_that_may_not_run_are_not_known() {
     assert_changed(
         |listener| manager_of(listener)["http_filters"] = json!([native, router()]),
         NotKnown,
-        Code::Native,
+        Kind::Native,
     );
 }
 
@@ -191,9 +191,9 @@ fn what_stands_before_svidgate_and_may_answer_is_not_known() {
         assert_eq!(door.verdict(), Verdict::NotKnown, "{kind}: {:#?}", door.remarks);
     }
     let cors = filter("cors", "envoy.extensions.filters.http.cors.v3.Cors", json!({}));
-    assert_changed(before(cors), Verdict::Guarded, Code::AnswersBefore);
+    assert_changed(before(cors), Verdict::Guarded, Kind::AnswersBefore);
     let on_demand = filter("d", "envoy.extensions.filters.http.on_demand.v3.OnDemand", json!({}));
-    assert_changed(before(on_demand), Verdict::NotKnown, Code::RoutesOnDemand);
+    assert_changed(before(on_demand), Verdict::NotKnown, Kind::RoutesOnDemand);
     let network = filter("before", "envoy.extensions.filters.network.new.v9.New", json!({}));
     assert_changed(
         |listener| {
@@ -203,7 +203,7 @@ fn what_stands_before_svidgate_and_may_answer_is_not_known() {
                 .insert(0, network)
         },
         Verdict::NotKnown,
-        Code::UnknownBefore,
+        Kind::UnknownBefore,
     );
     let limit = filter(
         "before",
@@ -229,20 +229,20 @@ fn routes_that_are_not_here_are_not_known() {
     assert_door(
         &dump(&[listener("in", &[chain("in", &filters)])]),
         NotKnown,
-        &[Code::RoutesNotHere],
+        &[Kind::RoutesNotHere],
     );
     let scoped = |listener: &mut Value| {
         manager_of(listener).as_object_mut().unwrap().remove("route_config");
         manager_of(listener)["scoped_routes"] = json!({ "name": "x" });
     };
-    assert_changed(scoped, NotKnown, Code::RoutesOnDemand);
+    assert_changed(scoped, NotKnown, Kind::RoutesOnDemand);
     assert_changed(
         |listener| manager_of(listener)["route_config"]["vhds"] = json!({}),
         NotKnown,
-        Code::RoutesOnDemand,
+        Kind::RoutesOnDemand,
     );
     let host = |listener: &mut Value| manager_of(listener)["route_config"]["virtual_hosts"][0]["matcher"] = json!({});
-    assert_changed(host, NotKnown, Code::FilterAction);
+    assert_changed(host, NotKnown, Kind::FilterAction);
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn what_a_route_says_of_a_filter_and_cannot_be_read_is_not_known() {
             manager_of(listener)["route_config"]["virtual_hosts"][0]["routes"][0]["typed_per_filter_config"] =
                 per_filter.clone()
         };
-        assert_changed(change, NotKnown, Code::Override);
+        assert_changed(change, NotKnown, Kind::Override);
     }
 }
 
@@ -272,7 +272,7 @@ fn what_a_route_says_of_a_filter_and_cannot_be_read_is_not_known() {
 fn upgrade_with_filters_of_its_own_is_a_way_in() {
     let upgrade = |filters: Value| json!([{ "upgrade_type": "websocket", "filters": filters }]);
     let without = |listener: &mut Value| manager_of(listener)["upgrade_configs"] = upgrade(json!([router()]));
-    assert_changed(without, Verdict::Open, Code::UpgradeWithoutGate);
+    assert_changed(without, Verdict::Open, Kind::UpgradeWithoutGate);
     let with = |listener: &mut Value| {
         manager_of(listener)["upgrade_configs"] = upgrade(json!([request(&document()), lock(), router()]))
     };
@@ -283,7 +283,7 @@ fn upgrade_with_filters_of_its_own_is_a_way_in() {
 #[test]
 fn names_in_lower_camel_case_are_read() {
     let off = |listener: &mut Value| manager_of(listener)["route_config"]["virtual_hosts"][0]["routes"][0]["typedPerFilterConfig"] = json!({ "svidgate.request": { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true } });
-    assert_changed(off, Verdict::Shut, Code::ShutByLock);
+    assert_changed(off, Verdict::Shut, Kind::ShutByLock);
     let open = |listener: &mut Value| {
         let config = &mut listener["filter_chains"][0]["filters"][1]["typed_config"]["http_filters"][0]["typed_config"]
             ["config"];
@@ -291,7 +291,7 @@ fn names_in_lower_camel_case_are_read() {
         config["failOpen"] = json!(true);
         manager_of(listener)["http_filters"].as_array_mut().unwrap().remove(1);
     };
-    assert_changed(open, Verdict::Open, Code::FailsOpen);
+    assert_changed(open, Verdict::Open, Kind::FailsOpen);
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn document_that_cannot_be_read_is_not_known() {
     assert_door(
         &dump(&[listener("in", &[chain("in", &filters)])]),
         Verdict::NotKnown,
-        &[Code::BadDocument],
+        &[Kind::BadDocument],
     );
 }
 
@@ -314,13 +314,13 @@ fn module_in_a_place_that_it_is_not_for_is_no_gate() {
     assert_changed(
         |listener| manager_of(listener)["http_filters"][0] = swapped,
         Verdict::Open,
-        Code::Misplaced,
+        Kind::Misplaced,
     );
     let misspelt = filter("svidgate.request", HTTP, plugin("svidgate.requests", &document()));
     assert_changed(
         |listener| manager_of(listener)["http_filters"][0] = misspelt,
         Verdict::Open,
-        Code::Misplaced,
+        Kind::Misplaced,
     );
 }
 
@@ -339,7 +339,7 @@ fn filter_that_writes_what_the_lock_believes_is_not_known() {
                 .insert(0, forger)
         },
         Verdict::NotKnown,
-        Code::Forged,
+        Kind::Forged,
     );
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use serde_json::Value;
-use svidgate_cli::guard::remark::{Code, Verdict};
+use svidgate_cli::guard::remark::{Kind, Verdict};
 
 use crate::shapes::{codes, document, judged, tcp_document};
 
@@ -102,7 +102,7 @@ fn filters_by_discovery_are_not_known_from_a_file() {
         let report = judged(&example(name));
         assert_eq!(report.verdict(), Verdict::NotKnown, "{name}");
         assert!(
-            codes(&report.doors[0]).contains(&Code::FilterNotHere),
+            codes(&report.doors[0]).contains(&Kind::FilterNotHere),
             "{name}: {:#?}",
             report.doors[0].remarks
         );

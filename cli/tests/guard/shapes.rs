@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use svidgate_cli::guard::{
     door::Door,
-    remark::{Code, Verdict},
+    remark::{Kind, Verdict},
     report::{Report, Scope},
 };
 
@@ -203,15 +203,15 @@ pub(crate) fn only(configuration: &Value) -> Door {
     report.doors.remove(0)
 }
 
-pub(crate) fn codes(door: &Door) -> Vec<Code> {
-    let mut codes: Vec<_> = door.remarks.iter().map(|remark| remark.code).collect();
+pub(crate) fn codes(door: &Door) -> Vec<Kind> {
+    let mut codes: Vec<_> = door.remarks.iter().map(|remark| remark.kind).collect();
     codes.dedup();
     codes
 }
 
 /// The verdict on the only door, and that this is why.
 #[track_caller]
-pub(crate) fn assert_door(configuration: &Value, verdict: Verdict, because: &[Code]) {
+pub(crate) fn assert_door(configuration: &Value, verdict: Verdict, because: &[Kind]) {
     let door = only(configuration);
     assert_eq!(door.verdict(), verdict, "{:#?}", door.remarks);
     for code in because {

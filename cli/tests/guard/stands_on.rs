@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use svidgate_cli::guard::{
-    remark::{Code, Verdict},
+    remark::{Kind, Verdict},
     tls::Trust,
 };
 
@@ -60,24 +60,24 @@ fn chain_that_envoy_verifies_must_be_verified_by_trust_domain() {
     assert_door(
         &door(&by_proxy(false), validating(any.clone())),
         Open,
-        &[Code::NobodyVerifies],
+        &[Kind::NobodyVerifies],
     );
     assert_door(
         &door(&by_proxy(false), validating(json!({}))),
         Open,
-        &[Code::NobodyVerifies],
+        &[Kind::NobodyVerifies],
     );
     assert_door(&door(&by_proxy(false), validating(pool.clone())), Guarded, &[]);
     assert_door(
         &door(&by_proxy(true), validating(pool)),
         NotKnown,
-        &[Code::PooledAuthorities],
+        &[Kind::PooledAuthorities],
     );
     assert_door(&door(&by_proxy(true), validating(spiffe_validator())), Guarded, &[]);
     assert_door(
         &door(&by_proxy(false), validating(by_discovery.clone())),
         NotKnown,
-        &[Code::TrustNotHere],
+        &[Kind::TrustNotHere],
     );
     // By default svidgate verifies, and whom Envoy trusts is one more lock.
     assert_door(&door(&document(), validating(by_discovery)), Guarded, &[]);
@@ -103,9 +103,9 @@ fn session_that_is_resumed_is_nobodys_where_envoy_verifies() {
     assert_door(
         &door(&by_proxy(false), with.clone()),
         Verdict::Guarded,
-        &[Code::Resumption],
+        &[Kind::Resumption],
     );
-    assert!(!codes(&only(&door(&document(), with))).contains(&Code::Resumption));
+    assert!(!codes(&only(&door(&document(), with))).contains(&Kind::Resumption));
 }
 
 #[test]
@@ -114,30 +114,30 @@ fn certificate_that_is_not_demanded_is_told() {
     assert_door(
         &door(&document(), tls(json!({ "common_tls_context": any }))),
         Verdict::Guarded,
-        &[Code::CertificateNotDemanded],
+        &[Kind::CertificateNotDemanded],
     );
     assert_door(
         &door(&document(), tls(json!({ "common_tls_context": {} }))),
         Verdict::Shut,
-        &[Code::NobodyAsked],
+        &[Kind::NobodyAsked],
     );
-    assert_door(&door(&document(), json!(null)), Verdict::Shut, &[Code::Plaintext]);
+    assert_door(&door(&document(), json!(null)), Verdict::Shut, &[Kind::Plaintext]);
     let mut shared = document();
     shared["peer"] = json!({ "filter_state": { "certificate": "outer.certificate", "sha256": "outer.sha256" } });
-    assert_door(&door(&shared, json!(null)), Verdict::NotKnown, &[Code::SharedPeer]);
+    assert_door(&door(&shared, json!(null)), Verdict::NotKnown, &[Kind::SharedPeer]);
 }
 
 #[test]
 fn dry_run_is_open() {
     let mut dry = document();
     dry["mode"] = json!("dry_run");
-    assert_door(&door(&dry, mtls()), Verdict::Open, &[Code::DryRun]);
+    assert_door(&door(&dry, mtls()), Verdict::Open, &[Kind::DryRun]);
     let mut dry = tcp_document();
     dry["mode"] = json!("dry_run");
     assert_door(
         &dump(&[listener("in", &[chain("in", &[connection(&dry), tcp_proxy("app")])])]),
         Verdict::Open,
-        &[Code::DryRun],
+        &[Kind::DryRun],
     );
 }
 
@@ -154,7 +154,7 @@ fn two_documents_and_two_vms_are_told() {
     assert_door(
         &dump(&[listener("in", &[chain("in", &filters)])]),
         Verdict::Guarded,
-        &[Code::TwoDocuments, Code::TwoVms],
+        &[Kind::TwoDocuments, Kind::TwoVms],
     );
 }
 
@@ -175,7 +175,7 @@ fn plugins_of_two_listeners_under_one_name_are_told() {
     assert!(said("1", "1").is_empty());
     let remarks = said("1", "2");
     assert!(
-        remarks.iter().all(|remark| remark.code == Code::SharedName),
+        remarks.iter().all(|remark| remark.kind == Kind::SharedName),
         "{remarks:#?}"
     );
     assert!(
@@ -195,15 +195,15 @@ fn header_of_the_certificate_must_be_written_here_where_it_is_read() {
         codes(&only(&configuration))
     };
     assert_eq!(of(json!("SANITIZE_SET")), []);
-    assert_eq!(of(Value::Null), [Code::XfccNotOurs]);
-    assert_eq!(of(json!("APPEND_FORWARD")), [Code::XfccNotOurs, Code::XfccForwarded]);
+    assert_eq!(of(Value::Null), [Kind::XfccNotOurs]);
+    assert_eq!(of(json!("APPEND_FORWARD")), [Kind::XfccNotOurs, Kind::XfccForwarded]);
 }
 
 #[test]
 fn mark_and_lock_go_together() {
     let mut unmarked = document();
     unmarked["mark_passed"] = json!(false);
-    assert_door(&door(&unmarked, mtls()), Verdict::Guarded, &[Code::LockAndMark]);
+    assert_door(&door(&unmarked, mtls()), Verdict::Guarded, &[Kind::LockAndMark]);
     let filters = [
         connection(&unmarked),
         manager(&[request(&unmarked), router()], routes("r", &Value::Null)),
@@ -221,7 +221,7 @@ fn upstream_that_is_dialled_early_is_told() {
     assert_door(
         &dump(&[listener("in", &[chain("in", &[connection(&tcp_document()), proxy])])]),
         Verdict::Guarded,
-        &[Code::DialsEarly],
+        &[Kind::DialsEarly],
     );
 }
 
@@ -244,7 +244,7 @@ fn old_envoy_needs_the_certificate_written_for_it() {
         )))
     };
     assert_eq!(of(40, &[]), []);
-    assert_eq!(of(37, &[]), [Code::OldEnvoy]);
+    assert_eq!(of(37, &[]), [Kind::OldEnvoy]);
     let writes = filter(
         "w",
         "envoy.extensions.filters.network.set_filter_state.v3.Config",
@@ -259,7 +259,7 @@ fn http_filters_alone_in_front_of_what_has_no_requests_are_open() {
     assert_door(
         &dump(&[listener("in", &[chain("in", &[connection(&document()), echo.clone()])])]),
         Verdict::Open,
-        &[Code::NoRequestsBehind],
+        &[Kind::NoRequestsBehind],
     );
     assert_door(
         &dump(&[listener(
@@ -272,6 +272,6 @@ fn http_filters_alone_in_front_of_what_has_no_requests_are_open() {
     assert_door(
         &dump(&[listener("in", &[chain("in", &[echo])])]),
         Verdict::Open,
-        &[Code::NoGate],
+        &[Kind::NoGate],
     );
 }
