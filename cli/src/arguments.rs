@@ -24,6 +24,8 @@ pub enum Command {
     Explain(command::explain::Arguments),
     /// Say in one line whether an id may do something.
     Can(command::can::Arguments),
+    /// Say who gains what and who loses what by another policy.
+    Diff(command::diff::Arguments),
     /// Print a JSON Schema of the document, or of a list of revocations.
     Schema(command::schema::Arguments),
     /// Write a policy to begin with, its tests, and a file for CI.
@@ -42,6 +44,7 @@ impl Arguments {
             Command::Test(arguments) => command::test::run(arguments),
             Command::Explain(arguments) => command::explain::run(arguments),
             Command::Can(arguments) => command::can::run(arguments),
+            Command::Diff(arguments) => command::diff::run(arguments),
             Command::Schema(arguments) => command::schema::run(arguments),
             Command::New(arguments) => command::new::run(arguments),
             Command::Completions(arguments) => command::completions::run(arguments, Self::command()),

@@ -5,13 +5,13 @@
 
 mod branch;
 pub(crate) mod claimed;
-pub mod explain;
-pub mod fields;
-pub mod granted;
 mod compare;
 mod comparison;
 mod cube;
 mod demand;
+pub mod explain;
+pub mod fields;
+pub mod granted;
 mod index;
 mod literal;
 mod members;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use svidgate_policy::Timestamp;
 
 use crate::{
     codes::testing,
@@ -134,7 +135,7 @@ impl Tested {
             self.cover(suite, &coverage, arguments.coverage);
         }
         if arguments.mutants {
-            self.mutate(suite);
+            self.mutate(suite, arguments.moment.time());
         }
         true
     }
@@ -153,9 +154,9 @@ impl Tested {
         }
     }
 
-    fn mutate(&mut self, suite: &Suite) {
+    fn mutate(&mut self, suite: &Suite, now: Timestamp) {
         let plans: Vec<_> = suite.plans.iter().map(|(_, plan)| plan).collect();
-        let mutation = mutation::run(&suite.read, &plans);
+        let mutation = mutation::run(&suite.read, &plans, now);
         self.mutants = self.mutants.saturating_add(mutation.different);
         self.noticed = self.noticed.saturating_add(mutation.noticed);
         for Survivor {

@@ -1,6 +1,9 @@
 //! Would the tests notice a mistake? Every mutant of a policy is asked all of them.
 
-use svidgate_policy::{Format, analysis::Policy};
+use svidgate_policy::{
+    Format, Timestamp,
+    analysis::{Bounds, Changes, Policy, compare},
+};
 
 use crate::{
     command::policy::Read,
@@ -9,6 +12,12 @@ use crate::{
         mutants::{Mutant, mutants},
         plan::Plan,
     },
+};
+
+/// How much it may cost to find out whether one mutant answers anything otherwise. Our decision: a second.
+const MUTANT_BOUNDS: Bounds = Bounds {
+    steps: 5_000_000,
+    regions: 1,
 };
 
 /// What came of all mutants of a policy.
@@ -35,7 +44,7 @@ pub struct Survivor {
 
 /// Asks every mutant of a policy all tests. One that does not compile nobody could load, and one that answers everything
 /// as before is none.
-pub fn run(read: &Read, plans: &[&Plan]) -> Mutation {
+pub fn run(read: &Read, plans: &[&Plan], now: Timestamp) -> Mutation {
     let mut mutation = Mutation::default();
     let json = read.document.root().and_then(|root| to_json(root).ok());
     let Some(document) = json.and_then(|json| serde_json::from_str(&json).ok()) else {
@@ -51,7 +60,7 @@ pub fn run(read: &Read, plans: &[&Plan]) -> Mutation {
             continue;
         };
         let is_noticed = plans.iter().any(|plan| plan.notices(&mutant));
-        let is_decided = match (is_noticed, differ(&read.policy, &mutant)) {
+        let is_decided = match (is_noticed, differ(&read.policy, &mutant, now)) {
             (true, _) => {
                 mutation.noticed = mutation.noticed.saturating_add(1);
                 mutation.different = mutation.different.saturating_add(1);
@@ -72,6 +81,12 @@ pub fn run(read: &Read, plans: &[&Plan]) -> Mutation {
 }
 
 /// Whether two policies answer any request differently, where that is decided.
-fn differ(_one: &Policy, _two: &Policy) -> Option<bool> {
-    None
+fn differ(one: &Policy, two: &Policy, now: Timestamp) -> Option<bool> {
+    let compared = compare(one, two, now, MUTANT_BOUNDS);
+    let Changes { gains, losses, .. } = &compared.in_force;
+    match (gains.is_empty() && losses.is_empty(), compared.in_force.is_none()) {
+        (false, _) => Some(true),
+        (true, true) => Some(false),
+        (true, false) => None,
+    }
 }

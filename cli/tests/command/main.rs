@@ -13,6 +13,7 @@
 
 mod carriers;
 mod command;
+mod diff;
 mod explain;
 mod hostile;
 mod known;

@@ -193,3 +193,20 @@ fn svid_of_an_unknown_authority_is_refused() {
     assert_eq!(ended.code, 1);
     assert!(ended.out.contains("federation.bundle_empty"), "{}", ended.out);
 }
+
+/// What is changed and no test notices is told; what changes no answer is none.
+#[test]
+fn mutants_that_no_test_notices_survive() {
+    let stage = stage(POLICY, TESTS);
+    let ended = stage.run(&["test", "--mutants"]);
+    assert_eq!(ended.code, 1, "{}", ended.out);
+    assert!(ended.out.contains("SG0705"), "{}", ended.out);
+    assert!(
+        ended
+            .out
+            .contains("rules[1].except[0]: the pattern is taken out, and no test notices"),
+        "{}",
+        ended.out
+    );
+    assert!(!ended.out.contains("rules[0]: the rule is taken out"), "{}", ended.out);
+}
