@@ -5,7 +5,7 @@
 //! servers that speak first it cannot be held; the proxy dials after the handshake, and the first bytes of either side
 //! wait for the decision. The upstream side is never paused: the proxy cannot resume it.
 //!
-//! A leaf of an issuer that is not at hand may be left to the first request: [`left_to_requests`].
+//! A leaf of an issuer that is not at hand may be left to the first request: `left_to_requests`.
 
 mod left_to_requests;
 

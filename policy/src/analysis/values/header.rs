@@ -4,7 +4,10 @@
 use crate::{
     analysis::{
         demand::{Demand, Value, Verdicts},
-        values::{Found, fresh, sample::samples},
+        values::{
+            found::{Found, fresh},
+            sample::samples,
+        },
     },
     rules::{
         header::{HeaderCondition, HeaderTest, reads_as},

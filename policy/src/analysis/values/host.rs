@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::{
     analysis::{
         demand::{Demand, Value, Verdicts},
-        values::{Found, fresh},
+        values::found::{Found, fresh},
     },
     name::host::HostPattern,
     rules::condition::Conditions,

@@ -3,7 +3,7 @@
 use crate::{
     analysis::{
         demand::{Demand, Value, Verdicts},
-        values::fresh,
+        values::found::fresh,
     },
     rules::condition::Conditions,
 };

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::{
     analysis::{
         demand::{Demand, Value, Verdicts},
-        values::Span,
+        values::span::Span,
     },
     rules::condition::DAY_MINUTES,
 };
