@@ -72,7 +72,8 @@ fn answer(arguments: &Arguments, terminal: Terminal) -> Result<Exit, Exit> {
     let claimed = match caller.identify(&read.policy, now) {
         Ok(claimed) => claimed,
         Err(refused) => {
-            terminal.print(format_args!("deny {} ({refused})\n", refused.reason().code()));
+            let why = visible(&refused.to_string());
+            terminal.print(format_args!("deny {} ({why})\n", refused.reason().code()));
             return Ok(arguments.output.exit(Exit::No));
         }
     };

@@ -93,10 +93,12 @@ fn exit(comparison: &Comparison, fail_on: FailOn) -> Exit {
         faults,
     } = &comparison.in_force;
     let changed = match fail_on {
-        FailOn::Any => !gains.is_empty() || !losses.is_empty() || comparison.mode.is_some(),
-        FailOn::Gains => !gains.is_empty() || comparison.mode.is_some(),
+        FailOn::Any => !gains.is_empty() || !losses.is_empty(),
+        FailOn::Gains => !gains.is_empty(),
         FailOn::Losses => !losses.is_empty(),
     };
+    // A document that begins to be enforced takes from those whom it only recorded, and one that ends gives to all.
+    let changed = changed || comparison.mode.is_some();
     let unsure = !undecided.is_empty() || comparison.not_compared.iter().any(|member| member.decides);
     match (faults.is_empty(), changed, unsure) {
         (false, _, _) | (true, false, true) => Exit::Undecided,
@@ -153,7 +155,8 @@ impl Told<'_> {
                 with.undecided.len()
             );
         }
-        if self.comparison.in_force.is_none() {
+        let is_certain = undecided.is_empty() && faults.is_empty();
+        if is_certain && !self.comparison.not_compared.iter().any(|member| member.decides) {
             let _ = writeln!(text, "nothing else changes{}", self.but_for());
         }
         text

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +15,7 @@ use crate::{
     exit::Exit,
     finding::{Finding, Level},
     identity::{Caller, Shown},
-    input::{compiled::compile, document::Document, load::load},
+    input::{compiled::compile, document::Document, files, load::load},
     report::{Format, Report},
     terminal::Terminal,
 };
@@ -100,7 +99,10 @@ impl Who {
     /// # Errors
     /// In words, with the file or the id that is wrong.
     pub fn caller(&self) -> Result<Caller, String> {
-        let file = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let file = |path: &Path| {
+            let bytes = files::read(path);
+            bytes.map_err(|trouble| format!("{}: {}", trouble.path.display(), trouble.what))
+        };
         match (&self.id, &self.svid) {
             (Some(id), _) => {
                 let parsed = SpiffeId::parse(id).map_err(|error| format!("{id}: {error}"))?;

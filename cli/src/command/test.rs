@@ -79,6 +79,17 @@ pub fn run(arguments: &Arguments) -> Exit {
         let plans = suites.iter_mut().flat_map(|suite| &mut suite.plans);
         plans.for_each(|(_, plan)| plan.tests.retain(|test| test.name.contains(text)));
     }
+    let left = suites
+        .iter()
+        .flat_map(|suite| &suite.plans)
+        .map(|(_, plan)| plan.tests.len());
+    if left.sum::<usize>() == 0 && !arguments.require_tests {
+        terminal.trouble(match &arguments.run {
+            Some(text) => format!("no test has `{text}` in its name"),
+            None => "the files have no test in them".to_owned(),
+        });
+        return Exit::BadInput;
+    }
     let mut tested = Tested::default();
     for suite in &suites {
         if !tested.take(suite, arguments) {
@@ -116,11 +127,16 @@ impl Tested {
 
     /// Runs the tests of a policy. Gives whether to go on.
     fn take(&mut self, suite: &Suite, arguments: &Arguments) -> bool {
+        let covers = arguments.coverage || arguments.min_coverage.is_some();
         let mut coverage = Coverage::default();
         for (source, plan) in &suite.plans {
             self.files.push(source.name().to_owned());
             for test in &plan.tests {
-                let outcome = test.run(&suite.read.policy, &mut coverage);
+                let outcome = if covers {
+                    test.run(&suite.read.policy, &mut coverage)
+                } else {
+                    test.run(&suite.read.policy, &mut ())
+                };
                 let at = place(source, outcome.at);
                 self.findings.extend(findings(&outcome, at, |at| place(source, at)));
                 let verdict = outcome.verdict();
@@ -131,7 +147,7 @@ impl Tested {
                 }
             }
         }
-        if arguments.coverage || arguments.min_coverage.is_some() {
+        if covers {
             self.cover(suite, &coverage, arguments.coverage);
         }
         if arguments.mutants {

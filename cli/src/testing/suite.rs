@@ -11,6 +11,7 @@ use svidgate_policy::Timestamp;
 use crate::{
     command::policy::{Read, read as read_policy},
     exit::Exit,
+    input,
     source::{Place, Position, Source},
     terminal::Terminal,
     testing::{
@@ -21,8 +22,6 @@ use crate::{
 
 /// What the name of a file of tests ends in.
 pub const ENDS: [&str; 3] = [".test.yaml", ".test.yml", ".test.json"];
-/// Largest file of tests, and largest file that one names. Our decision.
-const MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// How deep folders are looked into. Our decision.
 const MAX_DEPTH: usize = 32;
 
@@ -152,12 +151,12 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+/// A file, within the bound of all inputs. Not what is no file: a pull request may name a device that never ends.
 fn bounded(path: &Path) -> Result<Vec<u8>, String> {
-    let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_BYTES {
-        return Err(format!("has {size} bytes (at most {MAX_BYTES})"));
+    if !fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
+        return Err("is no file".to_owned());
     }
-    fs::read(path).map_err(|error| error.to_string())
+    input::files::read(path).map_err(|trouble| trouble.what)
 }
 
 /// A place in a file of tests, to the end of its line.

@@ -25,7 +25,7 @@ fn what_is_gained_and_lost_comes_with_a_request() {
     assert!(out.starts_with("gained    by allow rule readers\n"), "{out}");
     assert!(out.contains("deny rule.none_matched -> allow rule.allowed"), "{out}");
     assert!(out.contains("POST"), "{out}");
-    assert!(out.contains("\nlost      nothing\n"), "{out}");
+    assert!(out.contains("\nlost      nothing\nnothing else changes"), "{out}");
     assert_eq!(
         diff(&OLD.replace("[ GET ]", "[ GET, POST ]"), &["--fail-on", "losses"]).0,
         0
@@ -55,4 +55,17 @@ fn member_that_is_not_compared_is_named_and_ends_with_4() {
     );
     assert_eq!(code, 4, "{out}");
     assert!(out.contains("not compared: `chain`"), "{out}");
+    assert!(!out.contains("nothing else changes"), "{out}");
+}
+
+/// Whoever asks for losses alone hears of a document that begins to be enforced.
+#[test]
+fn mode_that_changes_is_a_gain_and_a_loss() {
+    for which in ["any", "gains", "losses"] {
+        let (code, out) = diff(
+            &OLD.replace("chain: proxy", "chain: proxy\nmode: dry_run"),
+            &["--fail-on", which],
+        );
+        assert_eq!(code, 1, "{which}: {out}");
+    }
 }

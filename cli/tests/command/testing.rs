@@ -209,3 +209,34 @@ fn mutants_that_no_test_notices_survive() {
     // Nobody whom it lets through has an allow rule, so it makes no difference.
     assert!(!ended.out.contains("rules[1].except[0]"), "{}", ended.out);
 }
+
+/// A device never ends, and whoever opens a pull request can name one.
+#[cfg(unix)]
+#[test]
+fn file_of_tests_names_files_and_nothing_else() {
+    let named = |line: &str| {
+        let tests = TESTS.replace("    id: spiffe://prod.example/ns/shop/sa/web", line);
+        stage(POLICY, &tests).run(&["test"])
+    };
+    for line in ["    svid: /dev/zero", "    svid: .", "    svid: absent.pem"] {
+        let ended = named(line);
+        assert_eq!(ended.code, 3, "{line}: {}{}", ended.out, ended.err);
+        assert!(ended.err.contains("orders.test.yaml:11:11: `"), "{}", ended.err);
+    }
+}
+
+/// A name that nobody bears, or a list without an entry, would be read as tests that passed.
+#[test]
+fn no_test_at_all_is_no_success() {
+    let all = stage(POLICY, TESTS);
+    let ended = all.run(&["test", "--run", "nobody has this name"]);
+    assert_eq!(ended.code, 3, "{}", ended.out);
+    assert!(
+        ended.err.contains("no test has `nobody has this name` in its name"),
+        "{}",
+        ended.err
+    );
+    let none = stage(POLICY, "policy: policy.yaml\ntests: []\n");
+    assert_eq!(none.run(&["test"]).code, 3);
+    assert_eq!(none.run(&["test", "--require-tests"]).code, 1);
+}

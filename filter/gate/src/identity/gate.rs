@@ -113,9 +113,9 @@ impl Gate {
         }
     }
 
-    /// Whether somebody who is refused, for want of an issuer and nothing else, may be left to the first request. The HTTP filter reads the chain,
-    /// and a lock behind it lets nothing through that it has not marked; without the lock nothing would tell that the
-    /// filter is there.
+    /// Whether somebody who is refused, for want of an issuer and nothing else, may be left to the first request. The
+    /// HTTP filter reads the chain, and a lock behind it lets nothing through that it has not marked; without the lock
+    /// nothing would tell that the filter is there.
     pub fn leaves_to_requests(&self, refusal: &Refusal) -> bool {
         let Configuration {
             chain,
