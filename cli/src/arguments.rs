@@ -26,6 +26,8 @@ pub enum Command {
     Can(command::can::Arguments),
     /// Say who gains what and who loses what by another policy.
     Diff(command::diff::Arguments),
+    /// Print what each reason code means, and what to do about it.
+    Reasons(command::reasons::Arguments),
     /// Print a JSON Schema of the document, or of a list of revocations.
     Schema(command::schema::Arguments),
     /// Write a policy to begin with, its tests, and a file for CI.
@@ -45,6 +47,7 @@ impl Arguments {
             Command::Explain(arguments) => command::explain::run(arguments),
             Command::Can(arguments) => command::can::run(arguments),
             Command::Diff(arguments) => command::diff::run(arguments),
+            Command::Reasons(arguments) => command::reasons::run(arguments),
             Command::Schema(arguments) => command::schema::run(arguments),
             Command::New(arguments) => command::new::run(arguments),
             Command::Completions(arguments) => command::completions::run(arguments, Self::command()),

@@ -8,5 +8,6 @@ pub mod explain;
 pub mod guard;
 pub mod new;
 pub mod policy;
+pub mod reasons;
 pub mod schema;
 pub mod test;

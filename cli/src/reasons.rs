@@ -36,13 +36,13 @@ pub fn about(reason: Reason) -> About {
 
 /// What to do about an answer, in plain text.
 pub fn what_to_do(reason: Reason) -> String {
-    plain(about(reason).do_this)
+    in_words(about(reason).do_this)
 }
 
 /// The page of a code, at most 80 columns wide.
 pub fn page(reason: Reason) -> String {
     let About { means, do_this, .. } = about(reason);
-    let wrapped = |text: &str| crate::wrap::wrap(&plain(text), 80);
+    let wrapped = |text: &str| crate::wrap::wrap(&in_words(text), 80);
     format!(
         "{}\n\n{}\n\nWhat to do\n\n{}\n",
         reason.code(),
@@ -52,7 +52,7 @@ pub fn page(reason: Reason) -> String {
 }
 
 /// Text without links and escapes of Markdown: of `[words](address)`, the words.
-fn plain(markdown: &str) -> String {
+pub fn in_words(markdown: &str) -> String {
     let mut text = String::with_capacity(markdown.len());
     let mut rest = markdown;
     while let Some((before, behind)) = rest.split_once('[') {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn links_are_words() {
         assert_eq!(
-            plain("see [\"Where\"](listener.md#x), `a[0]` \\| b"),
+            in_words("see [\"Where\"](listener.md#x), `a[0]` \\| b"),
             "see \"Where\", `a[0]` | b"
         );
     }

@@ -15,6 +15,9 @@ const HTTP_FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// Members that only a document of ours has.
 const OURS: [&str; 2] = ["trust_domain", "rules"];
 
+/// The kind of a document that stands by itself.
+pub const PLAIN: &str = "document";
+
 /// Where a document was found.
 pub struct Found<'t> {
     /// What carries it.
@@ -56,7 +59,7 @@ pub fn carried(root: Node<'_>) -> Carried<'_> {
     let mut carried = Carried::default();
     if is_plain(root) {
         carried.found.push(Found {
-            kind: "document",
+            kind: PLAIN,
             name: None,
             plugin: None,
             root_id: None,

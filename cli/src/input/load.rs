@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use svidgate_policy::Format;
 
 use crate::{
-    codes::reading,
+    codes::{deployment::NOT_ONE_DOCUMENT, reading},
     finding::Finding,
     input::{
         carrier::{Body, Carried, Found, carried, described},
@@ -108,6 +108,7 @@ impl Loaded {
             }
             here.offer(&carried);
         }
+        here.note_pairs();
         // Both filters of a listener may have the same by an alias, and it is said once.
         for finding in here.findings {
             let same = |other: &Finding| other.place == finding.place && other.sentence == finding.sentence;
@@ -276,6 +277,42 @@ impl Here {
         }
         self.findings.push(finding);
     }
+}
+
+impl Here {
+    /// Both filters of a listener, by names that differ in their ends alone, ought to have one document.
+    fn note_pairs(&mut self) {
+        let mut stems: HashMap<String, (usize, Place)> = HashMap::new();
+        for (index, document) in self.documents.iter().enumerate() {
+            for carrier in &document.carriers {
+                let Some(stem) = stem(carrier) else { continue };
+                match stems.get(&stem) {
+                    Some((first, place)) if *first != index => {
+                        let name = carrier.name.as_deref().unwrap_or_default();
+                        let sentence = format!("`{name}` has another document than the other filter of its listener");
+                        let finding = Finding::new(&NOT_ONE_DOCUMENT, carrier.place.clone(), sentence)
+                            .right(
+                                "the same document in both: a request must please the one and its connection the other",
+                            )
+                            .also(place.clone(), "the document of the other filter");
+                        self.findings.push(finding);
+                    }
+                    Some(_) => {}
+                    None => {
+                        stems.insert(stem, (index, carrier.place.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the names of both filters of a listener begin with: `web` of `web.connection` and `web.request`.
+fn stem(carrier: &Carrier) -> Option<String> {
+    let name = carrier.name.as_deref()?;
+    let kind = carrier.root_id.as_deref()?.strip_prefix("svidgate.")?;
+    let stem = name.strip_suffix(kind)?;
+    Some(stem.strip_suffix(['.', '-', '_', '/']).unwrap_or(stem).to_owned())
 }
 
 /// Reads what was found in one file.

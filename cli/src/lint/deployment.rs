@@ -1,11 +1,17 @@
 //! What the filters that carry a document can see of what it asks for.
 
+use std::collections::HashSet;
+
 use svidgate_policy::PeerOrigin;
 
 use crate::{
     codes::deployment as codes,
     finding::Finding,
-    input::{document::Carrier, tree::Node},
+    input::{
+        carrier::PLAIN,
+        document::Carrier,
+        tree::{Node, Value},
+    },
     lint::view::View,
     source::Place,
 };
@@ -30,6 +36,44 @@ pub(super) fn lint(view: &View<'_>, findings: &mut Vec<Finding>) {
     headers(view, findings);
     source_addresses(view, findings);
     server_names(view, findings);
+    // A document that stands by itself is read by our own reader.
+    if view.document.carriers.iter().any(|carrier| carrier.kind != PLAIN) {
+        other_words(view, view.root, &mut HashSet::new(), findings);
+    }
+}
+
+/// Words without quotes that a reader of YAML 1.1 takes for something else than one of 1.2 does.
+fn other_words(view: &View<'_>, node: Node<'_>, seen: &mut HashSet<usize>, findings: &mut Vec<Finding>) {
+    let written = view.document.source.slice(node.range());
+    let becomes = match node.value() {
+        Value::Text(text, _) if written == &**text => other_truth(text).map(|truth| truth.to_string()),
+        Value::Number(number) if written == &**number => other_number(number).map(|number| number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(..) | Value::List(_) | Value::Object(_) => None,
+    };
+    if let Some(becomes) = becomes {
+        let sentence = format!("`{written}` without quotes is `{becomes}` to the reader of Envoy or Kubernetes");
+        findings.push(Finding::new(&codes::OTHER_WORD, view.place(node), sentence).right("put it in quotes"));
+    }
+    for below in node.items().chain(node.members().map(|(_, value)| value)) {
+        if seen.insert(below.id()) {
+            other_words(view, below, seen, findings);
+        }
+    }
+}
+
+fn other_truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "y" | "yes" | "on" => Some(true),
+        "n" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// Digits behind a zero are octal there.
+fn other_number(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('0').filter(|digits| !digits.is_empty())?;
+    let number = u64::from_str_radix(digits, 8).ok()?;
+    (Some(number) != digits.parse().ok()).then_some(number)
 }
 
 fn headers(view: &View<'_>, findings: &mut Vec<Finding>) {

@@ -156,6 +156,45 @@ fn two_documents_under_one_plugin_name_are_a_finding() {
     assert_eq!(findings[0]["place"]["line"], 14);
 }
 
+/// A resource of Istio for one of both filters.
+fn plugin(name: &str, filter: &str, document: &str) -> String {
+    format!(
+        "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {{ name: {name} }}\nspec:\n  pluginName: \
+         svidgate.{filter}\n  pluginConfig: {document}\n"
+    )
+}
+
+#[test]
+fn two_filters_of_a_listener_with_documents_that_differ_are_a_finding() {
+    let other = DOCUMENT.replace("prod", "other");
+    let both = |two: &str, name: &str| {
+        format!(
+            "{}---\n{}",
+            plugin("web-connection", "connection", DOCUMENT),
+            plugin(name, "request", two)
+        )
+    };
+    for (two, name, expected) in [
+        (other.as_str(), "web-request", 1),
+        (&other, "shop-request", 0),
+        (DOCUMENT, "web-request", 0),
+    ] {
+        let stage = Stage::new(&[("p.yaml", &both(two, name))]);
+        let findings = stage.findings(&["p.yaml"]);
+        assert_eq!(findings.len(), expected, "{name}: {findings:?}");
+        if let Some(finding) = findings.first() {
+            assert_eq!(
+                (&finding["code"], &finding["level"]),
+                (&"SG0405".into(), &"warning".into())
+            );
+            assert_eq!(
+                (&finding["place"]["line"], &finding["also"][0]["place"]["line"]),
+                (&13.into(), &6.into())
+            );
+        }
+    }
+}
+
 #[test]
 fn one_of_several_is_asked_for_by_its_name() {
     let bad = "{ rules: 1, chain: proxy, trust_domain: prod.example }";

@@ -11,6 +11,7 @@
     reason = "a test that meets the unexpected must stop"
 )]
 
+mod bundles;
 mod carriers;
 mod command;
 mod diff;

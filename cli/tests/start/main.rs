@@ -39,6 +39,10 @@ fn new_policy_is_one_in_which_nothing_is_found() {
             (code, out.as_str()),
             (0, "check: nothing found in 1 file, 1 document, 4 rules\n")
         );
+        // What is asked of all identities is decided or said not to be, and nothing fails.
+        let (code, out, _) = run(home.path(), &["test", "p"]);
+        assert!(code == 0 || code == 4, "{code}: {out}");
+        assert!(!out.contains("failed"), "{out}");
         let read = |name: &str| fs::read_to_string(home.path().join("p").join(name)).unwrap();
         for name in ["policy.yaml", "policy.test.yaml"] {
             assert!(
@@ -74,6 +78,29 @@ fn new_overwrites_nothing() {
     }
     assert_eq!(run(home.path(), &["new", "q", "--trust-domain", "Corp"]).0, 2);
     assert!(!home.path().join("q").exists());
+}
+
+#[test]
+fn every_reason_is_listed_with_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(home.path(), &["reasons"]);
+    assert_eq!(code, 0);
+    let codes: Vec<_> = out
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    let expected = svidgate_policy::Reason::ALL.map(svidgate_policy::Reason::code);
+    assert_eq!(codes, expected);
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    assert!(
+        out.contains("svid.unknown_authority\n") && out.contains("    > "),
+        "{out}"
+    );
+    let (_, json, _) = run(home.path(), &["reasons", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["schema"], "svidgate/reasons/v1");
+    assert_eq!(json["reasons"].as_array().unwrap().len(), expected.len());
+    assert!(json["reasons"][0]["advice"].as_str().unwrap().len() > 10);
 }
 
 #[test]
