@@ -56,17 +56,23 @@ fn bundle(view: &View<'_>, node: Node<'_>, name: &str, findings: &mut Vec<Findin
     // What is over is fetched anew where there is a source: the pin is only what counts until then.
     let is_all = source.is_none() && bundle.last_authority().is_some_and(|(_, end)| end < view.now);
     for key in keys {
-        ends(view, key, name, is_all, findings);
+        authority(view, key, name, is_all, findings);
     }
 }
 
-/// The end of one authority.
-fn ends(view: &View<'_>, key: Node<'_>, name: &str, is_all: bool, findings: &mut Vec<Finding>) {
+/// What is to be said of one authority.
+fn authority(view: &View<'_>, key: Node<'_>, name: &str, is_all: bool, findings: &mut Vec<Finding>) {
     let Ok(text) = to_json(key) else { return };
     let Ok(alone) = Bundle::parse(format!("{{\"keys\":[{text}]}}").as_bytes()) else {
         return;
     };
     let Some((_, end)) = alone.last_authority() else { return };
+    if alone.unusable_authorities() > 0 {
+        let sentence =
+            format!("an authority of `{name}` has a key that is too small, or of a kind that is not verified");
+        let finding = Finding::new(&codes::KEY_NOT_USED, view.place(key), sentence);
+        findings.push(finding.right("RSA from 2,048 to 4,096 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"));
+    }
     let sentence = if end < view.now {
         format!("an authority of `{name}` is over since {end}")
     } else if end.duration_since(view.now) <= SOON {

@@ -270,12 +270,9 @@ fn condition_that_the_listener_cannot_see_is_found() {
     assert_eq!(said(text), ["SG0402 4 sni"]);
 }
 
-fn said_of(text: &str) -> Vec<String> {
-    said(text)
-}
-
 #[test]
 fn word_that_another_reader_takes_for_something_else_is_found() {
+    let alone = said;
     let said = |value: &str| {
         said(
             &filter(
@@ -286,18 +283,16 @@ fn word_that_another_reader_takes_for_something_else_is_found() {
             .replace("trust_domain: prod.example", value),
         )
     };
-    // `n` is a trust domain to us, and `false` to Envoy.
-    assert_eq!(said("trust_domain: n"), ["SG0030 14 \"spiffe://prod.example/x\""]);
     let with = |value: &str| said(&format!("trust_domain: prod.example\n            {value}"));
-    assert_eq!(with("version: on"), ["SG0404 12 on"]);
+    assert_eq!(with("version: on"), ["SG0404 13 on"]);
     assert_eq!(with("version: \"on\""), Vec::<String>::new());
     assert_eq!(with("version: one"), Vec::<String>::new());
     // Numbers, where they belong.
     let octal = "revocations: { endpoint: { cluster: c, path: /r, epoch: 010 }, max_staleness: 1h }";
-    assert_eq!(with(octal), ["SG0404 12 010"]);
+    assert_eq!(with(octal), ["SG0404 13 010"]);
     assert_eq!(with(&octal.replace("010", "7")), Vec::<String>::new());
     assert_eq!(
-        said_of("trust_domain: prod.example\nchain: proxy\nversion: on\nrules: []\n"),
+        alone("trust_domain: prod.example\nchain: proxy\nversion: on\nrules: []\n"),
         Vec::<String>::new()
     );
 }

@@ -151,6 +151,13 @@ impl Bundle {
         self.authorities.len()
     }
 
+    /// How many authorities have a key with which no signature would ever be taken: it is too small, or of another kind.
+    #[cfg(feature = "analysis")]
+    pub fn unusable_authorities(&self) -> usize {
+        let keys = self.authorities.iter().map(|authority| &authority.signer.public_key);
+        keys.filter(|key| !signature::is_key_on_the_list(key)).count()
+    }
+
     /// The JWT keys; they never validate an X.509-SVID (BN-16).
     pub fn jwt_keys(&self) -> &JwtKeys {
         &self.jwt_keys
