@@ -28,7 +28,7 @@ pub enum Command {
     Diff(command::diff::Arguments),
     /// Print what each reason code means, and what to do about it.
     Reasons(command::reasons::Arguments),
-    /// Print a JSON Schema of the document, or of a list of revocations.
+    /// Print a JSON Schema of the document, of tests, or of a list of revocations.
     Schema(command::schema::Arguments),
     /// Write a policy to begin with, its tests, and a file for CI.
     New(command::new::Arguments),

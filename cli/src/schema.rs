@@ -6,11 +6,15 @@
 use serde_json::{Map, Value, json};
 use svidgate_policy::analysis::fields::{self, Table};
 
+use crate::testing::file::FILE_FIELDS;
+
 /// What a schema is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// The policy document.
     Document,
+    /// A file of tests, `*.test.yaml`.
+    Tests,
     /// The list of revocations that an endpoint serves.
     Revocations,
 }
@@ -19,6 +23,7 @@ pub enum Kind {
 pub fn schema(kind: Kind) -> Value {
     let (title, root) = match kind {
         Kind::Document => ("svidgate policy document", object(&DOCUMENT)),
+        Kind::Tests => ("tests of a svidgate policy", object(&TEST_FILE)),
         Kind::Revocations => ("list of revocations for svidgate", object(&REVOCATION_LIST)),
     };
     let mut whole = Map::new();
@@ -418,6 +423,112 @@ const TIME: Shape = Shape {
     more: || Some(json!({"anyOf": [{"required": ["days"]}, {"required": ["from"]}, {"required": ["until"]}]})),
 };
 
+const TEST_FILE: Shape = Shape {
+    members: FILE_FIELDS,
+    of: |name| {
+        Some(match name {
+            "policy" => {
+                json!({"type": "string", "description": "from the folder of this file; FILE#NAME is one of several"})
+            }
+            "at" => time("the moment that all is asked at; without it, now"),
+            "tests" => list_or_none(object(&TEST), None),
+            _ => return None,
+        })
+    },
+    required: &["policy", "tests"],
+    more: nothing_more,
+};
+
+/// Its reader is made of structs, and a test holds their members against these.
+const TEST_FIELDS: Table = &[
+    "name", "id", "svid", "chain", "bundles", "at", "allow", "deny", "refused", "never", "always", "only", "todo",
+];
+
+const TEST: Shape = Shape {
+    members: TEST_FIELDS,
+    of: |name| {
+        Some(match name {
+            "name" => json!({"type": "string", "description": "what it is about"}),
+            "id" => json!({"type": "string", "pattern": "^spiffe://", "description": "the id that asks"}),
+            "svid" => json!({"type": "string", "description": "a PEM file: then the whole verifier runs"}),
+            "chain" => {
+                json!({"type": "array", "items": {"type": "string"}, "description": "PEM files that come with it"})
+            }
+            "bundles" => json!({
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "trust domain and file, where the document names a source"
+            }),
+            "at" => time("the moment that it is asked at"),
+            "allow" => described(list_or_none(request(), None), "requests that are allowed"),
+            "deny" => described(list_or_none(request(), None), "requests that are denied"),
+            "refused" => json!({"type": "string", "description": "the reason code by which the SVID is refused"}),
+            "never" => described(object(&REGION), "nothing of this is allowed, whoever asks and however"),
+            "always" => described(object(&REGION), "all of this is allowed"),
+            "only" => described(object(&REGION), "allowed to `from` and to nobody else"),
+            "todo" => flag("a gap that is known: it runs and does not fail"),
+            _ => return None,
+        })
+    },
+    required: &["name"],
+    more: nothing_more,
+};
+
+/// Who and what a statement is about: the members of a rule that say so.
+const REGION: Shape = Shape {
+    members: &["from", "except", "to", "when"],
+    of: |name| (RULE.of)(name),
+    required: &[],
+    more: nothing_more,
+};
+
+const REQUEST_FIELDS: Table = &[
+    "request",
+    "host",
+    "headers",
+    "port",
+    "sni",
+    "source_ip",
+    "route",
+    "reason",
+    "rule",
+];
+
+const REQUEST: Shape = Shape {
+    members: REQUEST_FIELDS,
+    of: |name| {
+        Some(match name {
+            "request" => line(),
+            "host" => json!({"type": "string"}),
+            "headers" => json!({
+                "type": "object",
+                "additionalProperties": {
+                    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
+                },
+                "description": "a line each, or a list of lines"
+            }),
+            "port" => json!({"type": "integer", "minimum": 0, "maximum": 65_535, "description": "of the connection"}),
+            "sni" => json!({"type": "string", "description": "the server name of the connection"}),
+            "source_ip" => json!({"type": "string", "description": "the address of the peer"}),
+            "route" => json!({"type": "string", "description": "the name of Envoy's route"}),
+            "reason" => json!({"type": "string", "description": "the reason code of the answer"}),
+            "rule" => json!({"type": "string", "description": "the rule that decides"}),
+            _ => return None,
+        })
+    },
+    required: &["request"],
+    more: nothing_more,
+};
+
+/// A line, or an object.
+fn request() -> Value {
+    json!({"anyOf": [line(), object(&REQUEST)]})
+}
+
+fn line() -> Value {
+    json!({"type": "string", "description": "`GET /orders/7`"})
+}
+
 const GRAPHIC: &str = "^[!-~]+$";
 /// A token without letters in lower case, and not a star alone.
 const METHOD: &str = "^(?!\\*$)[!#$%&'*+.^_`|~0-9A-Z-]+$";
@@ -504,6 +615,7 @@ fn time_of_day(description: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::file::TestFile;
 
     #[test]
     fn every_member_that_the_reader_knows_has_a_schema() {
@@ -524,6 +636,10 @@ mod tests {
             ("when", WHEN),
             ("header", HEADER),
             ("time", TIME),
+            ("file of tests", TEST_FILE),
+            ("test", TEST),
+            ("region", REGION),
+            ("request", REQUEST),
         ] {
             for member in shape.members {
                 assert!((shape.of)(member).is_some(), "{name}: {member}");
@@ -532,5 +648,25 @@ mod tests {
                 assert!(shape.members.contains(member), "{name}: {member}");
             }
         }
+    }
+
+    /// What the reader says that it knows, when it meets what it does not.
+    fn known(text: &str) -> Vec<String> {
+        let error = serde_saphyr::from_str::<TestFile>(text).unwrap_err().to_string();
+        let (_, names) = error
+            .split_once("expected one of ")
+            .unwrap_or_else(|| panic!("{error}"));
+        let names = names.lines().next().unwrap_or_default();
+        names.split(", ").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn members_of_tests_are_those_of_their_reader() {
+        assert_eq!(known("zzz: 1"), FILE_FIELDS);
+        assert_eq!(known("policy: p\ntests: [ { zzz: 1 } ]"), TEST_FIELDS);
+        assert_eq!(
+            known("policy: p\ntests: [ { name: n, allow: [ { zzz: 1 } ] } ]"),
+            REQUEST_FIELDS
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     schema::{Kind, schema},
 };
 
-/// Prints a JSON Schema (2020-12) of the document, or of a list of revocations.
+/// Prints a JSON Schema (2020-12) of the document, of a file of tests, or of a list of revocations.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   svidgate schema document > policy.schema.json

@@ -156,3 +156,33 @@ fn list_of_revocations_has_a_schema() {
         assert!(!schema.is_valid(&bad), "{bad}");
     }
 }
+
+#[test]
+fn file_of_tests_has_a_schema() {
+    let schema = schema("tests");
+    let starting =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/starting/policy.test.yaml")).unwrap();
+    let starting: Value = serde_saphyr::from_str(&starting).unwrap();
+    schema.validate(&starting).unwrap();
+    for (good, place) in [
+        (
+            json!([{"name": "a", "allow": ["GET /", {"request": "GET /", "headers": {"a": ["b", "c"]}, "port": 1}]}]),
+            true,
+        ),
+        (
+            json!([{"name": "a", "only": {"from": ["spiffe://a/b"], "when": {"source_ips": ["10.0.0.0/8"]}}, "todo": true}]),
+            true,
+        ),
+        (json!([{"allow": ["GET /"]}]), false),
+        (json!([{"name": "a", "alow": ["GET /"]}]), false),
+        (json!([{"name": "a", "allow": [{"host": "x"}]}]), false),
+        (json!([{"name": "a", "never": {"form": []}}]), false),
+        (json!({}), false),
+    ] {
+        assert_eq!(
+            schema.is_valid(&json!({"policy": "p.yaml", "tests": good})),
+            place,
+            "{good}"
+        );
+    }
+}
