@@ -62,3 +62,26 @@ impl Moment {
         self.at.unwrap_or_else(Timestamp::now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_zero_hides_no_trouble() {
+        let told = |exit_zero, exit| {
+            let output = Output {
+                exit_zero,
+                ..Output::default()
+            };
+            output.exit(exit)
+        };
+        for exit in [Exit::Yes, Exit::No, Exit::BadInput, Exit::Undecided] {
+            assert_eq!(told(false, exit), exit);
+        }
+        assert_eq!(told(true, Exit::No), Exit::Yes);
+        for exit in [Exit::Yes, Exit::BadInput, Exit::Undecided] {
+            assert_eq!(told(true, exit), exit);
+        }
+    }
+}

@@ -372,6 +372,7 @@ mod tests {
             ("a: 'one\n\n  two'", "two", "two"),
             ("a: 'one\n\n\n  two'", "two", "two"),
             ("a: \"one\\\n  two\"", "two", "two"),
+            ("a: \"one\\\n  two\"", "one", "one"),
             ("\u{feff}a: 'b\u{e9} two'", "two", "two"),
             ("b: &x |\n  one two\na: *x\n", "two", "two"),
         ] {

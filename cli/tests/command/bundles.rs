@@ -59,6 +59,23 @@ fn authority_that_ends_soon_or_is_over_is_found() {
     assert_eq!(said(&bundle_json(&[&over]), &endpoint), ["SG0306 warning"]);
 }
 
+/// A lint that has become an error is one, whoever bears its kind.
+#[test]
+fn bundle_that_lets_nobody_in_cannot_be_borne() {
+    let over = authority(-1);
+    let document =
+        json!({"trust_domain": "prod.example", "bundle": {"inline": bundle_json(&[&over, &over])}, "rules": []});
+    let list = "allow: [ { code: SG0306, place: bundle, because: known } ]";
+    let stage = Stage::new(&[("p.json", &document.to_string()), ("list.yaml", list)]);
+    let ended = stage.run(&["check", "p.json", "--at", AT, "--allow", "list.yaml"]);
+    assert_eq!(ended.code, 1);
+    assert!(
+        ended.out.contains("error[SG0306]") && ended.out.contains("SG0041"),
+        "{}",
+        ended.out
+    );
+}
+
 #[test]
 fn one_authority_without_a_source_is_found() {
     let bundle = bundle_json(&[&authority(400)]);

@@ -168,6 +168,16 @@ fn rule_that_outlives_its_relationship_is_found() {
         ),
         &[],
     );
+    // One of two relationships goes on.
+    let two = format!(
+        "{CLEAN}{FEDERATION}  - trust_domain: other.example\n    scope: [ /x ]\n    owner: x\n    expires: 2029-01-01T00:00:00Z\n    max_staleness: 6h\n{RULES}{}",
+        rules(
+            &format!("{partner}, \"spiffe://other.example/x\""),
+            "2028-01-01T00:00:00Z"
+        )
+        .replace("deny", "allow")
+    );
+    assert_eq!(said(&two), Vec::<String>::new());
 }
 
 #[test]

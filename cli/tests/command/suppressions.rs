@@ -109,6 +109,8 @@ fn file_bears_what_it_names() {
         let said = run(&entry(more));
         assert!(said[1].starts_with("SG0042 2:5 "), "{more}: {said:?}");
     }
+    let blank = "allow:\n  - { code: SG0301, because: \" \", place: federation }\n";
+    assert!(run(blank)[1].starts_with("SG0042 2:5 "));
     assert!(run("[]")[1].starts_with("SG0042"));
 }
 
