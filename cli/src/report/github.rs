@@ -5,8 +5,8 @@ use std::{fs::OpenOptions, io::Write as _, path::Path};
 use crate::{
     finding::{Finding, Level},
     report::{
-        Report,
         escape::{github_message, github_property},
+        outcome::Report,
     },
 };
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{finding::Finding, report::Report, source::Place};
+use crate::{finding::Finding, report::outcome::Report, source::Place};
 
 #[derive(Serialize)]
 struct Whole<'r> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
-use crate::{finding::Finding, report::Report, visible::visible};
+use crate::{finding::Finding, report::outcome::Report, visible::visible};
 
 pub(super) fn render(report: &Report) -> String {
     let mut junit = Junit::new(format!("svidgate {}", report.command));

@@ -1,6 +1,6 @@
 //! For comments on pull requests.
 
-use crate::report::{Report, escape::markdown};
+use crate::report::{escape::markdown, outcome::Report};
 
 /// Most findings in a comment: GitHub takes 65,536 characters.
 const MOST: usize = 100;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     finding::{Code, Finding},
-    report::{Report, escape::uri},
+    report::{escape::uri, outcome::Report},
     source::Place,
     visible::visible,
 };

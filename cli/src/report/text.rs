@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Group, Level as Drawn, Origin, Renderer,
 
 use crate::{
     finding::{Finding, Level},
-    report::Report,
+    report::outcome::Report,
     source::Place,
     visible::{in_place, visible},
     wrap::wrap,

@@ -10,7 +10,7 @@ use crate::{
     finding::Finding,
     input::tree::Tree,
     source::{Place, Source},
-    suppression::{Reach, Suppression, suppressible},
+    suppression::borne::{Reach, Suppression, suppressible},
 };
 
 const WORD: &str = "svidgate:";

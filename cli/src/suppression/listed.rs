@@ -16,7 +16,7 @@ use crate::{
         yaml,
     },
     source::{Place, Source},
-    suppression::{Reach, Suppression, suppressible},
+    suppression::borne::{Reach, Suppression, suppressible},
 };
 
 const FIELDS: [&str; 4] = ["code", "file", "place", "because"];
