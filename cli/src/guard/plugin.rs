@@ -117,6 +117,24 @@ impl Gate {
     }
 }
 
+#[cfg(test)]
+impl Gate {
+    /// A network filter with a document, for tests of what comes of that.
+    pub(crate) fn with(document: Result<Document, String>) -> Self {
+        Self {
+            filter: "svidgate.connection".to_owned(),
+            plugin: "svidgate.connection".to_owned(),
+            part: Part::Connection(None),
+            document,
+            failure: Failure::Reload,
+            vm_id: String::new(),
+            code: String::new(),
+            fetched: false,
+            unknown: Vec::new(),
+        }
+    }
+}
+
 fn unknown(config: Node<'_>, vm: Node<'_>) -> Vec<String> {
     let ours = config.others(&MEMBERS).into_iter().map(|name| format!("config.{name}"));
     let of_vm = vm

@@ -38,12 +38,7 @@ pub fn render(report: &Report) -> String {
         self::door(&mut text, door);
     }
     if !report.remarks.is_empty() {
-        let separator = if text.is_empty() {
-            ""
-        } else {
-            "
-"
-        };
+        let separator = if text.is_empty() { "" } else { "\n" };
         line(&mut text, format_args!("{separator}the whole"));
         remarks(&mut text, &report.remarks);
     }

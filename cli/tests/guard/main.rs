@@ -12,6 +12,7 @@
     reason = "a test that meets the unexpected must stop"
 )]
 
+mod command;
 mod doors;
 mod doubts;
 mod examples;
