@@ -36,6 +36,8 @@ pub enum Command {
     Completions(command::completions::Arguments),
     /// Say where the gate stands in an Envoy, and where it does not.
     Guard(command::guard::Arguments),
+    /// Write what a proxy or a mesh loads, or put a document into what is there.
+    Render(command::render::Arguments),
 }
 
 impl Arguments {
@@ -52,6 +54,7 @@ impl Arguments {
             Command::New(arguments) => command::new::run(arguments),
             Command::Completions(arguments) => command::completions::run(arguments, Self::command()),
             Command::Guard(arguments) => command::guard::run(arguments),
+            Command::Render(arguments) => command::render::run(arguments),
         }
     }
 }

@@ -9,5 +9,6 @@ pub mod guard;
 pub mod new;
 pub mod policy;
 pub mod reasons;
+pub mod render;
 pub mod schema;
 pub mod test;

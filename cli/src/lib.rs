@@ -13,6 +13,7 @@ pub mod input;
 pub mod lint;
 pub mod options;
 pub mod reasons;
+pub mod render;
 pub mod report;
 pub mod schema;
 pub mod source;

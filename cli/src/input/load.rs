@@ -127,6 +127,11 @@ impl Loaded {
     }
 }
 
+/// The trees of a file; `None` where it cannot be read.
+pub fn parsed(source: &Arc<Source>) -> Option<Vec<Arc<Tree>>> {
+    trees(source).ok()
+}
+
 /// Reads a file by what is in it: JSON where it begins like that and is, else YAML.
 fn trees(source: &Arc<Source>) -> Result<Vec<Arc<Tree>>, Finding> {
     let text = source.text();

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::{asked, bare, document, gated, guard, of_dump, verdict, wasm};
 
 /// A configuration of `envoy/`, filled in.
-fn example(name: &str, world: &World, home: &std::path::Path) -> String {
+pub(crate) fn example(name: &str, world: &World, home: &std::path::Path) -> String {
     let file = |name: &str, text: String| {
         let path = home.join(name);
         fs::write(&path, text).unwrap();
@@ -35,7 +35,7 @@ fn example(name: &str, world: &World, home: &std::path::Path) -> String {
         .fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
 }
 
-async fn started(text: String) -> Envoy {
+pub(crate) async fn started(text: String) -> Envoy {
     Envoy::start(Scenario {
         text: Some(text),
         ..Scenario::default()

@@ -13,6 +13,7 @@
 )]
 
 mod in_force;
+mod rendered;
 mod strangers;
 
 use std::{

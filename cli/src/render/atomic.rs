@@ -1,0 +1,60 @@
+//! A file is written whole, or stays as it was.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Writes a file beside and moves it into place: whoever reads sees the old or the new one. Its mode stays; a link stays a link.
+///
+/// # Errors
+/// When it cannot be written; then nothing has changed.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    let target = fs::canonicalize(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(path.to_owned()),
+        _ => Err(error),
+    })?;
+    let beside = beside(&target)?;
+    let written = fill(&beside, &target, text).and_then(|()| fs::rename(&beside, &target));
+    if written.is_err() {
+        // What is left over is ours alone; that it cannot be removed says less than why it was not moved.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// A name that nothing has: the process is part of it, and an older one is not overwritten.
+fn beside(target: &Path) -> io::Result<PathBuf> {
+    let name = target
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))?;
+    Ok(target.with_file_name(format!(".{}.svidgate-{}", name.to_string_lossy(), std::process::id())))
+}
+
+fn fill(beside: &Path, target: &Path, text: &str) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create_new(true).open(beside)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(metadata) = fs::metadata(target) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_over_and_an_older_one_is_not_overwritten() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.yaml");
+        write(&path, "one").unwrap();
+        write(&path, "two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+        fs::write(beside(&fs::canonicalize(&path).unwrap()).unwrap(), "somebody's").unwrap();
+        assert!(write(&path, "three").is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+    }
+}
