@@ -11,10 +11,10 @@ use std::{
 /// # Errors
 /// When it cannot be written; then nothing has changed.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let target = fs::canonicalize(path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(path.to_owned()),
-        _ => Err(error),
-    })?;
+    let target = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        found => found?,
+    };
     let beside = beside(&target)?;
     let written = fill(&beside, &target, text).and_then(|()| fs::rename(&beside, &target));
     if written.is_err() {

@@ -10,6 +10,9 @@ use support::{
 
 use crate::{bare, document, gated, of_dump, verdict, wasm};
 
+/// The last word on a configuration.
+type Amend = fn(&mut Value);
+
 /// What a peer gets whom no rule names; `None` where it is closed.
 async fn stranger(world: &World, envoy: &Envoy) -> Option<u16> {
     let identity = world.own_identity("/nobody");
@@ -24,7 +27,7 @@ async fn assert_judged(world: &World, listener: Listener, expected: &str) {
     assert_amended(world, listener, None, expected).await;
 }
 
-async fn assert_amended(world: &World, listener: Listener, amend: Option<fn(&mut Value)>, expected: &str) {
+async fn assert_amended(world: &World, listener: Listener, amend: Option<Amend>, expected: &str) {
     let envoy = Envoy::start(Scenario {
         amend,
         ..Scenario::of(listener, [])
@@ -113,7 +116,7 @@ async fn filter_that_is_off_unless_a_route_says_otherwise_is_what_its_route_make
     }
     let world = World::new();
     let listener = || bare(&world).request_filter(wasm(&world));
-    let amended: [(fn(&mut Value), &str); 4] = [
+    let amended: [(Amend, &str); 4] = [
         (off, "not_guarded"),
         (on, "guarded"),
         (on_by_another_name, "not_guarded"),
