@@ -17,10 +17,13 @@ mod literal;
 mod members;
 pub mod patterns;
 pub(crate) mod policy;
+mod question;
 mod realise;
 mod region;
 mod search;
+mod seek;
 mod side;
+mod subject;
 mod terms;
 mod values;
 mod vocabulary;
@@ -33,6 +36,8 @@ pub use self::{
     cube::Form,
     members::Difference,
     policy::Policy,
+    question::{Claim, Counterexample, Holds, holds},
     region::Region,
+    subject::Subject,
     witness::{Answer, Witness},
 };

@@ -166,7 +166,6 @@ impl Told<'_> {
     fn but_for(&self) -> String {
         let words = self.comparison.left_out.iter().map(|left_out| match left_out {
             LeftOut::TooCostly => "requests that are refused for what they cost",
-            LeftOut::EncodedSlashes => "paths with an encoded slash",
         });
         let words: Vec<&str> = words.collect();
         format!(" (not looked at: {})", words.join(", "))

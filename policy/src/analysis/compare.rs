@@ -9,21 +9,18 @@ use jiff::Timestamp;
 
 use crate::{
     analysis::{
-        branch::Branch,
         comparison::{Bounds, Cause, Change, Changes, Comparison, Fault, LeftOut, Shown, Undecided, Why},
         cube::{Cube, Form},
-        literal::Literal,
         members::differences,
         policy::Policy,
-        realise::{Example, realise},
-        region::region,
-        search::{Go, Steps, leaves},
+        region::Region,
+        search::{Go, Steps},
+        seek::{Sought, seek},
         side::{Side, Standing, View, Voice},
         terms::Terms,
         values::Span,
         witness::{Answer, Witness},
     },
-    document::settings::Listeners,
     pattern::id_pattern::IdPattern,
     reason::Reason,
     rules::effect::Effect,
@@ -37,18 +34,12 @@ pub fn compare(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds) -> Com
     let with_dry_run =
         (has_dry_run(old) || has_dry_run(new)).then(|| changes(old, new, at, bounds, View::WithDryRun, &mut steps));
     let modes = (old.configuration().mode, new.configuration().mode);
-    let opens = |policy: &Policy| {
-        let rules = &policy.configuration().rules.0;
-        rules.enforced.opens_encoded_slashes || rules.dry_run.opens_encoded_slashes
-    };
-    let mut left_out = vec![LeftOut::TooCostly];
-    left_out.extend((opens(old) || opens(new)).then_some(LeftOut::EncodedSlashes));
     Comparison {
         in_force,
         with_dry_run,
         mode: (modes.0 != modes.1).then_some(modes),
         not_compared: differences(old, new),
-        left_out,
+        left_out: vec![LeftOut::TooCostly],
     }
 }
 
@@ -57,7 +48,9 @@ fn changes(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds, view: View
     let mut old = Side::new(old, view, at, &mut terms);
     let mut new = Side::new(new, view, at, &mut terms);
     let mut changes = Changes::default();
-    let forms = forms(&old, &new);
+    let mut forms = [old.forms(), new.forms()].concat();
+    forms.sort_unstable();
+    forms.dedup();
     for is_gain in [true, false] {
         let (allowing, refusing) = if is_gain {
             (&mut new, &mut old)
@@ -86,19 +79,6 @@ fn changes(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds, view: View
         }) = found;
     }
     changes
-}
-
-/// The forms in which something is asked for at the listeners of either.
-fn forms(old: &Side<'_>, new: &Side<'_>) -> Vec<Form> {
-    let listeners = [old, new].map(|side| side.policy.configuration().listener);
-    let has_requests = listeners.iter().any(|listeners| listeners.have_requests());
-    let has_connections = listeners.iter().any(|listeners| match listeners {
-        Listeners::Only(listener) => !listener.has_requests(),
-        Listeners::Shared => true,
-    });
-    let requests = has_requests.then_some([Form::Request, Form::Tunnel]);
-    let connections = has_connections.then_some(Form::Connection);
-    requests.into_iter().flatten().chain(connections).collect()
 }
 
 struct Comparing<'c, 'p> {
@@ -168,7 +148,33 @@ impl Comparing<'_, '_> {
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
         }
+        self.behind_encoded_slashes();
         changes
+    }
+
+    /// A path with an encoded slash has two readings, which are not looked at here. Whatever only one document says may
+    /// make a difference to one, where some rule opens such paths.
+    fn behind_encoded_slashes(&mut self) {
+        let opens = |side: &Side<'_>| {
+            let counted = side.policy.rules.iter().filter(|rule| side.counts(rule));
+            let mut targets = counted.flat_map(|rule| &rule.to);
+            targets.any(|target| target.conditions.encoded_slashes)
+        };
+        if !opens(self.allowing) {
+            return;
+        }
+        let mut said: Vec<(Cube, IdPattern)> = Vec::new();
+        for (side, other) in [(&*self.allowing, &*self.refusing), (&*self.refusing, &*self.allowing)] {
+            for rule in side.rules_beside(other) {
+                said.extend(side.anything_said(rule, self.terms));
+            }
+            for standing in side.standing_beside(other) {
+                said.push((standing.cube(self.terms), standing.pattern()));
+            }
+        }
+        for (said, pattern) in said {
+            self.look_behind_encoded_slashes(&said, &pattern);
+        }
     }
 
     /// What an allow rule opens that no rule of the other document does.
@@ -218,65 +224,81 @@ impl Comparing<'_, '_> {
 
     /// Looks for what all of these cubes have, and none of the clauses.
     fn look(&mut self, cubes: &[&Cube], clauses: &[Cube], form: Form, most: usize, change: &mut Change) {
-        let mut branch = Branch::new(Span {
-            from: self.at,
-            until: None,
-        });
-        if !cubes.iter().all(|cube| branch.add_all(&cube.literals, self.terms)) {
-            return;
-        }
-        let exceptions = cubes.iter().flat_map(|cube| cube.exceptions.iter());
-        let exceptions: Vec<Cube> = exceptions
-            .map(|literals: &Vec<Literal>| Cube::plain(literals.clone()))
-            .collect();
-        let clauses: Vec<&Cube> = exceptions.iter().chain(clauses).collect();
-        let mut search = Search::default();
+        let sought = Sought {
+            cubes,
+            clauses,
+            form,
+            span: self.forever(),
+            domains: &self.allowing.domains,
+        };
         let (allowing, refusing) = (self.allowing.policy, self.refusing.policy);
-        let domains = &self.allowing.domains;
-        let (view, at) = (self.view, self.at);
-        let mut show = |terms: &mut Terms, branch: &Branch| {
-            match realise(branch, form, domains, terms) {
-                Example::None => {}
-                Example::Unknown => search.doubt = Some(Why::Values),
-                Example::Is(witness) => {
-                    let region = region(branch, form, at, terms);
-                    search.judge(region, *witness, allowing, refusing, view);
-                }
-            }
+        let view = self.view;
+        let mut search = Search::default();
+        let mut show = |region: Region, witness: Witness| {
+            search.judge(region, witness, allowing, refusing, view);
             search.has_more = search.shown.len() >= most;
             if search.has_more { Go::Home } else { Go::On }
         };
-        if leaves(self.terms, self.steps, branch, &clauses, &mut show).is_err() {
-            search.doubt = Some(Why::Steps);
-        }
+        let doubt = seek(self.terms, self.steps, sought, self.at, &mut show);
         change.has_more |= search.has_more;
-        if let Some(why) = search.doubt {
+        if let Some(why) = doubt.or(search.doubt) {
             change.has_more = true;
-            let undecided = Undecided {
-                cause: change.cause.clone(),
-                is_gain: self.is_gain,
-                why,
-            };
             // What was found is certain, and there may be more.
-            if search.shown.is_empty() && !self.undecided.contains(&undecided) {
-                self.undecided.push(undecided);
+            if search.shown.is_empty() {
+                self.doubt(&change.cause, why);
             }
         }
         change.regions.append(&mut search.shown);
         self.faults.append(&mut search.faults);
     }
+
+    fn forever(&self) -> Span {
+        Span {
+            from: self.at,
+            until: None,
+        }
+    }
+
+    fn doubt(&mut self, cause: &Cause, why: Why) {
+        let undecided = Undecided {
+            cause: cause.clone(),
+            is_gain: self.is_gain,
+            why,
+        };
+        if !self.undecided.contains(&undecided) {
+            self.undecided.push(undecided);
+        }
+    }
+
+    /// Whether a rule opens such paths where something is said that the other document does not say.
+    fn look_behind_encoded_slashes(&mut self, said: &Cube, pattern: &IdPattern) {
+        for voice in self.allowing.about(Effect::Allow, pattern, self.terms) {
+            let Voice::Rule { rule, .. } = voice else { continue };
+            for opening in self.allowing.opening(voice, self.terms) {
+                let sought = Sought {
+                    cubes: &[said, &opening],
+                    clauses: &[],
+                    form: Form::Request,
+                    span: self.forever(),
+                    domains: &self.allowing.domains,
+                };
+                let mut is_some = false;
+                let mut show = |_: Region, _: Witness| {
+                    is_some = true;
+                    Go::Home
+                };
+                let doubt = seek(self.terms, self.steps, sought, self.at, &mut show);
+                if let Some(why) = is_some.then_some(Why::EncodedSlashes).or(doubt) {
+                    self.doubt(&Cause::Allow(rule), why);
+                }
+            }
+        }
+    }
 }
 
 impl Search {
     /// Asks both documents.
-    fn judge(
-        &mut self,
-        region: crate::analysis::region::Region,
-        witness: Witness,
-        allowing: &Policy,
-        refusing: &Policy,
-        view: View,
-    ) {
+    fn judge(&mut self, region: Region, witness: Witness, allowing: &Policy, refusing: &Policy, view: View) {
         let allowed = witness.ask(allowing.configuration());
         let refused = witness.ask(refusing.configuration());
         let is_too_costly = [&allowed, &refused].into_iter().any(|answer| {

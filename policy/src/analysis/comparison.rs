@@ -118,6 +118,8 @@ pub enum Why {
     Steps,
     /// There may be headers, or an id, that make the difference, and none was found.
     Values,
+    /// It may be about a path with an encoded slash, which has two readings and which some rule opens.
+    EncodedSlashes,
     /// What was found costs the gate too much to decide.
     TooCostly,
 }
@@ -138,8 +140,6 @@ pub struct Fault {
 pub enum LeftOut {
     /// Requests that it costs too much to decide, which are refused (`rule.too_costly`).
     TooCostly,
-    /// Paths with an encoded slash, which some rule opens.
-    EncodedSlashes,
 }
 
 impl Changes {

@@ -49,6 +49,23 @@ impl Cube {
             exceptions: Rc::new([]),
         }
     }
+
+    /// The same of any path.
+    pub(crate) fn without_path(&self) -> Self {
+        let is_of_path = |literal: &Literal| match literal {
+            Literal::Length { space, .. } => *space == Space::Path,
+            Literal::Is(place, _) | Literal::IsNot(place, _) => place.space == Space::Path,
+            Literal::Same(one, two) | Literal::Differ(one, two) => {
+                [one, two].iter().any(|place| place.space == Space::Path)
+            }
+            Literal::Demand { .. } | Literal::Before(_) | Literal::From(_) => false,
+        };
+        let literals = self.literals.iter().filter(|literal| !is_of_path(literal)).cloned();
+        Self {
+            literals: literals.collect(),
+            exceptions: Rc::clone(&self.exceptions),
+        }
+    }
 }
 
 /// How paths are read where a rule is taken apart.
@@ -56,6 +73,14 @@ impl Cube {
 pub(crate) struct Reads {
     pub(crate) form: Form,
     pub(crate) paths: PathReading,
+}
+
+/// The cubes of a rule through one of its `from` that open paths with an encoded slash, of any path.
+pub(crate) fn opening(terms: &mut Terms, rule: &Rule, from: &IdPattern, reads: Reads) -> Vec<Cube> {
+    let mut rule = rule.clone();
+    rule.to.retain(|target| target.conditions.encoded_slashes);
+    rule.to.iter_mut().for_each(|target| target.paths = None);
+    cubes(terms, &rule, from, reads)
 }
 
 /// All cubes of a rule through one of its `from`.

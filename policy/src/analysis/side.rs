@@ -9,13 +9,14 @@ use jiff::Timestamp;
 
 use crate::{
     analysis::{
-        cube::{Cube, Form, Reads, cubes, of_id},
+        cube::{Cube, Form, Reads, cubes, of_id, opening},
         index::Index,
         literal::{Literal, Place},
         policy::Policy,
         terms::Terms,
         vocabulary::Symbol,
     },
+    document::settings::Listeners,
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::Segments},
     rules::{effect::Effect, rule::Rule},
@@ -187,6 +188,53 @@ impl<'p> Side<'p> {
         };
         self.cubes.insert((voice, form), Rc::clone(&made));
         made
+    }
+
+    /// What of a rule opens paths with an encoded slash, of any path.
+    pub(crate) fn opening(&self, voice: Voice, terms: &mut Terms) -> Vec<Cube> {
+        let Voice::Rule { rule, from } = voice else {
+            return Vec::new();
+        };
+        let rule = self.rule(rule).filter(|rule| rule.effect == Effect::Allow);
+        let from = rule.and_then(|rule| rule.from.get(from));
+        let reads = Reads {
+            form: Form::Request,
+            paths: self.policy.reading().paths,
+        };
+        let made = rule.zip(from).map(|(rule, from)| opening(terms, rule, from, reads));
+        made.unwrap_or_default()
+    }
+
+    /// Where a rule may say anything about requests, whatever its effect and its paths, and about which ids.
+    pub(crate) fn anything_said(&self, rule: usize, terms: &mut Terms) -> Vec<(Cube, IdPattern)> {
+        let Some(written) = self.rule(rule) else {
+            return Vec::new();
+        };
+        let mut rule = written.clone();
+        // In doubt, too.
+        rule.effect = Effect::Deny;
+        rule.to.iter_mut().for_each(|target| target.paths = None);
+        let reads = Reads {
+            form: Form::Request,
+            paths: self.policy.reading().paths,
+        };
+        let through = |from: &IdPattern| cubes(terms, &rule, from, reads);
+        let all: Vec<Vec<Cube>> = rule.from.iter().map(through).collect();
+        let all = rule.from.iter().zip(all);
+        all.flat_map(|(from, cubes)| cubes.into_iter().map(|cube| (cube, from.clone())))
+            .collect()
+    }
+
+    /// The forms in which something is asked for at its listeners.
+    pub(crate) fn forms(&self) -> Vec<Form> {
+        let listeners = self.policy.configuration().listener;
+        let has_connections = match listeners {
+            Listeners::Only(listener) => !listener.has_requests(),
+            Listeners::Shared => true,
+        };
+        let requests = listeners.have_requests().then_some([Form::Request, Form::Tunnel]);
+        let connections = has_connections.then_some(Form::Connection);
+        requests.into_iter().flatten().chain(connections).collect()
     }
 
     /// The places of the rules that another document has not, names and order aside.

@@ -334,7 +334,7 @@ fn captures(segments: &Segments) -> BTreeSet<&str> {
 }
 
 /// A capture compares an id with a path, so it must be on both sides: in every `from`, and in some path of `to`.
-fn check_captures(rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
+pub(crate) fn check_captures(rule: &Rule, reader: &mut Reader, place: &Place<'_>) {
     let from = place.member("from");
     let in_from: BTreeSet<&str> = rule
         .from

@@ -267,14 +267,14 @@ fn grants(configuration: &Configuration, id: &SpiffeId, now: Timestamp) -> Optio
     Some(ClaimedGrants::of(&configuration.rules, &claimed))
 }
 
-/// Asks about at most so many requests, all of them where there are no more.
-pub(crate) fn differences(
+/// Asks documents about at most so many requests, all of them where there are no more, and shows what they say.
+pub(crate) fn each(
     pair: &Pair,
-    old: &Configuration,
-    new: &Configuration,
+    documents: &[&Configuration],
     most: usize,
     dice: &mut Dice,
-) -> Differences {
+    show: &mut dyn FnMut(&Witness, &[May]),
+) {
     let values = Values::of(pair);
     let ids: Vec<String> = ["spiffe://td", "spiffe://fd", "spiffe://xd"]
         .into_iter()
@@ -282,26 +282,40 @@ pub(crate) fn differences(
         .collect();
     let count = values.count();
     let share = (most / (ids.len() * values.times.len())).max(1);
-    let mut found = Differences::default();
     for id in ids {
         let id = SpiffeId::parse(id).unwrap();
         for now in &values.times {
-            let (before, after) = (grants(old, &id, *now), grants(new, &id, *now));
-            if before.is_none() && after.is_none() {
+            let granted: Vec<_> = documents.iter().map(|document| grants(document, &id, *now)).collect();
+            if granted.iter().all(Option::is_none) {
                 continue;
             }
             for number in 0..count.min(share) {
                 let number = if count <= share { number } else { dice.below(count) };
                 let witness = values.at(number, &id, *now);
-                found.add(may(before.as_ref(), &witness), may(after.as_ref(), &witness), witness);
+                let said: Vec<May> = granted.iter().map(|grants| may(grants.as_ref(), &witness)).collect();
+                show(&witness, &said);
             }
         }
     }
+}
+
+/// What differs between two documents.
+pub(crate) fn differences(
+    pair: &Pair,
+    old: &Configuration,
+    new: &Configuration,
+    most: usize,
+    dice: &mut Dice,
+) -> Differences {
+    let mut found = Differences::default();
+    each(pair, &[old, new], most, dice, &mut |witness, said| {
+        found.add(said[0], said[1], witness);
+    });
     found
 }
 
 impl Differences {
-    fn add(&mut self, old: May, new: May, witness: Witness) {
+    fn add(&mut self, old: May, new: May, witness: &Witness) {
         let is_first = |place: &mut Option<Witness>, is_it: bool| {
             if is_it && place.is_none() {
                 *place = Some(witness.clone());

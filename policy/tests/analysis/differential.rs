@@ -19,7 +19,7 @@ const PAIRS: usize = 300;
 /// Requests tried of each; more with `ANALYSIS_POINTS`.
 const POINTS: usize = 4_000;
 
-fn asked(name: &str, otherwise: usize) -> usize {
+pub(crate) fn asked(name: &str, otherwise: usize) -> usize {
     std::env::var(name)
         .ok()
         .and_then(|asked| asked.parse().ok())
@@ -27,7 +27,7 @@ fn asked(name: &str, otherwise: usize) -> usize {
 }
 
 /// Leaves out rules that do not compile: they could never match.
-fn policy(document: &mut Value) -> Policy {
+pub(crate) fn policy(document: &mut Value) -> Policy {
     let compiled = |document: &Value| Policy::read(document.to_string().as_bytes(), Format::Json);
     if let Ok(policy) = compiled(document) {
         return policy;

@@ -74,6 +74,8 @@ const OF_ALL: &[Dimension] = &[
 pub(crate) struct Pair {
     pub(crate) old: Value,
     pub(crate) new: Value,
+    /// Who and what, to ask the old one about.
+    pub(crate) subject: Value,
     /// Which kinds of things rules look at, so that nothing else need be tried.
     pub(crate) used: Vec<Dimension>,
     /// In what they differ, if in one thing.
@@ -147,9 +149,14 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
     let differ_in = (!is_rewritten).then_some(differ_in);
     let (used, has_expressions) = (maker.used.clone(), maker.expressions);
     let [old, new] = [old, new].map(named);
+    let mut subject = maker.rule();
+    for name in ["effect", "expires", "dry_run"] {
+        subject.as_object_mut().unwrap().remove(name);
+    }
     Pair {
         old,
         new,
+        subject,
         used,
         differ_in,
         has_expressions,
@@ -323,7 +330,7 @@ impl Maker<'_> {
             Dimension::Sni => target["sni"] = json!(self.dice.some(&hosts, 2)),
             Dimension::Routes => target["routes"] = json!(self.dice.some(&["r1", "r2"], 2)),
             Dimension::Ports => target["ports"] = json!(self.dice.some(&[80, 443, 5432], 2)),
-            other => panic!("{other:?} is no demand of a target"),
+            _ => panic!("{dimension:?} is no demand of a target"),
         }
     }
 
@@ -362,7 +369,7 @@ impl Maker<'_> {
                 let list: Vec<Value> = (0..1 + self.dice.below(2)).map(|_| self.window()).collect();
                 when[name] = json!(list);
             }
-            other => panic!("{other:?} is no condition"),
+            _ => panic!("{dimension:?} is no condition"),
         }
     }
 

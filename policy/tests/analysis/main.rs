@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::wildcard_enum_match_arm,
+    clippy::wildcard_enum_match_arm,
     reason = "a test that meets the unexpected must stop"
 )]
 
@@ -13,3 +14,4 @@ mod brute;
 mod dice;
 mod differential;
 mod generator;
+mod questions;

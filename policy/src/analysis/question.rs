@@ -1,0 +1,268 @@
+//! Does something hold of all identities and all requests?
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    analysis::{
+        comparison::{Bounds, Why},
+        cube::{Cube, Form, Reads, cubes},
+        policy::Policy,
+        region::Region,
+        search::{Go, Steps},
+        seek::{Sought, seek},
+        side::{Side, View, Voice},
+        subject::Subject,
+        terms::Terms,
+        values::Span,
+        witness::{Answer, Witness},
+    },
+    pattern::id_pattern::IdPattern,
+    reason::Reason,
+    rules::{effect::Effect, rule::Rule},
+};
+
+/// What is said of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nothing of it is allowed, from the moment that is asked about on. A request of which is not known whether it
+    /// belongs to the subject does: a deny rule for the subject would change nothing.
+    Never,
+    /// All of it is allowed, at that moment. A request of which is not known whether it belongs to the subject does
+    /// not.
+    Always,
+    /// What `to` and `when` say is allowed to nobody but `from`, from that moment on.
+    Only,
+}
+
+/// Whether a claim holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// It does.
+    Yes,
+    /// It does not.
+    No(Vec<Counterexample>),
+    /// It may, and it may not.
+    Undecided(Why),
+    /// The gate decides this in another way than the analysis: a mistake of ours.
+    Fault(Box<Counterexample>),
+}
+
+/// Something of which a claim does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counterexample {
+    /// As a rule would say it.
+    pub region: Region,
+    /// An example.
+    pub witness: Witness,
+    /// What a gate decides about it.
+    pub answer: Answer,
+}
+
+/// Decides whether a claim holds.
+pub fn holds(policy: &Policy, claim: Claim, subject: &Subject, at: Timestamp, bounds: Bounds) -> Holds {
+    let mut terms = Terms::new();
+    let mut side = Side::new(policy, View::InForce, at, &mut terms);
+    let forms = side.forms();
+    let mut asking = Asking {
+        side: &mut side,
+        terms: &mut terms,
+        steps: Steps::of(bounds.steps),
+        bounds,
+        at,
+        wanted: match claim {
+            Claim::Never | Claim::Only => Effect::Allow,
+            Claim::Always => Effect::Deny,
+        },
+        found: Vec::new(),
+        doubt: None,
+        fault: None,
+    };
+    match claim {
+        Claim::Never => asking.never(&subject.rule(Effect::Deny), None, &forms),
+        Claim::Only => asking.never(
+            &subject.of_anybody(Effect::Deny),
+            Some(&subject.rule(Effect::Deny)),
+            &forms,
+        ),
+        Claim::Always => asking.always(&subject.rule(Effect::Allow), &forms),
+    }
+    match (asking.fault, asking.found, asking.doubt) {
+        (Some(fault), _, _) => Holds::Fault(fault),
+        (None, found, _) if !found.is_empty() => Holds::No(found),
+        (None, _, Some(why)) => Holds::Undecided(why),
+        (None, _, None) => Holds::Yes,
+    }
+}
+
+struct Asking<'a, 'p> {
+    side: &'a mut Side<'p>,
+    terms: &'a mut Terms,
+    steps: Steps,
+    bounds: Bounds,
+    at: Timestamp,
+    /// What a gate decides about a counterexample.
+    wanted: Effect,
+    found: Vec<Counterexample>,
+    doubt: Option<Why>,
+    fault: Option<Box<Counterexample>>,
+}
+
+impl Asking<'_, '_> {
+    fn reads(&self, form: Form) -> Reads {
+        Reads {
+            form,
+            paths: self.side.policy.reading().paths,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.found.len() >= self.bounds.regions || self.fault.is_some()
+    }
+
+    /// Looks for what is allowed of a subject, but for what belongs to another.
+    fn never(&mut self, subject: &Rule, but: Option<&Rule>, forms: &[Form]) {
+        for (from, form) in pairs(&subject.from, forms) {
+            let reads = self.reads(form);
+            let of_subject = cubes(self.terms, subject, from, reads);
+            let mut spared = Vec::new();
+            for pattern in but.iter().flat_map(|but| &but.from) {
+                spared.extend(but.iter().flat_map(|but| cubes(self.terms, but, pattern, reads)));
+            }
+            for voice in self.side.about(Effect::Allow, from, self.terms) {
+                let Some(pattern) = self.side.pattern(voice) else {
+                    continue;
+                };
+                let mut clauses = self.denies(&pattern, form);
+                clauses.extend(spared.iter().cloned());
+                let allows = self.side.cubes(voice, form, self.terms);
+                for (one, two) in of_subject
+                    .iter()
+                    .flat_map(|one| allows.iter().map(move |two| (one, two)))
+                {
+                    if self.is_done() {
+                        return;
+                    }
+                    self.look(&[one, two], &clauses, form, self.forever());
+                }
+                self.look_behind_encoded_slashes(voice, &of_subject, form);
+            }
+        }
+    }
+
+    /// Looks for what is not allowed of a subject.
+    fn always(&mut self, subject: &Rule, forms: &[Form]) {
+        for (from, form) in pairs(&subject.from, forms) {
+            let of_subject = cubes(self.terms, subject, from, self.reads(form));
+            let mut allows = Vec::new();
+            for voice in self.side.about(Effect::Allow, from, self.terms) {
+                allows.extend(self.side.cubes(voice, form, self.terms).iter().cloned());
+            }
+            let denies = self.denies(from, form);
+            for one in &of_subject {
+                if self.is_done() {
+                    return;
+                }
+                self.look(&[one], &allows, form, self.now());
+                for deny in &denies {
+                    if self.is_done() {
+                        return;
+                    }
+                    self.look(&[one, deny], &[], form, self.now());
+                }
+            }
+        }
+    }
+
+    fn forever(&self) -> Span {
+        Span {
+            from: self.at,
+            until: None,
+        }
+    }
+
+    fn now(&self) -> Span {
+        Span {
+            from: self.at,
+            until: self.at.checked_add(SignedDuration::from_nanos(1)).ok(),
+        }
+    }
+
+    fn denies(&mut self, pattern: &IdPattern, form: Form) -> Vec<Cube> {
+        let mut denies = Vec::new();
+        for voice in self.side.about(Effect::Deny, pattern, self.terms) {
+            denies.extend(self.side.cubes(voice, form, self.terms).iter().cloned());
+        }
+        denies
+    }
+
+    fn look(&mut self, cubes: &[&Cube], clauses: &[Cube], form: Form, span: Span) {
+        let sought = Sought {
+            cubes,
+            clauses,
+            form,
+            span,
+            domains: &self.side.domains,
+        };
+        let policy = self.side.policy;
+        let (wanted, most, found, fault) = (self.wanted, self.bounds.regions, &mut self.found, &mut self.fault);
+        let mut is_costly = false;
+        let mut show = |region: Region, witness: Witness| {
+            let answer = witness.ask(policy.configuration());
+            let counterexample = Counterexample {
+                region,
+                witness,
+                answer,
+            };
+            if counterexample.answer.effect == wanted {
+                found.push(counterexample);
+            } else if counterexample.answer.reason == Reason::RuleTooCostly {
+                is_costly = true;
+            } else {
+                *fault = Some(Box::new(counterexample));
+            }
+            if found.len() >= most || fault.is_some() {
+                Go::Home
+            } else {
+                Go::On
+            }
+        };
+        let doubt = seek(self.terms, &mut self.steps, sought, self.at, &mut show);
+        let doubt = doubt.or(is_costly.then_some(Why::TooCostly));
+        self.doubt = self.doubt.or(doubt);
+    }
+
+    /// A path with an encoded slash has two readings, which are not looked at here: whatever path a rule opens, it may
+    /// be one of the subject.
+    fn look_behind_encoded_slashes(&mut self, voice: Voice, of_subject: &[Cube], form: Form) {
+        if form != Form::Request {
+            return;
+        }
+        let opening = self.side.opening(voice, self.terms);
+        for (one, two) in of_subject
+            .iter()
+            .flat_map(|one| opening.iter().map(move |two| (one, two)))
+        {
+            let (one, two) = (one.without_path(), two.without_path());
+            let sought = Sought {
+                cubes: &[&one, &two],
+                clauses: &[],
+                form,
+                span: self.forever(),
+                domains: &self.side.domains,
+            };
+            let mut is_some = false;
+            let mut show = |_: Region, _: Witness| {
+                is_some = true;
+                Go::Home
+            };
+            let doubt = seek(self.terms, &mut self.steps, sought, self.at, &mut show);
+            let doubt = is_some.then_some(Why::EncodedSlashes).or(doubt);
+            self.doubt = self.doubt.or(doubt);
+        }
+    }
+}
+
+fn pairs<'p>(from: &'p [IdPattern], forms: &'p [Form]) -> impl Iterator<Item = (&'p IdPattern, Form)> {
+    from.iter()
+        .flat_map(|pattern| forms.iter().map(move |form| (pattern, *form)))
+}
