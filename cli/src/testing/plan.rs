@@ -87,6 +87,15 @@ pub struct Trouble {
 }
 
 impl Plan {
+    /// What is said about all identities and all requests, and where.
+    pub fn regions(&self) -> impl Iterator<Item = ((u64, u64), &Region)> {
+        let claims = self.tests.iter().flat_map(|test| &test.claims);
+        claims.filter_map(|claim| match &claim.claimed {
+            Claimed::Everywhere(_, region) => Some((claim.at, region)),
+            Claimed::Answer { .. } | Claimed::Refused { .. } => None,
+        })
+    }
+
     /// Reads what a file says. `read` gives the bytes of a file that it names, from its folder; `now` is the moment
     /// where it says none.
     ///

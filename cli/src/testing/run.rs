@@ -3,8 +3,11 @@
 use std::fmt;
 
 use svidgate_policy::{
-    Effect, Timestamp,
-    analysis::{Claimed as ClaimedId, ClaimedGrants, Policy, explain::Answer},
+    CompileError, Effect, Timestamp,
+    analysis::{
+        Bounds, Claim as Statement, Claimed as ClaimedId, ClaimedGrants, Counterexample, Holds, Policy, Subject, Why,
+        explain::Answer, holds,
+    },
 };
 
 use crate::testing::{
@@ -214,16 +217,82 @@ impl fmt::Display for Told<'_> {
 
 /// Whether a statement about all identities and all requests holds.
 fn everywhere(
-    _policy: &Policy,
+    policy: &Policy,
     quantifier: Quantifier,
     region: &Region,
-    _now: Timestamp,
+    now: Timestamp,
     at: (u64, u64),
 ) -> Option<Failure> {
-    Some(Failure {
-        at,
-        kind: FailureKind::Undecided,
-        claimed: format!("{quantifier:?} {region}"),
-        found: "statements about all requests are not decided yet".to_owned(),
-    })
+    let failure = |kind, found: String| {
+        let claimed = format!("{} {region}", quantifier.as_str());
+        let claimed = Failure {
+            at,
+            kind,
+            claimed,
+            found,
+        };
+        Some(claimed)
+    };
+    let subject = match Subject::read(region.to_string().as_bytes(), policy) {
+        Ok(subject) => subject,
+        Err(mistakes) => return failure(FailureKind::Wrong, in_words(&mistakes)),
+    };
+    let claim = match quantifier {
+        Quantifier::Never => Statement::Never,
+        Quantifier::Always => Statement::Always,
+        Quantifier::Only => Statement::Only,
+    };
+    match holds(policy, claim, &subject, now, Bounds::default()) {
+        Holds::Yes => None,
+        Holds::No(examples) => failure(FailureKind::Wrong, told(&examples)),
+        Holds::Undecided(why) => failure(
+            FailureKind::Undecided,
+            match why {
+                Why::Steps => "more than the search may cost".to_owned(),
+                Why::Values => "there may be a header or an id that makes the difference; none was found".to_owned(),
+                Why::EncodedSlashes => {
+                    "some rule opens paths with an encoded slash, which are not looked at".to_owned()
+                }
+                Why::TooCostly => "what was found costs the gate too much to decide".to_owned(),
+            },
+        ),
+        Holds::Fault(example) => failure(
+            FailureKind::Undecided,
+            format!(
+                "a fault of ours, please report it: {} is decided otherwise",
+                example.witness
+            ),
+        ),
+    }
+}
+
+/// What is wrong with a region of a test, in one line.
+pub fn in_words(mistakes: &[CompileError]) -> String {
+    let words: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    words.join("; ")
+}
+
+/// The first counterexample, as a request that anybody can ask about.
+fn told(examples: &[Counterexample]) -> String {
+    let Some(first) = examples.first() else {
+        return String::new();
+    };
+    let rule = first
+        .answer
+        .rule
+        .as_ref()
+        .map(|rule| format!(" {rule}"))
+        .unwrap_or_default();
+    let answer = format!("{} {}{rule}", first.answer.effect.as_str(), first.answer.reason.code());
+    format!("{answer} for {}", first.witness)
+}
+
+impl Quantifier {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Always => "always",
+            Self::Only => "only",
+        }
+    }
 }

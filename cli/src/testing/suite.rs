@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use svidgate_policy::Timestamp;
+use svidgate_policy::{Timestamp, analysis::Subject};
 
 use crate::{
     command::policy::{Read, read as read_policy},
@@ -17,6 +17,7 @@ use crate::{
     testing::{
         file::TestFile,
         plan::{Plan, Trouble},
+        run::in_words,
     },
 };
 
@@ -103,21 +104,36 @@ pub fn read(files: &[PathBuf], now: Timestamp, terminal: Terminal) -> Result<Vec
 }
 
 fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, terminal: Terminal) -> bool {
-    if let Some(suite) = suites.iter_mut().find(|suite| suite.path == policy) {
-        suite.plans.push((source, plan));
-        return true;
-    }
-    match read_policy(policy, terminal) {
-        Ok(read) => {
+    let known = suites.iter().position(|suite| suite.path == policy);
+    let place = match (known, known.is_none().then(|| read_policy(policy, terminal))) {
+        (Some(place), _) => place,
+        (None, Some(Ok(read))) => {
             suites.push(Suite {
                 path: policy.to_owned(),
                 read,
-                plans: vec![(source, plan)],
+                plans: Vec::new(),
             });
-            true
+            suites.len().saturating_sub(1)
         }
-        Err(_) => false,
+        (None, Some(Err(_)) | None) => return false,
+    };
+    let Some(suite) = suites.get_mut(place) else {
+        return false;
+    };
+    let mut all_read = true;
+    for (at, region) in plan.regions() {
+        if let Err(mistakes) = Subject::read(region.to_string().as_bytes(), &suite.read.policy) {
+            let (line, column) = at;
+            terminal.trouble(format_args!(
+                "{}:{line}:{column}: {}",
+                source.name(),
+                in_words(&mistakes)
+            ));
+            all_read = false;
+        }
     }
+    suite.plans.push((source, plan));
+    all_read
 }
 
 type Planned = (Arc<Source>, PathBuf, Plan);

@@ -240,3 +240,30 @@ fn no_test_at_all_is_no_success() {
     assert_eq!(none.run(&["test"]).code, 3);
     assert_eq!(none.run(&["test", "--require-tests"]).code, 1);
 }
+
+/// Decided of everybody and everything, with a request that anybody can ask where it does not hold.
+#[test]
+fn statements_about_all_requests_are_decided() {
+    let of = |statement: &str| {
+        let tests = format!("policy: policy.yaml\ntests:\n  - name: all\n    {statement}\n");
+        stage(POLICY, &tests).run(&["test"])
+    };
+    let admin = r#"never: { from: [ "spiffe://*/**" ], to: [ { paths: [ "/orders/admin/**" ] } ] }"#;
+    assert_eq!(of(admin).code, 0, "{}", of(admin).out);
+    let orders = of(r#"never: { from: [ "spiffe://*/**" ], to: [ { paths: [ "/orders/**" ] } ] }"#);
+    assert_eq!(orders.code, 1);
+    assert!(
+        orders.out.contains("found: allow rule.allowed shop-reads-orders for"),
+        "{}",
+        orders.out
+    );
+    let only = r#"only: { from: [ "spiffe://prod.example/ns/shop/sa/api" ], to: [ { paths: [ "/orders/**" ] } ] }"#;
+    assert_eq!(of(only).code, 0, "{}", of(only).out);
+    assert_eq!(of(&only.replace("sa/api", "sa/web")).code, 1);
+    let always = r#"always: { from: [ "spiffe://prod.example/ns/shop/sa/api" ], to: [ { methods: [ GET ], paths: [ "/orders/1" ] } ] }"#;
+    assert_eq!(of(always).code, 0, "{}", of(always).out);
+    assert_eq!(of(&always.replace("/orders/1", "/orders/**")).code, 1);
+    let wrong = of(&admin.replace("paths", "path"));
+    assert_eq!(wrong.code, 3, "{}{}", wrong.out, wrong.err);
+    assert!(wrong.err.contains("orders.test.yaml:4:12: "), "{}", wrong.err);
+}
