@@ -6,7 +6,6 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::wildcard_enum_match_arm,
-    clippy::wildcard_enum_match_arm,
     reason = "a test that meets the unexpected must stop"
 )]
 
