@@ -16,9 +16,11 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
         found => found?,
     };
     let beside = beside(&target)?;
-    let written = fill(&beside, &target, text).and_then(|()| fs::rename(&beside, &target));
+    // Whatever has that name is somebody else's, and stays.
+    let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    let written = fill(file, &target, text).and_then(|()| fs::rename(&beside, &target));
     if written.is_err() {
-        // What is left over is ours alone; that it cannot be removed says less than why it was not moved.
+        // What is left over is ours; that it cannot be removed says less than why it was not moved.
         let _ = fs::remove_file(&beside);
     }
     written
@@ -32,8 +34,7 @@ fn beside(target: &Path) -> io::Result<PathBuf> {
     Ok(target.with_file_name(format!(".{}.svidgate-{}", name.to_string_lossy(), std::process::id())))
 }
 
-fn fill(beside: &Path, target: &Path, text: &str) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create_new(true).open(beside)?;
+fn fill(mut file: File, target: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     if let Ok(metadata) = fs::metadata(target) {
         file.set_permissions(metadata.permissions())?;
@@ -53,8 +54,10 @@ mod tests {
         write(&path, "two").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
-        fs::write(beside(&fs::canonicalize(&path).unwrap()).unwrap(), "somebody's").unwrap();
+        let beside = beside(&fs::canonicalize(&path).unwrap()).unwrap();
+        fs::write(&beside, "somebody's").unwrap();
         assert!(write(&path, "three").is_err());
+        assert_eq!(fs::read_to_string(&beside).unwrap(), "somebody's");
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
     }
 }
