@@ -22,6 +22,7 @@ mod realise;
 mod region;
 mod search;
 mod seek;
+pub mod shape;
 mod side;
 mod subject;
 mod terms;

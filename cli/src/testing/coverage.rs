@@ -10,7 +10,8 @@ use svidgate_policy::{
     Request, Timestamp,
     analysis::{
         Claimed, Policy,
-        explain::{AboutRule, Demand, Explanation, Shape, Which},
+        explain::{AboutRule, Demand, Explanation, Which},
+        shape::Shape,
     },
 };
 
