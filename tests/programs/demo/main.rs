@@ -10,7 +10,10 @@ mod sources;
 mod story;
 mod traffic;
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use attempts::Seen;
 use demo::cases::{self, Case};
@@ -20,7 +23,11 @@ use setting::Setting;
 async fn main() -> ExitCode {
     let keep = std::env::args().any(|argument| argument == "--keep");
     eprintln!("== making four trust domains, starting Envoy, its upstreams and the servers of bundles and revocations");
-    let mut setting = Setting::start().await;
+    let mut setting = saying(
+        "Envoy compiles the module, once for each of its threads",
+        Setting::start(),
+    )
+    .await;
     eprintln!("== driving the cases");
     let as_expected = drive_cases(&setting).await;
     eprintln!("== changing trust while traffic flows");
@@ -40,6 +47,18 @@ async fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Waits for something, and says every five seconds what for.
+async fn saying<T>(what: &str, waited_for: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let mut waited_for = std::pin::pin!(waited_for);
+    loop {
+        match tokio::time::timeout(Duration::from_secs(5), &mut waited_for).await {
+            Ok(come) => return come,
+            Err(_) => eprintln!("   {:2} s: {what}", start.elapsed().as_secs()),
+        }
     }
 }
 
