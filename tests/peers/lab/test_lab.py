@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from . import records, suite
+from . import guard, records, suite
 from .processes import Lab
 from .waiting import NeverCame, until
 
@@ -92,6 +92,27 @@ class Processes(unittest.TestCase):
 def named(name, scenario):
     scenario.__name__ = name
     return scenario
+
+
+class Guard(unittest.TestCase):
+    def judged(self, *doors, remarks=()):
+        return guard.of_report({"remarks": [{"code": code, "level": level} for code, level in remarks], "doors": [
+            {"listener": listener, "verdict": verdict, "remarks": [{"code": code} for code in codes]} for listener, verdict, *codes in doors]})
+
+    def test_worst_door_counts(self):
+        came = self.judged(("web", "guarded"), ("web", "not_known"), ("database", "shut"))
+        self.assertEqual((str(came), came.keeps_shut), ("not_known: web", False))
+        self.assertEqual(str(self.judged(("web", "not_guarded"), ("more", "not_known"))), "not_guarded: web")
+        self.assertTrue(self.judged(("web", "shut"), ("database", "guarded")).keeps_shut)
+
+    def test_what_takes_no_new_connection_does_not_count(self):
+        came = self.judged(("web", "not_guarded", "SG0660", "SG0601"), ("web", "guarded", "SG0605"))
+        self.assertEqual(str(came), "guarded")
+
+    def test_listener_that_serves_something_else_is_left_out(self):
+        came = self.judged(("web", "guarded"), ("metrics", "not_guarded"))
+        self.assertFalse(came.keeps_shut)
+        self.assertTrue(came.besides("metrics").keeps_shut)
 
 
 class Rows(unittest.TestCase):
