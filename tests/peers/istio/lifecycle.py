@@ -29,7 +29,7 @@ def updates_and_mistakes(suite, setting):
               (setting.ask(setting.web, 8080), setting.ask(setting.web, 8080, path="/other/1"), setting.ask(setting.other, 8080)))
     refused = until("the counter", lambda: sum(pod.stat("documents_refused_total").values()), 10)
     suite.row("mistake/what tells", "svidgate_documents_refused_total", "above 0", refused, refused > 0)
-    setting.nobody_gets_through("mistake/nobody at the app's ports", "the update was refused")
+    setting.nobody_gets_through("mistake/nobody at the app's ports", "the update was refused", guard="not_known")
     setting.put(*setting.plugins())
     suite.row("mistake/mended", "web: GET /orders/1", "200", setting.ask(setting.web, 8080))
 
@@ -38,7 +38,8 @@ def updates_and_mistakes(suite, setting):
     until("the proxy runs", lambda: pod.admin("/server_info"), 60, 0.3)
     until("the proxy's log of the mistake", lambda: said in pod.log(), 60)
     suite.row("mistake at the start/web", "GET /orders/1", True, setting.ask(setting.web, 8080) in NOTHING)
-    setting.nobody_gets_through("mistake at the start/nobody at the app's ports", "the first document has a mistake")
+    setting.nobody_gets_through("mistake at the start/nobody at the app's ports", "the first document has a mistake",
+                                guard="not_known")
     suite.row("mistake at the start/readiness", "GET 15021/healthz/ready", "not what tells of it", str(pod.ready()), True)
     setting.put(*setting.plugins())
     suite.row("mistake at the start/mended", "web: GET /orders/1", "200", until("web is let in", lambda: (

@@ -108,9 +108,10 @@ class Setting:
             came = pool.map(lambda way: ask(address or self.pod.ip, port, identity, way, path), ways)
             return dict(zip(ways, came))
 
-    def nobody_gets_through(self, name, did, ports=None, but=(), address=None, callers=None):
+    def nobody_gets_through(self, name, did, ports=None, but=(), address=None, callers=None, guard="guarded"):
         """A row: of everybody without a rule, at every port of the workload, in every way, nothing reaches the app and nothing
-        of the app comes back. `but` names what is expected to answer all the same, as `port: what`."""
+        of the app comes back. `but` names what is expected to answer all the same, as `port: what`. And another: what the command
+        makes of it."""
         callers = callers or {"other": self.other, "elsewhere": self.elsewhere, "without a certificate": None}
         ports = ports or (8080, 8081, 9090, 9091, 7070, 7071)
         before = len(self.pod.reached())
@@ -123,12 +124,12 @@ class Setting:
         reached = [one for one in self.pod.reached()[before:] if one["got"] != "connection"]
         self.suite.row(name, f"{did}: {len(tries)} tries of {', '.join(callers)} at {', '.join(map(str, ports))}, each ALPN, plain text",
                        f"answers: {sorted(but)}, reached the app: []", f"answers: {answered}, reached the app: {reached[:3]}")
-        self.guard_says(name, "guarded")
+        self.guard_says(name, guard)
 
     def guard_says(self, name, expected):
-        """A row: what `svidgate guard` makes of the proxy as it is, but for what tells of its health and its metrics. `guarded`
+        """A row: what `svidgate guard` makes of the proxy as it is, but for its health, its metrics and what goes out. `guarded`
         stands for `shut`, too: nobody gets past the gate."""
-        came = self.pod.judged().besides("0.0.0.0_15021", "0.0.0.0_15090")
+        came = self.pod.judged().besides("0.0.0.0_15021", "0.0.0.0_15090", "connect_originate")
         self.suite.row(f"{name}: guard", "svidgate guard --admin", expected, came,
                        came.keeps_shut if expected == "guarded" else came.verdict == expected)
 
