@@ -270,8 +270,9 @@ class Gateway:
         self.guard_says(name, "guarded")
 
     def guard_says(self, name, expected):
-        """A row: what `svidgate guard` makes of Envoy as it is. `guarded` stands for `shut`, too: nobody gets past the gate."""
-        came = judged(f"http://{self.home.joinpath('admin').read_text()}")
+        """A row: what `svidgate guard` makes of Envoy as it is, but for its health. `guarded` stands for `shut`, too: nobody gets past
+        the gate."""
+        came = judged(f"http://{self.home.joinpath('admin').read_text()}").besides("envoy-gateway-proxy-ready-0.0.0.0-19003")
         self.suite.row(f"{name}: guard", "svidgate guard --admin", expected, came,
                        came.keeps_shut if expected == "guarded" else came.verdict == expected)
 
