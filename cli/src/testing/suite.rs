@@ -11,7 +11,7 @@ use svidgate_policy::{Timestamp, analysis::Subject};
 use crate::{
     command::policy::{Read, read as read_policy},
     exit::Exit,
-    input,
+    input::{self, typed::typed},
     source::{Place, Position, Source},
     terminal::Terminal,
     testing::{
@@ -143,12 +143,9 @@ fn plan(path: &Path, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let bytes = bounded(path).map_err(whole)?;
     let text = String::from_utf8(bytes).map_err(|_| whole("is not UTF-8".to_owned()))?;
-    let file: TestFile = serde_saphyr::from_str(&text).map_err(|error| {
-        let at = error.location();
-        let at = at
-            .map(|at| format!(":{}:{}", at.line(), at.column()))
-            .unwrap_or_default();
-        vec![(at, first_line(&error.to_string()))]
+    let file: TestFile = typed(&text).map_err(|(at, what)| {
+        let at = at.map(|(line, column)| format!(":{line}:{column}"));
+        vec![(at.unwrap_or_default(), what)]
     })?;
     let source = Source::new(path.display().to_string(), text);
     let read = |name: &str| bounded(&folder.join(name));
@@ -160,11 +157,6 @@ fn plan(path: &Path, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
         troubles.into_iter().map(told).collect::<Vec<_>>()
     })?;
     Ok((source, folder.join(&file.policy.value), plan))
-}
-
-/// What a parser says, without the lines that it draws.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// A file, within the bound of all inputs. Not what is no file: a pull request may name a device that never ends.
