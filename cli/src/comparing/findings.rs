@@ -94,7 +94,7 @@ fn place(compared: &Compared, is_gain: bool, cause: &Cause) -> Option<Place> {
 /// A place in the new document. The old one may be there no more, and nothing can be shown in it.
 fn here(compared: &Compared, place: &str) -> Option<Place> {
     let Side { document, .. } = &*compared.pair.new;
-    document.as_ref().map(|document| document.name_place(place))
+    document.as_ref().map(|document| document.place(place))
 }
 
 /// What messages call the files that are there.

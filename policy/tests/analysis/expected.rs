@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Pairs tried; more with `ANALYSIS_PAIRS=20000`.
-const PAIRS: usize = 200;
+const PAIRS: usize = 420;
 /// Requests tried of each; more with `ANALYSIS_POINTS`.
 const POINTS: usize = 4_000;
 
