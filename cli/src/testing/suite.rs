@@ -17,6 +17,7 @@ use crate::{
     testing::{
         file::TestFile,
         plan::{Plan, Trouble},
+        reach::Reach,
         run::in_words,
     },
 };
@@ -36,23 +37,41 @@ pub struct Suite {
     pub plans: Vec<(Arc<Source>, Plan)>,
 }
 
+/// A file of tests.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tests {
+    path: PathBuf,
+    /// The folder that was given, in which it was found.
+    given: Option<PathBuf>,
+}
+
 /// The files of tests in folders, and those that are named.
 ///
 /// # Errors
 /// In words, where there is nothing of that name.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut found = Vec::new();
-    for path in paths {
-        let kind = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+pub fn files(paths: &[PathBuf]) -> Result<Vec<Tests>, String> {
+    let mut all: Vec<Tests> = Vec::new();
+    for given in paths {
+        let kind = fs::metadata(given).map_err(|error| format!("{}: {error}", given.display()))?;
         if kind.is_dir() {
-            look_into(path, 0, &mut found)?;
+            let mut found = Vec::new();
+            look_into(given, 0, &mut found)?;
+            let given = Some(given.clone());
+            all.extend(found.into_iter().map(|path| Tests {
+                path,
+                given: given.clone(),
+            }));
         } else {
-            found.push(path.clone());
+            all.push(Tests {
+                path: given.clone(),
+                given: None,
+            });
         }
     }
-    found.sort();
-    found.dedup();
-    Ok(found)
+    // Of one that is named and found, the folder counts.
+    all.sort_by(|one, two| (&one.path, &two.given).cmp(&(&two.path, &one.given)));
+    all.dedup_by(|one, two| one.path == two.path);
+    Ok(all)
 }
 
 fn look_into(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), String> {
@@ -85,15 +104,15 @@ fn is_test(path: &Path) -> bool {
 ///
 /// # Errors
 /// How the command ends where one cannot be read. All that is wrong has been told then.
-pub fn read(files: &[PathBuf], now: Timestamp, terminal: Terminal) -> Result<Vec<Suite>, Exit> {
+pub fn read(files: &[Tests], now: Timestamp, terminal: Terminal) -> Result<Vec<Suite>, Exit> {
     let mut suites: Vec<Suite> = Vec::new();
     let mut all_read = true;
-    for path in files {
-        let is_read = match plan(path, now) {
+    for tests in files {
+        let is_read = match plan(tests, now) {
             Ok((source, policy, plan)) => add(&mut suites, &policy, source, plan, terminal),
             Err(troubles) => {
                 for (at, what) in troubles {
-                    terminal.trouble(format_args!("{}{at}: {what}", path.display()));
+                    terminal.trouble(format_args!("{}{at}: {what}", tests.path.display()));
                 }
                 false
             }
@@ -138,8 +157,9 @@ fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, 
 
 type Planned = (Arc<Source>, PathBuf, Plan);
 
-fn plan(path: &Path, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
+fn plan(Tests { path, given }: &Tests, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
     let whole = |what: String| vec![(String::new(), what)];
+    let reach = Reach::of(path, given.as_deref()).map_err(whole)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let bytes = bounded(path).map_err(whole)?;
     let text = String::from_utf8(bytes).map_err(|_| whole("is not UTF-8".to_owned()))?;
@@ -148,7 +168,14 @@ fn plan(path: &Path, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
         vec![(at.unwrap_or_default(), what)]
     })?;
     let source = Source::new(path.display().to_string(), text);
-    let read = |name: &str| bounded(&folder.join(name));
+    let (named, policy) = (&file.policy.referenced, &file.policy.value);
+    let (manifest, _) = input::files::split(&folder.join(policy));
+    let manifest = manifest.strip_prefix(folder).unwrap_or(&manifest).to_string_lossy();
+    reach.check(&manifest).map_err(|what| {
+        let at = format!(":{}:{}", named.line(), named.column());
+        vec![(at, format!("`{policy}`: {what}"))]
+    })?;
+    let read = |name: &str| reach.check(name).and_then(|()| bounded(&folder.join(name)));
     let plan = Plan::of(&file, now, &read).map_err(|troubles| {
         let told = |Trouble {
                         at: (line, column),
