@@ -342,3 +342,32 @@ fn file_of_tests_names_files_of_its_own_repository_alone() {
         assert!(ended.err.contains("is a link that leads out of"), "{}", ended.err);
     }
 }
+
+/// What was not looked at is said, and is no yes.
+#[test]
+fn mutants_and_coverage_end_in_time_and_say_what_is_left() {
+    let stage = stage(POLICY, TESTS);
+    let all = stage.run(&["test", "--mutants", "--exit-zero"]);
+    assert_eq!(all.code, 0, "{}", all.out);
+    let none = stage.run(&["test", "--mutants", "--max-seconds", "0"]);
+    assert_eq!(none.code, 4, "{}", none.out);
+    assert!(
+        none.out.contains("error[SG0707]") && none.out.contains("from rules[0] on"),
+        "{}",
+        none.out
+    );
+    assert!(!none.out.contains("changes noticed"), "{}", none.out);
+    let uncovered = stage.run(&["test", "--coverage", "--max-seconds", "0", "--exit-zero"]);
+    assert_eq!(uncovered.code, 4, "{}", uncovered.out);
+    assert!(
+        uncovered.out.contains("what 5 requests reach was not looked at"),
+        "{}",
+        uncovered.out
+    );
+    // A test that fails is a no, whatever was not looked at.
+    let failing = Stage::new(&[
+        ("policy.yaml", POLICY),
+        ("a.test.yaml", &TESTS.replace("GET /orders/1,", "PUT /orders/1,")),
+    ]);
+    assert_eq!(failing.run(&["test", "--coverage", "--max-seconds", "0"]).code, 1);
+}
