@@ -8,6 +8,7 @@ pub mod git;
 pub mod json;
 pub mod load;
 pub mod place;
+pub mod policy;
 pub mod tree;
 pub mod typed;
 pub mod within;

@@ -6,12 +6,12 @@ use clap::Args;
 use svidgate_policy::analysis::{Bounds, compare};
 
 use crate::{
-    command::policy::mistakes,
+    command::policy::not_read,
     comparing::{
         expected::Awaited,
         findings::{files, findings},
         json::json,
-        pair::{Found, Pair, Why, of_files, since},
+        pair::{Found, Pair, of_files, since},
         text::{markdown, text},
         verdict::{Compared, FailOn, exit},
     },
@@ -84,17 +84,7 @@ fn found(arguments: &Arguments, terminal: Terminal) -> Result<Found, Exit> {
             return Err(Exit::BadInput);
         }
     };
-    found.map_err(|why| {
-        match why {
-            Why::Troubles(troubles) => {
-                for trouble in troubles {
-                    terminal.trouble(format_args!("{}: {}", trouble.path.display(), trouble.what));
-                }
-            }
-            Why::Mistakes(findings) => mistakes(findings, terminal),
-        }
-        Exit::BadInput
-    })
+    found.map_err(|why| not_read(why, terminal))
 }
 
 fn compared(arguments: &Arguments, pairs: Vec<Pair>, terminal: Terminal) -> Result<Vec<Compared>, Exit> {

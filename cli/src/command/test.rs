@@ -10,6 +10,7 @@ use svidgate_policy::Timestamp;
 
 use crate::{
     codes::testing,
+    command::policy::not_read,
     exit::Exit,
     finding::{Finding, Level},
     input::load::load,
@@ -21,7 +22,7 @@ use crate::{
         junit,
         mutation::{self, Survivor},
         run::{Failure, FailureKind, Outcome, Verdict},
-        suite::{self, Suite, place},
+        suite::{self, Suite, Wrong, place},
     },
 };
 
@@ -81,9 +82,19 @@ pub fn run(arguments: &Arguments) -> Exit {
         terminal.trouble("no tests: none of the files ends in .test.yaml, .test.yml or .test.json");
         return Exit::BadInput;
     }
-    let mut suites = match suite::read(&files, arguments.moment.time(), terminal) {
+    let mut suites = match suite::read(&files, arguments.moment.time()) {
         Ok(suites) => suites,
-        Err(exit) => return exit,
+        Err(all) => {
+            for wrong in all {
+                match wrong {
+                    Wrong::Tests(what) => terminal.trouble(what),
+                    Wrong::Policy(why) => {
+                        not_read(why, terminal);
+                    }
+                }
+            }
+            return Exit::BadInput;
+        }
     };
     if let Some(text) = &arguments.run {
         let plans = suites.iter_mut().flat_map(|suite| &mut suite.plans);

@@ -13,11 +13,11 @@ use svidgate_policy::{
 
 use crate::{
     input::{
+        compiled::in_words,
         files::{read_text, shown},
         typed::typed,
     },
     source::{Place, Position, Source},
-    testing::{file::Region, run::in_words},
 };
 
 /// Most regions of a file. Our decision: each is looked for by a comparison of its own, and a change that takes more to say
@@ -30,10 +30,10 @@ pub const MAX_EXPECTED: usize = 32;
 struct File {
     /// What may be gained: `from`, `except`, `to` and `when`, as a rule says it.
     #[serde(default)]
-    gains: Vec<Spanned<Region>>,
+    gains: Vec<Spanned<serde_json::Value>>,
     /// What may be lost.
     #[serde(default)]
-    losses: Vec<Spanned<Region>>,
+    losses: Vec<Spanned<serde_json::Value>>,
 }
 
 /// What a file says, for two policies.
@@ -67,7 +67,7 @@ impl Awaited {
         }
         let source = Source::new(name, text);
         let mut troubles = Vec::new();
-        let mut read = |list: &[Spanned<Region>], policy: &Policy| {
+        let mut read = |list: &[Spanned<serde_json::Value>], policy: &Policy| {
             let mut subjects = Vec::new();
             for region in list {
                 let at = &region.referenced;

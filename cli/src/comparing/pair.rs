@@ -13,11 +13,11 @@ use crate::{
     codes::reading::NO_DOCUMENT,
     finding::{Finding, Level},
     input::{
-        compiled::compile,
         document::{Document, to_json},
-        files::{self, Trouble, Wanted, wanted},
+        files::{self, Wanted, wanted},
         git::Commit,
         load::Loaded,
+        policy::{NotRead, Read, read},
     },
     source::Source,
 };
@@ -40,14 +40,6 @@ pub struct Side {
     pub policy: Policy,
 }
 
-/// Why there is nothing to compare.
-pub enum Why {
-    /// What could not be read.
-    Troubles(Vec<Trouble>),
-    /// What is wrong in what was read.
-    Mistakes(Vec<Finding>),
-}
-
 /// What was found at a commit and here.
 pub struct Found {
     /// What is to be compared.
@@ -60,43 +52,33 @@ pub struct Found {
 ///
 /// # Errors
 /// Where one of them cannot be read, carries none or several, or one with mistakes.
-pub fn of_files(old: &Path, new: &Path) -> Result<Pair, Why> {
+pub fn of_files(old: &Path, new: &Path) -> Result<Pair, NotRead> {
+    let side = |path: &Path| {
+        let Read { document, policy } = read(path)?;
+        Ok(Rc::new(Side {
+            name: files::shown(path),
+            document: Some(document),
+            policy,
+        }))
+    };
     Ok(Pair {
-        old: Rc::new(only(old)?),
-        new: Rc::new(only(new)?),
+        old: side(old)?,
+        new: side(new)?,
     })
-}
-
-fn only(path: &Path) -> Result<Side, Why> {
-    let [wanted] = wanted(&[path.to_owned()], false)
-        .map_err(Why::Troubles)?
-        .try_into()
-        .map_err(|_| trouble(path, "names several files"))?;
-    let bytes = files::read(&wanted.path).map_err(|trouble| Why::Troubles(vec![trouble]))?;
-    let mut documents = documents(&files::shown(&wanted.path), bytes, &wanted)?;
-    let name = path.display().to_string();
-    match (documents.pop(), documents.is_empty()) {
-        (Some(document), true) => side(name, document),
-        (Some(_), false) => Err(trouble(
-            path,
-            &format!("carries several policies; say which, as {name}#NAME"),
-        )),
-        (None, _) => Err(trouble(path, "carries no policy")),
-    }
 }
 
 /// The policies of files at a commit, and those that are there now; of no files, of all that changed since.
 ///
 /// # Errors
 /// Where something cannot be read, or has mistakes.
-pub fn since(written: &str, named: &[PathBuf]) -> Result<Found, Why> {
+pub fn since(written: &str, named: &[PathBuf]) -> Result<Found, NotRead> {
     let mut found = Found {
         pairs: Vec::new(),
         passed_over: 0,
     };
     if named.is_empty() {
         let here = Path::new("");
-        let told = |what: String| trouble(Path::new("--git"), &what);
+        let told = |what: String| NotRead::trouble(Path::new("--git"), what);
         let commit = Commit::find(written, here).map_err(told)?;
         let changed = commit.changed().map_err(told)?;
         if changed.len() > files::MAX_FILES {
@@ -112,13 +94,14 @@ pub fn since(written: &str, named: &[PathBuf]) -> Result<Found, Why> {
             found.take(&commit, &wanted)?;
         }
     } else {
-        for wanted in wanted(named, false).map_err(Why::Troubles)? {
-            let (commit, _) = Commit::of_file(written, &wanted.path).map_err(|what| trouble(&wanted.path, &what))?;
+        for wanted in wanted(named, false).map_err(NotRead::Troubles)? {
+            let (commit, _) =
+                Commit::of_file(written, &wanted.path).map_err(|what| NotRead::trouble(&wanted.path, what))?;
             let before = found.pairs.len();
             found.take(&commit, &wanted)?;
             if found.pairs.len() == before {
                 let what = format!("carries no policy, here and at {written}");
-                return Err(trouble(&wanted.path, &what));
+                return Err(NotRead::trouble(&wanted.path, what));
             }
         }
     }
@@ -126,8 +109,8 @@ pub fn since(written: &str, named: &[PathBuf]) -> Result<Found, Why> {
 }
 
 impl Found {
-    fn take(&mut self, commit: &Commit, wanted: &Wanted) -> Result<(), Why> {
-        let told = |what: &str| trouble(&wanted.path, what);
+    fn take(&mut self, commit: &Commit, wanted: &Wanted) -> Result<(), NotRead> {
+        let told = |what: &str| NotRead::trouble(&wanted.path, what);
         let written = &commit.written;
         let (of_file, name) = Commit::of_file(written, &wanted.path).map_err(|what| told(&what))?;
         let old = of_file
@@ -136,7 +119,7 @@ impl Found {
         let new = match fs::symlink_metadata(&wanted.path) {
             // What was named may be a link, as it may be for every command.
             Ok(kind) if kind.is_file() || wanted.named => {
-                Some(files::read(&wanted.path).map_err(|trouble| Why::Troubles(vec![trouble]))?)
+                Some(files::read(&wanted.path).map_err(|trouble| NotRead::Troubles(vec![trouble]))?)
             }
             Ok(_) => return Err(told("is no plain file any more; name it, if what it leads to counts")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -164,7 +147,7 @@ impl Found {
         }
         let names = [format!("{written}:{shown}"), shown];
         self.pairs.extend(paired(&names, old, new).map_err(|why| match why {
-            Unpaired::Why(why) => why,
+            Unpaired::NotRead(why) => why,
             Unpaired::Name(what) => told(&what),
         })?);
         Ok(())
@@ -172,7 +155,7 @@ impl Found {
 }
 
 enum Unpaired {
-    Why(Why),
+    NotRead(NotRead),
     Name(String),
 }
 
@@ -183,10 +166,10 @@ fn paired(names: &[String; 2], old: Vec<Document>, new: Vec<Document>) -> Result
         let made = |name: &String, document: Option<Document>| document.map(|document| side(name.clone(), document));
         let old = made(of_old, old.into_iter().next())
             .transpose()
-            .map_err(Unpaired::Why)?;
+            .map_err(Unpaired::NotRead)?;
         let new = made(of_new, new.into_iter().next())
             .transpose()
-            .map_err(Unpaired::Why)?;
+            .map_err(Unpaired::NotRead)?;
         return pair(names, old.map(Rc::new), new.map(Rc::new)).map(|pair| vec![pair]);
     }
     let (old, old_names) = named(of_old, old)?;
@@ -228,7 +211,7 @@ fn named(file: &str, documents: Vec<Document>) -> Result<Named, Unpaired> {
                 )));
             }
         }
-        sides.push(Rc::new(side(shown, document).map_err(Unpaired::Why)?));
+        sides.push(Rc::new(side(shown, document).map_err(Unpaired::NotRead)?));
     }
     Ok((sides, names))
 }
@@ -261,8 +244,8 @@ fn closed(name: &str, side: &Side) -> Option<Side> {
     })
 }
 
-fn documents(name: &str, bytes: Vec<u8>, wanted: &Wanted) -> Result<Vec<Document>, Why> {
-    let text = String::from_utf8(bytes).map_err(|_| trouble(Path::new(name), "is not UTF-8"))?;
+fn documents(name: &str, bytes: Vec<u8>, wanted: &Wanted) -> Result<Vec<Document>, NotRead> {
+    let text = String::from_utf8(bytes).map_err(|_| NotRead::trouble(Path::new(name), "is not UTF-8"))?;
     let mut loaded = Loaded::default();
     loaded.source(&Source::new(name, text), wanted);
     let hinders = |finding: &Finding| {
@@ -272,24 +255,17 @@ fn documents(name: &str, bytes: Vec<u8>, wanted: &Wanted) -> Result<Vec<Document
     };
     let mistakes: Vec<Finding> = loaded.findings.into_iter().filter(hinders).collect();
     match (loaded.troubles.is_empty(), mistakes.is_empty()) {
-        (false, _) => Err(Why::Troubles(loaded.troubles)),
-        (true, false) => Err(Why::Mistakes(mistakes)),
+        (false, _) => Err(NotRead::Troubles(loaded.troubles)),
+        (true, false) => Err(NotRead::Mistakes(mistakes)),
         (true, true) => Ok(loaded.documents),
     }
 }
 
-fn side(name: String, document: Document) -> Result<Side, Why> {
-    let policy = compile(&document).map_err(Why::Mistakes)?;
+fn side(name: String, document: Document) -> Result<Side, NotRead> {
+    let Read { document, policy } = Read::of(document)?;
     Ok(Side {
         name,
         document: Some(document),
         policy,
     })
-}
-
-fn trouble(path: &Path, what: &str) -> Why {
-    Why::Troubles(vec![Trouble {
-        path: path.to_owned(),
-        what: what.to_owned(),
-    }])
 }

@@ -8,8 +8,7 @@ use svidgate_policy::{
 };
 
 use crate::{
-    command::policy::Read,
-    input::document::to_json,
+    input::{document::to_json, policy::Read},
     testing::{
         mutants::{Mutant, mutants},
         plan::Plan,

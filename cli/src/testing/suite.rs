@@ -9,16 +9,17 @@ use std::{
 use svidgate_policy::{Timestamp, analysis::Subject};
 
 use crate::{
-    command::policy::{Read, read as read_policy},
-    exit::Exit,
-    input::{self, typed::typed},
+    input::{
+        self,
+        compiled::in_words,
+        policy::{NotRead, Read, read as read_policy},
+        typed::typed,
+    },
     source::{Place, Position, Source},
-    terminal::Terminal,
     testing::{
         file::TestFile,
         plan::{Plan, Trouble},
         reach::Reach,
-        run::in_words,
     },
 };
 
@@ -100,31 +101,35 @@ fn is_test(path: &Path) -> bool {
     name.is_some_and(|name| ENDS.iter().any(|end| name.ends_with(end)))
 }
 
+/// Why tests cannot be run.
+pub enum Wrong {
+    /// Something in a file of tests, with its place in words.
+    Tests(String),
+    /// The policy that it is about.
+    Policy(NotRead),
+}
+
 /// Reads files of tests, and the policies that they are about.
 ///
 /// # Errors
-/// How the command ends where one cannot be read. All that is wrong has been told then.
-pub fn read(files: &[Tests], now: Timestamp, terminal: Terminal) -> Result<Vec<Suite>, Exit> {
-    let mut suites: Vec<Suite> = Vec::new();
-    let mut all_read = true;
+/// All that is wrong.
+pub fn read(files: &[Tests], now: Timestamp) -> Result<Vec<Suite>, Vec<Wrong>> {
+    let (mut suites, mut wrong): (Vec<Suite>, Vec<Wrong>) = (Vec::new(), Vec::new());
     for tests in files {
-        let is_read = match plan(tests, now) {
-            Ok((source, policy, plan)) => add(&mut suites, &policy, source, plan, terminal),
+        match plan(tests, now) {
+            Ok((source, policy, plan)) => add(&mut suites, &policy, source, plan, &mut wrong),
             Err(troubles) => {
-                for (at, what) in troubles {
-                    terminal.trouble(format_args!("{}{at}: {what}", tests.path.display()));
-                }
-                false
+                let told = |(at, what)| Wrong::Tests(format!("{}{at}: {what}", tests.path.display()));
+                wrong.extend(troubles.into_iter().map(told));
             }
-        };
-        all_read &= is_read;
+        }
     }
-    if all_read { Ok(suites) } else { Err(Exit::BadInput) }
+    if wrong.is_empty() { Ok(suites) } else { Err(wrong) }
 }
 
-fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, terminal: Terminal) -> bool {
+fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, wrong: &mut Vec<Wrong>) {
     let known = suites.iter().position(|suite| suite.path == policy);
-    let place = match (known, known.is_none().then(|| read_policy(policy, terminal))) {
+    let place = match (known, known.is_none().then(|| read_policy(policy))) {
         (Some(place), _) => place,
         (None, Some(Ok(read))) => {
             suites.push(Suite {
@@ -134,25 +139,17 @@ fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, 
             });
             suites.len().saturating_sub(1)
         }
-        (None, Some(Err(_)) | None) => return false,
+        (None, Some(Err(why))) => return wrong.push(Wrong::Policy(why)),
+        (None, None) => return,
     };
-    let Some(suite) = suites.get_mut(place) else {
-        return false;
-    };
-    let mut all_read = true;
-    for (at, region) in plan.regions() {
+    let Some(suite) = suites.get_mut(place) else { return };
+    for ((line, column), region) in plan.regions() {
         if let Err(mistakes) = Subject::read(region.to_string().as_bytes(), &suite.read.policy) {
-            let (line, column) = at;
-            terminal.trouble(format_args!(
-                "{}:{line}:{column}: {}",
-                source.name(),
-                in_words(&mistakes)
-            ));
-            all_read = false;
+            let name = source.name();
+            wrong.push(Wrong::Tests(format!("{name}:{line}:{column}: {}", in_words(&mistakes))));
         }
     }
     suite.plans.push((source, plan));
-    all_read
 }
 
 type Planned = (Arc<Source>, PathBuf, Plan);
