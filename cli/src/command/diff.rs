@@ -12,7 +12,7 @@ use crate::{
         findings::{files, findings},
         json::json,
         pair::{Found, Pair, of_files, since},
-        text::{markdown, text},
+        text::{markdown, narrow, text},
         verdict::{Compared, FailOn, exit},
     },
     exit::Exit,
@@ -141,7 +141,7 @@ fn print(arguments: &Arguments, all: &[Compared], passed_over: usize, terminal: 
         }
     };
     terminal.print(match arguments.format.format {
-        Format::Text => told(),
+        Format::Text => narrow(&told()),
         Format::Json => json(all),
         Format::Markdown => markdown(&told()),
         format @ (Format::Junit | Format::Sarif | Format::Github) => report().render(format),

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use svidgate_policy::analysis::{Cause, Change, Changes, LeftOut, Policy, Shown};
 
-use crate::{comparing::verdict::Compared, report::escape_markdown, visible::visible};
+use crate::{comparing::verdict::Compared, report::escape_markdown, source::Place, visible::visible, wrap::wrap};
 
+/// How wide text is. Our decision: what a terminal and a page of CI show without breaking lines.
+const WIDTH: usize = 80;
 /// Most lines of a comment. GitHub takes 65,536 characters, and a line of ours has some hundreds.
 const MOST_LINES: usize = 100;
 /// Longest line of a comment, in characters. Names may have many.
@@ -69,6 +71,22 @@ pub fn text(compared: &Compared, says_which: bool) -> String {
     text
 }
 
+/// The same in lines that a terminal and a page of CI do not break.
+pub fn narrow(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        if line.chars().count() <= WIDTH {
+            return format!("{line}\n");
+        }
+        let words = line.trim_start();
+        let depth = line.len().saturating_sub(words.len());
+        let indent = " ".repeat(depth);
+        // Behind the first line a little further in, so that it is seen to be the same.
+        let wrapped = wrap(words, WIDTH.saturating_sub(depth.saturating_add(2)));
+        format!("{indent}{}\n", wrapped.replace('\n', &format!("\n{indent}  ")))
+    });
+    lines.collect()
+}
+
 /// The same as Markdown.
 pub fn markdown(text: &str) -> String {
     let lines = text.lines().take(MOST_LINES).map(|line| {
@@ -87,7 +105,7 @@ pub fn markdown(text: &str) -> String {
 }
 
 /// What is expected and is not there, with its place.
-pub(super) fn not_there(is_gain: bool, place: &crate::source::Place) -> String {
+pub(super) fn not_there(is_gain: bool, place: &Place) -> String {
     let start = place.start();
     let what = if is_gain { "gain" } else { "loss" };
     let name = visible(place.source.name());
@@ -97,7 +115,7 @@ pub(super) fn not_there(is_gain: bool, place: &crate::source::Place) -> String {
 /// What "nothing changes" does not speak of.
 fn but_for(left_out: &[LeftOut]) -> String {
     let words = left_out.iter().map(|left_out| match left_out {
-        LeftOut::TooCostly => "requests that are refused for what they cost",
+        LeftOut::TooCostly => "requests refused for their cost",
     });
     let words: Vec<&str> = words.collect();
     format!(" (not looked at: {})", words.join(", "))

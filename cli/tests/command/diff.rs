@@ -77,8 +77,12 @@ fn mode_that_changes_is_a_gain_and_a_loss() {
 /// Nobody can read nanoseconds, and nobody can repeat them.
 #[test]
 fn example_is_asked_at_a_whole_second() {
-    let (_, out) = diff(&OLD.replace("[ GET ]", "[ GET, POST ]"), &[]);
-    let at = out.split(", at ").nth(1).unwrap().lines().next().unwrap();
+    let (_, out) = diff(&OLD.replace("[ GET ]", "[ GET, POST ]"), &["--format", "json"]);
+    let json: Value = serde_json::from_str(&out).unwrap();
+    let example = json["comparisons"][0]["gained"][0]["regions"][0]["example"]
+        .as_str()
+        .unwrap();
+    let (_, at) = example.split_once(", at ").unwrap();
     assert_eq!(at.len(), "2026-11-29T06:44:01Z".len(), "{at}");
 }
 
@@ -365,4 +369,15 @@ fn policies_of_one_file_are_put_together_by_their_names() {
     );
     let named = stage.run(&["diff", "--git", "HEAD", "mesh.yaml#two"]);
     assert!(named.code == 1 && !named.out.contains("three"), "{}", named.out);
+}
+
+#[test]
+fn lines_are_at_most_80_columns_wide_but_for_a_longer_word() {
+    let (_, out) = diff(
+        &OLD.replace("[ GET ]", "[ GET, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, PROPFIND ]"),
+        &[],
+    );
+    assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
+    // A line that goes on stands further in.
+    assert!(out.contains("\n        "), "{out}");
 }
