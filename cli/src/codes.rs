@@ -1,5 +1,6 @@
 //! Every kind of finding, with its page. The same for all commands.
 
+pub mod comparing;
 pub mod deployment;
 pub mod federation;
 pub mod guard;
@@ -14,7 +15,7 @@ pub mod time;
 use crate::finding::Code;
 
 /// The tables, by what they are about.
-const TABLES: [&[&Code]; 10] = [
+const TABLES: [&[&Code]; 11] = [
     reading::ALL,
     mistake::ALL,
     suppression::ALL,
@@ -25,6 +26,7 @@ const TABLES: [&[&Code]; 10] = [
     known::ALL,
     guard::ALL,
     testing::ALL,
+    comparing::ALL,
 ];
 
 /// All kinds, in the order of their numbers.
@@ -89,6 +91,7 @@ mod tests {
             include_str!("codes/known.rs"),
             include_str!("codes/guard.rs"),
             include_str!("codes/testing.rs"),
+            include_str!("codes/comparing.rs"),
         ];
         let written: usize = sources.iter().map(|text| text.matches(": Code = Code {").count()).sum();
         assert_eq!(written, all().count());

@@ -8,7 +8,7 @@ use svidgate_policy::{
     analysis::explain::{AboutEntry, AboutRule, Answer, Demand, Explanation, Holds},
 };
 
-use crate::{input::document::Document, report::escape_markdown, visible::visible};
+use crate::{as_json::as_json, input::document::Document, report::escape_markdown, visible::visible};
 
 /// Most rules that are shown unless all are asked for.
 const MAX_SHOWN: usize = 20;
@@ -116,7 +116,7 @@ impl Explained<'_> {
             "nearest": nearest,
             "advice": self.advice,
         });
-        format!("{whole:#}\n")
+        as_json(&whole)
     }
 
     /// For a comment.

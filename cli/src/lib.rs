@@ -1,9 +1,11 @@
 //! The command `svidgate`: what is asked of a policy before it ships, and of a proxy about where it is in force.
 
 pub mod arguments;
+pub mod as_json;
 pub mod asked;
 pub mod codes;
 pub mod command;
+pub mod comparing;
 pub mod exit;
 pub mod explaining;
 pub mod finding;

@@ -57,9 +57,12 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// That time, or now.
+    /// That time, or now in whole seconds, as people write a time.
     pub fn time(self) -> Timestamp {
-        self.at.unwrap_or_else(Timestamp::now)
+        self.at.unwrap_or_else(|| {
+            let now = Timestamp::now();
+            Timestamp::from_second(now.as_second()).unwrap_or(now)
+        })
     }
 }
 

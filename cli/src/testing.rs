@@ -6,5 +6,6 @@ pub mod junit;
 pub mod mutants;
 pub mod mutation;
 pub mod plan;
+pub mod reach;
 pub mod run;
 pub mod suite;

@@ -4,15 +4,18 @@
 //! library, a regular expression, or the reference evaluator of `tests/lib`. A property that does not hold panics.
 
 pub mod bundle;
+pub mod carrier;
 mod certificates;
 pub mod decision;
 pub mod document;
 mod drawn;
+pub mod dump;
 pub mod id;
 pub mod leaf;
 pub mod pattern;
 pub mod pem;
 mod places;
 pub mod revocations;
+pub mod tests;
 pub mod workload_api;
 pub mod xfcc;

@@ -9,6 +9,7 @@ mod compare;
 mod comparison;
 mod cube;
 mod demand;
+mod expected;
 pub mod explain;
 pub mod fields;
 pub mod granted;
@@ -32,9 +33,10 @@ mod witness;
 
 pub use self::{
     claimed::{Claimed, ClaimedGrants},
-    compare::compare,
+    compare::{compare, compare_beyond},
     comparison::{Bounds, Cause, Change, Changes, Comparison, Fault, LeftOut, Shown, Undecided, Why},
     cube::Form,
+    expected::Expected,
     members::Difference,
     policy::Policy,
     question::{Claim, Counterexample, Holds, holds},

@@ -3,7 +3,15 @@
 use crate::finding::{Code, Level};
 
 /// All of them.
-pub const ALL: &[&Code] = &[&NOT_SO, &NOT_DECIDED, &DONE, &NOT_REACHED, &SURVIVED, &NO_TESTS];
+pub const ALL: &[&Code] = &[
+    &NOT_SO,
+    &NOT_DECIDED,
+    &DONE,
+    &NOT_REACHED,
+    &SURVIVED,
+    &NO_TESTS,
+    &NOT_TRIED,
+];
 
 /// A test claims what is not so.
 pub static NOT_SO: Code = Code {
@@ -83,4 +91,15 @@ pub static NO_TESTS: Code = Code {
     why: "`--require-tests` asks for them: a policy without tests passes all of them while it revokes everyone.",
     example: "svidgate test --require-tests deploy/",
     mend: "Write a file that ends in `.test.yaml` with `policy: FILE` and `tests:`; `svidgate new` writes one to begin with.",
+};
+
+/// Some of what was asked for was not looked at.
+pub static NOT_TRIED: Code = Code {
+    number: "SG0707",
+    level: Level::Error,
+    title: "not all was looked at, for want of time",
+    why: "Each change of a policy is a policy of its own that is asked all tests, so that ten thousand rules would take hours. \
+          What is left is never taken for what was noticed, or reached.",
+    example: "svidgate test --mutants --max-seconds 60",
+    mend: "Give it more time by `--max-seconds`, or split the policy.",
 };

@@ -13,10 +13,11 @@ use svidgate_policy::{
 };
 
 use crate::{
-    command::policy::{Circumstances, Read, read, request_and_policy},
+    command::policy::{Circumstances, read, request_and_policy},
     exit::Exit,
     explaining::told,
     identity::Caller,
+    input::policy::Read,
     options::{Moment, Output},
     terminal::Terminal,
     visible::visible,

@@ -7,6 +7,7 @@ use svidgate_policy::{
 };
 
 use crate::{
+    as_json::as_json,
     codes,
     command::policy::{Circumstances, Who, read, request_and_policy},
     exit::Exit,
@@ -150,5 +151,5 @@ fn refused_json(reason: Reason, why: &str) -> String {
         "detail": why,
         "advice": reasons::what_to_do(reason),
     });
-    format!("{whole:#}\n")
+    as_json(&whole)
 }

@@ -8,59 +8,40 @@ use std::{
 };
 
 use clap::Args;
-use svidgate_policy::{Bundle, SpiffeId, TrustDomain, analysis::Policy};
+use svidgate_policy::{Bundle, SpiffeId, TrustDomain};
 
 use crate::{
     asked::{Asked, Header},
     exit::Exit,
     finding::{Finding, Level},
     identity::{Caller, Shown},
-    input::{compiled::compile, document::Document, files, load::load},
+    input::{
+        files,
+        policy::{self, NotRead, Read},
+    },
     report::{Format, Report},
     terminal::Terminal,
 };
 
-/// A policy, as it is written and as it runs.
-pub struct Read {
-    /// As it is written.
-    pub document: Document,
-    /// As it runs.
-    pub policy: Policy,
-}
-
-/// Reads the one policy of a file. What is wrong with it is told as trouble.
+/// Reads the one policy of a file. What is wrong with it is told.
 ///
 /// # Errors
 /// How the command ends where there is none, or more than one, or one with mistakes.
 pub fn read(path: &Path, terminal: Terminal) -> Result<Read, Exit> {
-    let mut loaded = load(&[path.to_owned()], false);
-    for trouble in &loaded.troubles {
-        terminal.trouble(format_args!("{}: {}", trouble.path.display(), trouble.what));
-    }
-    if !loaded.troubles.is_empty() {
-        return Err(Exit::BadInput);
-    }
-    let document = match (loaded.documents.pop(), loaded.documents.is_empty()) {
-        (Some(document), true) => document,
-        (Some(_), false) => {
-            let name = path.display();
-            terminal.trouble(format_args!(
-                "{name}: carries several policies; say which, as {name}#NAME"
-            ));
-            return Err(Exit::BadInput);
+    policy::read(path).map_err(|why| not_read(why, terminal))
+}
+
+/// Tells why something was not read, and how the command ends.
+pub fn not_read(why: NotRead, terminal: Terminal) -> Exit {
+    match why {
+        NotRead::Troubles(troubles) => {
+            for trouble in troubles {
+                terminal.trouble(format_args!("{}: {}", trouble.path.display(), trouble.what));
+            }
         }
-        (None, _) => {
-            mistakes(loaded.findings, terminal);
-            return Err(Exit::BadInput);
-        }
-    };
-    match compile(&document) {
-        Ok(policy) => Ok(Read { document, policy }),
-        Err(findings) => {
-            mistakes(findings, terminal);
-            Err(Exit::BadInput)
-        }
+        NotRead::Mistakes(findings) => mistakes(findings, terminal),
     }
+    Exit::BadInput
 }
 
 /// Prints mistakes of an input beside what a command prints.

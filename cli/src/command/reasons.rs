@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::{
+    as_json::as_json,
     exit::Exit,
     options::Output,
     reasons::{About, all, in_words, what_to_do},
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Exit {
                 })
                 .collect();
             let whole = json!({"schema": "svidgate/reasons/v1", "reasons": reasons});
-            format!("{}\n", serde_json::to_string_pretty(&whole).unwrap_or_default())
+            as_json(&whole)
         }
     };
     arguments.output.terminal().print(text);

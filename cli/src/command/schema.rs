@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::{
+    as_json::as_json,
     exit::Exit,
     options::Output,
     schema::{Kind, schema},
@@ -23,7 +24,6 @@ pub struct Arguments {
 
 /// Prints it.
 pub fn run(arguments: &Arguments) -> Exit {
-    let text = serde_json::to_string_pretty(&schema(arguments.kind)).unwrap_or_default();
-    arguments.output.terminal().print(format_args!("{text}\n"));
+    arguments.output.terminal().print(as_json(&schema(arguments.kind)));
     Exit::Yes
 }

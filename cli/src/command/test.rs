@@ -1,12 +1,16 @@
 //! `svidgate test`: does a policy do what its tests say, and would they notice if it did not?
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use svidgate_policy::Timestamp;
 
 use crate::{
     codes::testing,
+    command::policy::not_read,
     exit::Exit,
     finding::{Finding, Level},
     input::load::load,
@@ -18,9 +22,13 @@ use crate::{
         junit,
         mutation::{self, Survivor},
         run::{Failure, FailureKind, Outcome, Verdict},
-        suite::{self, Suite, place},
+        suite::{self, Suite, Wrong, place},
     },
 };
+
+/// How long that is unless somebody says otherwise. Our decision: a job of CI that waits longer is looked for. Each mutant
+/// is a document of its own, so that time goes with the square of the rules.
+const MAX_SECONDS: u64 = 300;
 
 /// Runs the tests of policies: files that end in .test.yaml.
 #[derive(Args, Debug)]
@@ -43,6 +51,9 @@ pub struct Arguments {
     /// Change each rule in every way that somebody could by mistake, and say which changes no test notices.
     #[arg(long)]
     pub mutants: bool,
+    /// Longest that --coverage and --mutants may take, each. What is left then is said, and the end is 4.
+    #[arg(long, value_name = "SECONDS", default_value_t = MAX_SECONDS, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub max_seconds: u64,
     /// The answer is no where there are no tests, or a policy in the folders has none.
     #[arg(long)]
     pub require_tests: bool,
@@ -71,9 +82,19 @@ pub fn run(arguments: &Arguments) -> Exit {
         terminal.trouble("no tests: none of the files ends in .test.yaml, .test.yml or .test.json");
         return Exit::BadInput;
     }
-    let mut suites = match suite::read(&files, arguments.moment.time(), terminal) {
+    let mut suites = match suite::read(&files, arguments.moment.time()) {
         Ok(suites) => suites,
-        Err(exit) => return exit,
+        Err(all) => {
+            for wrong in all {
+                match wrong {
+                    Wrong::Tests(what) => terminal.trouble(what),
+                    Wrong::Policy(why) => {
+                        not_read(why, terminal);
+                    }
+                }
+            }
+            return Exit::BadInput;
+        }
     };
     if let Some(text) = &arguments.run {
         let plans = suites.iter_mut().flat_map(|suite| &mut suite.plans);
@@ -90,7 +111,12 @@ pub fn run(arguments: &Arguments) -> Exit {
         });
         return Exit::BadInput;
     }
-    let mut tested = Tested::default();
+    let longest = Duration::from_secs(arguments.max_seconds);
+    let mut tested = Tested {
+        cover_until: Instant::now().checked_add(longest),
+        left_for_mutants: longest,
+        ..Tested::default()
+    };
     for suite in &suites {
         if !tested.take(suite, arguments) {
             break;
@@ -118,6 +144,10 @@ struct Tested {
     noticed: usize,
     mutants: usize,
     undecided: bool,
+    /// When to look at no more requests for coverage.
+    cover_until: Option<Instant>,
+    /// How long mutants may take, less what they took.
+    left_for_mutants: Duration,
 }
 
 impl Tested {
@@ -128,7 +158,8 @@ impl Tested {
     /// Runs the tests of a policy. Gives whether to go on.
     fn take(&mut self, suite: &Suite, arguments: &Arguments) -> bool {
         let covers = arguments.coverage || arguments.min_coverage.is_some();
-        let mut coverage = Coverage::default();
+        let started = Instant::now();
+        let mut coverage = Coverage::new(self.cover_until.unwrap_or(started));
         for (source, plan) in &suite.plans {
             self.files.push(source.name().to_owned());
             for test in &plan.tests {
@@ -160,6 +191,11 @@ impl Tested {
         let document = &suite.read.document;
         let all = Coverage::items(&suite.read.policy).len();
         let missing = coverage.missing(&suite.read.policy);
+        if coverage.not_looked_at() > 0 {
+            let left = counted(coverage.not_looked_at(), "request");
+            let sentence = format!("what {left} reach was not looked at, for want of time");
+            self.not_tried(sentence, document.whole());
+        }
         self.parts = self.parts.saturating_add(all);
         self.reached = self.reached.saturating_add(all.saturating_sub(missing.len()));
         if told {
@@ -172,7 +208,15 @@ impl Tested {
 
     fn mutate(&mut self, suite: &Suite, now: Timestamp) {
         let plans: Vec<_> = suite.plans.iter().map(|(_, plan)| plan).collect();
-        let mutation = mutation::run(&suite.read, &plans, now);
+        let started = Instant::now();
+        let until = started.checked_add(self.left_for_mutants).unwrap_or(started);
+        let mutation = mutation::run(&suite.read, &plans, now, until);
+        self.left_for_mutants = self.left_for_mutants.saturating_sub(started.elapsed());
+        if let Some((place, left)) = &mutation.not_tried {
+            let left = counted(*left, "change");
+            let sentence = format!("{left}, from {place} on, were not tried, for want of time");
+            self.not_tried(sentence, suite.read.document.place(place));
+        }
         self.mutants = self.mutants.saturating_add(mutation.different);
         self.noticed = self.noticed.saturating_add(mutation.noticed);
         for Survivor {
@@ -190,6 +234,13 @@ impl Tested {
             let sentence = format!("{place}: {change}, and no test notices{unsure}");
             self.findings.push(Finding::new(&testing::SURVIVED, at, sentence));
         }
+    }
+
+    fn not_tried(&mut self, sentence: String, place: Place) {
+        let right = "more time by --max-seconds, or fewer tests by --run";
+        self.findings
+            .push(Finding::new(&testing::NOT_TRIED, place, sentence).right(right));
+        self.undecided = true;
     }
 
     fn counted(&self) -> Vec<String> {
@@ -247,7 +298,11 @@ impl Tested {
     fn exit(&self, arguments: &Arguments) -> Exit {
         let least = arguments.min_coverage.unwrap_or_default();
         let too_little = percent(self.reached, self.parts).is_some_and(|percent| percent < least);
-        let wrong = |finding: &Finding| finding.level == Level::Error && finding.code != &testing::NOT_DECIDED;
+        let wrong = |finding: &Finding| {
+            finding.level == Level::Error
+                && finding.code != &testing::NOT_DECIDED
+                && finding.code != &testing::NOT_TRIED
+        };
         match (too_little || self.findings.iter().any(wrong), self.undecided) {
             (true, _) => Exit::No,
             (false, true) => Exit::Undecided,

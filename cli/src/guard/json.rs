@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{door::Door, plugin::Gate, remark::Remark, report::Report, text::summary};
-use crate::visible::is_hidden;
+use crate::as_json::as_json;
 
 /// The report as one object.
 pub fn render(report: &Report) -> String {
@@ -20,26 +20,7 @@ pub fn render(report: &Report) -> String {
         "outbound": report.outbound,
         "summary": summary(report),
     });
-    // Nothing in it can fail: names are text, and numbers whole.
-    let mut text = escaped(&serde_json::to_string_pretty(&whole).unwrap_or_default());
-    text.push('\n');
-    text
-}
-
-/// The same JSON, in which what a terminal would obey is written as its number. Outside of strings there is none but ends of lines.
-fn escaped(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for letter in json.chars() {
-        if letter != '\n' && is_hidden(letter) {
-            let mut units = [0u16; 2];
-            for unit in letter.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            text.push(letter);
-        }
-    }
-    text
+    as_json(&whole)
 }
 
 fn door(door: &Door) -> Value {

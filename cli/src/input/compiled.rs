@@ -35,49 +35,23 @@ pub fn compile(document: &Document) -> Result<Policy, Vec<Finding>> {
 }
 
 fn finding(document: &Document, error: &CompileError) -> Finding {
-    let place = match &error.mistake {
-        Mistake::Syntax(text) if error.place.is_empty() => syntax_place(document, text),
-        // The name is what is wrong.
-        Mistake::UnknownField { .. } => document.name_place(&error.place),
-        Mistake::Syntax(_)
-        | Mistake::TooLarge { .. }
-        | Mistake::TooManyPatterns { .. }
-        | Mistake::TooMany { .. }
-        | Mistake::Missing
-        | Mistake::WrongType { .. }
-        | Mistake::NotOneOf { .. }
-        | Mistake::Empty
-        | Mistake::NoDemand { .. }
-        | Mistake::Expected(_)
-        | Mistake::Id(_)
-        | Mistake::Pattern(_)
-        | Mistake::HostName(_)
-        | Mistake::Bundle(_)
-        | Mistake::Certificate(_)
-        | Mistake::Signer(_)
-        | Mistake::Expression(_)
-        | Mistake::TooManyExpressions { .. }
-        | Mistake::UnknownTrustDomain { .. }
-        | Mistake::RepeatedTrustDomain { .. }
-        | Mistake::RepeatedName { .. }
-        | Mistake::OneSidedCapture { .. }
-        | Mistake::NeverMatches(_)
-        | Mistake::TooManyComparisons { .. } => document.place(&error.place),
+    let at = |place: Place| Finding::new(code(&error.mistake), place, error.to_string());
+    let here = || at(document.place(&error.place));
+    let meant = |finding: Finding, name: Option<&str>| match name {
+        Some(name) => finding.right(format!("did you mean `{name}`?")),
+        None => finding,
     };
-    let finding = Finding::new(code(&error.mistake), place, error.to_string());
     match &error.mistake {
-        Mistake::RepeatedName { first } => finding.also(
+        Mistake::Syntax(text) if error.place.is_empty() => at(syntax_place(document, text)),
+        Mistake::RepeatedName { first } => here().also(
             document.place(&format!("rules[{first}].name")),
             "the rule that has the name",
         ),
-        Mistake::UnknownField { known } => match nearest(&error.place, known) {
-            Some(name) => finding.right(format!("did you mean `{name}`?")),
-            None => finding,
-        },
-        Mistake::UnknownTrustDomain { name, known } => match nearest_of(name, known.iter().map(String::as_str)) {
-            Some(known) => finding.right(format!("did you mean `{known}`?")),
-            None => finding,
-        },
+        // The name is what is wrong.
+        Mistake::UnknownField { known } => meant(at(document.name_place(&error.place)), nearest(&error.place, known)),
+        Mistake::UnknownTrustDomain { name, known } => {
+            meant(here(), nearest_of(name, known.iter().map(String::as_str)))
+        }
         Mistake::Syntax(_)
         | Mistake::TooLarge { .. }
         | Mistake::TooManyPatterns { .. }
@@ -99,8 +73,14 @@ fn finding(document: &Document, error: &CompileError) -> Finding {
         | Mistake::RepeatedTrustDomain { .. }
         | Mistake::OneSidedCapture { .. }
         | Mistake::NeverMatches(_)
-        | Mistake::TooManyComparisons { .. } => finding,
+        | Mistake::TooManyComparisons { .. } => here(),
     }
+}
+
+/// Mistakes of something that stands in no document, in one line.
+pub fn in_words(mistakes: &[CompileError]) -> String {
+    let words: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    words.join("; ")
 }
 
 /// The kind of a mistake.

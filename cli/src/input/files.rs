@@ -66,7 +66,7 @@ pub fn wanted(arguments: &[PathBuf], recursive: bool) -> Result<Vec<Wanted>, Vec
 }
 
 /// `FILE#NAME`, unless that is the name of a file.
-fn split(argument: &Path) -> (PathBuf, Option<String>) {
+pub fn split(argument: &Path) -> (PathBuf, Option<String>) {
     let text = argument.to_string_lossy();
     match text.rsplit_once('#') {
         Some((path, name)) if !path.is_empty() && !argument.exists() => (path.into(), Some(name.to_owned())),
@@ -119,7 +119,7 @@ fn walk(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), Troub
     Ok(())
 }
 
-fn has_extension(path: &Path) -> bool {
+pub(crate) fn has_extension(path: &Path) -> bool {
     let extension = path
         .extension()
         .map(|extension| extension.to_string_lossy().to_lowercase());

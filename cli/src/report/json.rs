@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{finding::Finding, report::outcome::Report, source::Place};
+use crate::{as_json::as_json, finding::Finding, report::outcome::Report, source::Place};
 
 #[derive(Serialize)]
 struct Whole<'r> {
@@ -55,10 +55,7 @@ pub(super) fn render(report: &Report) -> String {
         summary: report.summary(),
         passed: !report.findings.iter().any(|finding| report.fails(finding)),
     };
-    // Nothing in it can fail: names are text, and numbers whole.
-    let mut text = serde_json::to_string_pretty(&whole).unwrap_or_default();
-    text.push('\n');
-    text
+    as_json(&whole)
 }
 
 fn found<'r>(report: &Report, finding: &'r Finding) -> Found<'r> {

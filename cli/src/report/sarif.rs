@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    as_json::as_json,
     finding::{Code, Finding},
     report::{escape::uri, outcome::Report},
     source::Place,
@@ -127,9 +128,7 @@ pub(super) fn render(report: &Report) -> String {
             results: report.findings.iter().map(outcome).collect(),
         }],
     };
-    let mut text = serde_json::to_string_pretty(&log).unwrap_or_default();
-    text.push('\n');
-    text
+    as_json(&log)
 }
 
 fn rule(code: &'static Code) -> Rule {

@@ -4,7 +4,7 @@
 //! meets it and by one that it keeps the rule from. So "methods, kept" without a test is a rule whose methods could be
 //! taken out unnoticed.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Instant};
 
 use svidgate_policy::{
     Request, Timestamp,
@@ -45,12 +45,29 @@ impl fmt::Display for Way {
 }
 
 /// What the tests reached of one policy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Coverage {
     reached: BTreeSet<Item>,
+    /// When to look at no more requests.
+    until: Instant,
+    not_looked_at: usize,
 }
 
 impl Coverage {
+    /// Nothing as yet. Requests that are asked after a moment are not looked at.
+    pub fn new(until: Instant) -> Self {
+        Self {
+            reached: BTreeSet::new(),
+            until,
+            not_looked_at: 0,
+        }
+    }
+
+    /// How many requests came too late.
+    pub fn not_looked_at(&self) -> usize {
+        self.not_looked_at
+    }
+
     /// Everything that could be reached, in the order of the document.
     pub fn items(policy: &Policy) -> Vec<Item> {
         let mut items = Vec::new();
@@ -143,6 +160,10 @@ pub fn is_condition(demand: Demand) -> bool {
 
 impl Witness for Coverage {
     fn asked(&mut self, policy: &Policy, claimed: &Claimed, expected: &Expected, now: Timestamp) {
+        if Instant::now() >= self.until {
+            self.not_looked_at = self.not_looked_at.saturating_add(1);
+            return;
+        }
         let explain = |request: &Request<'_>| Explanation::of(policy, claimed, request, now, Which::OfTheId);
         let explanation = expected.asked.show(explain);
         explanation.rules.iter().for_each(|rule| self.add(rule));

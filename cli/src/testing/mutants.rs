@@ -2,15 +2,23 @@
 
 use serde_json::{Map, Value};
 
-/// A document with one change.
+/// One change of a document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mutant {
     /// The place in the document: `rules[3].to[0].methods`.
     pub place: String,
     /// What was done there.
     pub change: String,
-    /// The document.
-    pub document: Value,
+    /// The rule, by its place, and what becomes of it; `None` where it is taken out.
+    rule: (usize, Option<Value>),
+}
+
+impl Mutant {
+    /// The document with it.
+    pub fn document(self, of: &Value) -> Value {
+        let (place, rule) = self.rule;
+        with_rule(of, place, rule)
+    }
 }
 
 /// Every mutant of a document, rule by rule.
@@ -22,7 +30,7 @@ pub fn mutants(document: &Value) -> impl Iterator<Item = Mutant> + '_ {
         changes.map(move |Change { below, change, rule }| Mutant {
             place: format!("rules[{place}]{below}"),
             change,
-            document: with_rule(document, place, rule),
+            rule: (place, rule),
         })
     })
 }
@@ -263,8 +271,9 @@ mod tests {
     fn changes_of(rule: Value) -> Vec<(String, Option<Value>)> {
         let document = json!({ "rules": [rule] });
         let changed = |mutant: Mutant| {
-            let rule = mutant.document["rules"].get(0).cloned();
-            (format!("{}: {}", mutant.place, mutant.change), rule)
+            let told = format!("{}: {}", mutant.place, mutant.change);
+            let rule = mutant.document(&document)["rules"].get(0).cloned();
+            (told, rule)
         };
         mutants(&document).map(changed).collect()
     }

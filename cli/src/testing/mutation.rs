@@ -1,13 +1,14 @@
 //! Would the tests notice a mistake? Every mutant of a policy is asked all of them.
 
+use std::time::Instant;
+
 use svidgate_policy::{
     Format, Timestamp,
     analysis::{Bounds, Changes, Policy, compare},
 };
 
 use crate::{
-    command::policy::Read,
-    input::document::to_json,
+    input::{document::to_json, policy::Read},
     testing::{
         mutants::{Mutant, mutants},
         plan::Plan,
@@ -29,6 +30,8 @@ pub struct Mutation {
     pub noticed: usize,
     /// Those that none did.
     pub survivors: Vec<Survivor>,
+    /// The place of the first that was not tried, and how many there are.
+    pub not_tried: Option<(String, usize)>,
 }
 
 /// A change that no test notices.
@@ -43,20 +46,21 @@ pub struct Survivor {
 }
 
 /// Asks every mutant of a policy all tests. One that does not compile nobody could load, and one that answers everything
-/// as before is none.
-pub fn run(read: &Read, plans: &[&Plan], now: Timestamp) -> Mutation {
+/// as before is none. Those that are left at a moment are not tried.
+pub fn run(read: &Read, plans: &[&Plan], now: Timestamp, until: Instant) -> Mutation {
     let mut mutation = Mutation::default();
     let json = read.document.root().and_then(|root| to_json(root).ok());
     let Some(document) = json.and_then(|json| serde_json::from_str(&json).ok()) else {
         return mutation;
     };
-    for Mutant {
-        place,
-        change,
-        document,
-    } in mutants(&document)
-    {
-        let Ok(mutant) = Policy::read(document.to_string().as_bytes(), Format::Json) else {
+    for mutant in mutants(&document) {
+        if Instant::now() >= until {
+            let left = mutation.not_tried.get_or_insert_with(|| (mutant.place, 0));
+            left.1 = left.1.saturating_add(1);
+            continue;
+        }
+        let Mutant { place, change, .. } = mutant.clone();
+        let Ok(mutant) = Policy::read(mutant.document(&document).to_string().as_bytes(), Format::Json) else {
             continue;
         };
         let is_noticed = plans.iter().any(|plan| plan.notices(&mutant));

@@ -3,16 +3,19 @@
 use std::fmt;
 
 use svidgate_policy::{
-    CompileError, Effect, Timestamp,
+    Effect, Timestamp,
     analysis::{
         Bounds, Claim as Statement, Claimed as ClaimedId, ClaimedGrants, Counterexample, Holds, Policy, Subject, Why,
         explain::Answer, holds,
     },
 };
 
-use crate::testing::{
-    file::{Expected, Region},
-    plan::{Claim, Claimed, Plan, Planned, Quantifier},
+use crate::{
+    input::compiled::in_words,
+    testing::{
+        file::{Expected, Region},
+        plan::{Claim, Claimed, Plan, Planned, Quantifier},
+    },
 };
 
 /// What came of one test.
@@ -264,12 +267,6 @@ fn everywhere(
             ),
         ),
     }
-}
-
-/// What is wrong with a region of a test, in one line.
-pub fn in_words(mistakes: &[CompileError]) -> String {
-    let words: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-    words.join("; ")
 }
 
 /// The first counterexample, as a request that anybody can ask about.

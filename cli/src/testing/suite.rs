@@ -9,15 +9,17 @@ use std::{
 use svidgate_policy::{Timestamp, analysis::Subject};
 
 use crate::{
-    command::policy::{Read, read as read_policy},
-    exit::Exit,
-    input,
+    input::{
+        self,
+        compiled::in_words,
+        policy::{NotRead, Read, read as read_policy},
+        typed::typed,
+    },
     source::{Place, Position, Source},
-    terminal::Terminal,
     testing::{
         file::TestFile,
         plan::{Plan, Trouble},
-        run::in_words,
+        reach::Reach,
     },
 };
 
@@ -36,23 +38,41 @@ pub struct Suite {
     pub plans: Vec<(Arc<Source>, Plan)>,
 }
 
+/// A file of tests.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tests {
+    path: PathBuf,
+    /// The folder that was given, in which it was found.
+    given: Option<PathBuf>,
+}
+
 /// The files of tests in folders, and those that are named.
 ///
 /// # Errors
 /// In words, where there is nothing of that name.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut found = Vec::new();
-    for path in paths {
-        let kind = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+pub fn files(paths: &[PathBuf]) -> Result<Vec<Tests>, String> {
+    let mut all: Vec<Tests> = Vec::new();
+    for given in paths {
+        let kind = fs::metadata(given).map_err(|error| format!("{}: {error}", given.display()))?;
         if kind.is_dir() {
-            look_into(path, 0, &mut found)?;
+            let mut found = Vec::new();
+            look_into(given, 0, &mut found)?;
+            let given = Some(given.clone());
+            all.extend(found.into_iter().map(|path| Tests {
+                path,
+                given: given.clone(),
+            }));
         } else {
-            found.push(path.clone());
+            all.push(Tests {
+                path: given.clone(),
+                given: None,
+            });
         }
     }
-    found.sort();
-    found.dedup();
-    Ok(found)
+    // Of one that is named and found, the folder counts.
+    all.sort_by(|one, two| (&one.path, &two.given).cmp(&(&two.path, &one.given)));
+    all.dedup_by(|one, two| one.path == two.path);
+    Ok(all)
 }
 
 fn look_into(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), String> {
@@ -81,31 +101,35 @@ fn is_test(path: &Path) -> bool {
     name.is_some_and(|name| ENDS.iter().any(|end| name.ends_with(end)))
 }
 
+/// Why tests cannot be run.
+pub enum Wrong {
+    /// Something in a file of tests, with its place in words.
+    Tests(String),
+    /// The policy that it is about.
+    Policy(NotRead),
+}
+
 /// Reads files of tests, and the policies that they are about.
 ///
 /// # Errors
-/// How the command ends where one cannot be read. All that is wrong has been told then.
-pub fn read(files: &[PathBuf], now: Timestamp, terminal: Terminal) -> Result<Vec<Suite>, Exit> {
-    let mut suites: Vec<Suite> = Vec::new();
-    let mut all_read = true;
-    for path in files {
-        let is_read = match plan(path, now) {
-            Ok((source, policy, plan)) => add(&mut suites, &policy, source, plan, terminal),
+/// All that is wrong.
+pub fn read(files: &[Tests], now: Timestamp) -> Result<Vec<Suite>, Vec<Wrong>> {
+    let (mut suites, mut wrong): (Vec<Suite>, Vec<Wrong>) = (Vec::new(), Vec::new());
+    for tests in files {
+        match plan(tests, now) {
+            Ok((source, policy, plan)) => add(&mut suites, &policy, source, plan, &mut wrong),
             Err(troubles) => {
-                for (at, what) in troubles {
-                    terminal.trouble(format_args!("{}{at}: {what}", path.display()));
-                }
-                false
+                let told = |(at, what)| Wrong::Tests(format!("{}{at}: {what}", tests.path.display()));
+                wrong.extend(troubles.into_iter().map(told));
             }
-        };
-        all_read &= is_read;
+        }
     }
-    if all_read { Ok(suites) } else { Err(Exit::BadInput) }
+    if wrong.is_empty() { Ok(suites) } else { Err(wrong) }
 }
 
-fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, terminal: Terminal) -> bool {
+fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, wrong: &mut Vec<Wrong>) {
     let known = suites.iter().position(|suite| suite.path == policy);
-    let place = match (known, known.is_none().then(|| read_policy(policy, terminal))) {
+    let place = match (known, known.is_none().then(|| read_policy(policy))) {
         (Some(place), _) => place,
         (None, Some(Ok(read))) => {
             suites.push(Suite {
@@ -115,43 +139,40 @@ fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, 
             });
             suites.len().saturating_sub(1)
         }
-        (None, Some(Err(_)) | None) => return false,
+        (None, Some(Err(why))) => return wrong.push(Wrong::Policy(why)),
+        (None, None) => return,
     };
-    let Some(suite) = suites.get_mut(place) else {
-        return false;
-    };
-    let mut all_read = true;
-    for (at, region) in plan.regions() {
+    let Some(suite) = suites.get_mut(place) else { return };
+    for ((line, column), region) in plan.regions() {
         if let Err(mistakes) = Subject::read(region.to_string().as_bytes(), &suite.read.policy) {
-            let (line, column) = at;
-            terminal.trouble(format_args!(
-                "{}:{line}:{column}: {}",
-                source.name(),
-                in_words(&mistakes)
-            ));
-            all_read = false;
+            let name = source.name();
+            wrong.push(Wrong::Tests(format!("{name}:{line}:{column}: {}", in_words(&mistakes))));
         }
     }
     suite.plans.push((source, plan));
-    all_read
 }
 
 type Planned = (Arc<Source>, PathBuf, Plan);
 
-fn plan(path: &Path, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
+fn plan(Tests { path, given }: &Tests, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
     let whole = |what: String| vec![(String::new(), what)];
+    let reach = Reach::of(path, given.as_deref()).map_err(whole)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let bytes = bounded(path).map_err(whole)?;
     let text = String::from_utf8(bytes).map_err(|_| whole("is not UTF-8".to_owned()))?;
-    let file: TestFile = serde_saphyr::from_str(&text).map_err(|error| {
-        let at = error.location();
-        let at = at
-            .map(|at| format!(":{}:{}", at.line(), at.column()))
-            .unwrap_or_default();
-        vec![(at, first_line(&error.to_string()))]
+    let file: TestFile = typed(&text).map_err(|(at, what)| {
+        let at = at.map(|(line, column)| format!(":{line}:{column}"));
+        vec![(at.unwrap_or_default(), what)]
     })?;
     let source = Source::new(path.display().to_string(), text);
-    let read = |name: &str| bounded(&folder.join(name));
+    let (named, policy) = (&file.policy.referenced, &file.policy.value);
+    let (manifest, _) = input::files::split(&folder.join(policy));
+    let manifest = manifest.strip_prefix(folder).unwrap_or(&manifest).to_string_lossy();
+    reach.check(&manifest).map_err(|what| {
+        let at = format!(":{}:{}", named.line(), named.column());
+        vec![(at, format!("`{policy}`: {what}"))]
+    })?;
+    let read = |name: &str| reach.check(name).and_then(|()| bounded(&folder.join(name)));
     let plan = Plan::of(&file, now, &read).map_err(|troubles| {
         let told = |Trouble {
                         at: (line, column),
@@ -160,11 +181,6 @@ fn plan(path: &Path, now: Timestamp) -> Result<Planned, Vec<(String, String)>> {
         troubles.into_iter().map(told).collect::<Vec<_>>()
     })?;
     Ok((source, folder.join(&file.policy.value), plan))
-}
-
-/// What a parser says, without the lines that it draws.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// A file, within the bound of all inputs. Not what is no file: a pull request may name a device that never ends.

@@ -47,26 +47,15 @@ impl Stage {
         self.run_with(arguments, &[], "")
     }
 
+    /// In a folder below.
+    pub(crate) fn run_in(&self, folder: &str, arguments: &[&str]) -> Ended {
+        ended(command(&self.home.path().join(folder), arguments), "")
+    }
+
     pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Ended {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_svidgate"))
-            .args(arguments)
-            .current_dir(self.home.path())
-            .env_remove("GITHUB_STEP_SUMMARY")
-            .env_remove("NO_COLOR")
-            .envs(variables.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // One that does not read it has closed it.
-        let _closed = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
-        Ended {
-            code: status.code().expect("the command ended by itself"),
-            out: String::from_utf8(stdout).unwrap(),
-            err: String::from_utf8(stderr).unwrap(),
-        }
+        let mut command = command(self.home.path(), arguments);
+        command.envs(variables.iter().copied());
+        ended(command, input)
     }
 
     /// The findings of `check`, as JSON has them.
@@ -103,5 +92,32 @@ impl Stage {
                 .next()
                 .unwrap_or_default()
         )
+    }
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_svidgate"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("GITHUB_STEP_SUMMARY")
+        .env_remove("NO_COLOR");
+    command
+}
+
+fn ended(mut command: Command, input: &str) -> Ended {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that does not read it has closed it.
+    let _closed = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    Ended {
+        code: status.code().expect("the command ended by itself"),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
     }
 }

@@ -267,3 +267,107 @@ fn statements_about_all_requests_are_decided() {
     assert_eq!(wrong.code, 3, "{}{}", wrong.out, wrong.err);
     assert!(wrong.err.contains("orders.test.yaml:4:12: "), "{}", wrong.err);
 }
+
+/// Whoever runs the tests of a stranger's pull request shows him lines of the files that he names.
+#[test]
+fn file_of_tests_names_files_of_its_own_repository_alone() {
+    let tests = |policy: &str| TESTS.replace("policy: policy.yaml", &format!("policy: {policy}"));
+    let svid =
+        |file: &str| format!("policy: policy.yaml\ntests: [ {{ name: a, svid: {file}, refused: svid.malformed }} ]\n");
+    let secret = "token: abc\n";
+    let files = |text: &str| {
+        Stage::new(&[
+            ("secret.yaml", secret),
+            ("policy.yaml", POLICY),
+            ("repo/policy.yaml", POLICY),
+            ("repo/tests/policy.yaml", POLICY),
+            ("repo/tests/a.test.yaml", text),
+        ])
+    };
+    for repository in [true, false] {
+        for text in [
+            tests("../../secret.yaml"),
+            tests("../../policy.yaml"),
+            tests("../../absent.yaml"),
+            tests("/etc/hostname"),
+            tests("../../../../../../../../../../etc/hostname"),
+            tests("link.yaml"),
+            tests("folder/secret.yaml"),
+            tests("folder/secret.yaml#x"),
+            svid("../../secret.yaml"),
+            svid("link.yaml"),
+        ] {
+            let stage = files(&text);
+            if repository {
+                stage.write("repo/.git/HEAD", b"ref: refs/heads/main\n");
+            }
+            #[cfg(unix)]
+            for (to, link) in [("secret.yaml", "link.yaml"), (".", "folder")] {
+                std::os::unix::fs::symlink(stage.path().join(to), stage.path().join("repo/tests").join(link)).unwrap();
+            }
+            let ended = stage.run(&["test", "repo/tests/a.test.yaml"]);
+            assert_eq!((ended.code, ended.out.as_str()), (3, ""), "{text}");
+            assert!(ended.err.contains("lies outside of "), "{}", ended.err);
+            assert!(
+                !ended.err.contains("abc") && !ended.err.contains("No such file"),
+                "{}",
+                ended.err
+            );
+            assert!(
+                ended.err.starts_with("svidgate: repo/tests/a.test.yaml:"),
+                "{}",
+                ended.err
+            );
+        }
+        let above = files(&tests("../policy.yaml"));
+        if repository {
+            above.write("repo/.git/HEAD", b"ref: refs/heads/main\n");
+        }
+        let alone = above.run(&["test", "repo/tests/a.test.yaml"]);
+        assert_eq!(alone.code, if repository { 0 } else { 3 }, "{}", alone.err);
+        assert_eq!(above.run(&["test", "repo"]).code, 0);
+        assert_eq!(above.run(&["test", "repo/tests/a.test.yaml", "repo"]).code, 0);
+    }
+    #[cfg(unix)]
+    {
+        let stage = files(TESTS);
+        std::fs::remove_file(stage.path().join("repo/tests/a.test.yaml")).unwrap();
+        std::os::unix::fs::symlink(
+            stage.path().join("secret.yaml"),
+            stage.path().join("repo/tests/a.test.yaml"),
+        )
+        .unwrap();
+        let ended = stage.run(&["test", "repo/tests/a.test.yaml"]);
+        assert_eq!(ended.code, 3);
+        assert!(ended.err.contains("is a link that leads out of"), "{}", ended.err);
+    }
+}
+
+/// What was not looked at is said, and is no yes.
+#[test]
+fn mutants_and_coverage_end_in_time_and_say_what_is_left() {
+    let stage = stage(POLICY, TESTS);
+    let all = stage.run(&["test", "--mutants", "--exit-zero"]);
+    assert_eq!(all.code, 0, "{}", all.out);
+    let none = stage.run(&["test", "--mutants", "--max-seconds", "0"]);
+    assert_eq!(none.code, 4, "{}", none.out);
+    assert!(
+        none.out.contains("error[SG0707]") && none.out.contains("from rules[0] on"),
+        "{}",
+        none.out
+    );
+    assert!(!none.out.contains("changes noticed"), "{}", none.out);
+    let uncovered = stage.run(&["test", "--coverage", "--max-seconds", "0", "--exit-zero"]);
+    assert_eq!(uncovered.code, 4, "{}", uncovered.out);
+    assert!(
+        uncovered.out.contains("what 5 requests reach was not looked at"),
+        "{}",
+        uncovered.out
+    );
+    // A test that fails is a no, whatever was not looked at.
+    let failing = Stage::new(&[
+        ("policy.yaml", POLICY),
+        ("a.test.yaml", &TESTS.replace("GET /orders/1,", "PUT /orders/1,")),
+    ]);
+    assert_eq!(failing.run(&["test", "--coverage", "--max-seconds", "0"]).code, 1);
+}

@@ -5,18 +5,23 @@
 //! with what only one of the documents says, and costs what has changed. Each leaf gets an example, and both documents
 //! are asked about it as a gate asks.
 
+use std::rc::Rc;
+
+use hashbrown::HashMap;
 use jiff::Timestamp;
 
 use crate::{
     analysis::{
         comparison::{Bounds, Cause, Change, Changes, Comparison, Fault, LeftOut, Shown, Undecided, Why},
-        cube::{Cube, Form},
+        cube::{Cube, Form, Reads},
+        expected::{Expected, expected},
         members::differences,
         policy::Policy,
         region::Region,
         search::{Go, Steps},
         seek::{Sought, seek},
         side::{Side, Standing, View, Voice},
+        subject::Subject,
         terms::Terms,
         values::Span,
         witness::{Answer, Witness},
@@ -28,11 +33,16 @@ use crate::{
 
 /// Compares two documents from a moment on.
 pub fn compare(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds) -> Comparison {
+    compare_beyond(&Expected::default(), old, new, at, bounds)
+}
+
+/// The same, but for changes that are expected.
+pub fn compare_beyond(expected: &Expected, old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds) -> Comparison {
     let mut steps = Steps::of(bounds.steps);
-    let in_force = changes(old, new, at, bounds, View::InForce, &mut steps);
+    let mut changes = |view| changes(expected, old, new, at, bounds, view, &mut steps);
+    let in_force = changes(View::InForce);
     let has_dry_run = |policy: &Policy| policy.rules.iter().any(|rule| rule.dry_run);
-    let with_dry_run =
-        (has_dry_run(old) || has_dry_run(new)).then(|| changes(old, new, at, bounds, View::WithDryRun, &mut steps));
+    let with_dry_run = (has_dry_run(old) || has_dry_run(new)).then(|| changes(View::WithDryRun));
     let modes = (old.configuration().mode, new.configuration().mode);
     Comparison {
         in_force,
@@ -43,7 +53,15 @@ pub fn compare(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds) -> Com
     }
 }
 
-fn changes(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds, view: View, steps: &mut Steps) -> Changes {
+fn changes(
+    expected: &Expected,
+    old: &Policy,
+    new: &Policy,
+    at: Timestamp,
+    bounds: Bounds,
+    view: View,
+    steps: &mut Steps,
+) -> Changes {
     let mut terms = Terms::new();
     let mut old = Side::new(old, view, at, &mut terms);
     let mut new = Side::new(new, view, at, &mut terms);
@@ -64,6 +82,8 @@ fn changes(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds, view: View
             at,
             bounds,
             is_gain,
+            expected: expected.of(is_gain),
+            expected_cubes: HashMap::new(),
             terms: &mut terms,
             steps,
             undecided: Vec::new(),
@@ -88,6 +108,8 @@ struct Comparing<'c, 'p> {
     at: Timestamp,
     bounds: Bounds,
     is_gain: bool,
+    expected: &'c [Subject],
+    expected_cubes: HashMap<Form, Rc<[Cube]>>,
     terms: &'c mut Terms,
     steps: &'c mut Steps,
     undecided: Vec<Undecided>,
@@ -183,7 +205,7 @@ impl Comparing<'_, '_> {
         if allowing.is_empty() {
             return;
         }
-        let mut clauses = self.allowing_denies(pattern, form);
+        let mut clauses = self.not_sought(pattern, form);
         for other in self.refusing.about(Effect::Allow, pattern, self.terms) {
             clauses.extend(self.refusing.cubes(other, form, self.terms).iter().cloned());
         }
@@ -200,7 +222,7 @@ impl Comparing<'_, '_> {
                 continue;
             };
             let allowing = self.allowing.cubes(voice, form, self.terms);
-            let clauses = self.allowing_denies(&of_allow, form);
+            let clauses = self.not_sought(&of_allow, form);
             let before = change.regions.len();
             for deny in denying {
                 for cube in allowing.iter() {
@@ -214,12 +236,20 @@ impl Comparing<'_, '_> {
         change.through.dedup();
     }
 
-    fn allowing_denies(&mut self, pattern: &IdPattern, form: Form) -> Vec<Cube> {
-        let mut clauses = Vec::new();
+    /// What the document that allows denies itself, and what is expected.
+    fn not_sought(&mut self, pattern: &IdPattern, form: Form) -> Vec<Cube> {
+        let mut clauses = self.expected(form).to_vec();
         for voice in self.allowing.about(Effect::Deny, pattern, self.terms) {
             clauses.extend(self.allowing.cubes(voice, form, self.terms).iter().cloned());
         }
         clauses
+    }
+
+    fn expected(&mut self, form: Form) -> Rc<[Cube]> {
+        let paths = self.allowing.policy.reading().paths;
+        let (terms, subjects) = (&mut *self.terms, self.expected);
+        let made = self.expected_cubes.entry(form);
+        Rc::clone(made.or_insert_with(|| expected(terms, subjects, Reads { form, paths }).into()))
     }
 
     /// Looks for what all of these cubes have, and none of the clauses.

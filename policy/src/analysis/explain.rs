@@ -330,67 +330,34 @@ impl Asked<'_> {
             not_time,
         } = when;
         let mut demands = Vec::new();
-        let mut ask = |demand, when| demands.push((demand, self.holds_when(when)));
+        let mut ask = |demand, is_there: bool, when: When| {
+            if is_there {
+                demands.push((demand, self.holds_when(when)));
+            }
+        };
+        let none = When::default;
         for (place, header) in headers.iter().enumerate() {
             let headers = vec![header.clone()];
-            ask(
-                Demand::Header(place),
-                When {
-                    headers,
-                    ..When::default()
-                },
-            );
+            ask(Demand::Header(place), true, When { headers, ..none() });
         }
         for (place, header) in not_headers.iter().enumerate() {
             let not_headers = vec![header.clone()];
-            ask(
-                Demand::NotHeader(place),
-                When {
-                    not_headers,
-                    ..When::default()
-                },
-            );
+            ask(Demand::NotHeader(place), true, When { not_headers, ..none() });
         }
-        if source_ips.is_some() {
-            let source_ips = source_ips.clone();
-            ask(
-                Demand::SourceIps,
-                When {
-                    source_ips,
-                    ..When::default()
-                },
-            );
-        }
-        if not_source_ips.is_some() {
-            let not_source_ips = not_source_ips.clone();
-            ask(
-                Demand::NotSourceIps,
-                When {
-                    not_source_ips,
-                    ..When::default()
-                },
-            );
-        }
-        if time.is_some() {
-            let time = time.clone();
-            ask(
-                Demand::Time,
-                When {
-                    time,
-                    ..When::default()
-                },
-            );
-        }
-        if not_time.is_some() {
-            let not_time = not_time.clone();
-            ask(
-                Demand::NotTime,
-                When {
-                    not_time,
-                    ..When::default()
-                },
-            );
-        }
+        let (source_ips, not_source_ips) = (source_ips.clone(), not_source_ips.clone());
+        let (time, not_time) = (time.clone(), not_time.clone());
+        ask(Demand::SourceIps, source_ips.is_some(), When { source_ips, ..none() });
+        let is_there = not_source_ips.is_some();
+        ask(
+            Demand::NotSourceIps,
+            is_there,
+            When {
+                not_source_ips,
+                ..none()
+            },
+        );
+        ask(Demand::Time, time.is_some(), When { time, ..none() });
+        ask(Demand::NotTime, not_time.is_some(), When { not_time, ..none() });
         demands
     }
 

@@ -12,5 +12,6 @@
 mod brute;
 mod dice;
 mod differential;
+mod expected;
 mod generator;
 mod questions;

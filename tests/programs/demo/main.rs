@@ -38,6 +38,7 @@ async fn main() -> ExitCode {
         Ok(()) => println!("all as expected"),
         Err(trouble) => println!("NOT as expected: {trouble}"),
     }
+    setting.suggest();
     if keep {
         setting.explain(&people::api(&next, &setting.world));
         // Until the user has seen enough.

@@ -12,7 +12,7 @@ use support::{
 };
 
 use crate::{
-    people::{SUPPLIER, api, warehouse},
+    people::{API, SUPPLIER, TENANT, api, warehouse},
     sources::Sources,
     traffic::{ALLOWED, settle},
 };
@@ -79,6 +79,7 @@ impl Setting {
             .iter()
             .fold(file("envoy.yaml"), |text, (name, value)| text.replace(name, value));
         write("envoy.yaml", text.clone());
+        write("policy.json", format!("{document:#}\n"));
         let envoy = Envoy::start(Scenario {
             text: Some(text),
             concurrency: 2,
@@ -124,6 +125,15 @@ impl Setting {
     /// Where the HTTP listener listens.
     pub(crate) fn web(&self) -> SocketAddr {
         self.envoy.listener_addr("web")
+    }
+
+    /// What the command says of the demo's own policy. It is not built here: a first demo would wait for it.
+    pub(crate) fn suggest(&self) {
+        let home = self.home.strip_prefix(repository()).unwrap_or(&self.home).display();
+        println!("\nWhat the command says of it (cargo install --locked --path cli):");
+        println!("  svidgate guard {home}/envoy.yaml");
+        println!("  svidgate explain --id {API} GET /admin {home}/policy.json");
+        println!("  svidgate can --list {TENANT} {home}/policy.json");
     }
 
     /// How to try it by hand, as somebody with this SVID.

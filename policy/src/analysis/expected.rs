@@ -1,0 +1,38 @@
+//! Which changes does somebody expect?
+
+use crate::{
+    analysis::{
+        cube::{Cube, Reads, cubes},
+        subject::Subject,
+        terms::Terms,
+    },
+    rules::effect::Effect,
+};
+
+/// Changes that a comparison does not tell of.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// What may be gained, as read for the new document.
+    pub gains: Vec<Subject>,
+    /// What may be lost, as read for the old document.
+    pub losses: Vec<Subject>,
+}
+
+impl Expected {
+    pub(crate) fn of(&self, is_gain: bool) -> &[Subject] {
+        if is_gain { &self.gains } else { &self.losses }
+    }
+}
+
+/// What is expected, in the paths of the document that allows it. As an allow rule would read it: a request of which is not
+/// known whether it belongs to what is expected does not.
+pub(crate) fn expected(terms: &mut Terms, subjects: &[Subject], reads: Reads) -> Vec<Cube> {
+    let mut expected = Vec::new();
+    for subject in subjects {
+        let rule = subject.rule(Effect::Allow);
+        for from in &rule.from {
+            expected.extend(cubes(terms, &rule, from, reads));
+        }
+    }
+    expected
+}
