@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use crate::{
     analysis::{
         comparison::{Bounds, Cause, Change, Changes, Comparison, Fault, LeftOut, Shown, Undecided, Why},
-        cube::{Cube, Form},
+        cube::{Cube, Cubes, Form},
         members::differences,
         policy::Policy,
         region::Region,
+        sayings::Scope,
         search::{Go, Steps},
-        seek::{Sought, seek},
+        seek::{Sought, meeting, seek},
         side::{Side, Standing, View, Voice},
         terms::Terms,
         values::Span,
@@ -118,7 +119,8 @@ impl Comparing<'_, '_> {
             let mut change = Change::new(Cause::Allow(rule));
             for (from, pattern) in written.from.iter().enumerate() {
                 for form in forms {
-                    self.allowed_by(Voice::Rule { rule, from }, pattern, *form, &mut change);
+                    let scope = Scope::of_rule(written, pattern, *form);
+                    self.allowed_by(Voice::Rule { rule, from }, &scope, *form, &mut change);
                 }
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
@@ -134,8 +136,9 @@ impl Comparing<'_, '_> {
             let mut change = Change::new(Cause::Deny(rule));
             for (from, pattern) in written.from.iter().enumerate() {
                 for form in forms {
+                    let scope = Scope::of_rule(written, pattern, *form);
                     let denying = self.refusing.cubes(Voice::Rule { rule, from }, *form, self.terms);
-                    self.denied_by(&denying, pattern, *form, &mut change);
+                    self.denied_by(&denying, &scope, *form, &mut change);
                 }
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
@@ -144,7 +147,7 @@ impl Comparing<'_, '_> {
             let mut change = Change::new(cause(&standing));
             let denying = [standing.cube(self.terms)];
             for form in forms {
-                self.denied_by(&denying, &standing.pattern(), *form, &mut change);
+                self.denied_by(&denying, &Scope::of_ids(&standing.pattern()), *form, &mut change);
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
         }
@@ -155,12 +158,7 @@ impl Comparing<'_, '_> {
     /// A path with an encoded slash has two readings, which are not looked at here. Whatever only one document says may
     /// make a difference to one, where some rule opens such paths.
     fn behind_encoded_slashes(&mut self) {
-        let opens = |side: &Side<'_>| {
-            let counted = side.policy.rules.iter().filter(|rule| side.counts(rule));
-            let mut targets = counted.flat_map(|rule| &rule.to);
-            targets.any(|target| target.conditions.encoded_slashes)
-        };
-        if !opens(self.allowing) {
+        if !self.allowing.opens_encoded_slashes() {
             return;
         }
         let mut said: Vec<(Cube, IdPattern)> = Vec::new();
@@ -178,15 +176,13 @@ impl Comparing<'_, '_> {
     }
 
     /// What an allow rule opens that no rule of the other document does.
-    fn allowed_by(&mut self, voice: Voice, pattern: &IdPattern, form: Form, change: &mut Change) {
+    fn allowed_by(&mut self, voice: Voice, scope: &Scope<'_>, form: Form, change: &mut Change) {
         let allowing = self.allowing.cubes(voice, form, self.terms);
         if allowing.is_empty() {
             return;
         }
-        let mut clauses = self.allowing_denies(pattern, form);
-        for other in self.refusing.about(Effect::Allow, pattern, self.terms) {
-            clauses.extend(self.refusing.cubes(other, form, self.terms).iter().cloned());
-        }
+        let mut clauses = self.allowing.cubes_about(Effect::Deny, scope, form, self.terms);
+        clauses.append(&mut self.refusing.cubes_about(Effect::Allow, scope, form, self.terms));
         for cube in allowing.iter() {
             let most = self.bounds.regions.saturating_sub(change.regions.len()).max(1);
             self.look(&[cube], &clauses, form, most, change);
@@ -194,36 +190,38 @@ impl Comparing<'_, '_> {
     }
 
     /// What a denial of the other document keeps shut, and some rule opens.
-    fn denied_by(&mut self, denying: &[Cube], pattern: &IdPattern, form: Form, change: &mut Change) {
-        for voice in self.allowing.about(Effect::Allow, pattern, self.terms) {
-            let (Some(of_allow), Voice::Rule { rule, .. }) = (self.allowing.pattern(voice), voice) else {
+    fn denied_by(&mut self, denying: &[Cube], scope: &Scope<'_>, form: Form, change: &mut Change) {
+        for voice in self.allowing.about(Effect::Allow, scope, self.terms) {
+            if change.through.len() >= self.bounds.through {
+                change.has_more = true;
+                return;
+            }
+            let (Some(of_allow), Voice::Rule { rule, .. }) = (self.allowing.scope(voice, form), voice) else {
                 continue;
             };
             let allowing = self.allowing.cubes(voice, form, self.terms);
-            let clauses = self.allowing_denies(&of_allow, form);
+            // Most pairs have nothing in common, and what else denies is only asked about those that have.
+            let mut clauses: Option<Vec<Cubes>> = None;
             let before = change.regions.len();
-            for deny in denying {
-                for cube in allowing.iter() {
-                    self.look(&[deny, cube], &clauses, form, 1, change);
+            for (deny, cube) in denying
+                .iter()
+                .flat_map(|deny| allowing.iter().map(move |cube| (deny, cube)))
+            {
+                if meeting(self.terms, &[deny, cube], self.forever()).is_none() {
+                    continue;
                 }
+                let clauses =
+                    clauses.get_or_insert_with(|| self.allowing.cubes_about(Effect::Deny, &of_allow, form, self.terms));
+                self.look(&[deny, cube], clauses, form, 1, change);
             }
-            if change.regions.len() > before {
+            if change.regions.len() > before && change.through.last() != Some(&rule) {
                 change.through.push(rule);
             }
         }
-        change.through.dedup();
-    }
-
-    fn allowing_denies(&mut self, pattern: &IdPattern, form: Form) -> Vec<Cube> {
-        let mut clauses = Vec::new();
-        for voice in self.allowing.about(Effect::Deny, pattern, self.terms) {
-            clauses.extend(self.allowing.cubes(voice, form, self.terms).iter().cloned());
-        }
-        clauses
     }
 
     /// Looks for what all of these cubes have, and none of the clauses.
-    fn look(&mut self, cubes: &[&Cube], clauses: &[Cube], form: Form, most: usize, change: &mut Change) {
+    fn look(&mut self, cubes: &[&Cube], clauses: &[Cubes], form: Form, most: usize, change: &mut Change) {
         let sought = Sought {
             cubes,
             clauses,
@@ -272,7 +270,7 @@ impl Comparing<'_, '_> {
 
     /// Whether a rule opens such paths where something is said that the other document does not say.
     fn look_behind_encoded_slashes(&mut self, said: &Cube, pattern: &IdPattern) {
-        for voice in self.allowing.about(Effect::Allow, pattern, self.terms) {
+        for voice in self.allowing.about(Effect::Allow, &Scope::of_ids(pattern), self.terms) {
             let Voice::Rule { rule, .. } = voice else { continue };
             for opening in self.allowing.opening(voice, self.terms) {
                 let sought = Sought {

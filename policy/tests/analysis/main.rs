@@ -14,3 +14,4 @@ mod dice;
 mod differential;
 mod generator;
 mod questions;
+mod useless;
