@@ -26,10 +26,20 @@ pub(crate) enum Dimension {
     Effects,
     From,
     Rules,
+    // Of what is above, in what alone a pair differs.
+    PathsStrict,
+    PathsLenient,
+    HeaderIs,
+    HeaderMatches,
+    HeaderPresent,
+    HeaderNegated,
+    HeaderLines,
 }
 
-const DIMENSIONS: [Dimension; 19] = [
-    Dimension::Paths,
+/// In what pairs differ.
+pub(crate) const DIMENSIONS: [Dimension; 24] = [
+    Dimension::PathsStrict,
+    Dimension::PathsLenient,
     Dimension::Captures,
     Dimension::Except,
     Dimension::Methods,
@@ -37,7 +47,11 @@ const DIMENSIONS: [Dimension; 19] = [
     Dimension::Routes,
     Dimension::Ports,
     Dimension::Sni,
-    Dimension::Headers,
+    Dimension::HeaderIs,
+    Dimension::HeaderMatches,
+    Dimension::HeaderPresent,
+    Dimension::HeaderNegated,
+    Dimension::HeaderLines,
     Dimension::Sources,
     Dimension::Windows,
     Dimension::Expires,
@@ -68,6 +82,19 @@ const OF_ALL: &[Dimension] = &[
     Dimension::Windows,
     Dimension::Expires,
 ];
+
+impl Dimension {
+    /// What rules look at where it is this in which a pair differs.
+    fn looked_at(self) -> Self {
+        match self {
+            Self::PathsStrict | Self::PathsLenient => Self::Paths,
+            Self::HeaderIs | Self::HeaderMatches | Self::HeaderPresent | Self::HeaderNegated | Self::HeaderLines => {
+                Self::Headers
+            }
+            other => other,
+        }
+    }
+}
 
 /// Two documents.
 #[derive(Clone, Debug)]
@@ -102,7 +129,7 @@ pub(crate) const TIMES: [&str; 4] = [
 
 pub(crate) fn pair(dice: &mut Dice) -> Pair {
     let differ_in = *dice.one(&DIMENSIONS);
-    let listener = *dice.one(if OF_REQUESTS.contains(&differ_in) {
+    let listener = *dice.one(if OF_REQUESTS.contains(&differ_in.looked_at()) {
         &["http", "http", "http", "shared"]
     } else {
         &["http", "http", "tcp", "shared"]
@@ -113,14 +140,18 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         [OF_REQUESTS, OF_ALL].concat()
     };
     let mut used = dice.some(&more, 2);
-    used.push(differ_in);
+    used.push(differ_in.looked_at());
     if differ_in == Dimension::Captures {
         used.push(Dimension::Paths);
     } else if used.contains(&Dimension::Paths) && dice.percent(40) {
         used.push(Dimension::Captures);
     }
-    let lenient = dice.percent(25);
-    let expressions = dice.percent(30);
+    let lenient = match differ_in {
+        Dimension::PathsStrict => false,
+        Dimension::PathsLenient => true,
+        _ => dice.percent(25),
+    };
+    let expressions = differ_in == Dimension::HeaderMatches || dice.percent(30);
     let mut maker = Maker {
         dice,
         used,
@@ -374,13 +405,21 @@ impl Maker<'_> {
     }
 
     fn header(&mut self) -> Value {
-        let name = *self.dice.one(&["h", "h", "x-h"]);
         match self.dice.below(if self.expressions { 5 } else { 4 }) {
-            0 => json!({ "name": name, "present": true }),
-            1 => json!({ "name": name, "is": "" }),
-            2 => json!({ "name": name, "is": "b" }),
-            3 => json!({ "name": name, "is": "a" }),
-            _ => json!({ "name": name, "matches": self.dice.one(&["a|b", "a.*", "[ab]+"]) }),
+            0 => self.header_of(Dimension::HeaderPresent),
+            1..=3 => self.header_of(Dimension::HeaderIs),
+            _ => self.header_of(Dimension::HeaderMatches),
+        }
+    }
+
+    fn header_of(&mut self, kind: Dimension) -> Value {
+        let name = *self.dice.one(&["h", "h", "x-h"]);
+        match kind {
+            Dimension::HeaderPresent => json!({ "name": name, "present": true }),
+            Dimension::HeaderMatches => {
+                json!({ "name": name, "matches": self.dice.one(&["a|b", "a.*", "[ab]+"]) })
+            }
+            _ => json!({ "name": name, "is": self.dice.one(&["a", "b", ""]) }),
         }
     }
 
@@ -438,6 +477,23 @@ impl Maker<'_> {
                     document["rules"].as_array_mut().unwrap().push(rule);
                 }
             }
+            Dimension::HeaderIs | Dimension::HeaderMatches | Dimension::HeaderPresent => {
+                let header = self.header_of(dimension);
+                document["rules"][place]["when"]["headers"] = json!([header]);
+            }
+            Dimension::HeaderNegated => {
+                let header = self.header();
+                document["rules"][place]["when"]["not_headers"] = json!([header]);
+            }
+            // Where it is, and where it is not: all but where several lines leave it open.
+            Dimension::HeaderLines => {
+                let header = self.header_of(Dimension::HeaderIs);
+                let rules = document["rules"].as_array_mut().unwrap();
+                let mut other = rules[place].clone();
+                rules[place]["when"]["headers"] = json!([header]);
+                other["when"]["not_headers"] = json!([header]);
+                rules.push(other);
+            }
             Dimension::Except => document["rules"][place]["except"] = self.except(),
             Dimension::Expires => document["rules"][place]["expires"] = json!(self.dice.one(&TIMES)),
             Dimension::Headers | Dimension::Sources | Dimension::Windows => {
@@ -456,7 +512,7 @@ impl Maker<'_> {
                 self.demand(dimension, &mut to[0]);
                 document["rules"][place]["to"] = to;
             }
-            Dimension::Paths | Dimension::Captures => {
+            Dimension::Paths | Dimension::PathsStrict | Dimension::PathsLenient | Dimension::Captures => {
                 let first = document["rules"][place]["from"][0].as_str().unwrap().to_owned();
                 let mut captures: Vec<&str> = ["{x}", "{y}"].into_iter().filter(|name| first.contains(name)).collect();
                 if dimension == Dimension::Captures && captures.is_empty() {

@@ -13,5 +13,6 @@ mod brute;
 mod dice;
 mod differential;
 mod generator;
+mod planted;
 mod questions;
 mod useless;

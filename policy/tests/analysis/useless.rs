@@ -11,7 +11,7 @@ use svidgate_policy::{
 use crate::{
     brute::{self, AT},
     dice::Dice,
-    differential::{asked, policy},
+    differential::{asked, policy, record},
     generator::{Pair, pair},
 };
 
@@ -207,7 +207,7 @@ fn rule_comes_to_nothing_if_and_only_if_nothing_changes_without_it() {
             }
         }
     }
-    println!("{seen:?}");
+    record(&json!(seen));
     for kind in ["dead", "shadowed", "redundant", "idle", "idle exception", "of use"] {
         let times = seen.get(kind).copied().unwrap_or_default();
         assert!(times * 50 >= documents, "{kind}: {seen:?}");
