@@ -17,7 +17,7 @@ use crate::{
         sayings::Scope,
         search::{Go, Steps},
         seek::{Sought, meeting, seek},
-        side::{Side, Standing, View, Voice},
+        side::{Side, Standing, View, Voice, rules_of_one},
         terms::Terms,
         values::Span,
         witness::{Answer, Witness},
@@ -52,15 +52,18 @@ fn changes(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds, view: View
     let mut forms = [old.forms(), new.forms()].concat();
     forms.sort_unstable();
     forms.dedup();
+    let [of_old, of_new] = rules_of_one(&old, &new);
     for is_gain in [true, false] {
-        let (allowing, refusing) = if is_gain {
-            (&mut new, &mut old)
+        let (allowing, refusing, of_allowing, of_refusing) = if is_gain {
+            (&mut new, &mut old, &of_new, &of_old)
         } else {
-            (&mut old, &mut new)
+            (&mut old, &mut new, &of_old, &of_new)
         };
         let mut comparing = Comparing {
             allowing,
             refusing,
+            of_allowing,
+            of_refusing,
             view,
             at,
             bounds,
@@ -85,6 +88,10 @@ fn changes(old: &Policy, new: &Policy, at: Timestamp, bounds: Bounds, view: View
 struct Comparing<'c, 'p> {
     allowing: &'c mut Side<'p>,
     refusing: &'c mut Side<'p>,
+    /// The places of the rules that only the one has.
+    of_allowing: &'c [usize],
+    /// That only the other has.
+    of_refusing: &'c [usize],
     view: View,
     at: Timestamp,
     bounds: Bounds,
@@ -108,7 +115,7 @@ struct Search {
 impl Comparing<'_, '_> {
     fn found(&mut self, forms: &[Form]) -> Vec<Change> {
         let mut changes = Vec::new();
-        for rule in self.allowing.rules_beside(self.refusing) {
+        for rule in self.of_allowing.iter().copied() {
             let Some(written) = self
                 .allowing
                 .rule(rule)
@@ -125,7 +132,7 @@ impl Comparing<'_, '_> {
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
         }
-        for rule in self.refusing.rules_beside(self.allowing) {
+        for rule in self.of_refusing.iter().copied() {
             let Some(written) = self
                 .refusing
                 .rule(rule)
@@ -162,9 +169,13 @@ impl Comparing<'_, '_> {
             return;
         }
         let mut said: Vec<(Cube, IdPattern)> = Vec::new();
-        for (side, other) in [(&*self.allowing, &*self.refusing), (&*self.refusing, &*self.allowing)] {
-            for rule in side.rules_beside(other) {
-                said.extend(side.anything_said(rule, self.terms));
+        let sides = [
+            (&*self.allowing, self.of_allowing, &*self.refusing),
+            (&*self.refusing, self.of_refusing, &*self.allowing),
+        ];
+        for (side, rules, other) in sides {
+            for rule in rules {
+                said.extend(side.anything_said(*rule, self.terms));
             }
             for standing in side.standing_beside(other) {
                 said.push((standing.cube(self.terms), standing.pattern()));

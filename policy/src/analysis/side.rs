@@ -274,16 +274,7 @@ impl<'p> Side<'p> {
         requests.into_iter().flatten().chain(connections).collect()
     }
 
-    /// The places of the rules that another document has not, names and order aside.
-    pub(crate) fn rules_beside(&self, other: &Side<'_>) -> Vec<usize> {
-        let counted = other.policy.rules.iter().filter(|rule| other.counts(rule));
-        let known: HashSet<Meaning<'_>> = counted.map(Meaning::of).collect();
-        let rules = self.policy.rules.iter().enumerate();
-        let ours = rules.filter(|(_, rule)| self.counts(rule) && !known.contains(&Meaning::of(rule)));
-        ours.map(|(place, _)| place).collect()
-    }
-
-    /// The same of what stands beside the rules.
+    /// What stands beside the rules, and does not in another document.
     pub(crate) fn standing_beside(&self, other: &Side<'_>) -> Vec<Standing> {
         let known: HashSet<&Standing> = other.standing.iter().collect();
         let ours = self.standing.iter().filter(|standing| !known.contains(*standing));
@@ -294,6 +285,29 @@ impl<'p> Side<'p> {
             .map(|theirs| Standing::Unknown(theirs.trust_domain.clone()));
         ours.cloned().chain(unknown).collect()
     }
+}
+
+/// The places of the rules that only one of two documents has, names and order aside.
+pub(crate) fn rules_of_one(one: &Side<'_>, other: &Side<'_>) -> [Vec<usize>; 2] {
+    fn counted<'p>(side: &Side<'p>) -> impl Iterator<Item = (usize, &'p Rule)> {
+        let rules = side.policy.rules.iter().enumerate();
+        rules.filter(|(_, rule)| side.counts(rule))
+    }
+    let mut places: HashMap<Meaning<'_>, (Vec<usize>, bool)> = HashMap::new();
+    for (place, rule) in counted(one) {
+        places.entry(Meaning::of(rule)).or_default().0.push(place);
+    }
+    let mut only_other = Vec::new();
+    for (place, rule) in counted(other) {
+        match places.get_mut(&Meaning::of(rule)) {
+            Some((_, is_in_both)) => *is_in_both = true,
+            None => only_other.push(place),
+        }
+    }
+    let only_one = places.into_values().filter(|(_, is_in_both)| !is_in_both);
+    let mut only_one: Vec<usize> = only_one.flat_map(|(places, _)| places).collect();
+    only_one.sort_unstable();
+    [only_one, only_other]
 }
 
 /// A rule without its name, its lists in order.

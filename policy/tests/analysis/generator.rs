@@ -179,7 +179,9 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
     }
     let differ_in = (!is_rewritten).then_some(differ_in);
     let (used, has_expressions) = (maker.used.clone(), maker.expressions);
-    let [old, new] = [old, new].map(named);
+    // Then what differs differs in what is no longer than brute force looks at.
+    let is_short = maker.dice.percent(50);
+    let [old, new] = [old, new].map(|document| named(if is_short { shortened(document, &used) } else { document }));
     let mut subject = maker.rule();
     for name in ["effect", "expires", "dry_run"] {
         subject.as_object_mut().unwrap().remove(name);
@@ -192,6 +194,18 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         differ_in,
         has_expressions,
     }
+}
+
+/// With denials of all that is longer than what brute force looks at.
+fn shortened(mut document: Value, used: &[Dimension]) -> Value {
+    let has_requests = document["listener"] != "tcp";
+    let rules = document["rules"].as_array_mut().unwrap();
+    rules.push(json!({ "effect": "deny", "from": ["spiffe://*/*/*/*/*/**"] }));
+    if has_requests && used.contains(&Dimension::Paths) {
+        let to = json!([{ "paths": ["/*/*/*/*/**"] }]);
+        rules.push(json!({ "effect": "deny", "from": ["spiffe://*/**"], "to": to }));
+    }
+    document
 }
 
 fn named(mut document: Value) -> Value {

@@ -43,7 +43,8 @@ def run():
     if built.returncode:
         sys.exit(f"it does not build\n{built.stdout}")
     try:
-        ran = cargo(seconds=SECONDS)
+        # Whether faults have their places is no question to a copy that has one.
+        ran = cargo("--", "--skip", "planted", seconds=SECONDS)
     except subprocess.TimeoutExpired:
         return [f"it did not end in {SECONDS} seconds"]
     if ran.returncode == 0:
