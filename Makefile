@@ -152,6 +152,11 @@ load: wasm wasm-noop envoy
 bench-envoy: load ## What svidgate costs Envoy, beside other filters, into benches/record/ (ROUNDS=5).
 	ROUNDS=$(or $(ROUNDS),5) target/load/bench-envoy
 
+.PHONY: bench-cli
+bench-cli: ## What the command takes for policies of 10,000 and 100,000 rules, into benches/record/ (ROUNDS=5).
+	cargo build --release --locked --package svidgate
+	@python3 -B benches/command/bench.py $(or $(ROUNDS),5)
+
 .PHONY: memory
 memory: load ## Resident memory of Envoy with svidgate, into benches/record/ (needs 12,000 open files a process).
 	ulimit -n 12000 && target/load/memory

@@ -34,10 +34,12 @@ pub(crate) enum Dimension {
     HeaderPresent,
     HeaderNegated,
     HeaderLines,
+    Lengths,
 }
 
 /// In what pairs differ.
-pub(crate) const DIMENSIONS: [Dimension; 24] = [
+pub(crate) const DIMENSIONS: [Dimension; 25] = [
+    Dimension::Lengths,
     Dimension::PathsStrict,
     Dimension::PathsLenient,
     Dimension::Captures,
@@ -87,7 +89,7 @@ impl Dimension {
     /// What rules look at where it is this in which a pair differs.
     fn looked_at(self) -> Self {
         match self {
-            Self::PathsStrict | Self::PathsLenient => Self::Paths,
+            Self::PathsStrict | Self::PathsLenient | Self::Lengths => Self::Paths,
             Self::HeaderIs | Self::HeaderMatches | Self::HeaderPresent | Self::HeaderNegated | Self::HeaderLines => {
                 Self::Headers
             }
@@ -118,6 +120,8 @@ struct Maker<'d> {
     lenient: bool,
     shared: bool,
     expressions: bool,
+    /// Whether patterns say nothing but how many segments there are.
+    lengths: bool,
 }
 
 pub(crate) const TIMES: [&str; 4] = [
@@ -158,6 +162,7 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         lenient,
         shared: listener == "shared",
         expressions,
+        lengths: differ_in == Dimension::Lengths,
     };
     let count = 1 + maker.dice.below(3);
     let rules: Vec<Value> = (0..count).map(|_| maker.rule()).collect();
@@ -180,7 +185,7 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
     let differ_in = (!is_rewritten).then_some(differ_in);
     let (used, has_expressions) = (maker.used.clone(), maker.expressions);
     // Then what differs differs in what is no longer than brute force looks at.
-    let is_short = maker.dice.percent(50);
+    let is_short = maker.lengths || maker.dice.percent(50);
     let [old, new] = [old, new].map(|document| named(if is_short { shortened(document, &used) } else { document }));
     let mut subject = maker.rule();
     for name in ["effect", "expires", "dry_run"] {
@@ -255,8 +260,13 @@ impl Maker<'_> {
     }
 
     fn segments(&mut self, captures: &[&str], least: usize) -> String {
-        let mut list: Vec<&str> = (0..least + self.dice.below(3 - least))
-            .map(|_| *self.dice.one(&["a", "b", "*", "*"]))
+        let (alphabet, most): (&[&str], usize) = if self.lengths {
+            (&["*"], 3)
+        } else {
+            (&["a", "b", "*", "*"], 2)
+        };
+        let mut list: Vec<&str> = (0..least + self.dice.below(most + 1 - least))
+            .map(|_| *self.dice.one(alphabet))
             .collect();
         for capture in captures {
             let place = self.dice.below(list.len() + 1);
@@ -526,7 +536,11 @@ impl Maker<'_> {
                 self.demand(dimension, &mut to[0]);
                 document["rules"][place]["to"] = to;
             }
-            Dimension::Paths | Dimension::PathsStrict | Dimension::PathsLenient | Dimension::Captures => {
+            Dimension::Paths
+            | Dimension::PathsStrict
+            | Dimension::PathsLenient
+            | Dimension::Lengths
+            | Dimension::Captures => {
                 let first = document["rules"][place]["from"][0].as_str().unwrap().to_owned();
                 let mut captures: Vec<&str> = ["{x}", "{y}"].into_iter().filter(|name| first.contains(name)).collect();
                 if dimension == Dimension::Captures && captures.is_empty() {
