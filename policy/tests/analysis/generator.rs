@@ -38,7 +38,10 @@ pub(crate) enum Dimension {
 }
 
 /// In what pairs differ.
-pub(crate) const DIMENSIONS: [Dimension; 25] = [
+pub(crate) const DIMENSIONS: [Dimension; 27] = [
+    // Few pairs differ in one length alone, so there are more of them.
+    Dimension::Lengths,
+    Dimension::Lengths,
     Dimension::Lengths,
     Dimension::PathsStrict,
     Dimension::PathsLenient,
@@ -164,7 +167,7 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         expressions,
         lengths: differ_in == Dimension::Lengths,
     };
-    let count = 1 + maker.dice.below(3);
+    let count = if maker.lengths { 3 } else { 1 } + maker.dice.below(3);
     let rules: Vec<Value> = (0..count).map(|_| maker.rule()).collect();
     let old = json!({
         "trust_domain": "td",
