@@ -68,20 +68,20 @@ def main(rounds):
         )
         print(f"{what}, {size}: {cpu:.2f} s of CPU, {memory:.0f} MiB", file=sys.stderr)
     text = record.head("What the command takes for large policies", "make bench-cli", where)
-    text += (
-        f"\nEach a process of its own, by one thread, {rounds} rounds, medians. A file of YAML; a hundredth of the allow rules"
-        " again are\ndenials for everybody. What is to be reached is meant for one core that has nothing else to do, so it is the time"
-        " of CPU that is\ncompared with it; on the clock, other work on the machine counts, too.\n\n"
-    )
+    text += f"""
+Each a process of its own, by one thread, {rounds} rounds, medians. A file of YAML; a hundredth of the allow rules again are
+denials for everybody. What is to be reached is meant for one core that has nothing else to do, so it is the time of CPU that
+is compared with it; on the clock, other work on the machine counts, too.
+
+"""
     head = ["command", " allow rules", " CPU", " on the clock", " peak memory", " to reach", "reached"]
     cells = []
     for row in rows:
         bound = row["bound_s"]
         reached = "" if bound is None else "yes" if row["cpu_s"] <= bound else "**no**"
-        cells.append(
-            [row["what"], f"{row['rules']:,}", f"{row['cpu_s']:.2f} s", f"{row['clock_s']:.2f} s", f"{row['peak_mib']} MiB"]
-            + ["" if bound is None else f"{bound:.1f} s", reached]
-        )
+        cell = [row["what"], f"{row['rules']:,}", f"{row['cpu_s']:.2f} s", f"{row['clock_s']:.2f} s"]
+        cell += [f"{row['peak_mib']} MiB", "" if bound is None else f"{bound:.1f} s", reached]
+        cells.append(cell)
     text += record.table(head, cells)
     record.write("cli", text, {**where, "rounds": rounds, "rows": rows})
 

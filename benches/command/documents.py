@@ -1,7 +1,7 @@
-"""Policies as a mesh has them, of any size: namespaces with ten rules each, and a hundredth of denials for everybody.
+"""Policies as a mesh has them, of any size: namespaces with ten rules each, and a hundredth of denials for all.
 
-Nine of ten allow rules name one workload, one its whole namespace. Half of the denials shut a path of one namespace, half
-shut one that every namespace has, so that each of these meets a tenth of all allow rules."""
+Nine of ten allow rules name one workload, one its whole namespace. Half of the denials shut a path of one
+namespace, half shut one that every namespace has, so that each of these meets a tenth of all allow rules."""
 
 HEAD = """\
 trust_domain: prod.example

@@ -1,4 +1,6 @@
-"""Many random documents, of which the analysis must say what brute force finds. Writes benches/record/analysis-latest.*"""
+"""Many random documents, of which the analysis must say what brute force finds.
+
+Writes benches/record/analysis-latest.*"""
 
 import json
 import os
@@ -28,15 +30,18 @@ def main(pairs):
         if ran.returncode or len(lines) != 1:
             sys.exit(f"{which} failed\n{ran.stdout}")
         seen[which.strip(":")] = json.loads(lines[0].removeprefix(MARK))
-    text = record.head("What the analysis says, held against brute force", f"make analysis-pairs PAIRS={pairs}", where)
+    target = f"make analysis-pairs PAIRS={pairs}"
+    text = record.head("What the analysis says, held against brute force", target, where)
     pairs, questions, rules = seen["differential"], seen["questions"], seen["useless"]
-    text += (
-        f"\nRandom documents, each by its seed from 0 on; of each pair, up to {pairs['points']} requests are put before both"
-        " documents.\nWhatever brute force finds the analysis must find, and each of its examples is decided as it says by the code"
-        " that runs in the\nproxy. Nothing was missed and no example was wrong, or this would not be written.\n\n"
-        f"**{pairs['pairs']} pairs compared**: {pairs['differ']} differ, {pairs['undecided']} have something undecided"
-        " (expressions on headers). By one thing alone\n\n"
-    )
+    text += f"""
+Random documents, each by its seed from 0 on; of each pair, up to {pairs['points']} requests are put before both documents.
+Whatever brute force finds the analysis must find, and each of its examples is decided as it says by the code that runs in
+the proxy. Nothing was missed and no example was wrong, or this would not be written.
+
+**{pairs['pairs']} pairs compared**: {pairs['differ']} differ, {pairs['undecided']} have something undecided (expressions on
+headers). By one thing alone
+
+"""
     text += record.table(["what alone differs", " pairs that differ"], sorted(pairs["alone"].items()))
     text += f"\n**{sum(questions.values())} claims** (`never`, `always`, `only`), by their answer:\n\n"
     text += record.table(["answer", " claims"], sorted(questions.items()))

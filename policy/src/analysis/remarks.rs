@@ -98,8 +98,8 @@ pub enum What {
 /// common with the rule. Our decision: nobody reads on.
 const MAX_PICKED: usize = 16;
 
-/// All that is to be said about the rules of a policy from a moment on, in the order of the document. Nothing is said of
-/// the use of rules that are over or in a dry run.
+/// All that is to be said about the rules of a policy from a moment on, in the order of the document. Nothing is said
+/// of the use of rules that are over or in a dry run.
 pub fn remarks(policy: &Policy, at: Timestamp, bounds: RemarkBounds) -> Vec<Remark> {
     let mut means = Means {
         terms: Terms::new(),

@@ -34,17 +34,21 @@ pub(crate) enum Dimension {
     HeaderPresent,
     HeaderNegated,
     HeaderLines,
+    SourceUnknown,
     Lengths,
 }
 
 /// In what pairs differ.
-pub(crate) const DIMENSIONS: [Dimension; 27] = [
+pub(crate) const DIMENSIONS: [Dimension; 30] = [
     // Few pairs differ in one length alone, so there are more of them.
     Dimension::Lengths,
     Dimension::Lengths,
     Dimension::Lengths,
     Dimension::PathsStrict,
     Dimension::PathsLenient,
+    // The same of segments that are the same.
+    Dimension::Captures,
+    Dimension::Captures,
     Dimension::Captures,
     Dimension::Except,
     Dimension::Methods,
@@ -58,6 +62,7 @@ pub(crate) const DIMENSIONS: [Dimension; 27] = [
     Dimension::HeaderNegated,
     Dimension::HeaderLines,
     Dimension::Sources,
+    Dimension::SourceUnknown,
     Dimension::Windows,
     Dimension::Expires,
     Dimension::Scope,
@@ -96,6 +101,7 @@ impl Dimension {
             Self::HeaderIs | Self::HeaderMatches | Self::HeaderPresent | Self::HeaderNegated | Self::HeaderLines => {
                 Self::Headers
             }
+            Self::SourceUnknown => Self::Sources,
             other => other,
         }
     }
@@ -125,6 +131,8 @@ struct Maker<'d> {
     expressions: bool,
     /// Whether patterns say nothing but how many segments there are.
     lengths: bool,
+    /// Whether most rules capture, and there are few other texts.
+    captures: bool,
 }
 
 pub(crate) const TIMES: [&str; 4] = [
@@ -166,8 +174,9 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         shared: listener == "shared",
         expressions,
         lengths: differ_in == Dimension::Lengths,
+        captures: differ_in == Dimension::Captures,
     };
-    let count = if maker.lengths { 3 } else { 1 } + maker.dice.below(3);
+    let count = if maker.lengths || maker.captures { 3 } else { 1 } + maker.dice.below(3);
     let rules: Vec<Value> = (0..count).map(|_| maker.rule()).collect();
     let old = json!({
         "trust_domain": "td",
@@ -265,6 +274,8 @@ impl Maker<'_> {
     fn segments(&mut self, captures: &[&str], least: usize) -> String {
         let (alphabet, most): (&[&str], usize) = if self.lengths {
             (&["*"], 3)
+        } else if self.captures {
+            (&["a", "*"], 2)
         } else {
             (&["a", "b", "*", "*"], 2)
         };
@@ -291,15 +302,16 @@ impl Maker<'_> {
     }
 
     fn rule(&mut self) -> Value {
-        let captures: &[&str] = if self.uses(Dimension::Captures) && self.dice.percent(60) {
-            match self.dice.below(4) {
-                0 => &["{x}", "{x}"],
-                1 => &["{x}", "{y}"],
-                _ => &["{x}"],
-            }
-        } else {
-            &[]
-        };
+        let captures: &[&str] =
+            if self.uses(Dimension::Captures) && self.dice.percent(if self.captures { 90 } else { 60 }) {
+                match self.dice.below(4) {
+                    0 => &["{x}", "{x}"],
+                    1 => &["{x}", "{y}"],
+                    _ => &["{x}"],
+                }
+            } else {
+                &[]
+            };
         let from: Vec<String> = (0..1 + self.dice.below(2)).map(|_| self.id(captures)).collect();
         let mut rule = json!({
             "effect": self.dice.one(&["allow", "allow", "deny"]),
@@ -414,6 +426,7 @@ impl Maker<'_> {
                 let name = if positive { "source_ips" } else { "not_source_ips" };
                 let nets = [
                     "10.0.0.0/8",
+                    "10.0.0.0/16",
                     "10.1.0.0/16",
                     "2001:db8::/32",
                     "0.0.0.0/0",
@@ -519,6 +532,15 @@ impl Maker<'_> {
                 let mut other = rules[place].clone();
                 rules[place]["when"]["headers"] = json!([header]);
                 other["when"]["not_headers"] = json!([header]);
+                rules.push(other);
+            }
+            // The same of the address, which may not be known.
+            Dimension::SourceUnknown => {
+                let nets = json!(self.dice.some(&["10.0.0.0/8", "10.1.0.0/16", "::/0"], 2));
+                let rules = document["rules"].as_array_mut().unwrap();
+                let mut other = rules[place].clone();
+                rules[place]["when"]["source_ips"] = nets.clone();
+                other["when"]["not_source_ips"] = nets;
                 rules.push(other);
             }
             Dimension::Except => document["rules"][place]["except"] = self.except(),

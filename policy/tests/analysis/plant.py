@@ -78,7 +78,8 @@ def main(names):
         if not said:
             missed.append(fault["name"])
         by = "; ".join(line.removeprefix("test ").removesuffix(" ... FAILED") for line in said)
-        print(f"{fault['name']}: {'found by ' + by if said else 'MISSED'}, {time.monotonic() - begun:.0f} s", flush=True)
+        answer = f"found by {by}" if said else "MISSED"
+        print(f"{fault['name']}: {answer}, {time.monotonic() - begun:.0f} s", flush=True)
     if missed:
         sys.exit(f"missed: {', '.join(missed)}")
 

@@ -240,7 +240,10 @@ fn said(rules: &Value) -> Vec<String> {
 
 #[test]
 fn what_is_said_names_what_makes_it_so() {
-    let rule = |name: &str, effect: &str, from: &str, path: &str| json!({ "name": name, "effect": effect, "from": [from], "to": [{ "paths": [path] }] });
+    let rule = |name: &str, effect: &str, from: &str, path: &str| {
+        let to = json!([{ "paths": [path] }]);
+        json!({ "name": name, "effect": effect, "from": [from], "to": to })
+    };
     let api = "spiffe://prod.example/ns/shop/sa/api";
     let shop = "spiffe://prod.example/ns/shop/**";
     assert_eq!(
