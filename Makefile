@@ -109,6 +109,14 @@ abuse: load wasm-that-traps ## What hostile peers cost Envoy, into benches/recor
 	ROUNDS=$(or $(ROUNDS),3) target/load/abuse
 	CONNECTIONS=10000 cargo test --locked --package svidgate-tests --test e2e -- hostile_handshakes --nocapture
 
+.PHONY: analysis-pairs
+analysis-pairs: ## What the analysis says of random documents, held against brute force, into benches/record/ (PAIRS=60000; minutes).
+	@python3 -B benches/command/pairs.py $(or $(PAIRS),60000)
+
+.PHONY: analysis-faults
+analysis-faults: ## Faults planted in a copy of the analysis: the run that CI has must find each (FAULTS="length except" for some; twenty minutes).
+	@python3 -B policy/tests/analysis/plant.py $(FAULTS)
+
 # Every mutant is built and tested by itself; what has been found so far is in target/mutants.out. Integration tests that
 # need Envoy are left out.
 MUTANTS := 27.1.0
@@ -148,6 +156,11 @@ load: wasm wasm-noop envoy
 .PHONY: bench-envoy
 bench-envoy: load ## What svidgate costs Envoy, beside other filters, into benches/record/ (ROUNDS=5).
 	ROUNDS=$(or $(ROUNDS),5) target/load/bench-envoy
+
+.PHONY: bench-cli
+bench-cli: ## What the command takes for policies of 10,000 and 100,000 rules, into benches/record/ (ROUNDS=5).
+	cargo build --release --locked --package svidgate
+	@python3 -B benches/command/bench.py $(or $(ROUNDS),5)
 
 .PHONY: memory
 memory: load ## Resident memory of Envoy with svidgate, into benches/record/ (needs 12,000 open files a process).

@@ -1,7 +1,7 @@
 //! What does a document say that is probably not meant?
 //!
 //! A compiler refuses what has no meaning. What has one and is probably another than its author's is found here, each kind
-//! by itself. Whether a rule has any effect beside all others is not asked here: that takes the analysis of `policy`.
+//! by itself.
 
 mod bundles;
 mod deployment;
@@ -9,9 +9,10 @@ mod known;
 mod relationships;
 mod rules;
 mod time;
+mod uses;
 mod view;
 
-use svidgate_policy::{Configuration, Timestamp};
+use svidgate_policy::{Timestamp, analysis::Policy};
 
 use crate::{finding::Finding, input::document::Document};
 
@@ -19,13 +20,8 @@ pub use self::known::{KnownIds, read_known};
 use self::view::View;
 
 /// Looks at a document that compiles.
-pub fn lint(
-    document: &Document,
-    configuration: &Configuration,
-    now: Timestamp,
-    known: Option<&KnownIds>,
-) -> Vec<Finding> {
-    let Some(view) = View::new(document, configuration, now) else {
+pub fn lint(document: &Document, policy: &Policy, now: Timestamp, known: Option<&KnownIds>) -> Vec<Finding> {
+    let Some(view) = View::new(document, policy.configuration(), now) else {
         return Vec::new();
     };
     let mut findings = Vec::new();
@@ -34,6 +30,7 @@ pub fn lint(
     relationships::lint(&view, &mut findings);
     bundles::lint(&view, &mut findings);
     deployment::lint(&view, &mut findings);
+    uses::lint(&view, policy, &mut findings);
     if let Some(known) = known {
         known::lint(&view, known, &mut findings);
     }

@@ -21,6 +21,8 @@ pub(crate) mod policy;
 mod question;
 mod realise;
 mod region;
+mod remarks;
+mod sayings;
 mod search;
 mod seek;
 pub mod shape;
@@ -41,6 +43,7 @@ pub use self::{
     policy::Policy,
     question::{Claim, Counterexample, Holds, holds},
     region::Region,
+    remarks::{Remark, RemarkBounds, What, remarks},
     subject::Subject,
     witness::{Answer, Witness},
 };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::{
+    codes::rules as codes,
     exit::Exit,
     finding::{Finding, Level},
     input::{
@@ -74,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         match compile(document) {
             Ok(policy) => {
                 rules = rules.saturating_add(policy.rule_names().count());
-                findings.extend(lint(document, policy.configuration(), now, known.as_ref()));
+                findings.extend(lint(document, &policy, now, known.as_ref()));
             }
             Err(mistakes) => findings.extend(mistakes),
         }
@@ -109,7 +110,10 @@ pub fn run(arguments: &Arguments) -> Exit {
     for trouble in &troubles {
         terminal.trouble(format_args!("{}: {}", trouble.path.display(), trouble.what));
     }
-    if troubles.is_empty() {
+    let is_doubtful = report.findings.iter().any(|finding| finding.code == &codes::FAULT);
+    if troubles.is_empty() && is_doubtful {
+        Exit::Undecided
+    } else if troubles.is_empty() {
         arguments.output.exit(report.exit())
     } else {
         Exit::BadInput

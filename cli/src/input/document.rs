@@ -27,6 +27,9 @@ pub struct Carrier {
     pub place: Place,
 }
 
+/// Readers of JSON have a bound of their own for how deeply it is nested.
+const MAX_SHORT_DEPTH: usize = 64;
+
 /// A document, and all that carry it in one file.
 #[derive(Debug)]
 pub struct Document {
@@ -74,7 +77,21 @@ impl Document {
     /// # Errors
     /// Every mistake in it.
     pub fn compile(&self) -> Result<Policy, Vec<CompileError>> {
-        Policy::read(self.text.as_bytes(), self.format)
+        match self.in_short() {
+            Some(json) => Policy::read(json.as_bytes(), Format::Json),
+            None => Policy::read(self.text.as_bytes(), self.format),
+        }
+    }
+
+    /// The same as JSON, where YAML says it in no way that it takes YAML to understand: then it need not be read twice,
+    /// and JSON is read many times faster.
+    fn in_short(&self) -> Option<String> {
+        let is_simple = self.format == Format::Yaml && !self.tree.is_intricate && self.tree.repeated.is_empty();
+        let root = self
+            .root()
+            .filter(|root| is_simple && root.depth() <= MAX_SHORT_DEPTH)?;
+        // What is too large is so as it is written.
+        (self.text.len() <= MAX_DOCUMENT_BYTES).then(|| to_json(root).ok())?
     }
 
     /// What it says, with places.

@@ -8,6 +8,9 @@ use std::ops::Range;
 /// Deepest nesting, aliases counted as what they stand for. Our decision: JSON is refused beyond 128 levels.
 pub const MAX_DEPTH: usize = 256;
 
+/// So many members are compared one by one.
+const FEW: usize = 16;
+
 /// A tree. Nodes of a YAML alias are those of its anchor, so it may be a graph, but one without circles.
 #[derive(Debug, Default)]
 pub struct Tree {
@@ -15,6 +18,8 @@ pub struct Tree {
     root: usize,
     /// Members that their object has already: the range of the name, and that of the first.
     pub repeated: Vec<(String, Range<usize>, Range<usize>)>,
+    /// Whether something in it is told by the rules of YAML alone: an alias, a tag, a merge, a number in an unusual form.
+    pub is_intricate: bool,
 }
 
 #[derive(Debug)]
@@ -102,6 +107,14 @@ impl Tree {
     }
 
     fn note_repeated(&mut self, members: &[Member]) {
+        // Most objects are small, and there are many.
+        let is_of_another_name = |(place, member): (usize, &Member)| {
+            let before = members.iter().take(place);
+            before.into_iter().all(|other| other.name != member.name)
+        };
+        if members.len() <= FEW && members.iter().enumerate().all(is_of_another_name) {
+            return;
+        }
         let mut first = std::collections::HashMap::with_capacity(members.len());
         for member in members {
             match first.get(&*member.name) {
@@ -173,6 +186,11 @@ impl<'t> Node<'t> {
     /// Which it is. Two with one id are one value, by an alias.
     pub fn id(self) -> usize {
         self.id
+    }
+
+    /// How many levels it has, itself included.
+    pub fn depth(self) -> usize {
+        self.slot.depth
     }
 
     /// Where it stands.

@@ -70,16 +70,20 @@ impl Builder {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
+                self.tree.is_intricate |= anchor > 0 || tag.is_some();
                 if self.awaits_name() {
+                    self.tree.is_intricate |= style == ScalarStyle::Plain && !is_plain_text(&text);
                     return self.set_name(text.into_owned(), range, anchor);
                 }
+                self.tree.is_intricate |= style == ScalarStyle::Plain && !is_simple(&text);
                 let value = scalar(&text, style, tag.as_deref());
                 let id = self.add(range, value)?;
                 self.anchor(anchor, id, Some(text.as_ref().into()));
                 self.place(id);
                 Ok(())
             }
-            Event::SequenceStart(_, anchor, _) => {
+            Event::SequenceStart(_, anchor, tag) => {
+                self.tree.is_intricate |= anchor > 0 || tag.is_some();
                 self.refuse_as_name(&range)?;
                 self.frames.push(Frame::List {
                     anchor,
@@ -88,7 +92,8 @@ impl Builder {
                 });
                 Ok(())
             }
-            Event::MappingStart(_, anchor, _) => {
+            Event::MappingStart(_, anchor, tag) => {
+                self.tree.is_intricate |= anchor > 0 || tag.is_some();
                 self.refuse_as_name(&range)?;
                 self.frames.push(Frame::Object {
                     anchor,
@@ -197,6 +202,28 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     Value::Text(text.into(), written)
 }
 
+/// Whether every reader of YAML 1.2 takes what is written without quotes for the same.
+fn is_simple(text: &str) -> bool {
+    /// So many digits a double holds exactly.
+    const DIGITS: usize = 15;
+    let is_usual_number = text.bytes().all(|byte| byte.is_ascii_digit())
+        && (1..=DIGITS).contains(&text.len())
+        && (text == "0" || !text.starts_with('0'));
+    matches!(text, "true" | "false") || is_usual_number || is_plain_text(text)
+}
+
+/// Whether what is written without quotes is text, and nothing in it makes it look like something else.
+fn is_plain_text(text: &str) -> bool {
+    let is_word = |word: &str| text.eq_ignore_ascii_case(word);
+    let is_typed = ["null", "true", "false"].into_iter().any(is_word);
+    // No digit of any number, nor what stands in one.
+    let is_of_text = |byte: u8| matches!(byte, b'g'..=b'n' | b'p'..=b'w' | b'y' | b'z' | b'T' | b'Z' | b'/');
+    let begins = |is: fn(u8) -> bool| text.bytes().next().is_some_and(is);
+    let is_text = begins(|byte| byte.is_ascii_alphabetic() || byte == b'/')
+        || (begins(|byte| byte.is_ascii_digit()) && text.bytes().any(is_of_text));
+    is_text && !is_typed
+}
+
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -224,4 +251,126 @@ fn is_number(text: &str) -> bool {
         .bytes()
         .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
     special || (begins && shaped && text.parse::<f64>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value as Json;
+
+    use super::read;
+    use crate::input::document::to_json;
+
+    /// What the compiler's own reader takes it for.
+    fn by_compiler(text: &str) -> Option<Json> {
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_str_with_options(text, options).ok()
+    }
+
+    #[test]
+    fn what_is_not_intricate_is_the_same_to_the_compiler() {
+        let scalars = [
+            "a",
+            "GET",
+            "yes",
+            "no",
+            "on",
+            "off",
+            "y",
+            "N",
+            "Yes",
+            "null",
+            "Null",
+            "~",
+            "",
+            "true",
+            "True",
+            "TRUE",
+            "false",
+            "0",
+            "7",
+            "007",
+            "010",
+            "0x1f",
+            "0o17",
+            "0b11",
+            "1_000",
+            "999999999999999",
+            "18446744073709551615",
+            "-1",
+            "+1",
+            "1.5",
+            "1e3",
+            "1E3",
+            ".5",
+            "5.",
+            ".inf",
+            "-.inf",
+            ".nan",
+            "nan",
+            "inf",
+            "infinity",
+            "24h",
+            "90s",
+            "5m",
+            "30d",
+            "1e5h",
+            "22:00",
+            "1:30",
+            "2026-12-01",
+            "2026-12-01T00:00:00Z",
+            "10.0.0.0/8",
+            "10.1.1.1",
+            "::1",
+            "/a/**",
+            "/",
+            "a b",
+            "a:b",
+            "a#b",
+            "=",
+            "<<",
+            "'x'",
+            "'it''s'",
+            "\"a\\tb\\u00e4\"",
+            "\"\"",
+            "''",
+            "\"7\"",
+            "'true'",
+            "a\n  b",
+            "|\n  one\n  two\n",
+            ">\n  one\n  two\n",
+            "!!str 7",
+            "!x a",
+            "&a b",
+            "- 1",
+            "[ a, 7, /x ]",
+            "{ a: b, c: [ ] }",
+            "dead",
+            "beef",
+            "Infinity",
+            "e5",
+            "E5",
+            "0e",
+        ];
+        let (mut simple, mut intricate) = (0, 0);
+        for scalar in scalars {
+            for text in [
+                format!("k: {scalar}\n"),
+                format!("k:\n  {scalar}\n"),
+                format!("k: [ {scalar} ]\n"),
+                format!("{scalar}: v\n"),
+                format!("# c\n---\nk: {scalar} # c\nl: m\n"),
+            ] {
+                let Ok(trees) = read(&text) else { continue };
+                let [tree] = trees.as_slice() else { continue };
+                if tree.is_intricate || !tree.repeated.is_empty() {
+                    intricate += 1;
+                    continue;
+                }
+                simple += 1;
+                let ours: Json = serde_json::from_str(&to_json(tree.root().unwrap()).unwrap()).unwrap();
+                assert_eq!(by_compiler(&text), Some(ours), "{text}");
+            }
+        }
+        assert!(simple > 100 && intricate > 100, "{simple} {intricate}");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use svidgate_policy::{
     IdPattern, Mode,
-    analysis::patterns::{covers, covers_path, overlaps},
+    analysis::patterns::{covers, covers_path},
     name::path::PathReading,
     pattern::path_pattern::PathPattern,
 };
@@ -23,7 +23,6 @@ const MAX_COMPARED: usize = 1_000;
 pub(super) fn lint(view: &View<'_>, findings: &mut Vec<Finding>) {
     for rule in &view.rules {
         twins(view, rule, findings);
-        exceptions(view, rule, findings);
         who(view, rule, findings);
         methods(view, rule, findings);
         if rule.node.get("dry_run").is_some_and(is_true) {
@@ -95,18 +94,6 @@ fn covered<P: PartialEq>(
             let finding = Finding::new(&codes::TWIN, view.place(*node), sentence)
                 .right("leave it out, or narrow the other one if that says too much");
             findings.push(finding.also(view.place(*other), "matches all of it"));
-        }
-    }
-}
-
-fn exceptions(view: &View<'_>, rule: &Rule<'_>, findings: &mut Vec<Finding>) {
-    for except in &rule.except {
-        if !rule.from.iter().any(|from| overlaps(&from.pattern, &except.pattern)) {
-            let sentence = format!("`{}` takes nothing out of rule `{}`", except.text, rule.name);
-            findings.push(
-                Finding::new(&codes::IDLE_EXCEPTION, view.place(except.node), sentence)
-                    .right("an exception that overlaps one of `from`, or none"),
-            );
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
 const MUTANT_BOUNDS: Bounds = Bounds {
     steps: 5_000_000,
     regions: 1,
+    through: 1,
 };
 
 /// What came of all mutants of a policy.

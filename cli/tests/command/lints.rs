@@ -28,8 +28,18 @@ rules:
     to: [ { methods: [ GET, HEAD ], paths: [ \"/orders/**\" ] } ]
 ";
 
+/// What is said of rules beside all others, which is asked for where it is what a test is about.
+const OF_USE: [&str; 5] = ["SG0101", "SG0102", "SG0103", "SG0106", "SG0114"];
+
 /// `CODE line text of the file`.
 fn said(text: &str) -> Vec<String> {
+    let mut said = all_said(text);
+    said.retain(|said| !OF_USE.iter().any(|code| said.starts_with(code)));
+    said
+}
+
+/// The same, and whether rules are of use.
+fn all_said(text: &str) -> Vec<String> {
     let said = Stage::new(&[("p.yaml", text)]).said(&["p.yaml", "--at", AT]);
     let short = |said: &String| {
         let (line, rest) = said.split_once(':').unwrap();
@@ -47,7 +57,54 @@ fn rule(rule: &str, expected: &[&str]) {
 
 #[test]
 fn nothing_is_found_in_what_is_meant() {
-    rule("", &[]);
+    let text = format!("{CLEAN}{FEDERATION}{RULES}");
+    assert_eq!(all_said(&text), Vec::<String>::new());
+}
+
+#[test]
+fn rule_that_comes_to_nothing_beside_all_others_is_found() {
+    let found = |rules: &str, expected: &[&str]| {
+        let text = format!("{CLEAN}{FEDERATION}{RULES}{rules}");
+        assert_eq!(all_said(&text), expected, "{text}");
+    };
+    let rule = |name: &str, effect: &str, from: &str, to: &str| {
+        format!("  - {{ name: {name}, effect: {effect}, from: [ \"spiffe://{from}\" ], to: [ {{ {to} }} ] }}\n")
+    };
+    let api = "prod.example/ns/shop/sa/api";
+    let narrow = rule("b", "allow", api, "methods: [ GET, HEAD ], paths: [ \"/orders/1\" ]");
+    found(&narrow, &["SG0102 17 b"]);
+    // One that is the same is found for that alone.
+    found(
+        &RULES.strip_prefix("rules:\n").unwrap().replace("name: a", "name: b"),
+        &["SG0107 17 b"],
+    );
+    let admin = "paths: [ \"/admin/**\" ]";
+    let shadowed = rule("b", "allow", api, admin) + &rule("c", "deny", "*/**", admin);
+    found(&shadowed, &["SG0101 17 b"]);
+    found(&rule("b", "deny", api, admin), &["SG0106 17 b"]);
+    let never = "  - { name: b, effect: allow, from: [ \"spiffe://prod.example/x\" ], when: { headers: [ { name: e, is: a }, { name: e, is: b } ] } }\n";
+    found(never, &["SG0103 17 b"]);
+    // Windows that never meet are found for that alone.
+    let windows = "  - { name: b, effect: allow, from: [ \"spiffe://prod.example/x\" ], when: { time: [ { until: \"02:00\" } ], not_time: [ { until: \"03:00\" } ] } }\n";
+    found(windows, &["SG0203 17 time"]);
+}
+
+#[test]
+fn finding_about_a_rule_says_which_others_make_it_so() {
+    let rules = "  - { name: b, effect: allow, from: [ \"spiffe://prod.example/x\" ], to: [ { methods: [ GET ] } ] }\n  - { name: c, effect: deny, from: [ \"spiffe://*/x\" ] }\n";
+    let stage = Stage::new(&[("p.yaml", &format!("{CLEAN}{FEDERATION}{RULES}{rules}"))]);
+    let ended = stage.run(&["check", "p.yaml", "--at", AT, "--fail-on", "warning"]);
+    assert_eq!(ended.code, 1);
+    // Lines are wrapped where a terminal is narrow.
+    let words: Vec<&str> = ended.out.split_whitespace().collect();
+    let text = words.join(" ");
+    for part in [
+        "warning[SG0101]: rule `b` allows nothing: all of it is denied, for example",
+        "spiffe://prod.example/x asks GET /, at 2026-12-01T00:00:00Z",
+        "denies some of it",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn new_policy_is_one_in_which_nothing_is_found() {
         let (code, out, _) = run(home.path(), &["check", "p/policy.yaml", "--fail-on", "note"]);
         assert_eq!(
             (code, out.as_str()),
-            (0, "check: nothing found in 1 file, 1 document, 4 rules\n")
+            (0, "check: nothing found in 1 file, 1 document, 4 rules, 1 suppressed\n")
         );
         // What is asked of all identities is decided or said not to be, and nothing fails.
         let (code, out, _) = run(home.path(), &["test", "p"]);

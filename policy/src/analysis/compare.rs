@@ -13,14 +13,15 @@ use jiff::Timestamp;
 use crate::{
     analysis::{
         comparison::{Bounds, Cause, Change, Changes, Comparison, Fault, LeftOut, Shown, Undecided, Why},
-        cube::{Cube, Form, Reads},
+        cube::{Cube, Cubes, Form, Reads},
         expected::{Expected, expected},
         members::differences,
         policy::Policy,
         region::Region,
+        sayings::Scope,
         search::{Go, Steps},
-        seek::{Sought, seek},
-        side::{Side, Standing, View, Voice},
+        seek::{Sought, meeting, seek},
+        side::{Side, Standing, View, Voice, rules_of_one},
         subject::Subject,
         terms::Terms,
         values::Span,
@@ -69,15 +70,18 @@ fn changes(
     let mut forms = [old.forms(), new.forms()].concat();
     forms.sort_unstable();
     forms.dedup();
+    let [of_old, of_new] = rules_of_one(&old, &new);
     for is_gain in [true, false] {
-        let (allowing, refusing) = if is_gain {
-            (&mut new, &mut old)
+        let (allowing, refusing, of_allowing, of_refusing) = if is_gain {
+            (&mut new, &mut old, &of_new, &of_old)
         } else {
-            (&mut old, &mut new)
+            (&mut old, &mut new, &of_old, &of_new)
         };
         let mut comparing = Comparing {
             allowing,
             refusing,
+            of_allowing,
+            of_refusing,
             view,
             at,
             bounds,
@@ -104,6 +108,10 @@ fn changes(
 struct Comparing<'c, 'p> {
     allowing: &'c mut Side<'p>,
     refusing: &'c mut Side<'p>,
+    /// The places of the rules that only the one has.
+    of_allowing: &'c [usize],
+    /// That only the other has.
+    of_refusing: &'c [usize],
     view: View,
     at: Timestamp,
     bounds: Bounds,
@@ -129,7 +137,7 @@ struct Search {
 impl Comparing<'_, '_> {
     fn found(&mut self, forms: &[Form]) -> Vec<Change> {
         let mut changes = Vec::new();
-        for rule in self.allowing.rules_beside(self.refusing) {
+        for rule in self.of_allowing.iter().copied() {
             let Some(written) = self
                 .allowing
                 .rule(rule)
@@ -140,12 +148,13 @@ impl Comparing<'_, '_> {
             let mut change = Change::new(Cause::Allow(rule));
             for (from, pattern) in written.from.iter().enumerate() {
                 for form in forms {
-                    self.allowed_by(Voice::Rule { rule, from }, pattern, *form, &mut change);
+                    let scope = Scope::of_rule(written, pattern, *form);
+                    self.allowed_by(Voice::Rule { rule, from }, &scope, *form, &mut change);
                 }
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
         }
-        for rule in self.refusing.rules_beside(self.allowing) {
+        for rule in self.of_refusing.iter().copied() {
             let Some(written) = self
                 .refusing
                 .rule(rule)
@@ -156,8 +165,9 @@ impl Comparing<'_, '_> {
             let mut change = Change::new(Cause::Deny(rule));
             for (from, pattern) in written.from.iter().enumerate() {
                 for form in forms {
+                    let scope = Scope::of_rule(written, pattern, *form);
                     let denying = self.refusing.cubes(Voice::Rule { rule, from }, *form, self.terms);
-                    self.denied_by(&denying, pattern, *form, &mut change);
+                    self.denied_by(&denying, &scope, *form, &mut change);
                 }
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
@@ -166,7 +176,7 @@ impl Comparing<'_, '_> {
             let mut change = Change::new(cause(&standing));
             let denying = [standing.cube(self.terms)];
             for form in forms {
-                self.denied_by(&denying, &standing.pattern(), *form, &mut change);
+                self.denied_by(&denying, &Scope::of_ids(&standing.pattern()), *form, &mut change);
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
         }
@@ -177,18 +187,17 @@ impl Comparing<'_, '_> {
     /// A path with an encoded slash has two readings, which are not looked at here. Whatever only one document says may
     /// make a difference to one, where some rule opens such paths.
     fn behind_encoded_slashes(&mut self) {
-        let opens = |side: &Side<'_>| {
-            let counted = side.policy.rules.iter().filter(|rule| side.counts(rule));
-            let mut targets = counted.flat_map(|rule| &rule.to);
-            targets.any(|target| target.conditions.encoded_slashes)
-        };
-        if !opens(self.allowing) {
+        if !self.allowing.opens_encoded_slashes() {
             return;
         }
         let mut said: Vec<(Cube, IdPattern)> = Vec::new();
-        for (side, other) in [(&*self.allowing, &*self.refusing), (&*self.refusing, &*self.allowing)] {
-            for rule in side.rules_beside(other) {
-                said.extend(side.anything_said(rule, self.terms));
+        let sides = [
+            (&*self.allowing, self.of_allowing, &*self.refusing),
+            (&*self.refusing, self.of_refusing, &*self.allowing),
+        ];
+        for (side, rules, other) in sides {
+            for rule in rules {
+                said.extend(side.anything_said(*rule, self.terms));
             }
             for standing in side.standing_beside(other) {
                 said.push((standing.cube(self.terms), standing.pattern()));
@@ -200,15 +209,13 @@ impl Comparing<'_, '_> {
     }
 
     /// What an allow rule opens that no rule of the other document does.
-    fn allowed_by(&mut self, voice: Voice, pattern: &IdPattern, form: Form, change: &mut Change) {
+    fn allowed_by(&mut self, voice: Voice, scope: &Scope<'_>, form: Form, change: &mut Change) {
         let allowing = self.allowing.cubes(voice, form, self.terms);
         if allowing.is_empty() {
             return;
         }
-        let mut clauses = self.not_sought(pattern, form);
-        for other in self.refusing.about(Effect::Allow, pattern, self.terms) {
-            clauses.extend(self.refusing.cubes(other, form, self.terms).iter().cloned());
-        }
+        let mut clauses = self.not_sought(scope, form);
+        clauses.append(&mut self.refusing.cubes_about(Effect::Allow, scope, form, self.terms));
         for cube in allowing.iter() {
             let most = self.bounds.regions.saturating_sub(change.regions.len()).max(1);
             self.look(&[cube], &clauses, form, most, change);
@@ -216,32 +223,39 @@ impl Comparing<'_, '_> {
     }
 
     /// What a denial of the other document keeps shut, and some rule opens.
-    fn denied_by(&mut self, denying: &[Cube], pattern: &IdPattern, form: Form, change: &mut Change) {
-        for voice in self.allowing.about(Effect::Allow, pattern, self.terms) {
-            let (Some(of_allow), Voice::Rule { rule, .. }) = (self.allowing.pattern(voice), voice) else {
+    fn denied_by(&mut self, denying: &[Cube], scope: &Scope<'_>, form: Form, change: &mut Change) {
+        for voice in self.allowing.about(Effect::Allow, scope, self.terms) {
+            if change.through.len() >= self.bounds.through {
+                change.has_more = true;
+                return;
+            }
+            let (Some(of_allow), Voice::Rule { rule, .. }) = (self.allowing.scope(voice, form), voice) else {
                 continue;
             };
             let allowing = self.allowing.cubes(voice, form, self.terms);
-            let clauses = self.not_sought(&of_allow, form);
+            // Most pairs have nothing in common, and what else denies is only asked about those that have.
+            let mut clauses: Option<Vec<Cubes>> = None;
             let before = change.regions.len();
-            for deny in denying {
-                for cube in allowing.iter() {
-                    self.look(&[deny, cube], &clauses, form, 1, change);
+            for (deny, cube) in denying
+                .iter()
+                .flat_map(|deny| allowing.iter().map(move |cube| (deny, cube)))
+            {
+                if meeting(self.terms, &[deny, cube], self.forever()).is_none() {
+                    continue;
                 }
+                let clauses = clauses.get_or_insert_with(|| self.not_sought(&of_allow, form));
+                self.look(&[deny, cube], clauses, form, 1, change);
             }
-            if change.regions.len() > before {
+            if change.regions.len() > before && change.through.last() != Some(&rule) {
                 change.through.push(rule);
             }
         }
-        change.through.dedup();
     }
 
     /// What the document that allows denies itself, and what is expected.
-    fn not_sought(&mut self, pattern: &IdPattern, form: Form) -> Vec<Cube> {
-        let mut clauses = self.expected(form).to_vec();
-        for voice in self.allowing.about(Effect::Deny, pattern, self.terms) {
-            clauses.extend(self.allowing.cubes(voice, form, self.terms).iter().cloned());
-        }
+    fn not_sought(&mut self, scope: &Scope<'_>, form: Form) -> Vec<Cubes> {
+        let mut clauses = self.allowing.cubes_about(Effect::Deny, scope, form, self.terms);
+        clauses.push(self.expected(form));
         clauses
     }
 
@@ -253,7 +267,7 @@ impl Comparing<'_, '_> {
     }
 
     /// Looks for what all of these cubes have, and none of the clauses.
-    fn look(&mut self, cubes: &[&Cube], clauses: &[Cube], form: Form, most: usize, change: &mut Change) {
+    fn look(&mut self, cubes: &[&Cube], clauses: &[Cubes], form: Form, most: usize, change: &mut Change) {
         let sought = Sought {
             cubes,
             clauses,
@@ -302,7 +316,7 @@ impl Comparing<'_, '_> {
 
     /// Whether a rule opens such paths where something is said that the other document does not say.
     fn look_behind_encoded_slashes(&mut self, said: &Cube, pattern: &IdPattern) {
-        for voice in self.allowing.about(Effect::Allow, pattern, self.terms) {
+        for voice in self.allowing.about(Effect::Allow, &Scope::of_ids(pattern), self.terms) {
             let Voice::Rule { rule, .. } = voice else { continue };
             for opening in self.allowing.opening(voice, self.terms) {
                 let sought = Sought {

@@ -18,6 +18,8 @@ pub struct Bounds {
     pub steps: u64,
     /// Most regions that are told of one cause.
     pub regions: usize,
+    /// Most rules that are told through which passes what one denial of the other document kept shut.
+    pub through: usize,
 }
 
 impl Default for Bounds {
@@ -25,6 +27,7 @@ impl Default for Bounds {
         Self {
             steps: 500_000_000,
             regions: 3,
+            through: 20,
         }
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct Cube {
     pub(crate) exceptions: Rc<[Vec<Literal>]>,
 }
 
+/// Cubes that several searches look at.
+pub(crate) type Cubes = Rc<[Cube]>;
+
 impl Cube {
     pub(crate) fn plain(literals: Vec<Literal>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Which rules may speak of an id that a pattern means, found without looking at the others?
+//! Which rules may speak of what a pattern means, found without looking at the others?
 
 use hashbrown::HashMap;
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// What speaks of ids, by its pattern: a tree by segments, of which the first is the trust domain.
+/// What speaks of something, by its pattern: a tree by segments.
 #[derive(Debug)]
 pub(crate) struct Index<V> {
     nodes: Vec<Node<V>>,
@@ -35,11 +35,50 @@ impl<V> Node<V> {
     }
 }
 
+/// A pattern as an index looks at it: of a capture, it is not seen what it must be the same as.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    segments: Vec<Sought>,
+    rest: bool,
+}
+
 /// One segment that is looked for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Sought {
     Text(Symbol),
     Any,
+}
+
+impl Key {
+    /// The trust domain is the first segment.
+    pub(crate) fn of_id(vocabulary: &mut Vocabulary, pattern: &IdPattern) -> Self {
+        let first = match &pattern.trust_domain {
+            Some(name) => Sought::Text(vocabulary.symbol(name.as_str())),
+            None => Sought::Any,
+        };
+        let mut key = Self::of_segments(vocabulary, &pattern.segments);
+        key.segments.insert(0, first);
+        key
+    }
+
+    pub(crate) fn of_segments(vocabulary: &mut Vocabulary, segments: &Segments) -> Self {
+        let sought = segments.list.iter().map(|segment| match segment {
+            SegmentPattern::Literal(text) => Sought::Text(vocabulary.symbol(text)),
+            SegmentPattern::Any | SegmentPattern::Capture(_) => Sought::Any,
+        });
+        Self {
+            segments: sought.collect(),
+            rest: segments.rest,
+        }
+    }
+
+    /// What any pattern has something in common with.
+    pub(crate) fn anything() -> Self {
+        Self {
+            segments: Vec::new(),
+            rest: true,
+        }
+    }
 }
 
 impl<V: Copy + Ord> Index<V> {
@@ -49,17 +88,13 @@ impl<V: Copy + Ord> Index<V> {
         }
     }
 
-    pub(crate) fn insert(&mut self, vocabulary: &mut Vocabulary, pattern: &IdPattern, value: V) {
+    pub(crate) fn insert(&mut self, key: &Key, value: V) {
         let mut at = 0;
-        for segment in sought(vocabulary, pattern) {
-            at = self.child(at, segment);
+        for segment in &key.segments {
+            at = self.child(at, *segment);
         }
         if let Some(node) = self.nodes.get_mut(at) {
-            let values = if pattern.segments.rest {
-                &mut node.rest
-            } else {
-                &mut node.here
-            };
+            let values = if key.rest { &mut node.rest } else { &mut node.here };
             values.push(value);
         }
     }
@@ -79,48 +114,49 @@ impl<V: Copy + Ord> Index<V> {
         child
     }
 
-    /// Those whose pattern may have an id with this one in common, in their order.
-    pub(crate) fn overlapping(&self, vocabulary: &mut Vocabulary, pattern: &IdPattern) -> Vec<V> {
-        let sought = sought(vocabulary, pattern);
+    /// Those whose pattern may have something in common with this one, in their order.
+    pub(crate) fn overlapping(&self, key: &Key) -> Vec<V> {
+        self.overlapping_up_to(key, usize::MAX).unwrap_or_default()
+    }
+
+    /// The same; `None` where more than so many would have to be looked at.
+    pub(crate) fn overlapping_up_to(&self, key: &Key, most: usize) -> Option<Vec<V>> {
         let mut found = Vec::new();
+        let mut looked_at: usize = 0;
         let mut open: Vec<(usize, usize)> = vec![(0, 0)];
         while let Some((at, depth)) = open.pop() {
             let Some(node) = self.nodes.get(at) else { continue };
+            looked_at = looked_at.saturating_add(1);
             found.extend_from_slice(&node.rest);
             let next = depth.saturating_add(1);
+            let sought = key.segments.get(depth);
+            let children = match sought {
+                Some(Sought::Text(_)) => 1,
+                Some(Sought::Any) => node.named.len(),
+                None if key.rest => node.named.len(),
+                None => 0,
+            };
+            // What is open is looked at, too.
+            let ahead = open.len().saturating_add(children);
+            if looked_at.saturating_add(found.len()).saturating_add(ahead) > most {
+                return None;
+            }
             let mut go = |child: usize| open.push((child, next));
-            match sought.get(depth) {
+            match sought {
                 Some(Sought::Text(text)) => node.named.get(text).into_iter().copied().for_each(&mut go),
                 Some(Sought::Any) => node.named.values().copied().for_each(&mut go),
-                None if pattern.segments.rest => {
-                    node.named.values().copied().for_each(&mut go);
-                    found.extend_from_slice(&node.here);
-                }
-                None => {
-                    found.extend_from_slice(&node.here);
-                    continue;
-                }
+                None if key.rest => node.named.values().copied().for_each(&mut go),
+                None => {}
             }
-            node.any.into_iter().for_each(go);
+            if sought.is_none() {
+                found.extend_from_slice(&node.here);
+            }
+            if sought.is_some() || key.rest {
+                node.any.into_iter().for_each(go);
+            }
         }
         found.sort_unstable();
         found.dedup();
-        found
+        Some(found)
     }
-}
-
-fn sought(vocabulary: &mut Vocabulary, pattern: &IdPattern) -> Vec<Sought> {
-    let IdPattern {
-        trust_domain,
-        segments: Segments { list, rest: _ },
-    } = pattern;
-    let first = match trust_domain {
-        Some(name) => Sought::Text(vocabulary.symbol(name.as_str())),
-        None => Sought::Any,
-    };
-    let segments = list.iter().map(|segment| match segment {
-        SegmentPattern::Literal(text) => Sought::Text(vocabulary.symbol(text)),
-        SegmentPattern::Any | SegmentPattern::Capture(_) => Sought::Any,
-    });
-    std::iter::once(first).chain(segments).collect()
 }

@@ -1,16 +1,19 @@
 //! Does something hold of all identities and all requests?
 
+use std::rc::Rc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     analysis::{
         comparison::{Bounds, Why},
-        cube::{Cube, Form, Reads, cubes},
+        cube::{Cube, Cubes, Form, Reads, cubes},
         policy::Policy,
         region::Region,
+        sayings::Scope,
         search::{Go, Steps},
         seek::{Sought, seek},
-        side::{Side, View, Voice},
+        side::{Side, View},
         subject::Subject,
         terms::Terms,
         values::Span,
@@ -128,12 +131,14 @@ impl Asking<'_, '_> {
             for pattern in but.iter().flat_map(|but| &but.from) {
                 spared.extend(but.iter().flat_map(|but| cubes(self.terms, but, pattern, reads)));
             }
-            for voice in self.side.about(Effect::Allow, from, self.terms) {
-                let Some(pattern) = self.side.pattern(voice) else {
+            let spared: Cubes = spared.into();
+            let scope = Scope::of_rule(subject, from, form);
+            for voice in self.side.about(Effect::Allow, &scope, self.terms) {
+                let Some(scope) = self.side.scope(voice, form) else {
                     continue;
                 };
-                let mut clauses = self.denies(&pattern, form);
-                clauses.extend(spared.iter().cloned());
+                let mut clauses = self.side.cubes_about(Effect::Deny, &scope, form, self.terms);
+                clauses.push(Rc::clone(&spared));
                 let allows = self.side.cubes(voice, form, self.terms);
                 for (one, two) in of_subject
                     .iter()
@@ -144,7 +149,9 @@ impl Asking<'_, '_> {
                     }
                     self.look(&[one, two], &clauses, form, self.forever());
                 }
-                self.look_behind_encoded_slashes(voice, &of_subject, form);
+            }
+            if form == Form::Request && self.side.opens_encoded_slashes() {
+                self.look_behind_encoded_slashes(from, &of_subject);
             }
         }
     }
@@ -153,17 +160,15 @@ impl Asking<'_, '_> {
     fn always(&mut self, subject: &Rule, forms: &[Form]) {
         for (from, form) in pairs(&subject.from, forms) {
             let of_subject = cubes(self.terms, subject, from, self.reads(form));
-            let mut allows = Vec::new();
-            for voice in self.side.about(Effect::Allow, from, self.terms) {
-                allows.extend(self.side.cubes(voice, form, self.terms).iter().cloned());
-            }
-            let denies = self.denies(from, form);
+            let scope = Scope::of_rule(subject, from, form);
+            let allows = self.side.cubes_about(Effect::Allow, &scope, form, self.terms);
+            let denies = self.side.cubes_about(Effect::Deny, &scope, form, self.terms);
             for one in &of_subject {
                 if self.is_done() {
                     return;
                 }
                 self.look(&[one], &allows, form, self.now());
-                for deny in &denies {
+                for deny in denies.iter().flat_map(|denies| denies.iter()) {
                     if self.is_done() {
                         return;
                     }
@@ -187,15 +192,7 @@ impl Asking<'_, '_> {
         }
     }
 
-    fn denies(&mut self, pattern: &IdPattern, form: Form) -> Vec<Cube> {
-        let mut denies = Vec::new();
-        for voice in self.side.about(Effect::Deny, pattern, self.terms) {
-            denies.extend(self.side.cubes(voice, form, self.terms).iter().cloned());
-        }
-        denies
-    }
-
-    fn look(&mut self, cubes: &[&Cube], clauses: &[Cube], form: Form, span: Span) {
+    fn look(&mut self, cubes: &[&Cube], clauses: &[Cubes], form: Form, span: Span) {
         let sought = Sought {
             cubes,
             clauses,
@@ -233,11 +230,11 @@ impl Asking<'_, '_> {
 
     /// A path with an encoded slash has two readings, which are not looked at here: whatever path a rule opens, it may
     /// be one of the subject.
-    fn look_behind_encoded_slashes(&mut self, voice: Voice, of_subject: &[Cube], form: Form) {
-        if form != Form::Request {
-            return;
+    fn look_behind_encoded_slashes(&mut self, from: &IdPattern, of_subject: &[Cube]) {
+        let mut opening = Vec::new();
+        for voice in self.side.about(Effect::Allow, &Scope::of_ids(from), self.terms) {
+            opening.extend(self.side.opening(voice, self.terms));
         }
-        let opening = self.side.opening(voice, self.terms);
         for (one, two) in of_subject
             .iter()
             .flat_map(|one| opening.iter().map(move |two| (one, two)))
@@ -246,7 +243,7 @@ impl Asking<'_, '_> {
             let sought = Sought {
                 cubes: &[&one, &two],
                 clauses: &[],
-                form,
+                form: Form::Request,
                 span: self.forever(),
                 domains: &self.side.domains,
             };

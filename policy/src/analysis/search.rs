@@ -27,6 +27,19 @@ impl Steps {
         Self(steps)
     }
 
+    /// At most so many of them, for a part of what is to be done.
+    pub(crate) fn share(&mut self, most: u64) -> Self {
+        let share = self.0.min(most);
+        self.0 = self.0.saturating_sub(share);
+        Self(share)
+    }
+
+    /// Takes back what is left of a share.
+    pub(crate) fn give_back(&mut self, share: &mut Self) {
+        self.0 = self.0.saturating_add(share.0);
+        share.0 = 0;
+    }
+
     pub(crate) fn take(&mut self, steps: usize) -> Result<(), OutOfSteps> {
         let left = u64::try_from(steps).ok().and_then(|steps| self.0.checked_sub(steps));
         self.0 = left.unwrap_or_default();

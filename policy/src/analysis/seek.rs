@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::analysis::{
     branch::Branch,
     comparison::Why,
-    cube::{Cube, Form},
+    cube::{Cube, Cubes, Form},
     realise::{Example, realise},
     region::{Region, region},
     search::{Go, Steps, leaves},
@@ -23,7 +23,7 @@ pub(crate) struct Sought<'s> {
     /// All of these hold.
     pub(crate) cubes: &'s [&'s Cube],
     /// None of these does.
-    pub(crate) clauses: &'s [Cube],
+    pub(crate) clauses: &'s [Cubes],
     pub(crate) form: Form,
     pub(crate) span: Span,
     /// The trust domains that there is a relationship with where it is allowed.
@@ -46,12 +46,10 @@ pub(crate) fn seek(
         span,
         domains,
     } = sought;
-    let mut branch = Branch::new(span);
-    if !cubes.iter().all(|cube| branch.add_all(&cube.literals, terms)) {
-        return None;
-    }
+    let branch = meeting(terms, cubes, span)?;
     let exceptions = cubes.iter().flat_map(|cube| cube.exceptions.iter());
     let exceptions: Vec<Cube> = exceptions.map(|literals| Cube::plain(literals.clone())).collect();
+    let clauses = clauses.iter().flat_map(|cubes| cubes.iter());
     let clauses: Vec<&Cube> = exceptions.iter().chain(clauses).collect();
     let mut doubt = None;
     let mut show_leaf = |terms: &mut Terms, branch: &Branch| match realise(branch, form, domains, terms) {
@@ -64,4 +62,13 @@ pub(crate) fn seek(
     };
     let ended = leaves(terms, steps, branch, &clauses, &mut show_leaf);
     if ended.is_err() { Some(Why::Steps) } else { doubt }
+}
+
+/// What all of these cubes have, their exceptions aside; `None` where there is nothing.
+pub(crate) fn meeting(terms: &mut Terms, cubes: &[&Cube], span: Span) -> Option<Branch> {
+    let mut branch = Branch::new(span);
+    let mut cubes = cubes.iter();
+    cubes
+        .all(|cube| branch.add_all(&cube.literals, terms))
+        .then_some(branch)
 }

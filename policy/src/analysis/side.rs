@@ -9,17 +9,22 @@ use jiff::Timestamp;
 
 use crate::{
     analysis::{
-        cube::{Cube, Form, Reads, cubes, of_id, opening},
-        index::Index,
+        cube::{Cube, Cubes, Form, Reads, cubes, of_id, opening},
+        index::{Index, Key},
         literal::{Literal, Place},
         policy::Policy,
+        sayings::{Sayings, Scope},
         terms::Terms,
         vocabulary::Symbol,
     },
     document::settings::Listeners,
-    name::id::TrustDomain,
-    pattern::{id_pattern::IdPattern, segments::Segments},
-    rules::{effect::Effect, rule::Rule},
+    name::{host::HostPattern, id::TrustDomain},
+    pattern::{id_pattern::IdPattern, path_pattern::PathPattern, segments::Segments},
+    rules::{
+        condition::{Conditions, When},
+        effect::Effect,
+        rule::{Rule, Target},
+    },
 };
 
 /// Which rules count.
@@ -97,9 +102,11 @@ pub(crate) struct Side<'p> {
     pub(crate) standing: Vec<Standing>,
     /// The trust domains that there is a relationship with.
     pub(crate) domains: Vec<Symbol>,
-    allows: Index<Voice>,
-    denies: Index<Voice>,
-    cubes: HashMap<(Voice, Form), Rc<[Cube]>>,
+    allows: Sayings,
+    denies: Sayings,
+    /// What stands beside the rules, by the ids that it is about.
+    standing_by_id: Index<Voice>,
+    cubes: HashMap<(Voice, Form), Cubes>,
 }
 
 impl<'p> Side<'p> {
@@ -110,8 +117,9 @@ impl<'p> Side<'p> {
             at,
             standing: standing(policy, at),
             domains: Vec::new(),
-            allows: Index::new(),
-            denies: Index::new(),
+            allows: Sayings::new(),
+            denies: Sayings::new(),
+            standing_by_id: Index::new(),
             cubes: HashMap::new(),
         };
         let relationships = policy.configuration().relationships.iter();
@@ -121,18 +129,15 @@ impl<'p> Side<'p> {
             if !side.counts(written) {
                 continue;
             }
-            let index = match written.effect {
+            let sayings = match written.effect {
                 Effect::Allow => &mut side.allows,
                 Effect::Deny => &mut side.denies,
             };
-            for (from, pattern) in written.from.iter().enumerate() {
-                index.insert(&mut terms.vocabulary, pattern, Voice::Rule { rule, from });
-            }
+            sayings.insert(rule, written, terms);
         }
         for (number, standing) in side.standing.iter().enumerate() {
-            let pattern = standing.pattern();
-            side.denies
-                .insert(&mut terms.vocabulary, &pattern, Voice::Standing(number));
+            let key = Key::of_id(&mut terms.vocabulary, &standing.pattern());
+            side.standing_by_id.insert(&key, Voice::Standing(number));
         }
         side
     }
@@ -151,27 +156,52 @@ impl<'p> Side<'p> {
         self.policy.rules.get(rule)
     }
 
-    /// What says this about ids that a pattern means.
-    pub(crate) fn about(&self, effect: Effect, pattern: &IdPattern, terms: &mut Terms) -> Vec<Voice> {
-        let index = match effect {
+    /// What says this about something in this scope.
+    pub(crate) fn about(&self, effect: Effect, scope: &Scope<'_>, terms: &mut Terms) -> Vec<Voice> {
+        let sayings = match effect {
             Effect::Allow => &self.allows,
             Effect::Deny => &self.denies,
         };
-        index.overlapping(&mut terms.vocabulary, pattern)
+        let rules = sayings.about(scope, &self.policy.rules, terms).into_iter();
+        let rules = rules.map(|(rule, from)| Voice::Rule { rule, from });
+        let standing = match effect {
+            Effect::Allow => Vec::new(),
+            Effect::Deny => {
+                let key = Key::of_id(&mut terms.vocabulary, scope.ids);
+                self.standing_by_id.overlapping(&key)
+            }
+        };
+        rules.chain(standing).collect()
     }
 
-    pub(crate) fn pattern(&self, voice: Voice) -> Option<IdPattern> {
+    /// What a rule, through one of its `from`, is about.
+    pub(crate) fn scope(&self, voice: Voice, form: Form) -> Option<Scope<'p>> {
         match voice {
-            Voice::Rule { rule, from } => self.rule(rule)?.from.get(from).cloned(),
-            Voice::Standing(number) => self.standing.get(number).map(Standing::pattern),
+            Voice::Rule { rule, from } => {
+                let rule = self.rule(rule)?;
+                Some(Scope::of_rule(rule, rule.from.get(from)?, form))
+            }
+            Voice::Standing(_) => None,
         }
     }
 
-    pub(crate) fn cubes(&mut self, voice: Voice, form: Form, terms: &mut Terms) -> Rc<[Cube]> {
+    /// The cubes of all that says this about something in this scope.
+    pub(crate) fn cubes_about(
+        &mut self,
+        effect: Effect,
+        scope: &Scope<'_>,
+        form: Form,
+        terms: &mut Terms,
+    ) -> Vec<Cubes> {
+        let voices = self.about(effect, scope, terms).into_iter();
+        voices.map(|voice| self.cubes(voice, form, terms)).collect()
+    }
+
+    pub(crate) fn cubes(&mut self, voice: Voice, form: Form, terms: &mut Terms) -> Cubes {
         if let Some(known) = self.cubes.get(&(voice, form)) {
             return Rc::clone(known);
         }
-        let made: Rc<[Cube]> = match voice {
+        let made: Cubes = match voice {
             Voice::Rule { rule, from } => {
                 let rule = self.rule(rule);
                 let from = rule.and_then(|rule| rule.from.get(from));
@@ -203,6 +233,13 @@ impl<'p> Side<'p> {
         };
         let made = rule.zip(from).map(|(rule, from)| opening(terms, rule, from, reads));
         made.unwrap_or_default()
+    }
+
+    /// Whether some rule opens paths with an encoded slash.
+    pub(crate) fn opens_encoded_slashes(&self) -> bool {
+        let counted = self.policy.rules.iter().filter(|rule| self.counts(rule));
+        let mut targets = counted.flat_map(|rule| &rule.to);
+        targets.any(|target| target.conditions.encoded_slashes)
     }
 
     /// Where a rule may say anything about requests, whatever its effect and its paths, and about which ids.
@@ -237,16 +274,7 @@ impl<'p> Side<'p> {
         requests.into_iter().flatten().chain(connections).collect()
     }
 
-    /// The places of the rules that another document has not, names and order aside.
-    pub(crate) fn rules_beside(&self, other: &Side<'_>) -> Vec<usize> {
-        let counted = other.policy.rules.iter().filter(|rule| other.counts(rule));
-        let known: HashSet<Rule> = counted.map(canonical).collect();
-        let rules = self.policy.rules.iter().enumerate();
-        let ours = rules.filter(|(_, rule)| self.counts(rule) && !known.contains(&canonical(rule)));
-        ours.map(|(place, _)| place).collect()
-    }
-
-    /// The same of what stands beside the rules.
+    /// What stands beside the rules, and does not in another document.
     pub(crate) fn standing_beside(&self, other: &Side<'_>) -> Vec<Standing> {
         let known: HashSet<&Standing> = other.standing.iter().collect();
         let ours = self.standing.iter().filter(|standing| !known.contains(*standing));
@@ -259,25 +287,107 @@ impl<'p> Side<'p> {
     }
 }
 
-/// A rule without its name, its lists in order.
-fn canonical(rule: &Rule) -> Rule {
-    let mut rule = rule.clone();
-    rule.name = Box::default();
-    rule.dry_run = false;
-    rule.from.sort_unstable();
-    rule.except.sort_unstable();
-    for target in &mut rule.to {
-        if let Some(paths) = &mut target.paths {
-            paths.sort_unstable();
-        }
-        for list in [&mut target.conditions.methods, &mut target.conditions.routes]
-            .into_iter()
-            .flatten()
-        {
-            list.sort_unstable();
+/// The places of the rules that only one of two documents has, names and order aside.
+pub(crate) fn rules_of_one(one: &Side<'_>, other: &Side<'_>) -> [Vec<usize>; 2] {
+    fn counted<'p>(side: &Side<'p>) -> impl Iterator<Item = (usize, &'p Rule)> {
+        let rules = side.policy.rules.iter().enumerate();
+        rules.filter(|(_, rule)| side.counts(rule))
+    }
+    let mut places: HashMap<Meaning<'_>, (Vec<usize>, bool)> = HashMap::new();
+    for (place, rule) in counted(one) {
+        places.entry(Meaning::of(rule)).or_default().0.push(place);
+    }
+    let mut only_other = Vec::new();
+    for (place, rule) in counted(other) {
+        match places.get_mut(&Meaning::of(rule)) {
+            Some((_, is_in_both)) => *is_in_both = true,
+            None => only_other.push(place),
         }
     }
-    rule
+    let only_one = places.into_values().filter(|(_, is_in_both)| !is_in_both);
+    let mut only_one: Vec<usize> = only_one.flat_map(|(places, _)| places).collect();
+    only_one.sort_unstable();
+    [only_one, only_other]
+}
+
+/// A rule without its name, its lists in order.
+#[derive(PartialEq, Eq, Hash)]
+struct Meaning<'r> {
+    effect: Effect,
+    from: Vec<&'r IdPattern>,
+    except: Vec<&'r IdPattern>,
+    to: Vec<MeaningOfTarget<'r>>,
+    when: &'r When,
+    expires: Option<Timestamp>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct MeaningOfTarget<'r> {
+    paths: Option<Vec<&'r PathPattern>>,
+    methods: Option<Vec<&'r str>>,
+    routes: Option<Vec<&'r str>>,
+    ports: &'r Option<Vec<u16>>,
+    hosts: &'r Option<Vec<HostPattern>>,
+    sni: &'r Option<Vec<HostPattern>>,
+    encoded_slashes: bool,
+}
+
+impl<'r> Meaning<'r> {
+    fn of(rule: &'r Rule) -> Self {
+        let Rule {
+            name: _,
+            effect,
+            from,
+            except,
+            to,
+            when,
+            expires,
+            // Whether it counts has been asked.
+            dry_run: _,
+            whole: _,
+        } = rule;
+        Self {
+            effect: *effect,
+            from: in_order(from),
+            except: in_order(except),
+            to: to.iter().map(MeaningOfTarget::of).collect(),
+            when,
+            expires: *expires,
+        }
+    }
+}
+
+impl<'r> MeaningOfTarget<'r> {
+    fn of(target: &'r Target) -> Self {
+        let Conditions {
+            methods,
+            hosts,
+            routes,
+            ports,
+            sni,
+            encoded_slashes,
+        } = &target.conditions;
+        let words = |list: &'r Vec<Box<str>>| {
+            let mut words: Vec<&str> = list.iter().map(AsRef::as_ref).collect();
+            words.sort_unstable();
+            words
+        };
+        Self {
+            paths: target.paths.as_deref().map(in_order),
+            methods: methods.as_ref().map(words),
+            routes: routes.as_ref().map(words),
+            ports,
+            hosts,
+            sni,
+            encoded_slashes: *encoded_slashes,
+        }
+    }
+}
+
+fn in_order<T: Ord>(list: &[T]) -> Vec<&T> {
+    let mut list: Vec<&T> = list.iter().collect();
+    list.sort_unstable();
+    list
 }
 
 fn standing(policy: &Policy, at: Timestamp) -> Vec<Standing> {

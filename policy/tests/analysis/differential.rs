@@ -11,7 +11,7 @@ use svidgate_policy::{
 use crate::{
     brute::{self, AT, Differences},
     dice::Dice,
-    generator::{Dimension, Pair, pair},
+    generator::{DIMENSIONS, Dimension, Pair, pair},
 };
 
 /// Pairs tried; more with `ANALYSIS_PAIRS=20000`.
@@ -24,6 +24,11 @@ pub(crate) fn asked(name: &str, otherwise: usize) -> usize {
         .ok()
         .and_then(|asked| asked.parse().ok())
         .unwrap_or(otherwise)
+}
+
+/// Prints what was seen, for whoever keeps a record.
+pub(crate) fn record(seen: &Value) {
+    println!("analysis: {seen}");
 }
 
 /// Leaves out rules that do not compile: they could never match.
@@ -104,10 +109,23 @@ fn comparison_misses_nothing_that_brute_force_finds() {
         }));
         assert!(checked.is_ok(), "seed {seed}");
     }
-    println!(
-        "{} pairs, {} differ, {} with something undecided, by one thing alone: {:?}",
-        seen.pairs, seen.differ, seen.undecided, seen.alone
-    );
+    let of_each = asked("ANALYSIS_OF_EACH", 0);
+    for dimension in DIMENSIONS {
+        let count = seen.alone.get(&dimension).copied().unwrap_or_default();
+        assert!(
+            count >= of_each,
+            "{dimension:?} alone decides {count} pairs: {:?}",
+            seen.alone
+        );
+    }
+    let alone: BTreeMap<String, usize> = seen
+        .alone
+        .iter()
+        .map(|(dimension, count)| (format!("{dimension:?}"), *count))
+        .collect();
+    record(&serde_json::json!({
+        "pairs": seen.pairs, "points": points, "differ": seen.differ, "undecided": seen.undecided, "alone": alone,
+    }));
     assert!(
         seen.differ * 3 >= seen.pairs,
         "{} of {} differ",

@@ -26,10 +26,29 @@ pub(crate) enum Dimension {
     Effects,
     From,
     Rules,
+    // Of what is above, in what alone a pair differs.
+    PathsStrict,
+    PathsLenient,
+    HeaderIs,
+    HeaderMatches,
+    HeaderPresent,
+    HeaderNegated,
+    HeaderLines,
+    SourceUnknown,
+    Lengths,
 }
 
-const DIMENSIONS: [Dimension; 19] = [
-    Dimension::Paths,
+/// In what pairs differ.
+pub(crate) const DIMENSIONS: [Dimension; 30] = [
+    // Few pairs differ in one length alone, so there are more of them.
+    Dimension::Lengths,
+    Dimension::Lengths,
+    Dimension::Lengths,
+    Dimension::PathsStrict,
+    Dimension::PathsLenient,
+    // The same of segments that are the same.
+    Dimension::Captures,
+    Dimension::Captures,
     Dimension::Captures,
     Dimension::Except,
     Dimension::Methods,
@@ -37,8 +56,13 @@ const DIMENSIONS: [Dimension; 19] = [
     Dimension::Routes,
     Dimension::Ports,
     Dimension::Sni,
-    Dimension::Headers,
+    Dimension::HeaderIs,
+    Dimension::HeaderMatches,
+    Dimension::HeaderPresent,
+    Dimension::HeaderNegated,
+    Dimension::HeaderLines,
     Dimension::Sources,
+    Dimension::SourceUnknown,
     Dimension::Windows,
     Dimension::Expires,
     Dimension::Scope,
@@ -69,6 +93,20 @@ const OF_ALL: &[Dimension] = &[
     Dimension::Expires,
 ];
 
+impl Dimension {
+    /// What rules look at where it is this in which a pair differs.
+    fn looked_at(self) -> Self {
+        match self {
+            Self::PathsStrict | Self::PathsLenient | Self::Lengths => Self::Paths,
+            Self::HeaderIs | Self::HeaderMatches | Self::HeaderPresent | Self::HeaderNegated | Self::HeaderLines => {
+                Self::Headers
+            }
+            Self::SourceUnknown => Self::Sources,
+            other => other,
+        }
+    }
+}
+
 /// Two documents.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
@@ -91,6 +129,10 @@ struct Maker<'d> {
     lenient: bool,
     shared: bool,
     expressions: bool,
+    /// Whether patterns say nothing but how many segments there are.
+    lengths: bool,
+    /// Whether most rules capture, and there are few other texts.
+    captures: bool,
 }
 
 pub(crate) const TIMES: [&str; 4] = [
@@ -102,7 +144,7 @@ pub(crate) const TIMES: [&str; 4] = [
 
 pub(crate) fn pair(dice: &mut Dice) -> Pair {
     let differ_in = *dice.one(&DIMENSIONS);
-    let listener = *dice.one(if OF_REQUESTS.contains(&differ_in) {
+    let listener = *dice.one(if OF_REQUESTS.contains(&differ_in.looked_at()) {
         &["http", "http", "http", "shared"]
     } else {
         &["http", "http", "tcp", "shared"]
@@ -113,22 +155,28 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         [OF_REQUESTS, OF_ALL].concat()
     };
     let mut used = dice.some(&more, 2);
-    used.push(differ_in);
+    used.push(differ_in.looked_at());
     if differ_in == Dimension::Captures {
         used.push(Dimension::Paths);
     } else if used.contains(&Dimension::Paths) && dice.percent(40) {
         used.push(Dimension::Captures);
     }
-    let lenient = dice.percent(25);
-    let expressions = dice.percent(30);
+    let lenient = match differ_in {
+        Dimension::PathsStrict => false,
+        Dimension::PathsLenient => true,
+        _ => dice.percent(25),
+    };
+    let expressions = differ_in == Dimension::HeaderMatches || dice.percent(30);
     let mut maker = Maker {
         dice,
         used,
         lenient,
         shared: listener == "shared",
         expressions,
+        lengths: differ_in == Dimension::Lengths,
+        captures: differ_in == Dimension::Captures,
     };
-    let count = 1 + maker.dice.below(3);
+    let count = if maker.lengths || maker.captures { 3 } else { 1 } + maker.dice.below(3);
     let rules: Vec<Value> = (0..count).map(|_| maker.rule()).collect();
     let old = json!({
         "trust_domain": "td",
@@ -148,7 +196,9 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
     }
     let differ_in = (!is_rewritten).then_some(differ_in);
     let (used, has_expressions) = (maker.used.clone(), maker.expressions);
-    let [old, new] = [old, new].map(named);
+    // Then what differs differs in what is no longer than brute force looks at.
+    let is_short = maker.lengths || maker.dice.percent(50);
+    let [old, new] = [old, new].map(|document| named(if is_short { shortened(document, &used) } else { document }));
     let mut subject = maker.rule();
     for name in ["effect", "expires", "dry_run"] {
         subject.as_object_mut().unwrap().remove(name);
@@ -161,6 +211,18 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         differ_in,
         has_expressions,
     }
+}
+
+/// With denials of all that is longer than what brute force looks at.
+fn shortened(mut document: Value, used: &[Dimension]) -> Value {
+    let has_requests = document["listener"] != "tcp";
+    let rules = document["rules"].as_array_mut().unwrap();
+    rules.push(json!({ "effect": "deny", "from": ["spiffe://*/*/*/*/*/**"] }));
+    if has_requests && used.contains(&Dimension::Paths) {
+        let to = json!([{ "paths": ["/*/*/*/*/**"] }]);
+        rules.push(json!({ "effect": "deny", "from": ["spiffe://*/**"], "to": to }));
+    }
+    document
 }
 
 fn named(mut document: Value) -> Value {
@@ -210,8 +272,15 @@ impl Maker<'_> {
     }
 
     fn segments(&mut self, captures: &[&str], least: usize) -> String {
-        let mut list: Vec<&str> = (0..least + self.dice.below(3 - least))
-            .map(|_| *self.dice.one(&["a", "b", "*", "*"]))
+        let (alphabet, most): (&[&str], usize) = if self.lengths {
+            (&["*"], 3)
+        } else if self.captures {
+            (&["a", "*"], 2)
+        } else {
+            (&["a", "b", "*", "*"], 2)
+        };
+        let mut list: Vec<&str> = (0..least + self.dice.below(most + 1 - least))
+            .map(|_| *self.dice.one(alphabet))
             .collect();
         for capture in captures {
             let place = self.dice.below(list.len() + 1);
@@ -233,15 +302,16 @@ impl Maker<'_> {
     }
 
     fn rule(&mut self) -> Value {
-        let captures: &[&str] = if self.uses(Dimension::Captures) && self.dice.percent(60) {
-            match self.dice.below(4) {
-                0 => &["{x}", "{x}"],
-                1 => &["{x}", "{y}"],
-                _ => &["{x}"],
-            }
-        } else {
-            &[]
-        };
+        let captures: &[&str] =
+            if self.uses(Dimension::Captures) && self.dice.percent(if self.captures { 90 } else { 60 }) {
+                match self.dice.below(4) {
+                    0 => &["{x}", "{x}"],
+                    1 => &["{x}", "{y}"],
+                    _ => &["{x}"],
+                }
+            } else {
+                &[]
+            };
         let from: Vec<String> = (0..1 + self.dice.below(2)).map(|_| self.id(captures)).collect();
         let mut rule = json!({
             "effect": self.dice.one(&["allow", "allow", "deny"]),
@@ -356,6 +426,7 @@ impl Maker<'_> {
                 let name = if positive { "source_ips" } else { "not_source_ips" };
                 let nets = [
                     "10.0.0.0/8",
+                    "10.0.0.0/16",
                     "10.1.0.0/16",
                     "2001:db8::/32",
                     "0.0.0.0/0",
@@ -374,13 +445,21 @@ impl Maker<'_> {
     }
 
     fn header(&mut self) -> Value {
-        let name = *self.dice.one(&["h", "h", "x-h"]);
         match self.dice.below(if self.expressions { 5 } else { 4 }) {
-            0 => json!({ "name": name, "present": true }),
-            1 => json!({ "name": name, "is": "" }),
-            2 => json!({ "name": name, "is": "b" }),
-            3 => json!({ "name": name, "is": "a" }),
-            _ => json!({ "name": name, "matches": self.dice.one(&["a|b", "a.*", "[ab]+"]) }),
+            0 => self.header_of(Dimension::HeaderPresent),
+            1..=3 => self.header_of(Dimension::HeaderIs),
+            _ => self.header_of(Dimension::HeaderMatches),
+        }
+    }
+
+    fn header_of(&mut self, kind: Dimension) -> Value {
+        let name = *self.dice.one(&["h", "h", "x-h"]);
+        match kind {
+            Dimension::HeaderPresent => json!({ "name": name, "present": true }),
+            Dimension::HeaderMatches => {
+                json!({ "name": name, "matches": self.dice.one(&["a|b", "a.*", "[ab]+"]) })
+            }
+            _ => json!({ "name": name, "is": self.dice.one(&["a", "b", ""]) }),
         }
     }
 
@@ -438,6 +517,32 @@ impl Maker<'_> {
                     document["rules"].as_array_mut().unwrap().push(rule);
                 }
             }
+            Dimension::HeaderIs | Dimension::HeaderMatches | Dimension::HeaderPresent => {
+                let header = self.header_of(dimension);
+                document["rules"][place]["when"]["headers"] = json!([header]);
+            }
+            Dimension::HeaderNegated => {
+                let header = self.header();
+                document["rules"][place]["when"]["not_headers"] = json!([header]);
+            }
+            // Where it is, and where it is not: all but where several lines leave it open.
+            Dimension::HeaderLines => {
+                let header = self.header_of(Dimension::HeaderIs);
+                let rules = document["rules"].as_array_mut().unwrap();
+                let mut other = rules[place].clone();
+                rules[place]["when"]["headers"] = json!([header]);
+                other["when"]["not_headers"] = json!([header]);
+                rules.push(other);
+            }
+            // The same of the address, which may not be known.
+            Dimension::SourceUnknown => {
+                let nets = json!(self.dice.some(&["10.0.0.0/8", "10.1.0.0/16", "::/0"], 2));
+                let rules = document["rules"].as_array_mut().unwrap();
+                let mut other = rules[place].clone();
+                rules[place]["when"]["source_ips"] = nets.clone();
+                other["when"]["not_source_ips"] = nets;
+                rules.push(other);
+            }
             Dimension::Except => document["rules"][place]["except"] = self.except(),
             Dimension::Expires => document["rules"][place]["expires"] = json!(self.dice.one(&TIMES)),
             Dimension::Headers | Dimension::Sources | Dimension::Windows => {
@@ -456,7 +561,11 @@ impl Maker<'_> {
                 self.demand(dimension, &mut to[0]);
                 document["rules"][place]["to"] = to;
             }
-            Dimension::Paths | Dimension::Captures => {
+            Dimension::Paths
+            | Dimension::PathsStrict
+            | Dimension::PathsLenient
+            | Dimension::Lengths
+            | Dimension::Captures => {
                 let first = document["rules"][place]["from"][0].as_str().unwrap().to_owned();
                 let mut captures: Vec<&str> = ["{x}", "{y}"].into_iter().filter(|name| first.contains(name)).collect();
                 if dimension == Dimension::Captures && captures.is_empty() {

@@ -14,4 +14,6 @@ mod dice;
 mod differential;
 mod expected;
 mod generator;
+mod planted;
 mod questions;
+mod useless;

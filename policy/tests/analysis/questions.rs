@@ -11,7 +11,7 @@ use svidgate_policy::{
 use crate::{
     brute::{self, AT},
     dice::Dice,
-    differential::{asked, policy},
+    differential::{asked, policy, record},
     generator::{Pair, pair},
 };
 
@@ -118,7 +118,7 @@ fn claims_hold_where_brute_force_finds_nothing_against_them() {
             *seen.entry(kind).or_default() += 1;
         }
     }
-    println!("{seen:?}");
+    record(&json!(seen));
     let share = |kind: &str| seen.get(kind).copied().unwrap_or_default() * 5;
     let all: usize = seen.values().sum();
     assert!(share("yes") > all && share("no") > all, "{seen:?}");

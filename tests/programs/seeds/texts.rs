@@ -36,11 +36,14 @@ pub(crate) fn write(seeds: &Seeds) {
     // Each byte is one throw of the dice; what a peer sent stands in front.
     for first in 0..32u32 {
         let mut state = first;
-        let bytes = (0..400).map(|_| {
+        let bytes = (0..800).map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             state.to_be_bytes()[0]
         });
-        seeds.add("decision", bytes.collect::<Vec<u8>>());
+        let bytes: Vec<u8> = bytes.collect();
+        // There are two documents.
+        seeds.add("analysis", bytes.as_slice());
+        seeds.add("decision", &bytes[..400]);
     }
 }
 

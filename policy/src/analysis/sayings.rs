@@ -1,0 +1,133 @@
+//! Which of many rules may be about the same ids and the same paths?
+//!
+//! Some documents have very many rules for one id, and some for one path. So there is an index of both, and of the two
+//! the one is asked that has fewer answers; what it finds is then looked at by the other.
+
+use crate::{
+    analysis::{
+        cube::Form,
+        index::{Index, Key},
+        terms::Terms,
+    },
+    pattern::{id_pattern::IdPattern, segments::Segments},
+    rules::rule::Rule,
+};
+
+/// Ids, and paths if it is about some.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope<'r> {
+    pub(crate) ids: &'r IdPattern,
+    /// `None` is any path, and no path at all.
+    paths: Option<Vec<&'r Segments>>,
+}
+
+impl<'r> Scope<'r> {
+    /// Ids that may ask for anything.
+    pub(crate) fn of_ids(ids: &'r IdPattern) -> Self {
+        Self { ids, paths: None }
+    }
+
+    /// What a rule is about, through one of its `from`, where something is asked for in this form.
+    pub(crate) fn of_rule(rule: &'r Rule, from: &'r IdPattern, form: Form) -> Self {
+        let paths = match form {
+            Form::Request => paths(rule).collect(),
+            // Of what is asked for no path is known.
+            Form::Tunnel | Form::Connection => None,
+        };
+        Self { ids: from, paths }
+    }
+}
+
+/// The paths of a rule: of a target that is about any, `None`.
+fn paths(rule: &Rule) -> impl Iterator<Item = Option<&Segments>> {
+    rule.to.iter().flat_map(|target| {
+        let written = target.paths.iter().flatten().map(|path| Some(&path.segments));
+        written.chain(target.paths.is_none().then_some(None))
+    })
+}
+
+/// A rule through one of its `from`, by their places.
+pub(crate) type Through = (usize, usize);
+
+/// Rules of one effect, by what they are about.
+#[derive(Debug)]
+pub(crate) struct Sayings {
+    by_id: Index<Through>,
+    by_path: Index<usize>,
+}
+
+/// How many are looked at in one index before the other is tried. Most rules meet fewer.
+const AT_FIRST: usize = 64;
+/// By how much more each time.
+const MORE: usize = 8;
+/// Most pairs of paths that are compared to leave a rule out. Beyond it the rule is kept, and the search looks at it.
+const MAX_PAIRS: usize = 4_096;
+
+impl Sayings {
+    pub(crate) fn new() -> Self {
+        Self {
+            by_id: Index::new(),
+            by_path: Index::new(),
+        }
+    }
+
+    pub(crate) fn insert(&mut self, place: usize, rule: &Rule, terms: &mut Terms) {
+        for (from, pattern) in rule.from.iter().enumerate() {
+            self.by_id
+                .insert(&Key::of_id(&mut terms.vocabulary, pattern), (place, from));
+        }
+        for path in paths(rule) {
+            let key = path.map_or_else(Key::anything, |path| Key::of_segments(&mut terms.vocabulary, path));
+            self.by_path.insert(&key, place);
+        }
+    }
+
+    /// Those that may be about something in this scope. More than are, never fewer. In their order.
+    pub(crate) fn about(&self, scope: &Scope<'_>, rules: &[Rule], terms: &mut Terms) -> Vec<Through> {
+        let ids = Key::of_id(&mut terms.vocabulary, scope.ids);
+        let Some(paths) = &scope.paths else {
+            return self.by_id.overlapping(&ids);
+        };
+        let keys = paths.iter().map(|path| Key::of_segments(&mut terms.vocabulary, path));
+        let keys: Vec<Key> = keys.collect();
+        let mut most = AT_FIRST;
+        loop {
+            if let Some(mut found) = self.by_id.overlapping_up_to(&ids, most) {
+                found.retain(|(rule, _)| rules.get(*rule).is_some_and(|rule| may_share_path(rule, paths)));
+                return found;
+            }
+            if let Some(found) = self.by_path_up_to(&keys, most) {
+                let through = |place: usize| {
+                    let from = rules
+                        .get(place)
+                        .into_iter()
+                        .flat_map(|rule| rule.from.iter().enumerate());
+                    let from = from.filter(|(_, pattern)| pattern.overlaps(scope.ids));
+                    from.map(move |(from, _)| (place, from))
+                };
+                return found.into_iter().flat_map(through).collect();
+            }
+            most = most.saturating_mul(MORE);
+        }
+    }
+
+    fn by_path_up_to(&self, keys: &[Key], most: usize) -> Option<Vec<usize>> {
+        let mut found = Vec::new();
+        for key in keys {
+            let left = most.saturating_sub(found.len());
+            found.append(&mut self.by_path.overlapping_up_to(key, left)?);
+        }
+        found.sort_unstable();
+        found.dedup();
+        Some(found)
+    }
+}
+
+fn may_share_path(rule: &Rule, with: &[&Segments]) -> bool {
+    let mut pairs: usize = 0;
+    paths(rule).any(|path| {
+        let Some(path) = path else { return true };
+        pairs = pairs.saturating_add(with.len());
+        pairs > MAX_PAIRS || with.iter().any(|other| path.overlaps(other))
+    })
+}
