@@ -46,10 +46,12 @@ pub use rules::{
     decision::{Decision, Detail, DryRun},
     effect::Effect,
     grants::Grants,
-    header::{Headers, ID_HEADER, folded, reads_as},
+    header::{Headers, ID_HEADER, VIA_HEADER, folded, reads_as},
+    hop::{Hop, MAX_HOPS},
     reading::{Overridden, is_override, is_protocol},
     request::{HttpRequest, Request},
     rule_set::{AboutRequests, Needs, RuleSet},
+    way::Way,
 };
 pub use trust::{
     bundle::Bundle,

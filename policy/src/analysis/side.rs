@@ -1,6 +1,9 @@
 //! One document, as a comparison looks at it: what allows, what denies, and what denies beside its rules.
 //!
-//! Whoever no relationship covers, or is revoked, is refused before a rule is asked. Here that is one more denial.
+//! Whoever no relationship covers, or is revoked, is refused before a rule is asked, and so are the requests that a hop
+//! would make itself. Here that is one more denial.
+//!
+//! All is about requests that their caller makes itself. What comes through hops is not compared ([`crate::analysis::members`]).
 
 use std::rc::Rc;
 
@@ -19,7 +22,11 @@ use crate::{
     document::settings::Listeners,
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::Segments},
-    rules::{effect::Effect, rule::Rule},
+    rules::{
+        effect::Effect,
+        hop::{Heard, HopSet},
+        rule::Rule,
+    },
 };
 
 /// Which rules count.
@@ -49,6 +56,8 @@ pub(crate) enum Standing {
     Expiry(TrustDomain, Timestamp),
     /// Ids that are revoked, until a moment.
     Revoked(IdPattern, Option<Timestamp>),
+    /// Ids that bring the requests of others, and make none.
+    Hop(IdPattern),
     /// Ids of a trust domain that there is no relationship with. Only told of one that the other document has.
     Unknown(TrustDomain),
 }
@@ -64,7 +73,7 @@ impl Standing {
                     rest: true,
                 },
             },
-            Self::Revoked(pattern, _) => pattern.clone(),
+            Self::Revoked(pattern, _) | Self::Hop(pattern) => pattern.clone(),
         }
     }
 
@@ -84,6 +93,15 @@ impl Standing {
                 literals.extend(until.map(Literal::Before));
                 Cube::plain(literals)
             }
+            Self::Hop(pattern) => Cube::plain(of_id(terms, pattern)),
+        }
+    }
+
+    /// Whether it says anything of what is asked for in this form.
+    pub(crate) fn is_about(&self, form: Form) -> bool {
+        match self {
+            Self::Scope(..) | Self::Expiry(..) | Self::Revoked(..) | Self::Unknown(_) => true,
+            Self::Hop(_) => form != Form::Connection,
         }
     }
 }
@@ -144,7 +162,8 @@ impl<'p> Side<'p> {
             View::InForce => !rule.dry_run,
             View::WithDryRun => true,
         };
-        is_seen && !is_over
+        let is_heard = Heard::on(HopSet::default(), rule.via).has(rule.effect);
+        is_seen && is_heard && !is_over
     }
 
     pub(crate) fn rule(&self, rule: usize) -> Option<&'p Rule> {
@@ -182,7 +201,8 @@ impl<'p> Side<'p> {
                 made.unwrap_or_default().into()
             }
             Voice::Standing(number) => {
-                let made = self.standing.get(number).map(|standing| standing.cube(terms));
+                let standing = self.standing.get(number).filter(|standing| standing.is_about(form));
+                let made = standing.map(|standing| standing.cube(terms));
                 made.into_iter().collect()
             }
         };
@@ -239,10 +259,15 @@ impl<'p> Side<'p> {
 
     /// The places of the rules that another document has not, names and order aside.
     pub(crate) fn rules_beside(&self, other: &Side<'_>) -> Vec<usize> {
+        // All that count speak of one way.
+        let of_one_way = |rule: &Rule| Rule {
+            via: None,
+            ..canonical(rule)
+        };
         let counted = other.policy.rules.iter().filter(|rule| other.counts(rule));
-        let known: HashSet<Rule> = counted.map(canonical).collect();
+        let known: HashSet<Rule> = counted.map(of_one_way).collect();
         let rules = self.policy.rules.iter().enumerate();
-        let ours = rules.filter(|(_, rule)| self.counts(rule) && !known.contains(&canonical(rule)));
+        let ours = rules.filter(|(_, rule)| self.counts(rule) && !known.contains(&of_one_way(rule)));
         ours.map(|(place, _)| place).collect()
     }
 
@@ -260,7 +285,7 @@ impl<'p> Side<'p> {
 }
 
 /// A rule without its name, its lists in order.
-fn canonical(rule: &Rule) -> Rule {
+pub(crate) fn canonical(rule: &Rule) -> Rule {
     let mut rule = rule.clone();
     rule.name = Box::default();
     rule.dry_run = false;
@@ -304,5 +329,9 @@ fn standing(policy: &Policy, at: Timestamp) -> Vec<Standing> {
         .collect();
     revoked.sort_unstable_by_key(|standing| standing.pattern());
     standing.extend(revoked);
+    let mut peers: Vec<&IdPattern> = configuration.rules.hops().flat_map(|hop| &hop.peers).collect();
+    peers.sort_unstable();
+    peers.dedup();
+    standing.extend(peers.into_iter().cloned().map(Standing::Hop));
     standing
 }
