@@ -399,6 +399,6 @@ const UNPROVEN: &str = "the network filter has left this connection to its first
 fn xfcc<'p>(gate: &Gate, header: Option<&'p [u8]>) -> Option<&'p [u8]> {
     match gate.configuration.xfcc {
         XfccMode::Own => header,
-        XfccMode::Ignore => None,
+        XfccMode::Ignore | XfccMode::Hop | XfccMode::HopAppended => None,
     }
 }
