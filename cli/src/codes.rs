@@ -3,6 +3,7 @@
 pub mod deployment;
 pub mod federation;
 pub mod guard;
+pub mod hops;
 pub mod known;
 pub mod mistake;
 pub mod reading;
@@ -14,9 +15,10 @@ pub mod time;
 use crate::finding::Code;
 
 /// The tables, by what they are about.
-const TABLES: [&[&Code]; 10] = [
+const TABLES: [&[&Code]; 11] = [
     reading::ALL,
     mistake::ALL,
+    hops::ALL,
     suppression::ALL,
     rules::ALL,
     time::ALL,
@@ -81,6 +83,7 @@ mod tests {
         let sources = [
             include_str!("codes/reading.rs"),
             include_str!("codes/mistake.rs"),
+            include_str!("codes/hops.rs"),
             include_str!("codes/suppression.rs"),
             include_str!("codes/rules.rs"),
             include_str!("codes/time.rs"),

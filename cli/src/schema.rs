@@ -343,7 +343,10 @@ const HOP: Shape = Shape {
             "callers" => bounded(list(id_pattern("whom it may bring; `*` in place of captures")), 256),
             "except" => bounded(list(id_pattern("whom of them it may not bring")), 256),
             "assertion" => words(fields::ASSERTIONS, "how it says who calls: x-forwarded-client-cert"),
-            "evidence" => words(fields::EVIDENCE, "what must stand behind it: the certificate of who calls"),
+            "evidence" => words(
+                fields::EVIDENCE,
+                "what must stand behind it: the certificate of who calls",
+            ),
             "depth" => json!({"const": 1, "description": "the caller has connected to this hop itself"}),
             "expires" => time("from then on it brings nobody"),
             "owner" => text("who answers for it"),

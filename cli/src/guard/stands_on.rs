@@ -3,6 +3,8 @@
 //! The certificate that Envoy asks for and whom it trusts, how the filters of ours are set up and whether they agree, the header
 //! that carries a certificate on, and whether mark and lock go together.
 
+use svidgate_policy::XfccMode;
+
 use super::{
     document::Document,
     door::Door,

@@ -3,7 +3,7 @@
 use svidgate_policy::{CompileError, Mistake, analysis::Policy};
 
 use crate::{
-    codes::mistake,
+    codes::{hops, mistake},
     finding::{Code, Finding},
     input::document::Document,
     source::{Place, Position},
@@ -60,6 +60,11 @@ fn finding(document: &Document, error: &CompileError) -> Finding {
         | Mistake::UnknownTrustDomain { .. }
         | Mistake::RepeatedTrustDomain { .. }
         | Mistake::RepeatedName { .. }
+        | Mistake::RepeatedHop { .. }
+        | Mistake::UnknownHop { .. }
+        | Mistake::UnusedHop
+        | Mistake::BringsHop { .. }
+        | Mistake::AmbiguousHop { .. }
         | Mistake::OneSidedCapture { .. }
         | Mistake::NeverMatches(_)
         | Mistake::TooManyComparisons { .. } => document.place(&error.place),
@@ -74,10 +79,23 @@ fn finding(document: &Document, error: &CompileError) -> Finding {
             Some(name) => finding.right(format!("did you mean `{name}`?")),
             None => finding,
         },
-        Mistake::UnknownTrustDomain { name, known } => match nearest_of(name, known.iter().map(String::as_str)) {
-            Some(known) => finding.right(format!("did you mean `{known}`?")),
-            None => finding,
-        },
+        Mistake::RepeatedHop { first } => finding.also(
+            document.place(&format!("hops[{first}].name")),
+            "the hop that has the name",
+        ),
+        Mistake::BringsHop { hop, .. } => {
+            finding.also(document.place(&format!("hops[{hop}].peers")), "those who bring others")
+        }
+        Mistake::AmbiguousHop { hop, .. } => finding.also(
+            document.place(&format!("hops[{hop}].callers")),
+            "the callers of the other entry",
+        ),
+        Mistake::UnknownTrustDomain { name, known } | Mistake::UnknownHop { name, known } => {
+            match nearest_of(name, known.iter().map(String::as_str)) {
+                Some(known) => finding.right(format!("did you mean `{known}`?")),
+                None => finding,
+            }
+        }
         Mistake::Syntax(_)
         | Mistake::TooLarge { .. }
         | Mistake::TooManyPatterns { .. }
@@ -97,6 +115,7 @@ fn finding(document: &Document, error: &CompileError) -> Finding {
         | Mistake::Expression(_)
         | Mistake::TooManyExpressions { .. }
         | Mistake::RepeatedTrustDomain { .. }
+        | Mistake::UnusedHop
         | Mistake::OneSidedCapture { .. }
         | Mistake::NeverMatches(_)
         | Mistake::TooManyComparisons { .. } => finding,
@@ -128,6 +147,11 @@ fn code(mistake: &Mistake) -> &'static Code {
         Mistake::UnknownTrustDomain { .. } => &mistake::UNKNOWN_TRUST_DOMAIN,
         Mistake::RepeatedTrustDomain { .. } => &mistake::REPEATED_TRUST_DOMAIN,
         Mistake::RepeatedName { .. } => &mistake::REPEATED_NAME,
+        Mistake::RepeatedHop { .. } => &hops::REPEATED,
+        Mistake::UnknownHop { .. } => &hops::UNKNOWN,
+        Mistake::UnusedHop => &hops::UNUSED,
+        Mistake::BringsHop { .. } => &hops::BRINGS_HOP,
+        Mistake::AmbiguousHop { .. } => &hops::AMBIGUOUS,
         Mistake::OneSidedCapture { .. } => &mistake::ONE_SIDED_CAPTURE,
         Mistake::NeverMatches(_) => &mistake::NEVER_MATCHES,
         Mistake::TooManyComparisons { .. } => &mistake::TOO_MANY_COMPARISONS,

@@ -229,7 +229,11 @@ fn check_the_hops(document: &Document, reader: &mut Reader) {
     let place = place.member("hops");
     for ReadHop { place: index, hop, .. } in document.hops.iter().filter(|read| read.whole) {
         let place = place.item(*index);
-        for (side, patterns) in [("peers", &hop.peers), ("callers", &hop.callers), ("except", &hop.except)] {
+        for (side, patterns) in [
+            ("peers", &hop.peers),
+            ("callers", &hop.callers),
+            ("except", &hop.except),
+        ] {
             check_known(document, &relationships, patterns, reader, &place.member(side));
             for (index, pattern) in patterns.iter().enumerate() {
                 let scope = scope(&relationships, pattern);
@@ -308,9 +312,8 @@ fn compile_rules(
         }
         // A rule that was not read whole has lost entries, so places behind them would be wrong.
         if rule.whole {
-            let known = [("from", &rule.from), ("except", &rule.except)].map(|(side, patterns)| {
-                check_known(document, &relationships, patterns, reader, &place.member(side))
-            });
+            let known = [("from", &rule.from), ("except", &rule.except)]
+                .map(|(side, patterns)| check_known(document, &relationships, patterns, reader, &place.member(side)));
             let before = reader.count();
             check_captures(&rule, reader, &place);
             // Beside captures that do not meet, and in exceptions with any, what covers what is not the question.
@@ -452,10 +455,7 @@ fn check_can_match(
         if rule.except.iter().any(|except| except.covers(pattern)) {
             reader.note(&from.item(index), Mistake::NeverMatches("`except` takes out all of it"));
         } else if scope.is_some_and(|scope| !scope.iter().any(|covered| covered.overlaps(pattern))) {
-            reader.note(
-                &from.item(index),
-                Mistake::NeverMatches(OUT_OF_SCOPE),
-            );
+            reader.note(&from.item(index), Mistake::NeverMatches(OUT_OF_SCOPE));
         }
     }
 }

@@ -195,7 +195,8 @@ fn check_speaks_for_its_own(reader: &mut Reader, hop: &Hop, own: &TrustDomain, p
     let peers = hop.peers.iter().map(IdPattern::trust_domain);
     for foreign in peers.filter(|name| *name != Some(own)) {
         let callers = hop.callers.iter().enumerate();
-        let beyond = callers.filter(|(_, pattern)| pattern.trust_domain().is_none() || pattern.trust_domain() != foreign);
+        let beyond =
+            callers.filter(|(_, pattern)| pattern.trust_domain().is_none() || pattern.trust_domain() != foreign);
         for (index, _) in beyond {
             let mistake = "ids of the trust domain of all its `peers` (a hop of a foreign trust domain brings its own)";
             reader.note(&place.member("callers").item(index), Mistake::Expected(mistake));
@@ -245,7 +246,11 @@ fn check_is_not_ambiguous(
 ) -> bool {
     let (hop, before) = (&read.hop, &earlier.hop);
     let mut shared = false;
-    for (one, two) in hop.peers.iter().flat_map(|one| before.peers.iter().map(move |two| (one, two))) {
+    for (one, two) in hop
+        .peers
+        .iter()
+        .flat_map(|one| before.peers.iter().map(move |two| (one, two)))
+    {
         let Some(both) = overlap(one, two, &[], steps) else {
             return false;
         };

@@ -247,10 +247,19 @@ impl fmt::Display for Mistake {
             Self::RepeatedName { first } => write!(f, "rules[{first}] has this name already"),
             Self::RepeatedHop { first } => write!(f, "hops[{first}] has this name already"),
             Self::UnknownHop { name, known } if known.is_empty() => {
-                write!(f, "unknown hop `{}` (the document has no `hops`; known: `direct`)", Escaped(name))
+                write!(
+                    f,
+                    "unknown hop `{}` (the document has no `hops`; known: `direct`)",
+                    Escaped(name)
+                )
             }
             Self::UnknownHop { name, known } => {
-                write!(f, "unknown hop `{}` (known: `direct`, {})", Escaped(name), Quoted(known))
+                write!(
+                    f,
+                    "unknown hop `{}` (known: `direct`, {})",
+                    Escaped(name),
+                    Quoted(known)
+                )
             }
             Self::UnusedHop => f.write_str("no allow rule names it in `via`, so it brings nobody"),
             Self::BringsHop { peer, hop } => write!(

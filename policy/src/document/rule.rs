@@ -22,7 +22,9 @@ use crate::{
     },
 };
 
-pub(crate) const FIELDS: &[&str] = &["name", "effect", "from", "except", "via", "to", "when", "expires", "dry_run"];
+pub(crate) const FIELDS: &[&str] = &[
+    "name", "effect", "from", "except", "via", "to", "when", "expires", "dry_run",
+];
 pub(crate) const TARGET_FIELDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni", "encoded_slashes"];
 pub(crate) const TARGET_DEMANDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni"];
 pub(crate) const WHEN_FIELDS: &[&str] = &[
@@ -386,7 +388,10 @@ fn parse_header_name(text: &str) -> Result<Box<str>, Mistake> {
         "host" => Err(Mistake::Expected(
             "`hosts` in `to`, which is what the proxy makes of the header `host`",
         )),
-        name if [ID_HEADER, VIA_HEADER].iter().any(|ours| reads_as(name.as_bytes(), ours.as_bytes())) => {
+        name if [ID_HEADER, VIA_HEADER]
+            .iter()
+            .any(|ours| reads_as(name.as_bytes(), ours.as_bytes())) =>
+        {
             Err(Mistake::Expected("a header of the client (this one is always removed)"))
         }
         name if is_token(name.as_bytes()) => Ok(name.into()),

@@ -65,7 +65,8 @@ impl Grants {
             let direct = groups.filter(|group| Heard::on(HopSet::default(), group.via).has(Effect::Allow));
             direct.filter_map(|group| group.allows).max()
         };
-        let brought = |until: fn(&KnownHop) -> Option<Until>| rules.hops.in_force(self.brings, now).filter_map(until).max();
+        let brought =
+            |until: fn(&KnownHop) -> Option<Until>| rules.hops.in_force(self.brings, now).filter_map(until).max();
         // A rule in a dry run must see the requests that it would have allowed.
         let (allows, dry_allows) = if self.is_hop() {
             (brought(|known| known.allows), brought(|known| known.would_allow))

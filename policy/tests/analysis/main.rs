@@ -13,4 +13,5 @@ mod brute;
 mod dice;
 mod differential;
 mod generator;
+mod hops;
 mod questions;

@@ -132,7 +132,10 @@ impl Asked {
 
     fn decide(&self, rules: &RuleSet, svid: &Svid) -> (String, Option<String>) {
         let caller = rules.specialise(svid);
-        let hop = self.through.as_ref().map(|id| rules.specialise(&reference::identity::svid(id)));
+        let hop = self
+            .through
+            .as_ref()
+            .map(|id| rules.specialise(&reference::identity::svid(id)));
         let way = match &hop {
             Some(hop) => Way::through(hop, &caller),
             None => Way::direct(&caller),

@@ -34,8 +34,10 @@ pub fn compiling(document: &Value) -> Value {
 fn used_hops(document: &Value) -> Option<Value> {
     let hops = document.get("hops")?.as_array()?;
     let names: Vec<&Value> = hops.iter().map(|hop| &hop["name"]).collect();
-    Some(json!({ "name": "uses", "effect": "allow", "from": ["spiffe://*/**"], "via": names,
-                 "to": [{ "paths": ["/uses"] }] }))
+    Some(
+        json!({ "name": "uses", "effect": "allow", "from": ["spiffe://*/**"], "via": names,
+                 "to": [{ "paths": ["/uses"] }] }),
+    )
 }
 
 /// A document that compiles.

@@ -94,7 +94,9 @@ fn hop(document: &Value, asked: &Asked) -> Result<Option<String>, &'static str> 
     let hops = list(document, "hops").unwrap_or_default();
     let means = |hop: &Value, side: &str, id: &str| {
         let patterns = list(hop, side).unwrap_or_default();
-        patterns.iter().any(|pattern| id_matches(pattern.as_str().unwrap(), id).is_some())
+        patterns
+            .iter()
+            .any(|pattern| id_matches(pattern.as_str().unwrap(), id).is_some())
     };
     let Some(through) = &asked.through else {
         let speaks_for_others = hops.iter().any(|hop| means(hop, "peers", &asked.id));
