@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 CARGO_FUZZ=0.13.2
-TARGETS=(id pattern pem leaf bundle xfcc document workload_api revocations decision)
+TARGETS=(id pattern pem leaf bundle xfcc assertion document workload_api revocations decision)
 OUT=target/fuzz
 
 seconds=$1

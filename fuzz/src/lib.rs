@@ -3,6 +3,7 @@
 //! None of them is only "does not panic": each compares with something that shares no code with what is fuzzed, another
 //! library, a regular expression, or the reference evaluator of `tests/lib`. A property that does not hold panics.
 
+pub mod assertion;
 pub mod bundle;
 mod certificates;
 pub mod decision;

@@ -2,7 +2,7 @@
 //!
 //! The table names every member, so that a new one does not build until someone has decided.
 
-use std::{collections::HashSet, fmt::Debug};
+use std::fmt::Debug;
 
 use crate::{
     analysis::{policy::Policy, side::canonical},
@@ -119,7 +119,7 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
 
 /// All that has a say in what comes through hops, which is not compared where any of it differs: the hops, the rules
 /// that speak of such ways, and which callers are known. `None` where nothing comes through any.
-fn brought(policy: &Policy) -> Option<(Vec<Hop>, HashSet<(bool, Rule)>, String)> {
+fn brought(policy: &Policy) -> Option<String> {
     let configuration = policy.configuration();
     let without_owner = |hop: &Hop| Hop {
         owner: None,
@@ -134,14 +134,16 @@ fn brought(policy: &Policy) -> Option<(Vec<Hop>, HashSet<(bool, Rule)>, String)>
         Some(via) => !via.hops.is_empty(),
     };
     let rules = policy.rules.iter().filter(speaks);
-    let rules = rules.map(|rule| (rule.dry_run, canonical(rule))).collect();
+    let mut rules: Vec<String> = rules.map(|rule| spelled(&(rule.dry_run, canonical(rule)))).collect();
+    // Their order means nothing.
+    rules.sort_unstable();
     let mut revoked: Vec<_> = configuration.revoked.ids().collect();
     revoked.sort_unstable();
     let known = configuration.relationships.iter();
     let known: Vec<_> = known
         .map(|known| (&known.trust_domain, &known.scope, known.expires))
         .collect();
-    Some((hops, rules, spelled(&(known, revoked))))
+    Some(spelled(&(hops, rules, known, revoked)))
 }
 
 fn owners(policy: &Policy) -> Vec<Option<&str>> {

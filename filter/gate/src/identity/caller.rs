@@ -37,20 +37,8 @@ impl Gate {
         if !peer.grants.is_hop() {
             return Ok(Party::direct(peer));
         }
-        let caller = self.caller(proxy, &peer, now, xfcc).map_err(|(refusal, of_caller)| {
-            let brought = Brought {
-                of_caller,
-                ..Brought::by(peer.svid.id(), peer.grants.first_hop())
-            };
-            Rc::new(Refusal {
-                brought: Some(brought),
-                ..refusal
-            })
-        })?;
-        Ok(Party {
-            peer,
-            caller: Some(caller),
-        })
+        let caller = Some(self.caller(proxy, &peer, now, xfcc)?);
+        Ok(Party { peer, caller })
     }
 
     /// Whether those who were let in, perhaps under another document, still are who they were.
@@ -59,40 +47,28 @@ impl Gate {
     /// Why they are nobody any more.
     pub fn party_again<P: Proxy>(&self, proxy: &P, party: &Party, now: Timestamp) -> Result<Party, Rc<Refusal>> {
         let peer = self.identify_again(proxy, &party.peer, now)?;
-        let caller = party.caller.as_ref().map(|caller| {
-            self.identify_again(proxy, caller, now).map_err(|refusal| {
-                let brought = Brought {
-                    of_caller: true,
-                    ..Brought::by(peer.svid.id(), peer.grants.first_hop())
-                };
-                Rc::new(Refusal {
-                    brought: Some(brought),
-                    ..Rc::unwrap_or_clone(refusal)
-                })
-            })
-        });
-        let caller = caller.transpose()?;
+        let again = |caller| self.identify_again(proxy, caller, now);
+        let caller = party.caller.as_ref().map(again).transpose();
+        let caller = caller.map_err(|refusal| brought_by(&peer, About::Caller, (*refusal).clone()))?;
         Ok(Party { peer, caller })
     }
 
-    /// Who it is that a hop brings; else why it is nobody, and whether that is about the caller's certificate.
+    /// Who it is that a hop brings.
     fn caller<P: Proxy>(
         &self,
         proxy: &P,
         hop: &Identity,
         now: Timestamp,
         xfcc: Xfcc<'_>,
-    ) -> Result<Rc<Identity>, (Refusal, bool)> {
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+        let refuse = |error| brought_by(hop, About::Assertion, refused(error));
         let header = match xfcc {
             Xfcc::One(header) => header,
-            Xfcc::Absent => return Err((refused((Reason::AssertionMissing, NOBODY.to_owned())), false)),
-            Xfcc::Several => {
-                let detail = "several lines of x-forwarded-client-cert came through";
-                return Err((refused((Reason::AssertionAmbiguous, detail.to_owned())), false));
-            }
+            Xfcc::Absent => return Err(refuse((Reason::AssertionMissing, NOBODY.to_owned()))),
+            Xfcc::Several => return Err(refuse((Reason::AssertionAmbiguous, SEVERAL.to_owned()))),
         };
         let remembered = self.assertions.borrow_mut().recall(header);
-        let read = || asserted::read(header, self.configuration.xfcc).map_err(|error| (refused(error), false));
+        let read = || asserted::read(header, self.configuration.xfcc).map_err(refuse);
         let (asserted, mut presented) = match remembered {
             Some(asserted) => (asserted, None),
             None => {
@@ -100,9 +76,7 @@ impl Gate {
                 (Rc::new(asserted), Some(presented))
             }
         };
-        asserted
-            .is_said_by(hop.svid.id(), leaf(hop))
-            .map_err(|error| (refused(error), false))?;
+        asserted.is_said_by(hop.svid.id(), leaf(hop)).map_err(refuse)?;
         let evidence = Evidence::Brought(asserted.leaf);
         let chain = || Some(sha256(header));
         let clock = || proxy.now().map_or(now, whole_seconds);
@@ -115,10 +89,35 @@ impl Gate {
                 self.verify_and_keep(evidence, chain, presented, clock())
             }
         };
-        let caller = known.map_err(|refusal| (of_caller(&refusal), true))?;
+        let caller = known.map_err(|refusal| brought_by(hop, About::Caller, of_caller(&refusal)))?;
         self.assertions.borrow_mut().keep(header, asserted);
         Ok(caller)
     }
+}
+
+const SEVERAL: &str = "several lines of x-forwarded-client-cert came through";
+
+/// What a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// What the hop says.
+    Assertion,
+    /// The certificate of whom it brings.
+    Caller,
+}
+
+/// The same, of somebody whom this hop brings.
+fn brought_by(hop: &Identity, about: About, refusal: Refusal) -> Rc<Refusal> {
+    let first = hop.grants.first_hop();
+    let brought = Brought {
+        via: hop.svid.id().clone(),
+        hop: first.map(|hop| hop.name.clone()),
+        of_caller: about == About::Caller,
+    };
+    Rc::new(Refusal {
+        brought: Some(Box::new(brought)),
+        ..refusal
+    })
 }
 
 /// The leaf that a hop has shown in its own handshake.

@@ -102,7 +102,7 @@ impl<'a> Record<'a> {
     /// The same about somebody who is nobody here.
     #[must_use]
     pub fn refusing(self, refusal: Option<&'a Refusal>) -> Self {
-        let brought = refusal.and_then(|refusal| refusal.brought.as_ref());
+        let brought = refusal.and_then(|refusal| refusal.brought.as_deref());
         Self { brought, ..self }
     }
 

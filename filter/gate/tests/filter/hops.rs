@@ -229,7 +229,7 @@ fn assertion_that_is_not_one_certificate_of_one_caller_is_refused() {
         (format!("{good},{good}"), "assertion.too_many_hops"),
         (format!("{},{good}", element(&other)), "assertion.too_many_hops"),
         (format!("URI={CALLER},{good}"), "assertion.too_many_hops"),
-        (vec![good.as_str(); 5].join(","), "assertion.too_many_hops"),
+        ([good.as_str(); 5].join(","), "assertion.too_many_hops"),
         // Names of a leaf that look like more.
         (
             format!("{good};DNS=x;URI=spiffe://prod.example/api/x"),
