@@ -137,14 +137,13 @@ fn object(value: &Value) -> Option<Element<'static>> {
                 .collect::<Option<Vec<Cow<'static, str>>>>()
         };
         let pem = |text: Cow<'static, str>| (!text.contains('%')).then_some(Pem(text));
-        match (name.as_str(), value) {
-            ("hash", Value::Null) | ("cert", Value::Null) | ("subject" | "issuer", Value::Null) => {}
-            ("by", _) => read.by = texts()?,
-            ("hash", _) => read.hash = Some(text()?),
-            ("cert", _) => read.cert = Some(pem(text()?)?),
-            ("chain", _) => read.chain = texts()?.into_iter().map(pem).collect::<Option<_>>()?,
-            ("subject" | "issuer", _) => drop(text()?),
-            ("uri" | "dns", _) => drop(texts()?),
+        match name.as_str() {
+            "by" => read.by = texts()?,
+            "hash" => read.hash = Some(text()?),
+            "cert" => read.cert = Some(pem(text()?)?),
+            "chain" => read.chain = texts()?.into_iter().map(pem).collect::<Option<_>>()?,
+            "subject" | "issuer" => drop(text()?),
+            "uri" | "dns" => drop(texts()?),
             _ => return None,
         }
     }

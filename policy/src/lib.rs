@@ -37,7 +37,7 @@ pub use document::{
     source::Source,
 };
 pub use jiff::{SignedDuration, Timestamp};
-pub use json::JsonError;
+pub use json::{Json, JsonError};
 pub use name::id::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use pattern::id_pattern::IdPattern;
 pub use reason::Reason;

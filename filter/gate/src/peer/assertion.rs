@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use svidgate_policy::Json;
 
 /// Most bytes of an assertion. Our decision: a leaf and a chain of three with RSA keys, escaped, have about 10 KiB.
 pub const MAX_ASSERTION_BYTES: usize = 32 * 1024;
@@ -163,49 +163,57 @@ fn value_of(text: &str) -> Option<(&str, &str)> {
     Some((value, behind.strip_prefix('"')?))
 }
 
-/// What Envoy writes with `format: JSON`. A member that is not known is none of its writing, and one that is there twice
-/// has two readings: `serde` refuses both.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JsonElement<'h> {
-    #[serde(default, borrow)]
-    by: Vec<Cow<'h, str>>,
-    #[serde(borrow)]
-    hash: Option<Cow<'h, str>>,
-    #[serde(borrow)]
-    cert: Option<Cow<'h, str>>,
-    #[serde(default, borrow)]
-    chain: Vec<Cow<'h, str>>,
-    #[serde(rename = "subject", borrow)]
-    _subject: Option<Cow<'h, str>>,
-    #[serde(rename = "uri", default, borrow)]
-    _uri: Vec<Cow<'h, str>>,
-    #[serde(rename = "dns", default, borrow)]
-    _dns: Vec<Cow<'h, str>>,
-    #[serde(rename = "issuer", borrow)]
-    _issuer: Option<Cow<'h, str>>,
-}
-
-fn from_json<'h>(text: &'h str) -> Result<Vec<Element<'h>>, NotWellFormed> {
-    let read: Vec<JsonElement<'h>> = serde_json::from_str(text).map_err(|_| NotWellFormed::Json)?;
-    if read.len() > MAX_ELEMENTS {
+/// What Envoy writes with `format: JSON`: a list of objects of texts and lists of texts. A member that is not known is
+/// none of its writing; one that is there twice has two readings, and is no JSON here.
+fn from_json(text: &str) -> Result<Vec<Element<'_>>, NotWellFormed> {
+    let Ok(Json::Array(items)) = Json::parse(text.as_bytes()) else {
+        return Err(NotWellFormed::Json);
+    };
+    if items.len() > MAX_ELEMENTS {
         return Err(NotWellFormed::TooManyElements);
     }
-    // A `%` would be taken for an escape, and here there are none.
-    let is_plain = |pem: &Cow<'_, str>| !pem.contains('%');
-    if !read
-        .iter()
-        .all(|read| read.cert.iter().chain(&read.chain).all(is_plain))
-    {
-        return Err(NotWellFormed::Json);
+    let elements = items.into_iter().map(from_object);
+    elements.collect::<Option<_>>().ok_or(NotWellFormed::Json)
+}
+
+fn from_object(item: Json<'_>) -> Option<Element<'_>> {
+    let Json::Object(members) = item else { return None };
+    let mut element = Element::default();
+    for (name, value) in members {
+        match name.as_ref() {
+            "by" => element.by = texts(value)?,
+            "hash" => element.hash = Some(text_of(value)?),
+            "cert" => element.cert = Some(pem(text_of(value)?)?),
+            "chain" => element.chain = texts(value)?.into_iter().map(pem).collect::<Option<_>>()?,
+            "subject" | "issuer" => drop(text_of(value)?),
+            "uri" | "dns" => drop(texts(value)?),
+            _ => return None,
+        }
     }
-    let element = |read: JsonElement<'h>| Element {
-        by: read.by,
-        hash: read.hash,
-        cert: read.cert.map(Pem),
-        chain: read.chain.into_iter().map(Pem).collect(),
-    };
-    Ok(read.into_iter().map(element).collect())
+    Some(element)
+}
+
+fn text_of(value: Json<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        Json::String(text) => Some(text),
+        Json::Null | Json::Bool(_) | Json::Unsigned(_) | Json::OtherNumber(_) | Json::Array(_) | Json::Object(_) => {
+            None
+        }
+    }
+}
+
+fn texts(value: Json<'_>) -> Option<Vec<Cow<'_, str>>> {
+    match value {
+        Json::Array(items) => items.into_iter().map(text_of).collect(),
+        Json::Null | Json::Bool(_) | Json::Unsigned(_) | Json::OtherNumber(_) | Json::String(_) | Json::Object(_) => {
+            None
+        }
+    }
+}
+
+/// A `%` would be taken for an escape, and here there are none.
+fn pem(text: Cow<'_, str>) -> Option<Pem<'_>> {
+    (!text.contains('%')).then_some(Pem(text))
 }
 
 #[cfg(test)]
@@ -325,6 +333,7 @@ mod tests {
             "Hash=1,Hash=2,Hash=3,Hash=4,Hash=5",
             r#"[{"hash":"a","hash":"a"}]"#,
             r#"[{"hash":1}]"#,
+            r#"[{"hash":null}]"#,
             r#"[{"by":"a"}]"#,
             r#"[{"role":"a"}]"#,
             r#"["a"]"#,
