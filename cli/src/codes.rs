@@ -4,6 +4,7 @@ pub mod comparing;
 pub mod deployment;
 pub mod federation;
 pub mod guard;
+pub mod hops;
 pub mod known;
 pub mod mistake;
 pub mod reading;
@@ -15,9 +16,10 @@ pub mod time;
 use crate::finding::Code;
 
 /// The tables, by what they are about.
-const TABLES: [&[&Code]; 11] = [
+const TABLES: [&[&Code]; 12] = [
     reading::ALL,
     mistake::ALL,
+    hops::ALL,
     suppression::ALL,
     rules::ALL,
     time::ALL,
@@ -83,6 +85,7 @@ mod tests {
         let sources = [
             include_str!("codes/reading.rs"),
             include_str!("codes/mistake.rs"),
+            include_str!("codes/hops.rs"),
             include_str!("codes/suppression.rs"),
             include_str!("codes/rules.rs"),
             include_str!("codes/time.rs"),

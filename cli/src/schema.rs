@@ -94,14 +94,17 @@ fn of_document(name: &str) -> Option<Value> {
         ),
         "xfcc" => words(
             fields::XFCC,
-            "own: this listener writes x-forwarded-client-cert (SANITIZE_SET)",
+            "who writes x-forwarded-client-cert; own: this listener (SANITIZE_SET); hop: the peer (FORWARD_ONLY); \
+             hop_appended: the peer, and this listener behind it (APPEND_FORWARD)",
         ),
         "peer" => described(
             object(&PEER),
             "where the peer stands, behind another listener of the same Envoy",
         ),
-        "forward_id" => flag("tell the upstream the id in x-svidgate-id"),
-        "forward_xfcc" => flag("with `xfcc: own`, whether the upstream gets the header, too"),
+        "hops" => described(bounded(list(object(&HOP)), 64), "who may bring the requests of others"),
+        "forward_via" => flag("tell the upstream the hop in x-svidgate-via"),
+        "forward_id" => flag("tell the upstream the id of the caller in x-svidgate-id"),
+        "forward_xfcc" => flag("where it is read, whether the upstream gets the header, too"),
         "mark_passed" => flag("mark each request that is let through, for a second lock behind"),
         "access_log" => words(fields::ACCESS_LOGS, "refusals: no field for what is allowed"),
         "first_bytes_timeout" => duration("from accepting a connection to its first bytes, the handshake included"),
@@ -326,6 +329,34 @@ const REVOCATION: Shape = Shape {
     },
 };
 
+const HOP: Shape = Shape {
+    members: fields::HOP,
+    of: |name| {
+        Some(match name {
+            "name" => json!({
+                "type": "string",
+                "pattern": "^[A-Za-z0-9._:/-]{1,128}$",
+                "not": {"const": "direct"},
+                "description": "unique; stands in `via` and in every record"
+            }),
+            "peers" => bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
+            "callers" => bounded(list(id_pattern("whom it may bring; `*` in place of captures")), 256),
+            "except" => bounded(list(id_pattern("whom of them it may not bring")), 256),
+            "assertion" => words(fields::ASSERTIONS, "how it says who calls: x-forwarded-client-cert"),
+            "evidence" => words(
+                fields::EVIDENCE,
+                "what must stand behind it: the certificate of who calls",
+            ),
+            "depth" => json!({"const": 1, "description": "the caller has connected to this hop itself"}),
+            "expires" => time("from then on it brings nobody"),
+            "owner" => text("who answers for it"),
+            _ => return None,
+        })
+    },
+    required: &["name", "peers", "callers", "assertion"],
+    more: nothing_more,
+};
+
 const RULE: Shape = Shape {
     members: fields::RULE,
     of: |name| {
@@ -342,6 +373,10 @@ const RULE: Shape = Shape {
             "except" => bounded(list(id_pattern("who is not meant")), 256),
             "to" => described(list(object(&TARGET)), "what is meant; without it, everything"),
             "when" => described(object(&WHEN), "what must hold beside it"),
+            "via" => list(json!({
+                "type": "string",
+                "description": "names of `hops`, or `direct`; an allow without it means direct, a deny every way"
+            })),
             "expires" => time("from then on it matches nothing"),
             "dry_run" => flag("recorded as `would_be`, changes nothing"),
             _ => return None,

@@ -76,6 +76,12 @@ impl Step {
             | Reason::SvidCriticalExtension
             | Reason::RevocationsMissing
             | Reason::RevocationsStale
+            | Reason::AssertionMissing
+            | Reason::AssertionMalformed
+            | Reason::AssertionAmbiguous
+            | Reason::AssertionNotAllowed
+            | Reason::AssertionBrokenChain
+            | Reason::AssertionTooManyHops
             | Reason::RequestAmbiguousPath
             | Reason::RequestMalformed
             | Reason::RequestHeadTooLarge

@@ -4,6 +4,7 @@
 //! library, a regular expression, or the reference evaluator of `tests/lib`. A property that does not hold panics.
 
 pub mod analysis;
+pub mod assertion;
 pub mod bundle;
 pub mod carrier;
 mod certificates;

@@ -4,6 +4,7 @@
 
 pub(crate) mod configuration;
 pub(crate) mod federation;
+pub(crate) mod hops;
 pub(crate) mod members;
 pub(crate) mod peer;
 pub(crate) mod reader;

@@ -12,20 +12,29 @@ use crate::quoted::Escaped;
 
 /// A JSON value. Its strings are slices of the text wherever they have no escapes: a large document has millions.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Json<'t> {
+pub enum Json<'t> {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A whole number of 64 bits.
     Unsigned(u64),
     /// Negative, fractional or beyond 64 bits.
     OtherNumber(f64),
+    /// Its escapes taken away.
     String(Cow<'t, str>),
+    /// In order.
     Array(Vec<Json<'t>>),
+    /// In order, each name once.
     Object(Vec<(Cow<'t, str>, Json<'t>)>),
 }
 
 impl<'t> Json<'t> {
-    /// Reads one whole value; anything but white space behind it is an error.
-    pub(crate) fn parse(text: &'t [u8]) -> Result<Self, JsonError> {
+    /// Reads one whole value.
+    ///
+    /// # Errors
+    /// When it is no JSON, has a name twice in one object, or anything but white space behind it.
+    pub fn parse(text: &'t [u8]) -> Result<Self, JsonError> {
         serde_json::from_slice(text).map_err(|error| JsonError(error.to_string()))
     }
 

@@ -37,7 +37,7 @@ pub use document::{
     source::Source,
 };
 pub use jiff::{SignedDuration, Timestamp};
-pub use json::JsonError;
+pub use json::{Json, JsonError};
 pub use name::id::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use pattern::id_pattern::IdPattern;
 pub use reason::Reason;
@@ -46,10 +46,12 @@ pub use rules::{
     decision::{Decision, Detail, DryRun},
     effect::Effect,
     grants::Grants,
-    header::{Headers, ID_HEADER, folded, reads_as},
+    header::{Headers, ID_HEADER, VIA_HEADER, folded, reads_as},
+    hop::{Hop, MAX_HOPS},
     reading::{Overridden, is_override, is_protocol},
     request::{HttpRequest, Request},
     rule_set::{AboutRequests, Needs, RuleSet},
+    way::Way,
 };
 pub use trust::{
     bundle::Bundle,

@@ -85,6 +85,18 @@ pub enum Reason {
     RevocationsMissing,
     /// The source of the list of revocations has been silent for longer than its `max_staleness`.
     RevocationsStale,
+    /// The peer is a hop, and does not say on whose behalf it asks.
+    AssertionMissing,
+    /// What a hop says of the caller is not what its format allows.
+    AssertionMalformed,
+    /// What a hop says of the caller stands there more than once.
+    AssertionAmbiguous,
+    /// The hop may not bring this caller.
+    AssertionNotAllowed,
+    /// What a hop says of the caller does not fit together, or was not said by this hop.
+    AssertionBrokenChain,
+    /// A hop says of more hops before it than it may have.
+    AssertionTooManyHops,
     /// The path could be read in two ways.
     RequestAmbiguousPath,
     /// A pseudo-header is missing or is not what HTTP allows.
@@ -107,7 +119,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 54] = [
         Self::ConfigurationNone,
         Self::ConfigurationBehind,
         Self::ConfigurationSuperseded,
@@ -147,6 +159,12 @@ impl Reason {
         Self::FederationBundleEmpty,
         Self::RevocationsMissing,
         Self::RevocationsStale,
+        Self::AssertionMissing,
+        Self::AssertionMalformed,
+        Self::AssertionAmbiguous,
+        Self::AssertionNotAllowed,
+        Self::AssertionBrokenChain,
+        Self::AssertionTooManyHops,
         Self::RequestAmbiguousPath,
         Self::RequestMalformed,
         Self::RequestHeadTooLarge,
@@ -200,6 +218,12 @@ impl Reason {
             Self::FederationBundleEmpty => "federation.bundle_empty",
             Self::RevocationsMissing => "revocations.missing",
             Self::RevocationsStale => "revocations.stale",
+            Self::AssertionMissing => "assertion.missing",
+            Self::AssertionMalformed => "assertion.malformed",
+            Self::AssertionAmbiguous => "assertion.ambiguous",
+            Self::AssertionNotAllowed => "assertion.not_allowed",
+            Self::AssertionBrokenChain => "assertion.broken_chain",
+            Self::AssertionTooManyHops => "assertion.too_many_hops",
             Self::RequestAmbiguousPath => "request.ambiguous_path",
             Self::RequestMalformed => "request.malformed",
             Self::RequestHeadTooLarge => "request.head_too_large",

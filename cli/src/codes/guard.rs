@@ -357,11 +357,13 @@ pub static CERTIFICATE: Code = Code {
 pub static XFCC: Code = Code {
     number: "SG0654",
     level: Level::Warning,
-    title: "the header of the client certificate is not this listener's own",
+    title: "x-forwarded-client-cert is not written by whom the document says",
     why: "A document with `xfcc: own` reads `x-forwarded-client-cert`, which only a listener with `SANITIZE_SET` \
-          writes by itself. In modes that forward, the upstream gets what a client says.",
+          writes by itself. In modes that forward, the upstream gets what a client says, unless the document has \
+          `xfcc: hop` (`FORWARD_ONLY`) or `hop_appended` (`APPEND_FORWARD`).",
     example: "forward_client_cert_details: APPEND_FORWARD",
-    mend: "Write `forward_client_cert_details: SANITIZE_SET` with `cert: true` and `chain: true`, or `SANITIZE`.",
+    mend: "Write `forward_client_cert_details: SANITIZE_SET` with `cert: true` and `chain: true`, or `SANITIZE`; for \
+           `xfcc: hop` write `FORWARD_ONLY`, for `hop_appended` `APPEND_FORWARD`.",
 };
 
 /// Resumed sessions are verified by nobody.

@@ -94,10 +94,11 @@ fn answer(arguments: &Arguments, terminal: Terminal) -> Result<Exit, Exit> {
 /// What one rule says of the id, a line an entry of `to`: `allow GET,HEAD /orders/** (shop-reads-orders)`.
 fn listed(read: &Read, said: &Said) -> String {
     let dry_run = if said.dry_run { ", dry run" } else { "" };
-    let when = match words(read, &format!("rules[{}].when", said.place)) {
-        Some(when) => format!(" when {when}"),
+    let of_rule = |member: &str| match words(read, &format!("rules[{}].{member}", said.place)) {
+        Some(words) => format!(" {member} {words}"),
         None => String::new(),
     };
+    let (via, when) = (of_rule("via"), of_rule("when"));
     let entries = said.entries.iter().enumerate();
     let lines = entries.map(|(at, paths)| {
         let entry = format!("rules[{}].to[{at}]", said.place);
@@ -110,7 +111,7 @@ fn listed(read: &Read, said: &Said) -> String {
             Some(format!(" {member} {words}"))
         });
         let more: String = more.collect();
-        let line = format!("{methods} {paths}{more}{when}");
+        let line = format!("{methods} {paths}{more}{via}{when}");
         format!(
             "{:<5} {} ({}{dry_run})\n",
             said.effect.as_str(),

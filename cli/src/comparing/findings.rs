@@ -88,6 +88,7 @@ fn place(compared: &Compared, is_gain: bool, cause: &Cause) -> Option<Place> {
         (Cause::Allow(_), false) | (Cause::Deny(_), true) => here(compared, "rules"),
         (Cause::Scope(_) | Cause::Expiry(..) | Cause::Unknown(_), _) => here(compared, "federation"),
         (Cause::Revoked(_), _) => here(compared, "revoked"),
+        (Cause::Hop(_), _) => here(compared, "hops"),
     }
 }
 

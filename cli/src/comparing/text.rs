@@ -163,6 +163,7 @@ pub(super) fn cause(cause: &Cause, allows: &Policy, refuses: &Policy) -> String 
         Cause::Scope(trust_domain) => format!("the scope of {trust_domain}"),
         Cause::Expiry(trust_domain, at) => format!("the end of the relationship with {trust_domain} at {at}"),
         Cause::Unknown(trust_domain) => format!("the relationship with {trust_domain}"),
+        Cause::Hop(id) => format!("what brings the requests of others, and makes none: {}", visible(id)),
         Cause::Revoked(id) => format!("what is revoked: {}", visible(id)),
     }
 }

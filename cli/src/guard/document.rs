@@ -21,8 +21,8 @@ pub struct Document {
     pub(crate) listener: Listeners,
     /// Whether Envoy verifies chains for it.
     pub(crate) chain_by_proxy: bool,
-    /// Whether it reads `x-forwarded-client-cert`.
-    pub(crate) reads_xfcc: bool,
+    /// Whose word `x-forwarded-client-cert` is for it.
+    pub(crate) xfcc: XfccMode,
     pub(crate) mark_passed: bool,
     /// Whether every decision leaves a record, which a lock in front of TCP asks for.
     pub(crate) records_all: bool,
@@ -51,7 +51,7 @@ impl Document {
             dry_run: compiled.mode == Mode::DryRun,
             listener: compiled.listener,
             chain_by_proxy: compiled.chain == ChainMode::Proxy,
-            reads_xfcc: compiled.xfcc == XfccMode::Own,
+            xfcc: compiled.xfcc,
             mark_passed: compiled.mark_passed,
             records_all: compiled.access_log == AccessLog::All,
             shared_peer: compiled.peer != PeerOrigin::Handshake,

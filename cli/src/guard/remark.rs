@@ -244,7 +244,7 @@ kinds! {
     /// Who shows no certificate gets as far as svidgate.
     CertificateNotDemanded = CERTIFICATE, Warning, "`require_client_certificate: true`";
     /// The document reads a header that this listener does not write.
-    XfccNotOurs = XFCC, Warning, "`forward_client_cert_details: SANITIZE_SET`, with `cert: true` and `chain: true`";
+    XfccNotOurs = XFCC, Warning, "`forward_client_cert_details: SANITIZE_SET`, with `cert: true` and `chain: true`; for `xfcc: hop` FORWARD_ONLY, for `hop_appended` APPEND_FORWARD";
     /// The upstream gets what a client says of its certificate.
     XfccForwarded = XFCC, Warning, "`forward_client_cert_details: SANITIZE` or `SANITIZE_SET`";
     /// Nobody looks at a resumed session.

@@ -3,6 +3,8 @@
 //! The certificate that Envoy asks for and whom it trusts, how the filters of ours are set up and whether they agree, the header
 //! that carries a certificate on, and whether mark and lock go together.
 
+use svidgate_policy::XfccMode;
+
 use super::{
     document::Document,
     door::Door,
@@ -153,6 +155,16 @@ fn set_up(door: &mut Door) {
     }
 }
 
+/// The word of a document that reads the header, and the mode that it stands on.
+fn wanted(xfcc: XfccMode) -> Option<(&'static str, &'static str)> {
+    match xfcc {
+        XfccMode::Ignore => None,
+        XfccMode::Own => Some(("own", "SANITIZE_SET")),
+        XfccMode::Hop => Some(("hop", "FORWARD_ONLY")),
+        XfccMode::HopAppended => Some(("hop_appended", "APPEND_FORWARD")),
+    }
+}
+
 /// `x-forwarded-client-cert`, and whether mark and lock go together.
 fn header(door: &mut Door) {
     let Some(reading) = door.reading.clone() else { return };
@@ -161,19 +173,22 @@ fn header(door: &mut Door) {
         .iter()
         .filter_map(|gate| gate.document.as_ref().ok())
         .collect();
-    let reads = documents.iter().any(|document| document.reads_xfcc);
+    let modes = documents.iter().filter_map(|document| wanted(document.xfcc));
+    let unfit: Vec<(&str, &str)> = modes.filter(|(_, mode)| *mode != reading.xfcc).collect();
+    let of_hops = documents.iter().any(|document| document.xfcc.is_of_hops());
     let marks = documents.iter().any(|document| document.mark_passed);
     let guarded = !documents.is_empty();
-    if reads && reading.xfcc != "SANITIZE_SET" {
+    for (word, mode) in unfit {
         door.note(
             Kind::XfccNotOurs,
             format!(
-                "the document reads `x-forwarded-client-cert` (`xfcc: own`), and the mode is {}",
+                "the document reads `x-forwarded-client-cert` (`xfcc: {word}`, for {mode}), and the mode is {}",
                 reading.xfcc
             ),
         );
     }
-    if guarded && ["FORWARD_ONLY", "ALWAYS_FORWARD_ONLY", "APPEND_FORWARD"].contains(&reading.xfcc) {
+    // A document with `xfcc: hop` removes what is not read.
+    if guarded && !of_hops && ["FORWARD_ONLY", "ALWAYS_FORWARD_ONLY", "APPEND_FORWARD"].contains(&reading.xfcc) {
         let text = format!(
             "the upstream gets what a client says in `x-forwarded-client-cert` ({})",
             reading.xfcc

@@ -3,7 +3,7 @@
 use svidgate_policy::{CompileError, Mistake, analysis::Policy};
 
 use crate::{
-    codes::mistake,
+    codes::{hops, mistake},
     finding::{Code, Finding},
     input::document::Document,
     source::{Place, Position},
@@ -47,9 +47,20 @@ fn finding(document: &Document, error: &CompileError) -> Finding {
             document.place(&format!("rules[{first}].name")),
             "the rule that has the name",
         ),
+        Mistake::RepeatedHop { first } => here().also(
+            document.place(&format!("hops[{first}].name")),
+            "the hop that has the name",
+        ),
+        Mistake::BringsHop { hop, .. } => {
+            here().also(document.place(&format!("hops[{hop}].peers")), "those who bring others")
+        }
+        Mistake::AmbiguousHop { hop, .. } => here().also(
+            document.place(&format!("hops[{hop}].callers")),
+            "the callers of the other entry",
+        ),
         // The name is what is wrong.
         Mistake::UnknownField { known } => meant(at(document.name_place(&error.place)), nearest(&error.place, known)),
-        Mistake::UnknownTrustDomain { name, known } => {
+        Mistake::UnknownTrustDomain { name, known } | Mistake::UnknownHop { name, known } => {
             meant(here(), nearest_of(name, known.iter().map(String::as_str)))
         }
         Mistake::Syntax(_)
@@ -71,6 +82,7 @@ fn finding(document: &Document, error: &CompileError) -> Finding {
         | Mistake::Expression(_)
         | Mistake::TooManyExpressions { .. }
         | Mistake::RepeatedTrustDomain { .. }
+        | Mistake::UnusedHop
         | Mistake::OneSidedCapture { .. }
         | Mistake::NeverMatches(_)
         | Mistake::TooManyComparisons { .. } => here(),
@@ -108,6 +120,11 @@ fn code(mistake: &Mistake) -> &'static Code {
         Mistake::UnknownTrustDomain { .. } => &mistake::UNKNOWN_TRUST_DOMAIN,
         Mistake::RepeatedTrustDomain { .. } => &mistake::REPEATED_TRUST_DOMAIN,
         Mistake::RepeatedName { .. } => &mistake::REPEATED_NAME,
+        Mistake::RepeatedHop { .. } => &hops::REPEATED,
+        Mistake::UnknownHop { .. } => &hops::UNKNOWN,
+        Mistake::UnusedHop => &hops::UNUSED,
+        Mistake::BringsHop { .. } => &hops::BRINGS_HOP,
+        Mistake::AmbiguousHop { .. } => &hops::AMBIGUOUS,
         Mistake::OneSidedCapture { .. } => &mistake::ONE_SIDED_CAPTURE,
         Mistake::NeverMatches(_) => &mistake::NEVER_MATCHES,
         Mistake::TooManyComparisons { .. } => &mistake::TOO_MANY_COMPARISONS,

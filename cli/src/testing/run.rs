@@ -256,6 +256,7 @@ fn everywhere(
                 Why::EncodedSlashes => {
                     "some rule opens paths with an encoded slash, which are not looked at".to_owned()
                 }
+                Why::Hops => "some rule may let it through where a hop brings it, which is not looked at".to_owned(),
                 Why::TooCostly => "what was found costs the gate too much to decide".to_owned(),
             },
         ),

@@ -175,7 +175,7 @@ impl Comparing<'_, '_> {
         for standing in self.refusing.standing_beside(self.allowing) {
             let mut change = Change::new(cause(&standing));
             let denying = [standing.cube(self.terms)];
-            for form in forms {
+            for form in forms.iter().filter(|form| standing.is_about(**form)) {
                 self.denied_by(&denying, &Scope::of_ids(&standing.pattern()), *form, &mut change);
             }
             changes.extend((!change.regions.is_empty()).then_some(change));
@@ -380,6 +380,7 @@ fn cause(standing: &Standing) -> Cause {
         Standing::Scope(name, _) => Cause::Scope(name.to_string()),
         Standing::Expiry(name, expires) => Cause::Expiry(name.to_string(), *expires),
         Standing::Unknown(name) => Cause::Unknown(name.to_string()),
+        Standing::Hop(pattern) => Cause::Hop(pattern.to_string()),
         Standing::Revoked(pattern, _) => Cause::Revoked(pattern.to_string()),
     }
 }

@@ -101,6 +101,8 @@ pub enum Cause {
     Unknown(String),
     /// Ids that are revoked.
     Revoked(String),
+    /// Ids that bring the requests of others, and make none.
+    Hop(String),
 }
 
 /// A question that has no answer.
@@ -123,6 +125,8 @@ pub enum Why {
     Values,
     /// It may be about a path with an encoded slash, which has two readings and which some rule opens.
     EncodedSlashes,
+    /// Some rule lets it through where a hop brings it, which is not looked at.
+    Hops,
     /// What was found costs the gate too much to decide.
     TooCostly,
 }

@@ -23,6 +23,7 @@ use crate::{
         condition::{Conditions, When},
         decision::{Decision, Detail},
         effect::Effect,
+        hop::{Heard, HopSet},
         request::Request,
         rule::{Rule, Target},
         rule_set::{RuleSet, RuleSetBuilder},
@@ -101,6 +102,8 @@ pub enum Demand {
     From,
     /// None of `except`.
     Except,
+    /// `direct` among `via`: what is explained comes through nobody.
+    Via,
     /// Before `expires`.
     Expires,
     /// One of `methods`.
@@ -137,6 +140,7 @@ impl Demand {
         match self {
             Self::From => "from".to_owned(),
             Self::Except => "except".to_owned(),
+            Self::Via => "via".to_owned(),
             Self::Expires => "expires".to_owned(),
             Self::Methods => "methods".to_owned(),
             Self::Paths => "paths".to_owned(),
@@ -166,6 +170,7 @@ impl Demand {
             | Self::EncodedSlashes => true,
             Self::From
             | Self::Except
+            | Self::Via
             | Self::Expires
             | Self::Header(_)
             | Self::NotHeader(_)
@@ -298,6 +303,10 @@ impl Asked<'_> {
         let mut demands = vec![(Demand::From, known(!from.is_empty()))];
         if !rule.except.is_empty() {
             demands.push((Demand::Except, known(excepted.is_none())));
+        }
+        if rule.via.is_some() {
+            let heard = Heard::on(HopSet::default(), rule.via);
+            demands.push((Demand::Via, known(heard.has(rule.effect))));
         }
         if let Some(expires) = rule.expires {
             demands.push((Demand::Expires, known(self.now < expires)));
@@ -460,7 +469,7 @@ impl Asked<'_> {
 
     fn is_allowed(&self, rules: impl IntoIterator<Item = Rule>) -> bool {
         let reading = self.policy.configuration().rules.0.reading;
-        let mut builder = RuleSetBuilder::new(reading, 0);
+        let mut builder = RuleSetBuilder::new(reading, Vec::new(), 0);
         rules.into_iter().for_each(|rule| builder.add(rule));
         let rules = RuleSet(Arc::new(builder.finish()));
         let grants = rules.specialise_id(self.id);
@@ -499,6 +508,7 @@ fn rule(effect: Effect, from: Vec<IdPattern>, target: Target, when: When) -> Rul
         effect,
         from,
         except: Vec::new(),
+        via: None,
         to: vec![target],
         when,
         expires: None,

@@ -2,7 +2,7 @@
 //!
 //! A schema that is made of them cannot know a member that the reader does not, nor the other way.
 
-use crate::document::{federation, members, peer, revoked, rule, source};
+use crate::document::{federation, hops, members, peer, revoked, rule, source};
 
 /// Names of members, or words that a member takes.
 pub type Table = &'static [&'static str];
@@ -39,6 +39,12 @@ pub const REVOCATIONS: Table = source::REVOCATIONS_FIELDS;
 pub const BUNDLE: Table = federation::BUNDLE_FIELDS;
 /// The members of an entry of `federation`.
 pub const RELATIONSHIP: Table = federation::RELATIONSHIP_FIELDS;
+/// The members of an entry of `hops`.
+pub const HOP: Table = hops::HOP_FIELDS;
+/// Words of `assertion`.
+pub const ASSERTIONS: Table = hops::ASSERTIONS;
+/// Words of `evidence`.
+pub const EVIDENCE: Table = hops::EVIDENCE;
 /// The members of a list of revocations as an endpoint serves it.
 pub const REVOCATION_LIST: Table = revoked::LIST_FIELDS;
 /// The members of a revocation.

@@ -4,7 +4,12 @@
 
 use std::fmt::Debug;
 
-use crate::{analysis::policy::Policy, document::configuration::Configuration, trust::relationship::Relationship};
+use crate::{
+    analysis::{policy::Policy, side::Meaning},
+    document::configuration::Configuration,
+    rules::{effect::Effect, hop::Hop, rule::Rule},
+    trust::relationship::Relationship,
+};
 
 /// A member that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +42,7 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
         xfcc,
         peer,
         forward_id,
+        forward_via,
         forward_xfcc,
         mark_passed,
         access_log,
@@ -60,7 +66,10 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
     note("chain", true, *chain != other.chain);
     note("xfcc", true, *xfcc != other.xfcc);
     note("peer", true, *peer != other.peer);
+    note("hops", true, brought(old) != brought(new));
+    note("hops.owner", false, owners(old) != owners(new));
     note("forward_id", false, *forward_id != other.forward_id);
+    note("forward_via", false, *forward_via != other.forward_via);
     note("forward_xfcc", false, *forward_xfcc != other.forward_xfcc);
     // A second lock behind the filter looks at the mark.
     note("mark_passed", true, *mark_passed != other.mark_passed);
@@ -106,6 +115,42 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
         note("intermediates", true, *intermediates != with.intermediates);
     }
     differences
+}
+
+/// All that has a say in what comes through hops, which is not compared where any of it differs: the hops, the rules
+/// that speak of such ways, and which callers are known. `None` where nothing comes through any.
+fn brought(policy: &Policy) -> Option<String> {
+    let configuration = policy.configuration();
+    let without_owner = |hop: &Hop| Hop {
+        owner: None,
+        ..hop.clone()
+    };
+    let hops: Vec<Hop> = configuration.rules.hops().map(without_owner).collect();
+    if hops.is_empty() {
+        return None;
+    }
+    let speaks = |rule: &&Rule| match rule.via {
+        None => rule.effect == Effect::Deny,
+        Some(via) => !via.hops.is_empty(),
+    };
+    let rules = policy.rules.iter().filter(speaks);
+    let mut rules: Vec<String> = rules
+        .map(|rule| spelled(&(rule.dry_run, rule.via, Meaning::of(rule))))
+        .collect();
+    // Their order means nothing.
+    rules.sort_unstable();
+    let mut revoked: Vec<_> = configuration.revoked.ids().collect();
+    revoked.sort_unstable();
+    let known = configuration.relationships.iter();
+    let known: Vec<_> = known
+        .map(|known| (&known.trust_domain, &known.scope, known.expires))
+        .collect();
+    Some(spelled(&(hops, rules, known, revoked)))
+}
+
+fn owners(policy: &Policy) -> Vec<Option<&str>> {
+    let hops = policy.configuration().rules.hops();
+    hops.map(|hop| hop.owner.as_deref()).collect()
 }
 
 /// All that is said of something that cannot be compared.

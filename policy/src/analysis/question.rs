@@ -14,7 +14,7 @@ use crate::{
         search::{Go, Steps},
         seek::{Sought, seek},
         side::{Side, View},
-        subject::Subject,
+        subject::{Subject, anybody},
         terms::Terms,
         values::Span,
         witness::{Answer, Witness},
@@ -30,7 +30,7 @@ pub enum Claim {
     /// Nothing of it is allowed, from the moment that is asked about on. A request of which is not known whether it
     /// belongs to the subject does: a deny rule for the subject would change nothing.
     Never,
-    /// All of it is allowed, at that moment. A request of which is not known whether it belongs to the subject does
+    /// All of it is allowed that its callers ask for themselves, at that moment. A request of which is not known whether it belongs to the subject does
     /// not.
     Always,
     /// What `to` and `when` say is allowed to nobody but `from`, from that moment on.
@@ -89,12 +89,27 @@ pub fn holds(policy: &Policy, claim: Claim, subject: &Subject, at: Timestamp, bo
         ),
         Claim::Always => asking.always(&subject.rule(Effect::Allow), &forms),
     }
+    let is_perhaps_brought = match claim {
+        Claim::Never => brings(policy, &subject.rule(Effect::Deny).from, at),
+        Claim::Only => brings(policy, &[anybody()], at),
+        Claim::Always => false,
+    };
     match (asking.fault, asking.found, asking.doubt) {
         (Some(fault), _, _) => Holds::Fault(fault),
         (None, found, _) if !found.is_empty() => Holds::No(found),
         (None, _, Some(why)) => Holds::Undecided(why),
+        (None, _, None) if is_perhaps_brought => Holds::Undecided(Why::Hops),
         (None, _, None) => Holds::Yes,
     }
+}
+
+/// Whether some rule in force lets somebody through of these ids, or may, who comes through a hop.
+fn brings(policy: &Policy, ids: &[IdPattern], at: Timestamp) -> bool {
+    let is_over = |expires: Option<Timestamp>| expires.is_some_and(|expires| at >= expires);
+    let is_heard = |rule: &&Rule| rule.effect == Effect::Allow && !rule.dry_run && !is_over(rule.expires);
+    let names_hop = |rule: &&Rule| rule.via.is_some_and(|via| !via.hops.is_empty());
+    let mut rules = policy.rules.iter().filter(is_heard).filter(names_hop);
+    rules.any(|rule| rule.from.iter().any(|from| ids.iter().any(|id| from.overlaps(id))))
 }
 
 struct Asking<'a, 'p> {

@@ -156,6 +156,10 @@ fn of_use(views: &mut [Asking<'_>], asked: Asked<'_>, means: &mut Means) -> Opti
             What::IdleException { .. } | What::Undecided(_) | What::Fault { .. } => return Some(what),
         }
     }
+    // It comes to nothing of what callers ask for themselves. What hops bring is not looked at.
+    if said.is_some() && speaks_of_hops(views, asked.rule) {
+        return Some(What::Undecided(Why::Hops));
+    }
     if let Some(What::Redundant { .. } | What::Idle) = said {
         for view in views {
             view.gone.insert(asked.place);
@@ -164,7 +168,22 @@ fn of_use(views: &mut [Asking<'_>], asked: Asked<'_>, means: &mut Means) -> Opti
     said
 }
 
+/// Whether a rule says anything of requests that hops bring, where some do.
+fn speaks_of_hops(views: &[Asking<'_>], rule: &Rule) -> bool {
+    let mut sides = views.iter().map(|view| &view.side);
+    let has_hops = sides.any(|side| side.policy.configuration().rules.hops().next().is_some());
+    let speaks = match rule.via {
+        None => rule.effect == Effect::Deny,
+        Some(via) => !via.hops.is_empty(),
+    };
+    has_hops && speaks
+}
+
 fn of_exceptions(views: &mut [Asking<'_>], asked: Asked<'_>, means: &mut Means) -> Vec<What> {
+    // An exception may be for whoever brings others.
+    if speaks_of_hops(views, asked.rule) {
+        return Vec::new();
+    }
     let Some(view) = views.first_mut() else {
         return Vec::new();
     };

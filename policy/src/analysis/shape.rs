@@ -47,6 +47,7 @@ fn demands(rule: &Rule) -> Vec<Demand> {
         not_time,
     } = &rule.when;
     let lists = [
+        (Demand::Via, rule.via.is_some()),
         (Demand::Expires, rule.expires.is_some()),
         (Demand::SourceIps, source_ips.is_some()),
         (Demand::NotSourceIps, not_source_ips.is_some()),

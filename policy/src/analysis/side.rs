@@ -1,6 +1,9 @@
 //! One document, as a comparison looks at it: what allows, what denies, and what denies beside its rules.
 //!
-//! Whoever no relationship covers, or is revoked, is refused before a rule is asked. Here that is one more denial.
+//! Whoever no relationship covers, or is revoked, is refused before a rule is asked, and so are the requests that a hop
+//! would make itself. Here that is one more denial.
+//!
+//! All is about requests that their caller makes itself. What comes through hops is not compared ([`crate::analysis::members`]).
 
 use std::rc::Rc;
 
@@ -23,6 +26,7 @@ use crate::{
     rules::{
         condition::{Conditions, When},
         effect::Effect,
+        hop::{Heard, HopSet},
         rule::{Rule, Target},
     },
 };
@@ -54,6 +58,8 @@ pub(crate) enum Standing {
     Expiry(TrustDomain, Timestamp),
     /// Ids that are revoked, until a moment.
     Revoked(IdPattern, Option<Timestamp>),
+    /// Ids that bring the requests of others, and make none.
+    Hop(IdPattern),
     /// Ids of a trust domain that there is no relationship with. Only told of one that the other document has.
     Unknown(TrustDomain),
 }
@@ -69,7 +75,7 @@ impl Standing {
                     rest: true,
                 },
             },
-            Self::Revoked(pattern, _) => pattern.clone(),
+            Self::Revoked(pattern, _) | Self::Hop(pattern) => pattern.clone(),
         }
     }
 
@@ -89,6 +95,15 @@ impl Standing {
                 literals.extend(until.map(Literal::Before));
                 Cube::plain(literals)
             }
+            Self::Hop(pattern) => Cube::plain(of_id(terms, pattern)),
+        }
+    }
+
+    /// Whether it says anything of what is asked for in this form.
+    pub(crate) fn is_about(&self, form: Form) -> bool {
+        match self {
+            Self::Scope(..) | Self::Expiry(..) | Self::Revoked(..) | Self::Unknown(_) => true,
+            Self::Hop(_) => form != Form::Connection,
         }
     }
 }
@@ -149,7 +164,8 @@ impl<'p> Side<'p> {
             View::InForce => !rule.dry_run,
             View::WithDryRun => true,
         };
-        is_seen && !is_over
+        let is_heard = Heard::on(HopSet::default(), rule.via).has(rule.effect);
+        is_seen && is_heard && !is_over
     }
 
     pub(crate) fn rule(&self, rule: usize) -> Option<&'p Rule> {
@@ -212,7 +228,8 @@ impl<'p> Side<'p> {
                 made.unwrap_or_default().into()
             }
             Voice::Standing(number) => {
-                let made = self.standing.get(number).map(|standing| standing.cube(terms));
+                let standing = self.standing.get(number).filter(|standing| standing.is_about(form));
+                let made = standing.map(|standing| standing.cube(terms));
                 made.into_iter().collect()
             }
         };
@@ -310,9 +327,9 @@ pub(crate) fn rules_of_one(one: &Side<'_>, other: &Side<'_>) -> [Vec<usize>; 2] 
     [only_one, only_other]
 }
 
-/// A rule without its name, its lists in order.
-#[derive(PartialEq, Eq, Hash)]
-struct Meaning<'r> {
+/// A rule without its name and the ways that it speaks of, its lists in order.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Meaning<'r> {
     effect: Effect,
     from: Vec<&'r IdPattern>,
     except: Vec<&'r IdPattern>,
@@ -321,7 +338,7 @@ struct Meaning<'r> {
     expires: Option<Timestamp>,
 }
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct MeaningOfTarget<'r> {
     paths: Option<Vec<&'r PathPattern>>,
     methods: Option<Vec<&'r str>>,
@@ -333,7 +350,7 @@ struct MeaningOfTarget<'r> {
 }
 
 impl<'r> Meaning<'r> {
-    fn of(rule: &'r Rule) -> Self {
+    pub(crate) fn of(rule: &'r Rule) -> Self {
         let Rule {
             name: _,
             effect,
@@ -342,7 +359,8 @@ impl<'r> Meaning<'r> {
             to,
             when,
             expires,
-            // Whether it counts has been asked.
+            // Those that are asked about speak of one way, and count.
+            via: _,
             dry_run: _,
             whole: _,
         } = rule;
@@ -414,5 +432,9 @@ fn standing(policy: &Policy, at: Timestamp) -> Vec<Standing> {
         .collect();
     revoked.sort_unstable_by_key(|standing| standing.pattern());
     standing.extend(revoked);
+    let mut peers: Vec<&IdPattern> = configuration.rules.hops().flat_map(|hop| &hop.peers).collect();
+    peers.sort_unstable();
+    peers.dedup();
+    standing.extend(peers.into_iter().cloned().map(Standing::Hop));
     standing
 }

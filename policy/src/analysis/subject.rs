@@ -46,7 +46,14 @@ impl Subject {
             only @ Listeners::Only(_) => only,
             Listeners::Shared => Listeners::default(),
         };
-        let rule = read_rule(&mut reader, &as_rule(json), &place, policy.reading().paths, listener);
+        let rule = read_rule(
+            &mut reader,
+            &as_rule(json),
+            &place,
+            policy.reading().paths,
+            listener,
+            &[],
+        );
         let Some(rule) = rule.filter(|rule| rule.whole) else {
             return Err(reader.into_mistakes());
         };

@@ -13,18 +13,22 @@ use jiff::SignedDuration;
 
 use crate::{
     document::{
+        hops::{Around, ReadHop, check_are_used, check_hops, spoken_of},
         members::{Document, parse, read_document},
         peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},
         reader::{CompileError, MAX_MISTAKES, Mistake, Place, Reader},
         rule::read_rule,
         settings::{AccessLog, ChainMode, Format, Listeners, Mode, XfccMode},
         source::{RevocationSource, Source},
+        values::COMPARISON_STEPS,
     },
     effort::Effort,
     json::{Part, Parts},
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::Segments},
     rules::{
+        effect::Effect,
+        hop::HopSet,
         rule::Rule,
         rule_set::{RuleSet, RuleSetBuilder},
     },
@@ -52,8 +56,10 @@ pub struct Configuration {
     pub xfcc: XfccMode,
     /// Where the peer of a connection without TLS stands.
     pub peer: PeerOrigin,
-    /// Whether the upstream is told the id.
+    /// Whether the upstream is told the id of the caller.
     pub forward_id: bool,
+    /// Whether it is told the id of the hop that has brought the request.
+    pub forward_via: bool,
     /// Whether the upstream gets `x-forwarded-client-cert`, where it is ours.
     pub forward_xfcc: bool,
     /// Whether each request that is let through is marked, for a second lock behind the HTTP filter.
@@ -119,6 +125,7 @@ impl Configuration {
         };
         drop(tree);
         check_trust_domains(&document, &mut reader);
+        check_the_hops(&document, &mut reader);
         let rules = compile_rules(rules, &document, &mut reader, show);
         match document.trust_domain.clone() {
             Some(trust_domain) if reader.count() == 0 => Ok(Self::build(trust_domain, document, rules)),
@@ -162,6 +169,7 @@ impl Configuration {
             xfcc: document.xfcc,
             peer: document.peer.origin,
             forward_id: document.forward_id,
+            forward_via: document.forward_via,
             forward_xfcc: document.forward_xfcc,
             mark_passed: document.mark_passed,
             access_log: document.access_log,
@@ -208,6 +216,42 @@ fn check_trust_domains(document: &Document, reader: &mut Reader) {
     check_peer_trust_domains(reader, &document.peer, document.trust_domain.as_ref(), foreign);
 }
 
+fn check_the_hops(document: &Document, reader: &mut Reader) {
+    let around = Around {
+        trust_domain: document.trust_domain.as_ref(),
+        listener: document.listener,
+        chain: document.chain,
+        xfcc: document.xfcc,
+    };
+    check_hops(reader, &document.hops, &around);
+    let relationships = relationships(document);
+    let place = Place::Root;
+    let place = place.member("hops");
+    for ReadHop { place: index, hop, .. } in document.hops.iter().filter(|read| read.whole) {
+        let place = place.item(*index);
+        for (side, patterns) in [
+            ("peers", &hop.peers),
+            ("callers", &hop.callers),
+            ("except", &hop.except),
+        ] {
+            check_known(document, &relationships, patterns, reader, &place.member(side));
+            for (index, pattern) in patterns.iter().enumerate() {
+                let scope = scope(&relationships, pattern);
+                if scope.is_some_and(|scope| !scope.iter().any(|covered| covered.overlaps(pattern))) {
+                    reader.note(&place.member(side).item(index), Mistake::NeverMatches(OUT_OF_SCOPE));
+                }
+            }
+        }
+    }
+}
+
+fn relationships(document: &Document) -> HashMap<&TrustDomain, &Relationship> {
+    let federated = document.federation.iter();
+    federated
+        .map(|federated| (&federated.relationship.trust_domain, &federated.relationship))
+        .collect()
+}
+
 /// Where the proxy verifies chains no bundle is looked at, so whoever names a source believes that something works.
 fn check_proxy_needs_no_source(document: &Document, reader: &mut Reader) {
     let root = Place::Root;
@@ -237,14 +281,12 @@ fn compile_rules(
     mut show: impl FnMut(&Rule),
 ) -> RuleSet {
     let rules = Place::Root.member("rules");
-    let relationships: HashMap<&TrustDomain, &Relationship> = document
-        .federation
-        .iter()
-        .map(|federated| (&federated.relationship.trust_domain, &federated.relationship))
-        .collect();
+    let relationships = relationships(document);
     let mut names: HashMap<Box<str>, usize> = HashMap::with_capacity(parts.len());
     let comparisons = Effort::of(COMPARISON_STEPS);
-    let mut builder = RuleSetBuilder::new(document.reading, parts.len());
+    let hops: Vec<_> = document.hops.iter().map(|read| read.hop.clone()).collect();
+    let mut builder = RuleSetBuilder::new(document.reading, hops, parts.len());
+    let (before, mut used) = (reader.count(), HopSet::default());
     for (index, part) in parts.into_iter().enumerate() {
         let place = rules.item(index);
         let json = match part.read() {
@@ -254,18 +296,30 @@ fn compile_rules(
                 continue;
             }
         };
-        let Some(rule) = read_rule(reader, &json, &place, document.reading.paths, document.listener) else {
+        let Some(rule) = read_rule(
+            reader,
+            &json,
+            &place,
+            document.reading.paths,
+            document.listener,
+            &document.hops,
+        ) else {
             continue;
         };
         check_name(&rule, index, &mut names, reader, &place);
+        if let Some(via) = rule.via.filter(|_| rule.effect == Effect::Allow) {
+            used = used.or(via.hops);
+        }
         // A rule that was not read whole has lost entries, so places behind them would be wrong.
         if rule.whole {
-            let known = check_known(document, &relationships, &rule, reader, &place);
+            let known = [("from", &rule.from), ("except", &rule.except)]
+                .map(|(side, patterns)| check_known(document, &relationships, patterns, reader, &place.member(side)));
             let before = reader.count();
             check_captures(&rule, reader, &place);
             // Beside captures that do not meet, and in exceptions with any, what covers what is not the question.
-            if known && reader.count() == before {
+            if known == [true, true] && reader.count() == before {
                 check_can_match(&relationships, &rule, &comparisons, reader, &place);
+                check_can_come(&document.hops, &rule, &comparisons, reader, &place);
             }
         }
         // Beside a mistake nothing is compiled.
@@ -273,6 +327,10 @@ fn compile_rules(
             show(&rule);
             builder.add(rule);
         }
+    }
+    // A rule that could not be read may be the one that names it.
+    if reader.count() == before {
+        check_are_used(reader, &document.hops, used);
     }
     RuleSet(Arc::new(builder.finish()))
 }
@@ -288,11 +346,11 @@ fn check_name(rule: &Rule, index: usize, names: &mut HashMap<Box<str>, usize>, r
     }
 }
 
-/// Every trust domain that a rule names is our own or a foreign one that we have a relationship with.
+/// Every trust domain that patterns name is our own or a foreign one that we have a relationship with.
 fn check_known(
     document: &Document,
     relationships: &HashMap<&TrustDomain, &Relationship>,
-    rule: &Rule,
+    patterns: &[IdPattern],
     reader: &mut Reader,
     place: &Place<'_>,
 ) -> bool {
@@ -307,24 +365,22 @@ fn check_known(
             .map(|federated| &federated.relationship.trust_domain)
     };
     let mut all_known = true;
-    for (side, patterns) in [("from", &rule.from), ("except", &rule.except)] {
-        for (index, pattern) in patterns.iter().enumerate() {
-            let Some(name) = pattern.trust_domain() else { continue };
-            if name == own || relationships.contains_key(name) {
-                continue;
-            }
-            all_known = false;
-            let known = std::iter::once(own)
-                .chain(foreign())
-                .take(10)
-                .map(ToString::to_string)
-                .collect();
-            let mistake = Mistake::UnknownTrustDomain {
-                name: name.to_string(),
-                known,
-            };
-            reader.note(&place.member(side).item(index), mistake);
+    for (index, pattern) in patterns.iter().enumerate() {
+        let Some(name) = pattern.trust_domain() else { continue };
+        if name == own || relationships.contains_key(name) {
+            continue;
         }
+        all_known = false;
+        let known = std::iter::once(own)
+            .chain(foreign())
+            .take(10)
+            .map(ToString::to_string)
+            .collect();
+        let mistake = Mistake::UnknownTrustDomain {
+            name: name.to_string(),
+            known,
+        };
+        reader.note(&place.item(index), mistake);
     }
     all_known
 }
@@ -372,9 +428,8 @@ pub(crate) fn check_captures(rule: &Rule, reader: &mut Reader, place: &Place<'_>
     }
 }
 
-/// Most comparisons of segments when rules are looked through for those that never match. Our decision: 10,000 `from`
-/// beside 256 exceptions of a few segments stay under it; in the VM it is some tenths of a second.
-const COMPARISON_STEPS: u32 = 20_000_000;
+/// What is said of ids that no leaf can have which is let in.
+const OUT_OF_SCOPE: &str = "the relationship's scope covers none of it";
 
 fn check_can_match(
     relationships: &HashMap<&TrustDomain, &Relationship>,
@@ -400,9 +455,32 @@ fn check_can_match(
         if rule.except.iter().any(|except| except.covers(pattern)) {
             reader.note(&from.item(index), Mistake::NeverMatches("`except` takes out all of it"));
         } else if scope.is_some_and(|scope| !scope.iter().any(|covered| covered.overlaps(pattern))) {
+            reader.note(&from.item(index), Mistake::NeverMatches(OUT_OF_SCOPE));
+        }
+    }
+}
+
+/// A rule about ways through hops alone says something of those whom they bring, and a deny rule of those who do.
+fn check_can_come(hops: &[ReadHop], rule: &Rule, comparisons: &Effort, reader: &mut Reader, place: &Place<'_>) {
+    let Some(via) = rule.via.filter(|via| !via.direct) else {
+        return;
+    };
+    // Of those that were not read whole, some are not known.
+    if hops.iter().any(|read| !read.whole) {
+        return;
+    }
+    let spoken_of = || spoken_of(hops, via, rule.effect == Effect::Deny);
+    let from = place.member("from");
+    for (index, pattern) in rule.from.iter().enumerate() {
+        let steps = pattern.segments.list.len().saturating_add(1);
+        if !comparisons.spend(steps.saturating_mul(spoken_of().count())) {
+            let bound = COMPARISON_STEPS;
+            return reader.note(&from.item(index), Mistake::TooManyComparisons { bound });
+        }
+        if !spoken_of().any(|known| known.overlaps(pattern)) {
             reader.note(
                 &from.item(index),
-                Mistake::NeverMatches("the relationship's scope covers none of it"),
+                Mistake::NeverMatches("none of it comes through the hops of `via`"),
             );
         }
     }

@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 use crate::{
     document::{
         federation::{BundleOrigin, Federated, read_bundle, read_federation, read_intermediates, read_max_lifetime},
+        hops::{ReadHop, read_hops},
         peer::{Peer, check_needs_no_certificate, read_peer},
         reader::{CompileError, Mistake, Object, Place, Reader},
         revoked::read_revoked,
@@ -37,7 +38,9 @@ pub(crate) struct Document {
     pub(crate) chain: ChainMode,
     pub(crate) xfcc: XfccMode,
     pub(crate) peer: Peer,
+    pub(crate) hops: Vec<ReadHop>,
     pub(crate) forward_id: bool,
+    pub(crate) forward_via: bool,
     pub(crate) forward_xfcc: bool,
     pub(crate) mark_passed: bool,
     pub(crate) access_log: AccessLog,
@@ -74,7 +77,9 @@ pub(crate) const FIELDS: &[&str] = &[
     "chain",
     "xfcc",
     "peer",
+    "hops",
     "forward_id",
+    "forward_via",
     "forward_xfcc",
     "mark_passed",
     "access_log",
@@ -98,7 +103,7 @@ pub(crate) const FIELDS: &[&str] = &[
 pub(crate) const MODES: &[&str] = &["enforce", "dry_run"];
 pub(crate) const LISTENERS: &[&str] = &["http", "tcp", "tcp_server_first", "shared"];
 pub(crate) const CHAINS: &[&str] = &["verify", "proxy"];
-pub(crate) const XFCC: &[&str] = &["ignore", "own"];
+pub(crate) const XFCC: &[&str] = &["ignore", "own", "hop", "hop_appended"];
 pub(crate) const ACCESS_LOGS: &[&str] = &["all", "refusals"];
 pub(crate) const PATHS: &[&str] = &["strict", "lenient"];
 pub(crate) const OVERRIDES: &[&str] = &["read", "ignore"];
@@ -140,12 +145,20 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
         mode: read_word(reader, object, "mode", MODES, &[Mode::Enforce, Mode::DryRun]),
         listener,
         chain: read_word(reader, object, "chain", CHAINS, &[ChainMode::Verify, ChainMode::Proxy]),
-        xfcc: read_word(reader, object, "xfcc", XFCC, &[XfccMode::Ignore, XfccMode::Own]),
+        xfcc: read_word(
+            reader,
+            object,
+            "xfcc",
+            XFCC,
+            &[XfccMode::Ignore, XfccMode::Own, XfccMode::Hop, XfccMode::HopAppended],
+        ),
         peer: object
             .optional("peer")
             .map(|json| read_peer(reader, json))
             .unwrap_or_default(),
+        hops: read_hops(reader, object),
         forward_id: read_flag(reader, object, "forward_id"),
+        forward_via: read_flag(reader, object, "forward_via"),
         forward_xfcc: read_flag(reader, object, "forward_xfcc"),
         mark_passed: read_flag(reader, object, "mark_passed"),
         access_log: read_word(

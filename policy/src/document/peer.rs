@@ -146,10 +146,12 @@ fn read_key(reader: &mut Reader, object: Object<'_>, name: &str, at: &Place<'_>)
 }
 
 /// Members that are about certificates, of a document and of a relationship.
-const NEEDS_CERTIFICATE: [&str; 8] = [
+const NEEDS_CERTIFICATE: [&str; 10] = [
     "chain",
     "xfcc",
     "forward_xfcc",
+    "hops",
+    "forward_via",
     "expiry_grace",
     "bundle",
     "intermediates",

@@ -159,6 +159,34 @@ pub enum Mistake {
         /// The place in `rules` of the first.
         first: usize,
     },
+    /// Two hops of one name.
+    RepeatedHop {
+        /// The place in `hops` of the first.
+        first: usize,
+    },
+    /// A rule names a hop that is none.
+    UnknownHop {
+        /// Which.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A hop through which no rule lets anybody.
+    UnusedHop,
+    /// A hop may bring an id that brings others itself.
+    BringsHop {
+        /// The pattern of the other.
+        peer: String,
+        /// Its place in `hops`.
+        hop: usize,
+    },
+    /// A peer may bring one id by two entries.
+    AmbiguousHop {
+        /// The pattern of the other.
+        callers: String,
+        /// Its place in `hops`.
+        hop: usize,
+    },
     /// A capture that only one side of a rule has.
     OneSidedCapture {
         /// Its name.
@@ -217,6 +245,32 @@ impl fmt::Display for Mistake {
             }
             Self::RepeatedTrustDomain { name } => write!(f, "trust domain `{name}` is configured already"),
             Self::RepeatedName { first } => write!(f, "rules[{first}] has this name already"),
+            Self::RepeatedHop { first } => write!(f, "hops[{first}] has this name already"),
+            Self::UnknownHop { name, known } if known.is_empty() => {
+                write!(
+                    f,
+                    "unknown hop `{}` (the document has no `hops`; known: `direct`)",
+                    Escaped(name)
+                )
+            }
+            Self::UnknownHop { name, known } => {
+                write!(
+                    f,
+                    "unknown hop `{}` (known: `direct`, {})",
+                    Escaped(name),
+                    Quoted(known)
+                )
+            }
+            Self::UnusedHop => f.write_str("no allow rule names it in `via`, so it brings nobody"),
+            Self::BringsHop { peer, hop } => write!(
+                f,
+                "brings who brings others itself: `{peer}` of hops[{hop}].peers is among them (add it to `except`)"
+            ),
+            Self::AmbiguousHop { callers, hop } => write!(
+                f,
+                "overlaps with `{callers}` of hops[{hop}], which has the same peer: which entry it is would be the \
+                 peer's to choose (add `except` to one of them)"
+            ),
             Self::OneSidedCapture { name, missing_from } => {
                 write!(
                     f,

@@ -6,9 +6,10 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
     document::{
+        hops::{ReadHop, read_via},
         reader::{Mistake, Object, Place, Reader},
         settings::Listeners,
-        values::{MAX_COMPARED_PATTERNS, MAX_TEXT_BYTES, read_time},
+        values::{MAX_COMPARED_PATTERNS, read_name, read_time},
     },
     json::Json,
     name::{host::HostPattern, path::PathReading},
@@ -16,12 +17,14 @@ use crate::{
     rules::{
         condition::{Conditions, DAY_MINUTES, TimeWindow, When},
         effect::Effect,
-        header::{HeaderCondition, HeaderTest, ID_HEADER, reads_as, trimmed},
+        header::{HeaderCondition, HeaderTest, ID_HEADER, VIA_HEADER, reads_as, trimmed},
         rule::{Rule, Target, is_token},
     },
 };
 
-pub(crate) const FIELDS: &[&str] = &["name", "effect", "from", "except", "to", "when", "expires", "dry_run"];
+pub(crate) const FIELDS: &[&str] = &[
+    "name", "effect", "from", "except", "via", "to", "when", "expires", "dry_run",
+];
 pub(crate) const TARGET_FIELDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni", "encoded_slashes"];
 pub(crate) const TARGET_DEMANDS: &[&str] = &["routes", "hosts", "methods", "paths", "ports", "sni"];
 pub(crate) const WHEN_FIELDS: &[&str] = &[
@@ -44,6 +47,7 @@ pub(crate) fn read_rule(
     at: &Place<'_>,
     paths: PathReading,
     listener: Listeners,
+    hops: &[ReadHop],
 ) -> Option<Rule> {
     let before = reader.count();
     let object = reader.object(json, at, FIELDS)?;
@@ -61,6 +65,9 @@ pub(crate) fn read_rule(
         .and_then(|json| read_ids(reader, json, &at.member("except")))
         .unwrap_or_default();
     reader.check_length(&at.member("except"), except.len(), MAX_COMPARED_PATTERNS);
+    let via = object
+        .optional("via")
+        .and_then(|json| read_via(reader, json, &at.member("via"), hops));
     let when = object
         .optional("when")
         .and_then(|json| read_when(reader, json, &at.member("when"), listener));
@@ -81,6 +88,7 @@ pub(crate) fn read_rule(
         effect: effect.unwrap_or(Effect::Deny),
         from: from.unwrap_or_default(),
         except,
+        via,
         to: to.unwrap_or_default(),
         when: when.unwrap_or_default(),
         expires,
@@ -112,20 +120,6 @@ fn check_opens_one_listener(reader: &mut Reader, rule: &Rule, object: Object<'_>
             }
         }
     }
-}
-
-/// Names stand in logs, metrics and access logs as they are, so they need no escaping anywhere.
-fn read_name(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Box<str>> {
-    reader.parsed(json, place, |text| {
-        let valid = text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/'));
-        if valid && !text.is_empty() && text.len() <= MAX_TEXT_BYTES {
-            Ok(text.into())
-        } else {
-            Err(Mistake::Expected("a name of 1 to 128 characters a-z A-Z 0-9 - _ . : /"))
-        }
-    })
 }
 
 fn read_ids(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Vec<IdPattern>> {
@@ -394,7 +388,10 @@ fn parse_header_name(text: &str) -> Result<Box<str>, Mistake> {
         "host" => Err(Mistake::Expected(
             "`hosts` in `to`, which is what the proxy makes of the header `host`",
         )),
-        name if reads_as(name.as_bytes(), ID_HEADER.as_bytes()) => {
+        name if [ID_HEADER, VIA_HEADER]
+            .iter()
+            .any(|ours| reads_as(name.as_bytes(), ours.as_bytes())) =>
+        {
             Err(Mistake::Expected("a header of the client (this one is always removed)"))
         }
         name if is_token(name.as_bytes()) => Ok(name.into()),

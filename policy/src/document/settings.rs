@@ -82,8 +82,23 @@ pub enum XfccMode {
     /// Perhaps the client: it is not read.
     #[default]
     Ignore,
-    /// This listener (`SANITIZE_SET`): `Cert` and `ChainMode` of its last element may be read.
+    /// This listener (`SANITIZE_SET`): `Cert` and `Chain` of its last element may be read.
     Own,
+    /// The peer (`FORWARD_ONLY`): where it is a hop, the header says who the caller is. Of any other peer it is removed.
+    Hop,
+    /// The peer, and behind it this listener (`APPEND_FORWARD`): the last element is ours, and those before it are the
+    /// peer's.
+    HopAppended,
+}
+
+impl XfccMode {
+    /// Whether what the header says is a hop's word.
+    pub fn is_of_hops(self) -> bool {
+        match self {
+            Self::Hop | Self::HopAppended => true,
+            Self::Ignore | Self::Own => false,
+        }
+    }
 }
 
 /// Which decisions get an access-log field.

@@ -12,6 +12,10 @@ use crate::{
 pub(crate) const MAX_RELATIONSHIPS: usize = 10_000;
 /// Most patterns in a scope or an exception. Our decision: each of them is compared with each id, one by one.
 pub(crate) const MAX_COMPARED_PATTERNS: usize = 256;
+/// Most comparisons of segments when rules are looked through for those that never match, and as many when hops are held
+/// against each other. Our decision: 10,000 `from` beside 256 exceptions of a few segments stay under it; in the VM it
+/// is some tenths of a second.
+pub(crate) const COMPARISON_STEPS: u32 = 20_000_000;
 /// Longest duration, in seconds: a hundred years, so that no sum of a time and a duration overflows.
 const MAX_DURATION_SECONDS: i64 = 36_500 * 24 * 60 * 60;
 /// Longest free text (version, owner, rule name), in bytes.
@@ -42,6 +46,20 @@ pub(crate) fn read_text(reader: &mut Reader, object: Object<'_>, name: &str, pla
             return Err(Mistake::Expected("text without control characters"));
         }
         Ok(text.to_owned())
+    })
+}
+
+/// Names stand in logs, metrics and access logs as they are, so they need no escaping anywhere.
+pub(crate) fn read_name(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Box<str>> {
+    reader.parsed(json, place, |text| {
+        let valid = text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':' | b'/'));
+        if valid && !text.is_empty() && text.len() <= MAX_TEXT_BYTES {
+            Ok(text.into())
+        } else {
+            Err(Mistake::Expected("a name of 1 to 128 characters a-z A-Z 0-9 - _ . : /"))
+        }
     })
 }
 

@@ -177,6 +177,8 @@ pub enum PatternError {
     Capture,
     /// A capture in a relationship's scope.
     CaptureInScope,
+    /// A capture in the patterns of a hop.
+    CaptureInHop,
     /// More than [`MAX_PATTERN_SEGMENTS`].
     TooManySegments,
     /// A `?` in a path pattern.
@@ -206,6 +208,7 @@ impl fmt::Display for PatternError {
             Self::PartialWildcard => f.write_str("`*` stands beside other characters (it is one whole segment)"),
             Self::Capture => f.write_str("capture is not one whole segment `{name}` with a name of a-z 0-9 _"),
             Self::CaptureInScope => f.write_str("scope has a capture (use `*`: a scope compares with nothing)"),
+            Self::CaptureInHop => f.write_str("hop has a capture (use `*`: a hop compares with nothing)"),
             Self::TooManySegments => write!(f, "pattern has more than {MAX_PATTERN_SEGMENTS} segments"),
             Self::Query => f.write_str("pattern has a `?` (queries are not part of a path)"),
             Self::UnreachablePath(error) => write!(f, "no request path can match: {error}"),

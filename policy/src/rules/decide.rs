@@ -1,4 +1,4 @@
-//! The decision: what one principal's grants say about one request, now.
+//! The decision: what the grants of a caller, and of a hop that has brought its request, say about it, now.
 //!
 //! The table, whole:
 //!
@@ -8,6 +8,9 @@
 //! | no | yes | allow, `rule.allowed` |
 //! | no | one that has expired | deny, `rule.expired` |
 //! | no | no | deny, `rule.none_matched` |
+//!
+//! Allow rules are those of the caller, deny rules those of everybody on the way, as far as their `via` speaks of it
+//! ([`Heard`]); whether the hop may bring this caller is asked before any rule ([`Way`]).
 //!
 //! A path that has two readings is refused before any rule is asked; a request that headers make several of
 //! ([`crate::rules::reading`]) is allowed where each of these is. A path of which an encoded slash is all that has two
@@ -33,58 +36,21 @@ use crate::{
         decision::{Decision, Detail},
         effect::Effect,
         grants::{Found, Granted, Grants},
+        hop::{Heard, HopSet, KnownHop},
         reading::{self, CONNECT, Overridden, Overrides, Signs},
         request::{HttpRequest, Request},
         rule::is_token,
-        rule_set::{Candidate, RuleGroup, Rules, Until, at},
+        rule_set::{Candidate, RuleGroup, Rules, at},
         tally::{Answers, Tally},
+        until::Until,
+        way::Way,
     },
 };
 
 impl Grants {
-    /// Decides a request, or a connection of a TCP listener.
+    /// Decides a request that the peer makes itself, or a connection of a TCP listener.
     pub fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision<'_> {
-        let (effort, dry_run) = (Effort::of(DECISION_STEPS), Effort::of(DRY_RUN_DECISION_STEPS));
-        let facts = Facts {
-            method: None,
-            host: None,
-            headers: None,
-            route: request.route,
-            port: request.port,
-            // Without a server name, or with one that is no host name, where a connection was meant to go is not known.
-            sni: request.sni.and_then(HostName::name),
-            source_ip: request.source_ip.map(|ip| ip.to_canonical()),
-            now,
-            has_encoded_slash: false,
-            is_tunnel: false,
-            effort: &effort,
-        };
-        let mut asking = Asking {
-            grants: self,
-            facts,
-            dry_run: &dry_run,
-            signs: Signs::default(),
-            refused: None,
-            answers: Answers::default(),
-        };
-        let asked = match &request.http {
-            Some(http) => asking.ask_each_reading(http),
-            None => {
-                asking.ask(None, Overridden::default());
-                Ok(())
-            }
-        };
-        let would_be_is_unknown = self.dry_run.is_too_costly || dry_run.is_exhausted();
-        match (asked, asking.refused) {
-            (Err(_), Some((reason, detail))) | (Err((reason, detail)), None) => Decision {
-                detail,
-                ..Decision::refused(reason)
-            },
-            (Ok(()), None) if self.enforced.is_too_costly || effort.is_exhausted() => {
-                Decision::refused(Reason::RuleTooCostly)
-            }
-            (Ok(()), Some(_) | None) => asking.answers.decision(&self.rules.0, would_be_is_unknown),
-        }
+        Way::direct(self).decide(request, now)
     }
 
     /// Decides whether a connection in front of HTTP is worth having: whether any request could be allowed.
@@ -96,10 +62,17 @@ impl Grants {
         let allows = |found: &Found| {
             let groups = found.groups.iter();
             let groups = groups.filter_map(|granted| at(&rules.groups, granted.group));
-            groups.filter_map(|group| group.allows).max()
+            let direct = groups.filter(|group| Heard::on(HopSet::default(), group.via).has(Effect::Allow));
+            direct.filter_map(|group| group.allows).max()
         };
+        let brought =
+            |until: fn(&KnownHop) -> Option<Until>| rules.hops.in_force(self.brings, now).filter_map(until).max();
         // A rule in a dry run must see the requests that it would have allowed.
-        let (allows, dry_allows) = (allows(&self.enforced), allows(&self.dry_run));
+        let (allows, dry_allows) = if self.is_hop() {
+            (brought(|known| known.allows), brought(|known| known.would_allow))
+        } else {
+            (allows(&self.enforced), allows(&self.dry_run))
+        };
         let in_force = |until: Option<Until>| until.is_some_and(|until| !until.is_over(now));
         if in_force(allows) || in_force(dry_allows) {
             Decision {
@@ -123,6 +96,64 @@ impl Grants {
     }
 }
 
+impl<'g> Way<'g> {
+    /// Decides a request, or a connection of a TCP listener, which comes through nobody.
+    pub fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision<'g> {
+        let taken = match self.taken(request.http.is_some(), now) {
+            Ok(taken) => taken,
+            Err((reason, detail)) => {
+                return Decision {
+                    detail,
+                    ..Decision::refused(reason)
+                };
+            }
+        };
+        let (effort, dry_run) = (Effort::of(DECISION_STEPS), Effort::of(DRY_RUN_DECISION_STEPS));
+        let facts = Facts {
+            method: None,
+            host: None,
+            headers: None,
+            route: request.route,
+            port: request.port,
+            // Without a server name, or with one that is no host name, where a connection was meant to go is not known.
+            sni: request.sni.and_then(HostName::name),
+            source_ip: request.source_ip.map(|ip| ip.to_canonical()),
+            now,
+            has_encoded_slash: false,
+            is_tunnel: false,
+            effort: &effort,
+        };
+        let mut asking = Asking {
+            way: *self,
+            taken,
+            facts,
+            dry_run: &dry_run,
+            signs: Signs::default(),
+            refused: None,
+            answers: Answers::default(),
+        };
+        let asked = match &request.http {
+            Some(http) => asking.ask_each_reading(http),
+            None => {
+                asking.ask(None, Overridden::default());
+                Ok(())
+            }
+        };
+        let is_any = |is_so: fn(&Grants) -> bool| is_so(self.caller) || self.hop.is_some_and(is_so);
+        let would_be_is_unknown = is_any(|grants| grants.dry_run.is_too_costly) || dry_run.is_exhausted();
+        match (asked, asking.refused) {
+            (Err(_), Some((reason, detail))) | (Err((reason, detail)), None) => Decision {
+                detail,
+                ..Decision::refused(reason)
+            },
+            (Ok(()), None) if is_any(|grants| grants.enforced.is_too_costly) || effort.is_exhausted() => {
+                Decision::refused(Reason::RuleTooCostly)
+            }
+            (Ok(()), Some(_) | None) => asking.answers.decision(&self.caller.rules.0, would_be_is_unknown),
+        }
+    }
+}
+
 /// Why a reading is refused before any rule is asked.
 type Refused = (Reason, Option<Detail>);
 
@@ -130,9 +161,18 @@ fn overridden(overridden: Overridden) -> Option<Detail> {
     (overridden != Overridden::default()).then_some(Detail::Overridden(overridden))
 }
 
+/// What somebody has to do with a request.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Asks,
+    Brings,
+}
+
 /// A request that is being decided on.
 struct Asking<'a> {
-    grants: &'a Grants,
+    way: Way<'a>,
+    /// The hops that it has come through.
+    taken: HopSet,
     facts: Facts<'a>,
     /// What the rules in a dry run may still cost.
     dry_run: &'a Effort,
@@ -162,7 +202,7 @@ impl<'a> Asking<'a> {
             None => return Err((Reason::RequestMalformed, None)),
         };
         let in_query = |path| reading::has_method_in_query(path, effort);
-        let has_overrides = match self.grants.rules.0.reading.overrides {
+        let has_overrides = match self.rules().reading.overrides {
             Overrides::Read => self.signs.has_overrides || http.path.is_some_and(in_query),
             Overrides::Ignore => false,
         };
@@ -227,10 +267,10 @@ impl<'a> Asking<'a> {
             Err(refused) => refused,
             read @ Ok(_) => return read,
         };
-        let rules = &*self.grants.rules.0;
+        let rules = self.rules();
         let is_opened = rules.enforced.opens_encoded_slashes;
         let would_be_opened = is_opened || rules.dry_run.opens_encoded_slashes;
-        if !would_be_opened || self.grants.enforced.is_too_costly {
+        if !would_be_opened || self.way.caller.enforced.is_too_costly {
             return Err(refused);
         }
         let read = RequestPath::read(path, PathReading::EncodedSlashes).map_err(|_| refused)?;
@@ -245,7 +285,7 @@ impl<'a> Asking<'a> {
     }
 
     fn read_path(&self, path: &'a [u8], from: Option<&'static str>) -> Result<RequestPath<'a>, Refused> {
-        let reading = self.grants.rules.0.reading.paths;
+        let reading = self.rules().reading.paths;
         let read = RequestPath::read(path, reading).map_err(|error| {
             let reason = match from {
                 None => path_reason(error),
@@ -276,35 +316,51 @@ impl<'a> Asking<'a> {
         }
     }
 
+    fn rules(&self) -> &'a Rules {
+        &self.way.caller.rules.0
+    }
+
     /// What the rules say about one reading.
     fn tally(&self, path: Option<RequestPath<'a>>) -> Tally {
         let mut tally = Tally::default();
         let segments = path.into_iter().flat_map(RequestPath::segments);
-        let mut search = self.grants.rules.0.paths.search(segments);
-        self.ask_those(&self.grants.enforced, path, &mut search, &self.facts, &mut tally);
+        let mut search = self.rules().paths.search(segments);
         let facts = Facts {
             effort: self.dry_run,
             ..self.facts
         };
-        self.ask_those(&self.grants.dry_run, path, &mut search, &facts, &mut tally);
+        let Way { caller, hop } = self.way;
+        let both = [(Some(caller), Part::Asks), (hop, Part::Brings)];
+        for (grants, part) in both.into_iter().filter_map(|(grants, part)| Some((grants?, part))) {
+            self.ask_those(&grants.enforced, part, path, &mut search, &self.facts, &mut tally);
+            self.ask_those(&grants.dry_run, part, path, &mut search, &facts, &mut tally);
+        }
         tally
     }
 
     fn ask_those(
         &self,
         found: &Found,
+        part: Part,
         path: Option<RequestPath<'a>>,
         search: &mut Search<'_, Candidate, impl Iterator<Item = Segment<'a>>>,
         facts: &Facts<'a>,
         tally: &mut Tally,
     ) {
-        let rules = &*self.grants.rules.0;
+        let rules = self.rules();
         for granted in &found.groups {
             let group = at(&rules.groups, granted.group);
             let Some(group) = group.filter(|_| !found.is_too_costly && facts.effort.spend(1)) else {
                 break;
             };
-            walk(rules, group, granted, path, search, facts, tally);
+            let heard = Heard::on(self.taken, group.via);
+            let heard = match part {
+                Part::Asks => heard,
+                Part::Brings => heard.denies_only(),
+            };
+            if !heard.is_none() {
+                walk(rules, (group, heard), granted, path, search, facts, tally);
+            }
         }
     }
 }
@@ -328,7 +384,7 @@ fn path_reason(error: PathError) -> Reason {
 /// Asks every rule of a group whose path matches.
 fn walk<'a>(
     rules: &Rules,
-    group: &RuleGroup,
+    (group, heard): (&RuleGroup, Heard),
     granted: &Granted,
     path: Option<RequestPath<'a>>,
     search: &mut Search<'_, Candidate, impl Iterator<Item = Segment<'a>>>,
@@ -338,14 +394,14 @@ fn walk<'a>(
     group
         .anywhere
         .iter()
-        .for_each(|candidate| tally.consider(rules, candidate, facts));
+        .for_each(|candidate| tally.consider(rules, candidate, heard, facts));
     let Some(path) = path.filter(|_| !facts.is_tunnel) else {
         let denied = group.denied_somewhere.iter();
-        return denied.for_each(|candidate| tally.consider(rules, candidate, facts));
+        return denied.for_each(|candidate| tally.consider(rules, candidate, heard, facts));
     };
     search.visit(group.paths, facts.effort, &mut |candidate| {
         if captures_agree(rules, candidate, granted, path, facts.effort) {
-            tally.consider(rules, candidate, facts);
+            tally.consider(rules, candidate, heard, facts);
         }
     });
 }

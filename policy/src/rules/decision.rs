@@ -45,6 +45,12 @@ pub enum Detail {
     Overridden(Overridden),
     /// It opens a tunnel.
     Tunnel,
+    /// The peer brings the requests of others, and this one is of nobody.
+    BringsOthersOnly,
+    /// No hop that the peer is may bring this caller.
+    NotItsCaller,
+    /// The hop has come to its end.
+    HopIsOver,
 }
 
 impl fmt::Display for Detail {
@@ -63,6 +69,14 @@ impl fmt::Display for Detail {
                 f.write_str("read with its encoded slashes as slashes, as some upstreams do: both readings must be allowed")
             }
             Self::Overridden(overridden) => write!(f, "{overridden}"),
+            Self::BringsOthersOnly => f.write_str(
+                "the peer is a hop, which makes no requests of its own, and this one names no caller (it must forward \
+                 the certificate of who calls it, and refuse who shows none)",
+            ),
+            Self::NotItsCaller => f.write_str(
+                "no entry of `hops` with this peer in `peers` has this caller in `callers`, less `except`",
+            ),
+            Self::HopIsOver => f.write_str("the entry of `hops` has come to its `expires`"),
             Self::Tunnel => f.write_str(
                 "a tunnel, inside which nothing is known: deny rules on methods, paths, hosts and headers apply, and \
                  only an \

@@ -6,7 +6,10 @@ use crate::{
     effort::{DRY_RUN_SPECIALISATION_STEPS, Effort, SPECIALISATION_STEPS},
     name::{id::SpiffeId, path::Segment},
     pattern::id_pattern::IdPattern,
-    rules::rule_set::{Captures, GroupMatch, Index, Needs, RuleSet, Rules, at},
+    rules::{
+        hop::{Hop, HopSet},
+        rule_set::{Captures, GroupMatch, Index, Needs, RuleSet, Rules, at},
+    },
     trust::svid::Svid,
 };
 
@@ -23,6 +26,10 @@ pub struct Grants {
     /// then whatever time changes of any rule may change it.
     timed: Option<Box<[u32]>>,
     needs: Needs,
+    /// The hops by which it brings others.
+    pub(crate) brings: HopSet,
+    /// Those that may bring it.
+    pub(crate) brought_by: HopSet,
 }
 
 /// The groups that a principal matches.
@@ -72,6 +79,8 @@ impl RuleSet {
             rules: self.clone(),
             timed,
             needs,
+            brings: rules.hops.of_peer(id),
+            brought_by: rules.hops.of_caller(id),
             enforced,
             dry_run,
         }
@@ -140,7 +149,8 @@ impl Grants {
     /// The first moment after `now` at which time alone may change what they say; `None` where it never does.
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let rules = &*self.rules.0;
-        let Some(timed) = &self.timed else {
+        // What a hop may bring changes with any rule that names it, and with its own end.
+        let Some(timed) = self.timed.as_ref().filter(|_| self.brings.is_empty()) else {
             return rules.schedule.next_change(now);
         };
         let groups = timed.iter().filter_map(|group| at(&rules.groups, *group));
@@ -159,6 +169,16 @@ impl Grants {
         let timed = self.timed.as_ref().map_or(0, |timed| timed.len());
         let timed = timed.saturating_mul(size_of::<u32>());
         texts.saturating_add(granted).saturating_add(timed)
+    }
+
+    /// The first of the hops by which it brings others.
+    pub fn first_hop(&self) -> Option<&Hop> {
+        self.rules.0.hops.first(self.brings).map(|known| &known.hop)
+    }
+
+    /// Whether it brings the requests of others, and so makes none of its own.
+    pub fn is_hop(&self) -> bool {
+        !self.brings.is_empty()
     }
 
     /// What must be read from the connection or the stream before [`Grants::decide`] can answer.

@@ -40,6 +40,8 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> Headers for &[(N, V)] {
 
 /// The header that tells the upstream who asks, where the document wants it; a client's own is always removed.
 pub const ID_HEADER: &str = "x-svidgate-id";
+/// The header that tells the upstream through whom, likewise.
+pub const VIA_HEADER: &str = "x-svidgate-via";
 
 /// A name as those upstreams read it that make variables of headers, in which `_` and `-` are one (RFC 3875 4.1.18);
 /// some make one of every byte that a variable's name cannot have.

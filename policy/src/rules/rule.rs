@@ -7,16 +7,18 @@ use crate::{
     rules::{
         condition::{Conditions, When},
         effect::Effect,
+        hop::Via,
     },
 };
 
-/// A rule: who (`from`, not `except`) may or may not do what (`to`, `when`), until when.
+/// A rule: who (`from`, not `except`) may or may not do what (`to`, `when`), through whom (`via`), until when.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rule {
     pub(crate) name: Box<str>,
     pub(crate) effect: Effect,
     pub(crate) from: Vec<IdPattern>,
     pub(crate) except: Vec<IdPattern>,
+    pub(crate) via: Option<Via>,
     pub(crate) to: Vec<Target>,
     pub(crate) when: When,
     pub(crate) expires: Option<Timestamp>,
@@ -44,8 +46,10 @@ impl Rule {
             sni: _,
             encoded_slashes: _,
         } = &target.conditions;
+        // A connection comes through nobody.
+        let of_way = self.via.is_some_and(|via| !via.direct);
         let of_target = target.paths.is_some() || methods.is_some() || hosts.is_some() || routes.is_some();
-        of_target || !self.when.headers.is_empty() || !self.when.not_headers.is_empty()
+        of_way || of_target || !self.when.headers.is_empty() || !self.when.not_headers.is_empty()
     }
 }
 

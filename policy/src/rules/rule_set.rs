@@ -4,7 +4,7 @@
 //! groups: a hash table for ids written out, a trie for patterns. Both cost what matches, not what is configured. The
 //! obvious way, a list of rules that is walked for each request, costs every caller for everybody else's rules.
 
-use std::{collections::BTreeSet, hash::BuildHasher as _, sync::Arc};
+use std::{collections::BTreeSet, hash::BuildHasher as _, ops::Add as _, sync::Arc};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use jiff::Timestamp;
@@ -19,9 +19,11 @@ use crate::{
         condition::{Conditions, When},
         effect::Effect,
         header::folded,
+        hop::{Hop, Hops, KnownHop, Via},
         reading::Reading,
         rule::{Rule, Target},
         schedule::Schedule,
+        until::Until,
     },
 };
 
@@ -56,6 +58,11 @@ impl RuleSet {
             .collect()
     }
 
+    /// Who may bring the requests of others, in the order of the document.
+    pub fn hops(&self) -> impl Iterator<Item = &Hop> {
+        self.0.hops.0.iter().map(|known| &known.hop)
+    }
+
     /// Whether there is none, which denies everything.
     pub fn is_empty(&self) -> bool {
         self.0.rules.is_empty()
@@ -73,6 +80,10 @@ pub struct AboutRequests {
 
 impl AboutRequests {
     fn add(&mut self, rule: &Rule) {
+        // Of a deny rule about ways through hops alone, no connection is the way.
+        if rule.effect == Effect::Deny && rule.via.is_some_and(|via| !via.direct) {
+            return;
+        }
         let mut needs = rule.to.iter().map(|target| rule.needs_request(target));
         let (count, does) = match rule.effect {
             Effect::Allow => (&mut self.allows, needs.all(|needs| needs)),
@@ -88,6 +99,7 @@ impl AboutRequests {
 pub(crate) struct Rules {
     pub(crate) reading: Reading,
     pub(crate) rules: Vec<RuleHead>,
+    pub(crate) hops: Hops,
     pub(crate) groups: Vec<RuleGroup>,
     pub(crate) enforced: Index,
     /// Rules in a dry run have an index and groups of their own, so that nothing else goes through them.
@@ -144,10 +156,12 @@ pub(crate) struct RuleHead {
     pub(crate) when: Option<Box<When>>,
 }
 
-/// The rules of one `from` and `except`, all in force or all in a dry run.
+/// The rules of one `from`, `except` and `via`, all in force or all in a dry run.
 #[derive(Debug)]
 pub(crate) struct RuleGroup {
     pub(crate) except: Box<[IdPattern]>,
+    /// The ways that they speak of.
+    pub(crate) via: Option<Via>,
     /// Rules that look at the path.
     pub(crate) paths: NodeId,
     /// Rules that do not.
@@ -160,22 +174,6 @@ pub(crate) struct RuleGroup {
     pub(crate) needs: Needs,
     /// When time alone can change the answer; `None` where it never does.
     pub(crate) schedule: Option<Box<Schedule>>,
-}
-
-/// When something ends. The order is that of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Until {
-    Expires(Timestamp),
-    Forever,
-}
-
-impl Until {
-    pub(crate) fn is_over(self, now: Timestamp) -> bool {
-        match self {
-            Self::Expires(expires) => now >= expires,
-            Self::Forever => false,
-        }
-    }
 }
 
 /// A pattern of ids leads to a group, and says which segments of the id are captured.
@@ -252,11 +250,14 @@ pub(crate) struct RuleSetBuilder {
 
 impl RuleSetBuilder {
     /// `rules` is how many will come.
-    pub(crate) fn new(reading: Reading, rules: usize) -> Self {
+    pub(crate) fn new(reading: Reading, hops: Vec<Hop>, rules: usize) -> Self {
+        let mut schedule = Schedule::default();
+        hops.iter().for_each(|hop| schedule.add_end(hop.expires));
         Self {
             rules: Rules {
                 reading,
                 rules: Vec::with_capacity(rules),
+                hops: Hops(hops.into_iter().map(KnownHop::new).collect()),
                 // Most have a `from` of their own, and a table that grows is there twice for a while.
                 groups: Vec::with_capacity(rules),
                 enforced: Index::default(),
@@ -264,7 +265,7 @@ impl RuleSetBuilder {
                 paths: Tries::default(),
                 conditions: Vec::new(),
                 captures: Vec::new(),
-                schedule: Schedule::default(),
+                schedule,
                 about_requests: AboutRequests::default(),
             },
             groups: HashMap::new(),
@@ -283,7 +284,7 @@ impl RuleSetBuilder {
         rule.except.dedup();
         self.rules.about_requests.add(&rule);
         let names = capture_names(&rule.from);
-        let group = self.group(rule.from, rule.except, &names, rule.dry_run);
+        let group = self.group(rule.from, rule.except, rule.via, &names, rule.dry_run);
         for target in rule.to {
             self.index_mut(rule.dry_run).opens_encoded_slashes |= target.conditions.encoded_slashes;
             self.add_needs(group, Needs::of(&target.conditions, &rule.when));
@@ -303,7 +304,8 @@ impl RuleSetBuilder {
             when: (!rule.when.is_empty()).then(|| Box::new(rule.when)),
         };
         if head.effect == Effect::Allow {
-            let until = head.expires.map_or(Until::Forever, Until::Expires);
+            let until = Until::of(head.expires);
+            self.add_brought(rule.via, until, head.dry_run);
             if let Some(group) = self.group_mut(group) {
                 group.allows = group.allows.max(Some(until));
             }
@@ -334,9 +336,30 @@ impl RuleSetBuilder {
         self.rules.groups.get_mut(usize::try_from(group).ok()?)
     }
 
-    /// The group of a `from` and `except`, made and indexed where it is new.
-    fn group(&mut self, from: Vec<IdPattern>, except: Vec<IdPattern>, names: &[Box<str>], dry_run: bool) -> u32 {
-        let key = spelled(&from, &except, dry_run);
+    /// An allow rule lets those through whom these hops bring.
+    fn add_brought(&mut self, via: Option<Via>, until: Until, dry_run: bool) {
+        let Some(Via { hops, .. }) = via else { return };
+        let known = self.rules.hops.0.iter_mut().enumerate();
+        for (_, known) in known.filter(|(place, _)| hops.has(*place)) {
+            let slot = if dry_run {
+                &mut known.would_allow
+            } else {
+                &mut known.allows
+            };
+            *slot = (*slot).max(Some(until));
+        }
+    }
+
+    /// The group of a `from`, `except` and `via`, made and indexed where it is new.
+    fn group(
+        &mut self,
+        from: Vec<IdPattern>,
+        except: Vec<IdPattern>,
+        via: Option<Via>,
+        names: &[Box<str>],
+        dry_run: bool,
+    ) -> u32 {
+        let key = spelled(&from, &except, via, dry_run);
         if let Some(group) = self.groups.get(&key) {
             return *group;
         }
@@ -346,6 +369,7 @@ impl RuleSetBuilder {
         }
         self.rules.groups.push(RuleGroup {
             except: except.into(),
+            via,
             paths: self.rules.paths.root(),
             anywhere: Vec::new(),
             denied_somewhere: Vec::new(),
@@ -478,16 +502,18 @@ impl RuleSetBuilder {
 }
 
 /// Patterns as text, so that two texts are the same only where the patterns are: what separates them is in no pattern.
-fn spelled(from: &[IdPattern], except: &[IdPattern], dry_run: bool) -> Box<str> {
+fn spelled(from: &[IdPattern], except: &[IdPattern], via: Option<Via>, dry_run: bool) -> Box<str> {
     let spelled = |patterns: &[IdPattern]| {
         let texts: Vec<String> = patterns.iter().map(ToString::to_string).collect();
         // All of them begin with it.
         texts.join(" ").replace("spiffe://", "")
     };
     let how = if dry_run { "dry_run" } else { "" };
+    let via = via.map(|via| format!("\n{via:?}")).unwrap_or_default();
     [&spelled(from), &spelled(except), how]
         .map(String::from)
         .join("\n")
+        .add(&via)
         .into()
 }
 

@@ -18,8 +18,12 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn add(&mut self, expires: Option<Timestamp>, when: &When) {
+    pub(crate) fn add_end(&mut self, expires: Option<Timestamp>) {
         self.ends.extend(expires);
+    }
+
+    pub(crate) fn add(&mut self, expires: Option<Timestamp>, when: &When) {
+        self.add_end(expires);
         let windows = [&when.time, &when.not_time].into_iter().flatten().flatten();
         let edges = windows.flat_map(|window| [window.from, window.until]);
         self.edges

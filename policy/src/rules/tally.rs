@@ -7,6 +7,7 @@ use crate::{
         condition::{Conditions, Facts},
         decision::{Decision, Detail, DryRun},
         effect::Effect,
+        hop::Heard,
         rule_set::{Candidate, RuleHead, Rules, at},
         verdict::Verdict,
     },
@@ -43,7 +44,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn consider(&mut self, rules: &Rules, candidate: &Candidate, facts: &Facts<'_>) {
+    pub(super) fn consider(&mut self, rules: &Rules, candidate: &Candidate, heard: Heard, facts: &Facts<'_>) {
         if !facts.effort.spend(1) {
             return;
         }
@@ -53,6 +54,9 @@ impl Tally {
         ) else {
             return;
         };
+        if !heard.has(rule.effect) {
+            return;
+        }
         let is_over = rule.expires.is_some_and(|expires| facts.now >= expires);
         // Inside a tunnel nobody reads this path.
         let reads = !facts.has_encoded_slash || (conditions.encoded_slashes && !facts.is_tunnel);

@@ -14,6 +14,7 @@ mod dice;
 mod differential;
 mod expected;
 mod generator;
+mod hops;
 mod planted;
 mod questions;
 mod useless;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use svidgate_policy::{
     Configuration, Decision, Detail, Effect, Format, Headers, HttpRequest, Needs, Reason, Request, RuleSet, SpiffeId,
-    Svid, Timestamp,
+    Svid, Timestamp, Way,
     analysis::{
         Claimed, Policy,
         explain::{AboutRule, Explanation, Which},
@@ -47,6 +47,8 @@ struct Scenario {
 #[serde(deny_unknown_fields)]
 struct Asked {
     id: Option<String>,
+    /// The hop that brings it.
+    through: Option<String>,
     /// A connection of a TCP listener.
     #[serde(default)]
     tcp: bool,
@@ -129,7 +131,16 @@ impl Asked {
     }
 
     fn decide(&self, rules: &RuleSet, svid: &Svid) -> (String, Option<String>) {
-        self.show(|request| shown(&rules.specialise(svid).decide(request, self.now())))
+        let caller = rules.specialise(svid);
+        let hop = self
+            .through
+            .as_ref()
+            .map(|id| rules.specialise(&reference::identity::svid(id)));
+        let way = match &hop {
+            Some(hop) => Way::through(hop, &caller),
+            None => Way::direct(&caller),
+        };
+        self.show(|request| shown(&way.decide(request, self.now())))
     }
 
     fn show<T>(&self, to: impl FnOnce(&Request<'_>) -> T) -> T {
@@ -319,6 +330,10 @@ fn explanations_are_of_the_decision_that_was_made() {
             let document = whole(&scenario.document, &scenario.rules).to_string();
             let policy = Policy::read(document.as_bytes(), Format::Json).unwrap();
             for (place, asked) in scenario.requests.iter().enumerate() {
+                // What is explained comes through nobody, and no rule is asked of a hop that names nobody.
+                if asked.through.is_some() || asked.decision.contains("assertion.") {
+                    continue;
+                }
                 let id = SpiffeId::parse(asked.id.as_deref().unwrap_or(&scenario.id)).unwrap();
                 // Of a trust domain that the document does not know, no rule is asked.
                 let Ok(claimed) = Claimed::new(id, policy.configuration(), asked.now()) else {

@@ -3,24 +3,41 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use serde_json::{Value, json};
-use svidgate_policy::{Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid};
+use svidgate_policy::{Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid, Way};
 
 use crate::evaluator::{Answer, Asked};
 use crate::identity::{svid, vouched};
 
-/// Leaves out the rules that do not compile by themselves: they could never match.
+/// Leaves out the rules that do not compile by themselves: they could never match. Hops have a rule that lets somebody
+/// through, or are left out with those that name them.
 pub fn compiling(document: &Value) -> Value {
-    let compiles = |document: &Value| Configuration::compile(document.to_string().as_bytes(), Format::Json).is_ok();
-    let alone = |rule: &Value| {
+    let with = |document: &Value, rules: Vec<&Value>| {
         let mut document = document.clone();
-        document["rules"] = json!([rule]);
-        compiles(&document)
+        document["rules"] = json!(rules);
+        document
     };
-    let rules = document["rules"].as_array().unwrap();
-    let rules: Vec<&Value> = rules.iter().filter(|rule| alone(rule)).collect();
+    let compiles = |document: &Value| Configuration::compile(document.to_string().as_bytes(), Format::Json).is_ok();
     let mut document = document.clone();
-    document["rules"] = json!(rules);
-    document
+    let used = used_hops(&document);
+    let is_good = used.as_ref().is_none_or(|used| compiles(&with(&document, vec![used])));
+    if !is_good {
+        document.as_object_mut().unwrap().remove("hops");
+    }
+    let used = used.as_ref().filter(|_| is_good);
+    let alone = |rule: &Value| compiles(&with(&document, [rule].into_iter().chain(used).collect()));
+    let rules = document["rules"].as_array().unwrap();
+    let rules = rules.iter().filter(|rule| alone(rule)).chain(used).collect();
+    with(&document, rules)
+}
+
+/// A rule that lets everybody through all hops to one place.
+fn used_hops(document: &Value) -> Option<Value> {
+    let hops = document.get("hops")?.as_array()?;
+    let names: Vec<&Value> = hops.iter().map(|hop| &hop["name"]).collect();
+    Some(
+        json!({ "name": "uses", "effect": "allow", "from": ["spiffe://*/**"], "via": names,
+                 "to": [{ "paths": ["/uses"] }] }),
+    )
 }
 
 /// A document that compiles.
@@ -31,7 +48,9 @@ pub fn compile(document: &Value) -> Configuration {
 
 /// Whether somebody has any grant, as it is asked at the connection.
 pub fn admits(compiled: &Configuration, asked: &Asked) -> bool {
-    let grants = compiled.rules.specialise(&identity(compiled, &asked.id));
+    // Whoever brings it is the one who connects.
+    let peer = asked.through.as_ref().unwrap_or(&asked.id);
+    let grants = compiled.rules.specialise(&identity(compiled, peer));
     grants.admit(asked.now).is_allowed()
 }
 
@@ -73,8 +92,13 @@ pub fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
         sni: asked.sni.as_deref().map(str::as_bytes),
         source_ip: asked.source,
     };
-    let grants = compiled.rules.specialise(&identity(compiled, &asked.id));
-    let decision = grants.decide(&request, asked.now);
+    let specialise = |id: &String| compiled.rules.specialise(&identity(compiled, id));
+    let (caller, hop) = (specialise(&asked.id), asked.through.as_ref().map(specialise));
+    let way = match &hop {
+        Some(hop) => Way::through(hop, &caller),
+        None => Way::direct(&caller),
+    };
+    let decision = way.decide(&request, asked.now);
     assert!(!decision.would_be_is_unknown);
     Answer {
         effect: decision.effect.as_str(),

@@ -10,6 +10,8 @@ use serde_json::Value;
 pub struct Asked {
     /// The SPIFFE ID of who asks.
     pub id: String,
+    /// The SPIFFE ID of the hop that brings it; where there is none, it comes from who asks.
+    pub through: Option<String>,
     /// Whether it is a connection, and nothing of HTTP is known.
     pub tcp: bool,
     /// The method.
@@ -52,6 +54,11 @@ pub type Captured = BTreeMap<String, Vec<u8>>;
 
 /// Decides, rule by rule.
 pub fn decide(document: &Value, asked: &Asked) -> Answer {
+    let hop = match hop(document, asked) {
+        Ok(hop) => hop,
+        Err(reason) => return Word::deny(reason, None).answer(None),
+    };
+    let heard = &speaking_of(document, hop.as_deref());
     let readings = match readings(document, asked) {
         Ok(readings) => readings,
         Err(reason) => return Word::deny(reason, None).answer(None),
@@ -65,9 +72,9 @@ pub fn decide(document: &Value, asked: &Asked) -> Answer {
                 ..asked.clone()
             };
             match path {
-                Path::None => vec![decide_reading(document, &asked, None, None)],
-                Path::One(path) => vec![decide_reading(document, &asked, Some(path), None)],
-                Path::EncodedSlash(both) => decide_both(document, &asked, both),
+                Path::None => vec![decide_reading(heard, &asked, None, None)],
+                Path::One(path) => vec![decide_reading(heard, &asked, Some(path), None)],
+                Path::EncodedSlash(both) => decide_both(heard, &asked, both),
             }
         })
         .collect();
@@ -80,6 +87,45 @@ pub fn decide(document: &Value, asked: &Asked) -> Answer {
     let would_be = would_be.unwrap_or(with_it);
     let differs = would_be.effect != word.effect;
     word.answer(differs.then(|| (would_be.effect, would_be.rule.clone().unwrap())))
+}
+
+/// The name of the hop that brings a request, where one does, or why nobody may make this one.
+fn hop(document: &Value, asked: &Asked) -> Result<Option<String>, &'static str> {
+    let hops = list(document, "hops").unwrap_or_default();
+    let means = |hop: &Value, side: &str, id: &str| {
+        let patterns = list(hop, side).unwrap_or_default();
+        patterns
+            .iter()
+            .any(|pattern| id_matches(pattern.as_str().unwrap(), id).is_some())
+    };
+    let Some(through) = &asked.through else {
+        let speaks_for_others = hops.iter().any(|hop| means(hop, "peers", &asked.id));
+        let is_missing = speaks_for_others && !asked.tcp;
+        return if is_missing { Err("assertion.missing") } else { Ok(None) };
+    };
+    let may = |hop: &&&Value| {
+        means(hop, "peers", through)
+            && means(hop, "callers", &asked.id)
+            && !means(hop, "except", &asked.id)
+            && !is_over(hop, asked.now)
+    };
+    let found: Vec<&&Value> = hops.iter().filter(may).collect();
+    match &found[..] {
+        [hop] => Ok(Some(hop["name"].as_str().unwrap().to_owned())),
+        _ => Err("assertion.not_allowed"),
+    }
+}
+
+/// The document with those rules alone that speak of what comes through this hop, or through nobody.
+fn speaking_of(document: &Value, hop: Option<&str>) -> Value {
+    let speaks = |rule: &&Value| match list(rule, "via") {
+        Some(via) => via.iter().any(|named| *named == hop.unwrap_or("direct")),
+        None => hop.is_none() || rule["effect"] == "deny",
+    };
+    let mut document = document.clone();
+    let rules: Vec<&Value> = document["rules"].as_array().unwrap().iter().filter(speaks).collect();
+    document["rules"] = serde_json::json!(rules);
+    document
 }
 
 /// What rules say.
@@ -334,14 +380,21 @@ enum Entries {
     Strict,
 }
 
+/// An allow rule is about who asks; a deny rule about whoever is on the way, each by itself.
 fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>, entries: Entries) -> bool {
+    let through = asked.through.as_ref().filter(|_| rule["effect"] == "deny");
+    let mut ids = [&asked.id].into_iter().chain(through);
+    ids.any(|id| matches_as(id, rule, asked, path, entries))
+}
+
+fn matches_as(id: &str, rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>, entries: Entries) -> bool {
     let ids = |name| {
         list(rule, name)
             .unwrap_or_default()
             .into_iter()
             .map(|pattern| pattern.as_str().unwrap())
     };
-    if ids("except").any(|pattern| id_matches(pattern, &asked.id).is_some()) {
+    if ids("except").any(|pattern| id_matches(pattern, id).is_some()) {
         return false;
     }
     let nothing = serde_json::json!({});
@@ -354,7 +407,7 @@ fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>, entries: Entri
         },
     );
     ids("from")
-        .filter_map(|pattern| id_matches(pattern, &asked.id))
+        .filter_map(|pattern| id_matches(pattern, id))
         .any(|captured| {
             targets.iter().any(|target| {
                 let path_matches = match list(target, "paths") {

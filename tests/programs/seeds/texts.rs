@@ -32,6 +32,14 @@ pub(crate) fn write(seeds: &Seeds) {
         r#"Subject="CN=a,Cert=forged;Cert=forged";Cert=b"#,
     ] {
         seeds.add("xfcc", header);
+        seeds.add("assertion", header);
+    }
+    for header in [
+        r#"By=spiffe://td/a;By=spiffe://td/b;Hash=ab;Cert="c%0A";Chain="d";Subject="CN=a";URI=x;DNS=y;Issuer="CN=i",Hash=b"#,
+        r#"[{"by":["a"],"hash":"ab","cert":"c\n","chain":["d"],"subject":"e","uri":["f,URI=g"],"dns":[],"issuer":"h"}, {}]"#,
+        r#"[{"hash":null}]"#,
+    ] {
+        seeds.add("assertion", header);
     }
     // Each byte is one throw of the dice; what a peer sent stands in front.
     for first in 0..32u32 {

@@ -13,6 +13,8 @@ use reference::evaluator::Asked;
 use serde_json::{Map, Value, json};
 
 pub(crate) const MAX_RULES: usize = 8;
+/// With those that let everybody through, and the one that names all hops.
+pub(crate) const MOST_RULES: usize = MAX_RULES + 3;
 
 /// A document, and requests for it.
 pub(crate) fn case() -> impl Strategy<Value = (Value, Vec<Asked>)> {
@@ -30,7 +32,17 @@ pub(crate) fn case() -> impl Strategy<Value = (Value, Vec<Asked>)> {
 fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Value> {
     let rules = vec(rule(listener == "tcp", lenient), 1..=MAX_RULES);
     let switches = (prop::bool::weighted(0.2), prop::bool::weighted(0.2));
-    (rules, switches).prop_map(move |(mut rules, (ignores_overrides, is_inner))| {
+    // Random rules seldom let anybody through, and what they then deny is what is compared.
+    let broad = vec(vec(id_pattern(Vec::new()), 0..=2), 0..=2);
+    let hops = prop::option::weighted(0.7, (hops(), broad));
+    (rules, switches, hops).prop_map(move |(mut rules, (ignores_overrides, is_inner), hops)| {
+        let hops = hops.filter(|_| listener != "tcp" && !is_inner);
+        for from in hops.iter().flat_map(|(_, broad)| broad) {
+            let from: Vec<&str> = from.iter().map(String::as_str).chain(["spiffe://*/*/**"]).collect();
+            rules.push(
+                json!({ "effect": "allow", "from": from, "via": ["direct", HOPS[0]], "to": [{ "paths": ["/**"] }] }),
+            );
+        }
         for (place, rule) in rules.iter_mut().enumerate() {
             rule["name"] = json!(format!("r{place}"));
             if listener == "shared" {
@@ -55,7 +67,63 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
             ("chain", json!("proxy"))
         };
         document[member] = value;
+        if let Some((hops, _)) = hops {
+            document["chain"] = json!("verify");
+            document["authorities"] = json!({ "workload_api": { "cluster": "agent" } });
+            document["xfcc"] = json!("hop");
+            document["hops"] = json!(hops);
+        }
         document
+    })
+}
+
+/// Peers that bring others, all with a segment that no other id has.
+const PEERS: [&str; 3] = ["spiffe://td/h/1", "spiffe://td/h/2", "spiffe://fd/b/h"];
+const HOPS: [&str; 3] = ["h1", "h2", "h3"];
+
+/// Most draws compile, but not all: some could bring one id by two entries.
+fn hops() -> impl Strategy<Value = Vec<Value>> {
+    let local = || {
+        let peers = prop_oneof![
+            4 => select(PEERS[..2].to_vec()).prop_map(|peer| vec![peer]),
+            1 => Just(vec!["spiffe://td/h/*"]),
+        ];
+        let callers = vec![
+            "spiffe://td/a/**",
+            "spiffe://td/*/b",
+            "spiffe://td/c",
+            "spiffe://fd/a/**",
+            "spiffe://*/b/**",
+            "spiffe://*/**",
+        ];
+        let except = of(select(vec!["spiffe://td/a/a", "spiffe://*/*/c"]));
+        (peers, subsequence(callers, 1..=2), except).prop_map(|(peers, callers, except)| {
+            // Whoever brings others is not brought.
+            let except: Vec<&str> = ["spiffe://td/h/**", PEERS[2]].into_iter().chain(except).collect();
+            (peers, callers, except)
+        })
+    };
+    let foreign = Just((
+        vec![PEERS[2]],
+        vec!["spiffe://fd/a/**", "spiffe://fd/b/*"],
+        vec![PEERS[2]],
+    ));
+    let ends = || prop::option::weighted(0.2, select(TIMES));
+    let drawn = ((local(), ends()), of((local(), ends())), of((foreign, ends())));
+    drawn.prop_map(|(one, two, three)| {
+        let all = HOPS.into_iter().zip([Some(one), two, three]);
+        all.filter_map(|(name, drawn)| {
+            let ((peers, callers, except), expires) = drawn?;
+            Some(object([
+                ("name", Some(json!(name))),
+                ("peers", Some(json!(peers))),
+                ("callers", Some(json!(callers))),
+                ("except", Some(json!(except))),
+                ("assertion", Some(json!("xfcc"))),
+                ("expires", expires.map(|expires| json!(expires))),
+            ]))
+        })
+        .collect()
     })
 }
 
@@ -95,22 +163,26 @@ fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
             prop::bool::weighted(0.2),
             prop::option::weighted(0.3, select(TIMES)),
             prop::option::weighted(0.4, encoded_paths()),
+            prop::option::weighted(0.4, subsequence(vec!["direct", HOPS[0], HOPS[1], HOPS[2]], 1..=3)),
         );
-        rule.prop_map(move |(effect, from, except, mut to, when, dry_run, expires, encoded)| {
-            if let Some(more) = encoded.filter(|_| effect == "allow" && !tcp && !lenient) {
-                let entries = to.get_or_insert_with(|| vec![json!({})]);
-                reading_encoded_slashes(&mut entries[0], &more);
-            }
-            object([
-                ("effect", Some(json!(effect))),
-                ("from", Some(json!(from))),
-                ("except", except.map(|except| json!(except))),
-                ("to", to.map(|to| json!(to))),
-                ("when", when),
-                ("dry_run", dry_run.then_some(json!(true))),
-                ("expires", expires.map(|expires| json!(expires))),
-            ])
-        })
+        rule.prop_map(
+            move |(effect, from, except, mut to, when, dry_run, expires, encoded, via)| {
+                if let Some(more) = encoded.filter(|_| effect == "allow" && !tcp && !lenient) {
+                    let entries = to.get_or_insert_with(|| vec![json!({})]);
+                    reading_encoded_slashes(&mut entries[0], &more);
+                }
+                object([
+                    ("effect", Some(json!(effect))),
+                    ("from", Some(json!(from))),
+                    ("except", except.map(|except| json!(except))),
+                    ("via", via.map(|via| json!(via))),
+                    ("to", to.map(|to| json!(to))),
+                    ("when", when),
+                    ("dry_run", dry_run.then_some(json!(true))),
+                    ("expires", expires.map(|expires| json!(expires))),
+                ])
+            },
+        )
     })
 }
 
@@ -142,13 +214,27 @@ fn segments(
 }
 
 fn id_pattern(captures: Vec<&'static str>) -> impl Strategy<Value = String> {
+    // Of those that bring others, so that a rule is about both sides of a way.
+    let of_hops = if captures.is_empty() {
+        vec![
+            "spiffe://td/h/*".to_owned(),
+            PEERS[0].to_owned(),
+            "spiffe://td/**".to_owned(),
+        ]
+    } else {
+        vec![format!("spiffe://td/h/{}", captures.join("/"))]
+    };
     // One more of a capture that is there demands that two segments are the same.
     let again = prop_oneof![4 => Just(captures.clone()), 1 => Just([captures.clone(), captures].concat())];
-    (select(vec!["td", "td", "fd", "*"]), again)
+    let any = (select(vec!["td", "td", "fd", "*"]), again)
         .prop_flat_map(|(trust_domain, captures)| {
             (Just(trust_domain), segments(&["a", "b", "c", "*", "*"], captures, 1))
         })
-        .prop_map(|(trust_domain, path)| format!("spiffe://{trust_domain}{path}"))
+        .prop_map(|(trust_domain, path)| format!("spiffe://{trust_domain}{path}"));
+    prop_oneof![
+        8 => any,
+        1 => select(of_hops),
+    ]
 }
 
 /// Paths of an entry that reads encoded slashes.
@@ -328,6 +414,20 @@ fn path() -> impl Strategy<Value = Option<Vec<u8>>> {
 fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
     let id = (select(vec!["td", "fd"]), vec(select(vec!["a", "b", "c"]), 1..=4))
         .prop_map(|(trust_domain, path)| format!("spiffe://{trust_domain}/{}", path.join("/")));
+    let id = prop_oneof![20 => id, 1 => select(PEERS.to_vec()).prop_map(str::to_owned)];
+    let hop = prop_oneof![6 => Just(PEERS[0]), 4 => select(PEERS.to_vec()), 1 => Just("spiffe://td/a")];
+    let brought = select(vec![
+        "spiffe://td/a/b",
+        "spiffe://td/c",
+        "spiffe://fd/a/a",
+        "spiffe://td/a/a",
+        "spiffe://fd/b/a",
+    ]);
+    let brought = prop::option::weighted(0.5, (brought, hop)).prop_map(move |brought| brought.filter(|_| !tcp));
+    let id_and_hop = (id, brought).prop_map(|(id, brought)| match brought {
+        Some((id, hop)) => (id.to_owned(), Some(hop.to_owned())),
+        None => (id, None),
+    });
     let method = prop_oneof![
         20 => select(vec!["GET", "GET", "POST", "PUT", "get"]),
         2 => Just("CONNECT"),
@@ -408,19 +508,29 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
     let route = of(select(vec!["r1", "r2", "r3", ""])).prop_map(text);
     let sni = of(select(vec!["a.x", "A.X.", "b.x", "y", "", "a.x:80", "a b"])).prop_map(text);
     let port = of(select(vec![80u16, 443, 1]));
-    (id, method, host, path(), headers, (route, sni, port, source), now).prop_map(
-        move |(id, method, host, path, headers, (route, sni, port, source), now)| Asked {
-            id,
-            tcp,
-            method: method.to_owned(),
-            host: host.to_owned(),
-            path,
-            headers,
-            route,
-            port,
-            sni,
-            source,
-            now,
-        },
+    (
+        id_and_hop,
+        method,
+        host,
+        path(),
+        headers,
+        (route, sni, port, source),
+        now,
     )
+        .prop_map(
+            move |((id, through), method, host, path, headers, (route, sni, port, source), now)| Asked {
+                id,
+                through,
+                tcp,
+                method: method.to_owned(),
+                host: host.to_owned(),
+                path,
+                headers,
+                route,
+                port,
+                sni,
+                source,
+                now,
+            },
+        )
 }

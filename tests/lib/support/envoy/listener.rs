@@ -92,8 +92,10 @@ pub enum Xfcc {
     /// `SANITIZE`, Envoy's default: removes it.
     #[default]
     Sanitize,
-    /// `SANITIZE_SET`: replaces it with certificate, chain and URI of this connection's peer.
+    /// `SANITIZE_SET`: replaces it with certificate, chain and names of this connection's peer.
     SanitizeSet,
+    /// `FORWARD_ONLY`: leaves what a client says that has shown a certificate.
+    ForwardOnly,
     /// `ALWAYS_FORWARD_ONLY`: leaves the client's own.
     AlwaysForwardOnly,
     /// `APPEND_FORWARD`: adds this connection's peer to the client's own.
@@ -400,7 +402,8 @@ impl Http {
         });
         if let Some(mode) = self.xfcc.mode() {
             config["forward_client_cert_details"] = json!(mode);
-            config["set_current_client_cert_details"] = json!({ "cert": true, "chain": true, "uri": true });
+            config["set_current_client_cert_details"] =
+                json!({ "cert": true, "chain": true, "subject": true, "uri": true, "dns": true });
         }
         json!({ "name": "envoy.filters.network.http_connection_manager", "typed_config": config })
     }
@@ -411,6 +414,7 @@ impl Xfcc {
         match self {
             Xfcc::Sanitize => None,
             Xfcc::SanitizeSet => Some("SANITIZE_SET"),
+            Xfcc::ForwardOnly => Some("FORWARD_ONLY"),
             Xfcc::AlwaysForwardOnly => Some("ALWAYS_FORWARD_ONLY"),
             Xfcc::AppendForward => Some("APPEND_FORWARD"),
         }
