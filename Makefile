@@ -233,8 +233,14 @@ SUITE := PYTHONPATH=tests/peers python3 -B -m
 peers: ## Build real peers from pinned modules into target/peers/bin (needs Go 1.26; PEERS="spire" for some; SPIRE: half an hour at first).
 	@tests/peers/build.sh $(PEERS)
 
+# The command, below target/debug: Cargo builds it with a test of its package, with the features of tests.
+.PHONY: command
+command:
+	@echo "== building the command" >&2
+	cargo test $(HOST) --quiet --no-run --test start
+
 .PHONY: spire-test
-spire-test: wasm envoy ## Beside real SPIRE: two servers, two agents, one server below another, rotations, failures (SCENARIOS="decisions entries" for some).
+spire-test: wasm envoy command ## Beside real SPIRE: two servers, two agents, one server below another, rotations, failures (SCENARIOS="decisions entries" for some).
 	@tests/peers/build.sh spire
 	@$(SUITE) spire $(SCENARIOS)
 
@@ -244,19 +250,19 @@ peers-lint: ## The lab of these suites, and whether their records still vouch fo
 	@python3 -B tests/peers/lab/records.py
 
 .PHONY: istio-test
-istio-test: wasm envoy ## Our manifests in a real Istio: who gets through which port (root, Go 1.26; SCENARIOS="ports migration" for some; half an hour to build at first).
+istio-test: wasm envoy command ## Our manifests in a real Istio: who gets through which port (root, Go 1.26; SCENARIOS="ports migration" for some; half an hour to build at first).
 	@tests/peers/build.sh istio spire
 	cargo build --quiet $(IMAGE_CARGO)
 	@$(SUITE) istio $(SCENARIOS)
 
 .PHONY: envoy-gateway-test
-envoy-gateway-test: wasm envoy ## Our manifests in a real Envoy Gateway: who gets through, each door with the lock and without (root, Go 1.26; TESTS="route" for some; ten minutes to build at first).
+envoy-gateway-test: wasm envoy command ## Our manifests in a real Envoy Gateway: who gets through, each door with the lock and without (root, Go 1.26; TESTS="route" for some; ten minutes to build at first).
 	@tests/peers/build.sh envoy-gateway
 	cargo build --quiet $(IMAGE_CARGO)
 	@$(SUITE) envoy-gateway $(TESTS)
 
 .PHONY: cert-manager-test
-cert-manager-test: wasm envoy ## What a real cert-manager issues, at a gateway (root, Go 1.26; SCENARIOS="renewed" for some; builds kube-apiserver and cert-manager at first).
+cert-manager-test: wasm envoy command ## What a real cert-manager issues, at a gateway (root, Go 1.26; SCENARIOS="renewed" for some; builds kube-apiserver and cert-manager at first).
 	@tests/peers/build.sh istio/kube-apiserver cert-manager
 	@$(SUITE) cert-manager $(SCENARIOS)
 

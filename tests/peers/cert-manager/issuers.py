@@ -57,6 +57,7 @@ def what_it_issues(suite, setting):
         ("xfcc", web, "CA issuer below another, `xfcc: own`", "200 rule.allowed, 1 upstream"),
     ):
         suite.row(name, "GET / through both filters", expected, gateway.ask(listener, who))
+    suite.row("gateway: guard", "svidgate guard --admin", "guarded", str(gateway.envoy.judged()))
 
     shapes = (
         ("no `usages`", {"usages": None}, "200 rule.allowed, 1 upstream"),

@@ -26,6 +26,7 @@ def without_and_with(suite, gateway, name, resources, known):
         came = gateway.ask(gateway.people.other)
         if not lock:
             suite.row(f"{name}/other, no lock", "GET /orders/1", "200", came, known=OPEN + known)
+            gateway.guard_says(f"{name}, no lock", "not_guarded")
         else:
             suite.row(f"{name}, locked/other", "GET /orders/1", True, came, came in SHUT)
             gateway.nobody_gets_through(f"{name}, locked/nobody", name)
@@ -41,6 +42,7 @@ def first_attached_with_a_mistake(suite, gateway):
         came = gateway.ask(gateway.people.other)
         if not lock:
             suite.row("first attach with a mistake/other, no lock", "GET /orders/1", "200", came, known=OPEN + "the listener is refused, its routes are taken")
+            gateway.guard_says("first attach with a mistake, no lock", "not_guarded")
         else:
             suite.row("first attach with a mistake, locked/other", "GET /orders/1", "403", came)
             gateway.nobody_gets_through("first attach with a mistake, locked/nobody", "EnvoyExtensionPolicy")
@@ -62,10 +64,12 @@ def renamed_with_a_mistake(suite, gateway):
         if not lock:
             suite.row("renamed with a mistake/other, no lock", "GET /orders/1, the HTTP filter alone", "200", came,
                       known=OPEN + "the old listener has no filter of the new name, which its routes enable")
+            gateway.guard_says("renamed with a mistake, no lock", "not_guarded")
             gateway.apply(*gateway.extension())
             gateway.apply(*gateway.extension(texts=new), taken=False)
             suite.row("renamed with a mistake/client asks for more, no lock", "GET /admin, with the network filter in front", "200",
                       gateway.ask(gateway.people.client, "/admin"), known=OPEN + "who has any rule may send any request")
+            gateway.guard_says("renamed with a mistake, no lock, with the network filter", "not_guarded")
         else:
             suite.row("renamed with a mistake, locked/other", "GET /orders/1", "403", came)
             suite.row("renamed with a mistake, locked/client asks for more", "GET /admin", "403", gateway.ask(gateway.people.client, "/admin"))
@@ -108,6 +112,7 @@ def first_attached_by_patch_with_a_mistake(suite, gateway):
     gateway.apply(*gateway.patch(texts=MISTAKE), taken=False)
     suite.row("first attach by patch with a mistake/other, no lock", "GET /orders/1", "200", gateway.ask(gateway.people.other),
               known=OPEN + "the listener from before svidgate goes on")
+    gateway.guard_says("first attach by patch with a mistake, no lock", "not_guarded")
     gateway.apply(*gateway.lock())
     gateway.apply(*gateway.lock(), *gateway.patch(texts=MISTAKE), taken=False)
     gateway.nobody_gets_through("first attach by patch with a mistake, locked/nobody", "EnvoyPatchPolicy")
@@ -155,6 +160,7 @@ def security_policy_on_a_route(suite, gateway):
     gateway.apply(*half, *alone, empty, allows, at_work=())
     suite.row("the lock on the Gateway alone/other, the route has a SecurityPolicy", "GET /orders/1", "200", gateway.ask(gateway.people.other),
               known=OPEN + "a route's SecurityPolicy takes the place of the Gateway's; that is why there is one on the listener")
+    gateway.guard_says("the lock on the Gateway alone, the route has a SecurityPolicy", "not_guarded")
     gateway.apply(*gateway.lock(), *alone, empty, allows, at_work=())
     suite.row("route's own SecurityPolicy, locked/other", "GET /orders/1", "403", gateway.ask(gateway.people.other))
     mark = gateway.mark()
@@ -192,6 +198,7 @@ def other_listeners(suite, gateway):
     suite.row("other listeners/no lock", "other at 10443, 10444, and plain text at 10080", ["closed", "200", "200"], [
         gateway.ask(other), gateway.ask(other, port=10444), gateway.ask(other, "/orders/1", 10080, "plain text")],
         known=OPEN + "a patch goes to the listeners that it names")
+    gateway.guard_says("other listeners, no lock", "not_guarded")
     gateway.apply(*gateway.lock(), *gateway.patch(), listeners=listeners)
     suite.row("other listeners, locked/client", "at 10443, 10444, and plain text at 10080", ["200", "403", "403"], [
         gateway.ask(gateway.people.client), gateway.ask(gateway.people.client, port=10444),
@@ -208,6 +215,7 @@ def other_listeners(suite, gateway):
     suite.row("renamed listener, locked, and a SecurityPolicy on the route/other", "GET /orders/1", "200", gateway.ask(other),
               known="both at once: nothing of the patches is there, and the route has taken off the lock on the Gateway. Whoever renames a listener or "
                     "adds one names it in the patches first")
+    gateway.guard_says("renamed listener, locked, and a SecurityPolicy on the route", "not_guarded")
 
 
 SCENARIOS = [first_attached_with_a_mistake, renamed_with_a_mistake, renamed_without_a_mistake, mistake_in_an_update, first_attached_by_patch_with_a_mistake,

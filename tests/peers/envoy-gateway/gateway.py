@@ -9,7 +9,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from lab import REPOSITORY, TARGET, module, records_of, size_of, until
+from lab import REPOSITORY, TARGET, judged, module, records_of, size_of, until
 from lab.envoy import binary, version
 
 from .people import HOST, WAYS, App, Files, People, ask
@@ -267,6 +267,13 @@ class Gateway:
         self.suite.row(name, f"{did}: {len(tries)} tries of {', '.join(self.people.strangers)} at {', '.join(map(str, ports))}, "
                        f"each of {', '.join(WAYS)}", f"answers: {sorted(but)}, reached the app: []",
                        f"answers: {answered}, reached the app: {self.app.reached[before:][:3]}")
+        self.guard_says(name, "guarded")
+
+    def guard_says(self, name, expected):
+        """A row: what `svidgate guard` makes of Envoy as it is. `guarded` stands for `shut`, too: nobody gets past the gate."""
+        came = judged(f"http://{self.home.joinpath('admin').read_text()}")
+        self.suite.row(f"{name}: guard", "svidgate guard --admin", expected, came,
+                       came.keeps_shut if expected == "guarded" else came.verdict == expected)
 
 
 def https(name="https", port=10443):

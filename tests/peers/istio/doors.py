@@ -37,6 +37,7 @@ def ports_in_a_match(suite, setting):
     for name, (port, way) in doors.items():
         suite.row(f"ports in a match/{name}", f"other at {port}, {way}, no lock", "200", nobody(setting, port, way),
                   known=OPEN + "chains that `ports` leaves out have no svidgate")
+    setting.guard_says("ports in a match, no lock", "not_guarded")
     setting.put(*setting.lock(), lock=True)
     for name, (port, way) in doors.items():
         suite.row(f"ports in a match, locked/{name}", f"other at {port}, {way}", True, nobody(setting, port, way) in ("403", "closed"))
@@ -52,6 +53,7 @@ def svidgate_deleted(suite, setting):
     suite.row("deleted/without the lock", "other at 8080", "200", nobody(setting, 8080), known=OPEN + "nothing of ours is there")
     suite.row("deleted/without the lock, a server that speaks first", "other at 9091", "'banner'", listens(setting, 9091),
               known=OPEN + "nothing of ours is there")
+    setting.guard_says("deleted, no lock", "not_guarded")
     setting.put(*setting.lock(), lock=True)
     suite.row("deleted, locked/other at 8080", "each ALPN", DENIED, setting.ways(setting.other, 8080))
     setting.nobody_gets_through("deleted, locked/nobody at the app's ports", "no svidgate at all")
@@ -64,6 +66,7 @@ def only_half_of_it(suite, setting):
     setting.put(connection, connection=True, request=False)
     suite.row("without the request plugin/web asks for more", "GET /admin, no lock", "200", setting.ask(setting.web, 8080, path="/admin"),
               known=OPEN + "who has any rule may send any request")
+    setting.guard_says("without the request plugin, no lock", "not_guarded")
     setting.put(*setting.lock(), lock=True)
     suite.row("without the request plugin, locked/web asks for more", "GET /admin", "403", setting.ask(setting.web, 8080, path="/admin"))
     suite.row("without the request plugin, locked/web", "GET /orders/1", "403", setting.ask(setting.web, 8080))
@@ -82,6 +85,7 @@ def open_on_failure(suite, setting):
     plugins = setting.plugins(digest=missing, texts={"failStrategy: FAIL_CLOSE": "failStrategy: FAIL_OPEN"})
     setting.put(*plugins, connection=True, request=True, works=False)
     suite.row("FAIL_OPEN, no image/without the lock", "other at 8080", "200", nobody(setting, 8080), known=OPEN + "never write FAIL_OPEN")
+    setting.guard_says("FAIL_OPEN, no image, no lock", "not_guarded")
     setting.put(*setting.lock(), lock=True)
     setting.nobody_gets_through("FAIL_OPEN, no image, locked/nobody at the app's ports", "FAIL_OPEN")
     suite.row("FAIL_OPEN, no image, locked/web", "GET /orders/1", "403", setting.ask(setting.web, 8080))
@@ -96,6 +100,7 @@ def image_that_does_not_come(suite, setting):
     suite.row("no image/other at 8080", "GET /orders/1", "closed", nobody(setting, 8080))
     suite.row("no image/a server that speaks first", "other at 9091, no lock", "'banner'", listens(setting, 9091),
               known=OPEN + "the deny of Istio's agent does not look at what goes to the peer")
+    setting.guard_says("no image, no lock", "not_guarded")
     setting.put(*setting.lock(), lock=True)
     setting.nobody_gets_through("no image, locked/nobody at the app's ports", "an image that is not in the registry")
     setting.put(*setting.plugins())
@@ -191,6 +196,7 @@ def who_may_write_in_the_namespace(suite, setting):
     setting.pod.has(lock=False)
     suite.row("the team/EnvoyFilter of higher priority", "other at 8080", "200", nobody(setting, 8080),
               known="who may write EnvoyFilters in the namespace may do anything to its proxies; Kubernetes' RBAC must not allow it")
+    setting.guard_says("the team/EnvoyFilter of higher priority", "not_guarded")
     setting.take(remove(2000), lock=True)
     own = setting.plugins(texts={'"spiffe://cluster.local/ns/shop/sa/web"': '"spiffe://cluster.local/**"'})
     setting.put(*own, connection=True, request=True)

@@ -123,6 +123,13 @@ class Setting:
         reached = [one for one in self.pod.reached()[before:] if one["got"] != "connection"]
         self.suite.row(name, f"{did}: {len(tries)} tries of {', '.join(callers)} at {', '.join(map(str, ports))}, each ALPN, plain text",
                        f"answers: {sorted(but)}, reached the app: []", f"answers: {answered}, reached the app: {reached[:3]}")
+        self.guard_says(name, "guarded")
+
+    def guard_says(self, name, expected):
+        """A row: what `svidgate guard` makes of the proxy as it is. `guarded` stands for `shut`, too: nobody gets past the gate."""
+        came = self.pod.judged()
+        self.suite.row(f"{name}: guard", "svidgate guard --admin", expected, came,
+                       came.keeps_shut if expected == "guarded" else came.verdict == expected)
 
 
 def cleared(setting):

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab import NeverCame, until
+from lab import NeverCame, judged, until
 from lab.envoy import binary
 
 from .cluster import BIN, SHOP
@@ -109,6 +109,10 @@ class Proxy:
         ended = subprocess.run(self.namespace.inside("curl", "-sf", "--max-time", "5", f"http://127.0.0.1:{port}{instead or path}"),
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=15)
         return ended.stdout.decode() if ended.returncode == 0 else None
+
+    def judged(self):
+        """What `svidgate guard` says of it, from within its network."""
+        return judged("http://127.0.0.1:15000", self.namespace.inside())
 
     def chains(self, of=None):
         """The filter chains of what comes in, or of another listener: (port, ALPNs, TLS, network filters, HTTP filters) of each."""

@@ -12,6 +12,7 @@ Nothing of what a suite has started outlives it: not after a failure, not after 
 """
 
 from .envoy import Envoy, access_log, module, records_of, size_of
+from .guard import judged
 from .kubernetes import Kubernetes
 from .network import free_port, own_network
 from .place import REPOSITORY, TARGET
@@ -21,5 +22,5 @@ from .waiting import NeverCame, until
 
 __all__ = [
     "Envoy", "Kubernetes", "Lab", "NeverCame", "Process", "REPOSITORY", "Suite", "TARGET", "access_log", "free_port",
-    "module", "own_network", "records_of", "run", "size_of", "until",
+    "judged", "module", "own_network", "records_of", "run", "size_of", "until",
 ]

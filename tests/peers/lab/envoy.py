@@ -6,6 +6,7 @@ import os
 import subprocess
 import urllib.request
 
+from .guard import judged
 from .place import REPOSITORY
 from .waiting import until
 
@@ -118,6 +119,10 @@ class Envoy:
         """Counters and gauges whose names match the regular expression, by name."""
         lines = (line.rpartition(": ") for line in self.ask(f"/stats?filter={pattern}").splitlines())
         return {name: int(value) for name, _, value in lines if value.isdigit()}
+
+    def judged(self):
+        """What `svidgate guard` says of it."""
+        return judged(f"http://{self.admin}")
 
     def log(self):
         return self.process.output()

@@ -97,4 +97,5 @@ def entries(suite, setting):
     # Envoy itself waits longer for its own certificate: it asks for it again after up to 30 s.
     served = until("the late gateway serves", lambda: (one := setting.web.ask(late, "agent")).startswith("200") and one, 90, 0.5)
     suite.row("no entry yet: served in the end", "GET / as web", "200 rule.allowed", served)
+    suite.row("no entry yet: guard", "svidgate guard --admin, of the late gateway", "guarded", str(late.envoy.judged()))
     late.envoy.stop()

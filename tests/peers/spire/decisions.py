@@ -32,6 +32,7 @@ def decisions(suite, setting):
                 came += f", {upstream.count() - before} upstream"
                 expected_whole = f"{expected}, {int(expected.endswith('allowed'))} upstream"
                 suite.row(f"{name}, {protocol}, bundle by {listener}", f"{method} / through both filters", expected_whole, came)
+    suite.row("gateway of shop.example: guard", "svidgate guard --admin", "guarded", str(gateway.envoy.judged()))
 
 
 def forgeries(setting):
@@ -89,6 +90,7 @@ def profiles(suite, setting):
     other = setting.lab.call("curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}",
                              f"https://localhost:{setting.partner.endpoint_port}/bundle.json")[1]
     suite.row("bundle endpoint, another path", "GET /bundle.json", "404", other)
+    suite.row("gateway of partner.example: guard", "svidgate guard --admin", "guarded", str(gateway.envoy.judged()))
 
 
 def clients(suite, setting):

@@ -58,6 +58,11 @@ class Example:
         return answer
 
 
+def guarded(suite, name, example):
+    """A row: what `svidgate guard` says of it as it runs."""
+    suite.row(f"{name}: guard", "svidgate guard --admin", "guarded", str(example.envoy.judged()))
+
+
 def examples(suite, setting):
     """Each example lets in whom it names, and nobody else."""
     shop, partner = setting.shop, setting.partner
@@ -79,16 +84,19 @@ def examples(suite, setting):
     suite.row("workload-api.yaml: foreign", "GET as reader", "200 rule.allowed", by_agent.learnt(reader))
     suite.row("workload-api.yaml: another method", "POST as reader", "403 rule.none_matched", by_agent.ask(reader, "-X", "POST"))
     suite.row("workload-api.yaml: out of scope", "GET as the partner's gateway", "403 federation.out_of_scope", by_agent.ask(outsider))
+    guarded(suite, "workload-api.yaml", by_agent)
 
     by_web = Example(setting, "https-web.yaml", shop, partner, WEB_CA=setting.web_authority.pem)
     suite.row("https-web.yaml: foreign", "GET as reader", "200 rule.allowed", by_web.learnt(reader))
     suite.row("https-web.yaml: out of scope", "GET as the partner's gateway", "403 federation.out_of_scope", by_web.ask(outsider))
     suite.row("https-web.yaml: own", "GET as web, of whom its document has no key", "403 federation.bundle_empty", by_web.ask(web))
+    guarded(suite, "https-web.yaml", by_web)
 
     for name in ("https-spiffe.yaml", "https-spiffe-agent.yaml"):
         example = Example(setting, name, partner, shop, TRUST=trust)
         suite.row(f"{name}: foreign", "GET as shop.example/ns/billing/web", "200 rule.allowed", example.learnt(billing))
         suite.row(f"{name}: out of scope", "GET as web", "403 federation.out_of_scope", example.ask(web))
+        guarded(suite, name, example)
         example.envoy.stop()
     by_agent.envoy.stop()
     by_web.envoy.stop()
