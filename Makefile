@@ -63,6 +63,11 @@ programs:
 	@echo "== building the programs of the tests" >&2
 	cargo test $(HOST) --quiet --no-run --test pages --test node
 
+.PHONY: tests
+tests: ## Build all that `make test` runs, and run nothing.
+	@echo "== building the tests" >&2
+	cargo test $(HOST) --quiet --no-run
+
 .PHONY: node
 node:
 	@command -v node >/dev/null || { echo "wasm is run by Node, 20 or later: apt-get install nodejs" >&2; exit 1; }
@@ -202,6 +207,10 @@ conformance-host: programs ## The same on the host alone.
 .PHONY: fuzz
 fuzz: programs ## Every fuzz target for a minute (SECONDS=60; TARGETS="id pem" for some; SEED=1 for the same choices).
 	@VECTORS=$(wildcard $(VECTORS)) fuzz/run.sh $(FUZZ_SECONDS) $(TARGETS)
+
+.PHONY: fuzz-targets
+fuzz-targets: programs ## Build the fuzz targets, and run none.
+	@VECTORS=$(wildcard $(VECTORS)) fuzz/run.sh build
 
 .PHONY: fuzz-events
 fuzz-events: wasm wasm-that-traps envoy ## Random orders of events on a real Envoy (SECONDS=600, SEED=1, NO_SEEDS=1, FIRST=1; SCRIPT=file or EPISODE=7 plays one).

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs fuzz targets, each for some seconds: fuzz/run.sh SECONDS [TARGET...]. Ends with an error when one crashed. With
 # SEED=1 or another number, the fuzzer draws the same numbers each time; how far it comes is still a matter of time.
+# fuzz/run.sh build builds them and runs none.
 #
 # The fuzzer is LLVM's, through cargo-fuzz, on the stable toolchain. No sanitizer: it would need a nightly one, and there
 # is no `unsafe` in what is fuzzed.
@@ -29,6 +30,8 @@ target/debug/seeds "$OUT/seeds" ${VECTORS:+"$VECTORS"}
 build=(fuzz build --sanitizer none --no-cfg-fuzzing --release --target-dir "$OUT")
 host=$(rustc -vV | sed -n 's/^host: //p')
 "$tool" "${build[@]}" >"$OUT/build.log" 2>&1 || { cat "$OUT/build.log" >&2; exit 1; }
+
+[ "$seconds" != build ] || exit 0
 
 # Takes a number from the log of a target.
 stat() { sed -nE "s/^stat::$1: *//p" "$log" | tail -1; }
