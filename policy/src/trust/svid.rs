@@ -21,9 +21,12 @@ use crate::{
         bundle::Bundle,
         bundle_set::BundleSet,
         chain::{self, ChainError, Means, Moment, Path},
+        jwt_key::JwtKeys,
+        jwt_svid::{self, Expected, JwtSvid},
         relationship::{Relationship, Relationships, with_slack},
         revocation::{Revocation, Revocations},
         svid_error::SvidError,
+        token_error::TokenError,
     },
 };
 
@@ -46,6 +49,8 @@ enum Evidence {
     Proxy {
         id: SpiffeId,
     },
+    /// Somebody who may do so has shown it.
+    Token(Box<JwtSvid>),
 }
 
 /// A leaf, and what stands behind it.
@@ -194,20 +199,53 @@ pub fn vouched(id: SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Svid, 
     Ok(Svid { evidence, valid_until })
 }
 
+/// Verifies a token as the identity of somebody on whose behalf it is shown, at one moment. The relationship, its scope and
+/// revocations by id hold as they do for certificates; the keys are the JWT keys of the trust domain's bundle.
+///
+/// # Errors
+/// The first thing that is wrong: the token by itself, then relationship and revocation, then key and signature.
+pub fn verify_token(
+    token: &[u8],
+    expected: &Expected,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    trust: &Trust<'_>,
+    now: Timestamp,
+) -> Result<Svid, TokenError> {
+    let mut valid_until = Timestamp::MAX;
+    let keys = |id: &SpiffeId| {
+        let (keys, until) = jwt_keys(id, trust, now)?;
+        valid_until = until;
+        Ok(keys)
+    };
+    let token = jwt_svid::verify(token, expected, keys, algorithms, now)?;
+    let valid_until = valid_until.min(last_second(Some(token.ends())));
+    let evidence = Evidence::Token(Box::new(token));
+    Ok(Svid { evidence, valid_until })
+}
+
 impl Svid {
     /// Who it is.
     pub fn id(&self) -> &SpiffeId {
         match &self.evidence {
             Evidence::Certificate(certified) => &certified.leaf.id,
             Evidence::Proxy { id } => id,
+            Evidence::Token(token) => token.id(),
         }
     }
 
     /// Whether the proxy's word for the id is all there is.
     pub fn is_vouched(&self) -> bool {
         match self.evidence {
-            Evidence::Certificate(_) => false,
+            Evidence::Certificate(_) | Evidence::Token(_) => false,
             Evidence::Proxy { .. } => true,
+        }
+    }
+
+    /// The token that stands for it, where one does.
+    pub fn token(&self) -> Option<&JwtSvid> {
+        match &self.evidence {
+            Evidence::Token(token) => Some(token),
+            Evidence::Certificate(_) | Evidence::Proxy { .. } => None,
         }
     }
 
@@ -219,14 +257,14 @@ impl Svid {
     fn leaf(&self) -> Option<&Identified> {
         match &self.evidence {
             Evidence::Certificate(certified) => Some(&certified.leaf),
-            Evidence::Proxy { .. } => None,
+            Evidence::Proxy { .. } | Evidence::Token(_) => None,
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match &self.evidence {
             Evidence::Certificate(certified) => certified.path.as_ref(),
-            Evidence::Proxy { .. } => None,
+            Evidence::Proxy { .. } | Evidence::Token(_) => None,
         }
     }
 
@@ -279,6 +317,7 @@ impl Svid {
                 self.check_path(bundle, trust, moment, now)
             }),
             Evidence::Proxy { id } => check_vouched(id, trust, now),
+            Evidence::Token(token) => check_token(token, trust, now),
         }
     }
 
@@ -330,6 +369,28 @@ fn check(
     Ok(until.min(moment.end(path_until)).min(last_second(stale_from)))
 }
 
+/// What a token is held against when it is looked at again: as when it was met, but for its signature.
+fn check_token(token: &JwtSvid, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
+    let (keys, until) = jwt_keys(token.id(), trust, now)?;
+    if now >= token.ends() {
+        let ends = token.ends();
+        return Err(SvidError::TokenExpired { now, ends });
+    }
+    if !token.is_signed_by_one_of(keys) {
+        return Err(SvidError::TokenKeyGone(token.id().trust_domain().clone()));
+    }
+    Ok(until.min(last_second(Some(token.ends()))))
+}
+
+/// The keys that may have signed a token of somebody, where relationship and revocations let anything of theirs count, and
+/// the last second in which that holds, if nothing but time changes.
+fn jwt_keys<'t>(id: &SpiffeId, trust: &Trust<'t>, now: Timestamp) -> Result<(&'t JwtKeys, Timestamp), SvidError> {
+    let until = check_vouched(id, trust, now)?;
+    let missing = || SvidError::BundleMissing(id.trust_domain().clone());
+    let (bundle, stale_from) = fresh(trust.bundles.ok_or_else(missing)?, id, now)?;
+    Ok((bundle.jwt_keys(), until.min(last_second(stale_from))))
+}
+
 /// What an id without a certificate is held against.
 pub(crate) fn check_vouched(id: &SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
     let relationship = in_force(id, trust.relationships, now)?;
@@ -364,8 +425,21 @@ fn in_force<'r>(
     Ok(relationship)
 }
 
-/// The bundle of an id's trust domain, and from when on it is stale.
+/// The bundle of an id's trust domain, where it has authorities, and from when on it is stale.
 fn usable<'b>(
+    bundles: &'b BundleSet,
+    id: &SpiffeId,
+    now: Timestamp,
+) -> Result<(&'b Bundle, Option<Timestamp>), SvidError> {
+    let (bundle, stale_from) = fresh(bundles, id, now)?;
+    if bundle.authority_count() == 0 {
+        return Err(SvidError::BundleEmpty(id.trust_domain().clone()));
+    }
+    Ok((bundle, stale_from))
+}
+
+/// The bundle of an id's trust domain, whatever is in it, and from when on it is stale.
+fn fresh<'b>(
     bundles: &'b BundleSet,
     id: &SpiffeId,
     now: Timestamp,
@@ -379,9 +453,6 @@ fn usable<'b>(
             trust_domain: trust_domain.clone(),
             since,
         });
-    }
-    if held.bundle.authority_count() == 0 {
-        return Err(SvidError::BundleEmpty(trust_domain.clone()));
     }
     Ok((&held.bundle, held.stale_from))
 }

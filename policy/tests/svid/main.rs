@@ -29,4 +29,5 @@ mod signing;
 mod standing;
 mod telling;
 mod time;
+mod tokens;
 mod verifier;
