@@ -90,6 +90,21 @@ pub fn verify<'k>(
     })
 }
 
+/// Whether the key that a token names, one of these, made its signature. It says nothing of what the token claims: for outside
+/// vectors, whose payloads are no claims.
+///
+/// # Errors
+/// As [`verify`], of header, key and signature.
+pub fn verify_signature(
+    token: &[u8],
+    keys: &JwtKeys,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+) -> Result<(), TokenError> {
+    let jws = Jws::read(token)?;
+    let key = keys.key(&jws.kid).ok_or(TokenError::UnknownKey)?;
+    jws.verify(key, algorithms)
+}
+
 /// From when on it is over, where it is good now.
 fn check_time(claims: &Claims, expected: &Expected, now: Timestamp) -> Result<Timestamp, TokenError> {
     let expires = claims.expires;
