@@ -30,4 +30,6 @@ mod standing;
 mod telling;
 mod time;
 mod tokens;
+#[cfg(not(target_family = "wasm"))]
+mod tokens_second_opinion;
 mod verifier;

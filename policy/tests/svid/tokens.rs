@@ -50,7 +50,7 @@ fn header() -> Value {
     json!({ "alg": "ES256", "kid": "k", "typ": "JWT" })
 }
 
-fn claims() -> Value {
+pub(crate) fn claims() -> Value {
     json!({ "aud": [AUDIENCE], "exp": now() + 300, "iat": now(), "sub": ID })
 }
 
@@ -103,7 +103,7 @@ fn signature(key: &Key, alg: &str, signed: &str) -> Vec<u8> {
 }
 
 /// A token of texts that need not be JSON, signed by what `alg` stands for.
-fn token_of(key: &Key, alg: &str, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
+pub(crate) fn token_of(key: &Key, alg: &str, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
     let signed = format!("{}.{}", encoded(header), encoded(claims));
     let signature = signature(key, alg, &signed);
     format!("{signed}.{}", encoded(signature))
