@@ -386,9 +386,11 @@ fn check_token(token: &JwtSvid, trust: &Trust<'_>, now: Timestamp) -> Result<Tim
 /// the last second in which that holds, if nothing but time changes.
 fn jwt_keys<'t>(id: &SpiffeId, trust: &Trust<'t>, now: Timestamp) -> Result<(&'t JwtKeys, Timestamp), SvidError> {
     let until = check_vouched(id, trust, now)?;
-    let missing = || SvidError::BundleMissing(id.trust_domain().clone());
-    let (bundle, stale_from) = fresh(trust.bundles.ok_or_else(missing)?, id, now)?;
-    Ok((bundle.jwt_keys(), until.min(last_second(stale_from))))
+    let trust_domain = id.trust_domain();
+    let known = trust.bundles.and_then(|bundles| bundles.jwt_keys(trust_domain));
+    let (keys, stale_from) = known.ok_or_else(|| SvidError::BundleMissing(trust_domain.clone()))?;
+    check_is_fresh(trust_domain, stale_from, now)?;
+    Ok((keys, until.min(last_second(stale_from))))
 }
 
 /// What an id without a certificate is held against.
@@ -431,30 +433,25 @@ fn usable<'b>(
     id: &SpiffeId,
     now: Timestamp,
 ) -> Result<(&'b Bundle, Option<Timestamp>), SvidError> {
-    let (bundle, stale_from) = fresh(bundles, id, now)?;
-    if bundle.authority_count() == 0 {
-        return Err(SvidError::BundleEmpty(id.trust_domain().clone()));
-    }
-    Ok((bundle, stale_from))
-}
-
-/// The bundle of an id's trust domain, whatever is in it, and from when on it is stale.
-fn fresh<'b>(
-    bundles: &'b BundleSet,
-    id: &SpiffeId,
-    now: Timestamp,
-) -> Result<(&'b Bundle, Option<Timestamp>), SvidError> {
     let trust_domain = id.trust_domain();
     let held = bundles
         .held(trust_domain)
         .ok_or_else(|| SvidError::BundleMissing(trust_domain.clone()))?;
-    if let Some(since) = held.stale_from.filter(|stale_from| now >= *stale_from) {
-        return Err(SvidError::BundleStale {
-            trust_domain: trust_domain.clone(),
-            since,
-        });
+    check_is_fresh(trust_domain, held.stale_from, now)?;
+    if held.bundle.authority_count() == 0 {
+        return Err(SvidError::BundleEmpty(trust_domain.clone()));
     }
     Ok((&held.bundle, held.stale_from))
+}
+
+fn check_is_fresh(trust_domain: &TrustDomain, stale_from: Option<Timestamp>, now: Timestamp) -> Result<(), SvidError> {
+    match stale_from.filter(|stale_from| now >= *stale_from) {
+        Some(since) => Err(SvidError::BundleStale {
+            trust_domain: trust_domain.clone(),
+            since,
+        }),
+        None => Ok(()),
+    }
 }
 
 fn check_time(leaf: &Identified, moment: Moment, now: Timestamp) -> Result<(), SvidError> {
