@@ -357,7 +357,7 @@ pub static CERTIFICATE: Code = Code {
 pub static XFCC: Code = Code {
     number: "SG0654",
     level: Level::Warning,
-    title: "the header of the client certificate is not the word of whom the document says",
+    title: "x-forwarded-client-cert is not written by whom the document says",
     why: "A document with `xfcc: own` reads `x-forwarded-client-cert`, which only a listener with `SANITIZE_SET` \
           writes by itself. In modes that forward, the upstream gets what a client says, unless the document has \
           `xfcc: hop` (`FORWARD_ONLY`) or `hop_appended` (`APPEND_FORWARD`).",

@@ -1,8 +1,11 @@
 //! Who is it, verified once and remembered?
 
 pub mod algorithms;
+pub mod asserted;
 pub mod cache;
+mod caller;
 pub mod gate;
 pub mod hints;
 #[expect(clippy::module_inception, reason = "the room has the name of what it is about")]
 pub mod identity;
+pub mod party;

@@ -1,5 +1,6 @@
 //! Who is at the other end, as far as the proxy shows it?
 
+pub mod assertion;
 pub mod presented;
 pub mod surroundings;
 pub mod xfcc;

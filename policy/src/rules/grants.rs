@@ -7,7 +7,7 @@ use crate::{
     name::{id::SpiffeId, path::Segment},
     pattern::id_pattern::IdPattern,
     rules::{
-        hop::HopSet,
+        hop::{Hop, HopSet},
         rule_set::{Captures, GroupMatch, Index, Needs, RuleSet, Rules, at},
     },
     trust::svid::Svid,
@@ -169,6 +169,11 @@ impl Grants {
         let timed = self.timed.as_ref().map_or(0, |timed| timed.len());
         let timed = timed.saturating_mul(size_of::<u32>());
         texts.saturating_add(granted).saturating_add(timed)
+    }
+
+    /// The first of the hops by which it brings others.
+    pub fn first_hop(&self) -> Option<&Hop> {
+        self.rules.0.hops.first(self.brings).map(|known| &known.hop)
     }
 
     /// Whether it brings the requests of others, and so makes none of its own.

@@ -109,6 +109,11 @@ impl Hops {
             .map(|(_, known)| known)
     }
 
+    /// The first of a set.
+    pub(crate) fn first(&self, set: HopSet) -> Option<&KnownHop> {
+        self.among(set).next()
+    }
+
     /// The one hop of a set that has one.
     pub(crate) fn only(&self, set: HopSet) -> Option<&KnownHop> {
         let mut among = self.among(set);

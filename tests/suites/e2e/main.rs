@@ -12,6 +12,7 @@ mod encoded_slashes;
 mod endpoints;
 mod forwarded_certificate;
 mod holds;
+mod hops;
 mod hostile_certificates;
 mod hostile_handshakes;
 mod hostile_headers;

@@ -23,6 +23,7 @@ use crate::{
     header_map::HeaderNames,
     identity::{
         algorithms::{ProxyAlgorithms, Verify},
+        asserted::Assertions,
         cache::Identities,
         hints::Hints,
         identity::Identity,
@@ -31,6 +32,7 @@ use crate::{
     peer::{
         presented::{self, Digest, Evidence, Presented, Unreadable},
         surroundings,
+        xfcc::{self, Element, Xfcc},
     },
     proxy::Proxy,
     record::{document_version, verification_time::Verifications},
@@ -58,6 +60,9 @@ pub struct Gate {
     pub configuration: Arc<Configuration>,
     algorithms: ProxyAlgorithms,
     identities: RefCell<Identities>,
+    /// Those whom hops have brought, so that no hop pushes out who connects.
+    pub(super) callers: RefCell<Identities>,
+    pub(super) assertions: RefCell<Assertions>,
     trusted: RefCell<Trusted>,
     generation: Cell<u64>,
     ending_rules: Vec<(Timestamp, Box<str>)>,
@@ -91,6 +96,8 @@ impl Gate {
             configuration,
             algorithms: ProxyAlgorithms::new(verify),
             identities: RefCell::default(),
+            callers: RefCell::default(),
+            assertions: RefCell::default(),
             generation: Cell::default(),
         }
     }
@@ -138,13 +145,14 @@ impl Gate {
     /// Takes in what the sources have brought since the last look.
     pub fn update(&self, feeds: &Feeds) {
         let change = self.trusted.borrow_mut().update(&self.configuration, feeds);
-        let mut identities = self.identities.borrow_mut();
+        let (mut identities, mut callers) = (self.identities.borrow_mut(), self.callers.borrow_mut());
+        let both = [&mut *identities, &mut *callers];
         match change {
             Change::None => {}
-            Change::Age => identities.forget_stale_refusals(),
+            Change::Age => both.into_iter().for_each(Identities::forget_stale_refusals),
             Change::Content => {
                 self.generation.set(self.generation.get().saturating_add(1));
-                identities.forget_refusals();
+                both.into_iter().for_each(Identities::forget_refusals);
             }
         }
     }
@@ -169,13 +177,9 @@ impl Gate {
     ///
     /// # Errors
     /// Why it is nobody.
-    pub fn identify<P: Proxy>(
-        &self,
-        proxy: &P,
-        now: Timestamp,
-        xfcc: Option<&[u8]>,
-    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+    pub fn identify<P: Proxy>(&self, proxy: &P, now: Timestamp, xfcc: Xfcc<'_>) -> Result<Rc<Identity>, Rc<Refusal>> {
         let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
+        let xfcc = self.own_xfcc(xfcc);
         let chain = || xfcc.map(sha256);
         let clock = || proxy.now().map_or(now, whole_seconds);
         if let Some(known) = self.recall(&evidence, chain, clock, now) {
@@ -185,13 +189,38 @@ impl Gate {
         let now = exact.map_or(now, whole_seconds);
         // Not remembered where it fails: the next listener with this document may show what this one does not.
         let shown = match &evidence {
-            Evidence::Handshake(leaf) => presented::presented(proxy, leaf, xfcc).map(Some),
+            Evidence::Handshake(leaf) => self
+                .own_element(xfcc)
+                .and_then(|element| presented::presented(proxy, leaf, element))
+                .map(Some),
             Evidence::Shared(leaf) => presented::presented_elsewhere(proxy, leaf, &self.configuration.peer).map(Some),
-            Evidence::Vouched(_) => Ok(None),
+            Evidence::Vouched(_) | Evidence::Brought(_) => Ok(None),
         };
         let met = self.verify_and_keep(evidence, chain, shown.map_err(unreadable)?, now);
         self.verifications.measure(proxy, exact);
         self.not_too_old(proxy, now, met?)
+    }
+
+    /// The header where this listener has a part in it; where it has none, no certificate of the peer is found there.
+    fn own_xfcc<'h>(&self, xfcc: Xfcc<'h>) -> Option<&'h [u8]> {
+        match (self.configuration.xfcc, xfcc) {
+            (XfccMode::Own | XfccMode::HopAppended, Xfcc::One(header)) => Some(header),
+            (XfccMode::Own | XfccMode::HopAppended, Xfcc::Absent | Xfcc::Several)
+            | (XfccMode::Ignore | XfccMode::Hop, _) => None,
+        }
+    }
+
+    /// What this listener says there of the peer. What stands before it where it appends is the peer's own, and may
+    /// leave nothing to be read.
+    fn own_element<'h>(&self, xfcc: Option<&'h [u8]>) -> Result<Element<'h>, Unreadable> {
+        let Some(header) = xfcc else {
+            return Ok(Element::default());
+        };
+        match (xfcc::last_element(header), self.configuration.xfcc) {
+            (Some(element), _) => Ok(element),
+            (None, XfccMode::HopAppended) => Ok(Element::default()),
+            (None, XfccMode::Own | XfccMode::Hop | XfccMode::Ignore) => Err(Unreadable::not_well_formed()),
+        }
     }
 
     /// When a connection has been open for as long as it may; `None` where its peer has a certificate, which ends.
@@ -202,7 +231,7 @@ impl Gate {
                 let since = surroundings::since(proxy, now).unwrap_or(Timestamp::MIN);
                 Some(since.checked_add(*max_connection_age).unwrap_or(Timestamp::MAX))
             }
-            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_), _) => None,
+            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_), _) => None,
         }
     }
 
@@ -219,6 +248,7 @@ impl Gate {
                 claimed: Some(identity.svid.id().clone()),
                 changes: None,
                 for_want_of_issuer: None,
+                brought: None,
             })),
             Some(_) | None => Ok(identity),
         }
@@ -236,12 +266,12 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         match &identity.evidence {
-            Evidence::Handshake(_) => {}
+            Evidence::Handshake(_) | Evidence::Brought(_) => {}
             // Whether what another listener shares is taken, and from where, is this document's to say.
             Evidence::Shared(_) | Evidence::Vouched(_) => {
                 let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
                 if evidence != identity.evidence {
-                    return self.identify(proxy, now, None);
+                    return self.identify(proxy, now, Xfcc::Absent);
                 }
             }
         }
@@ -259,15 +289,23 @@ impl Gate {
         self.not_too_old(proxy, now, met?)
     }
 
+    /// Where it is remembered who shows this.
+    fn remembered(&self, evidence: &Evidence) -> &RefCell<Identities> {
+        match evidence {
+            Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) => &self.identities,
+            Evidence::Brought(_) => &self.callers,
+        }
+    }
+
     /// What is remembered of a peer, held against everything again where something has changed.
-    fn recall(
+    pub(super) fn recall(
         &self,
         evidence: &Evidence,
         chain: impl FnOnce() -> Option<Digest>,
         clock: impl FnOnce() -> Timestamp,
         now: Timestamp,
     ) -> Option<Result<Rc<Identity>, Rc<Refusal>>> {
-        let known = self.identities.borrow_mut().recall(evidence, chain, clock)?;
+        let known = self.remembered(evidence).borrow_mut().recall(evidence, chain, clock)?;
         let identity = match known {
             Err(refusal) if self.is_to_be_looked_at_again(&refusal) => return None,
             Err(refusal) => return Some(Err(refusal)),
@@ -285,7 +323,7 @@ impl Gate {
         // shows now may have another path.
         let renewed = self.verify(evidence.clone(), identity.presented.clone(), now);
         let renewed = renewed.ok().map(Rc::new);
-        let mut identities = self.identities.borrow_mut();
+        let mut identities = self.remembered(evidence).borrow_mut();
         match renewed {
             Some(renewed) => {
                 identities.keep(Rc::clone(&renewed));
@@ -343,7 +381,7 @@ impl Gate {
     }
 
     /// Verifies whoever shows these certificates, or has none, and remembers what came of it.
-    fn verify_and_keep(
+    pub(super) fn verify_and_keep(
         &self,
         evidence: Evidence,
         chain: impl FnOnce() -> Option<Digest>,
@@ -351,7 +389,7 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         let verified = self.verify(evidence.clone(), presented, now);
-        let mut identities = self.identities.borrow_mut();
+        let mut identities = self.remembered(&evidence).borrow_mut();
         match verified {
             Ok(identity) => {
                 let identity = Rc::new(identity);
@@ -371,7 +409,7 @@ impl Gate {
 
     fn verify(&self, evidence: Evidence, presented: Option<Presented>, now: Timestamp) -> Result<Identity, Refusal> {
         let (svid, presented, until) = match (&evidence, presented) {
-            (Evidence::Handshake(_) | Evidence::Shared(_), Some(presented)) => {
+            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Brought(_), Some(presented)) => {
                 let (svid, presented, until) = self.verify_certificate(presented, now)?;
                 (svid, Some(presented), until)
             }
@@ -379,7 +417,9 @@ impl Gate {
                 let (svid, until) = self.vouch(id, now)?;
                 (svid, None, until)
             }
-            (Evidence::Handshake(_) | Evidence::Shared(_), None) => return Err(Unreadable::nowhere().into()),
+            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Brought(_), None) => {
+                return Err(Unreadable::nowhere().into());
+            }
         };
         let identity = self
             .specialised(svid, evidence, presented)
@@ -460,6 +500,7 @@ impl Gate {
                 claimed: Some(id),
                 changes: None,
                 for_want_of_issuer: None,
+                brought: None,
             })
         })
     }
@@ -480,6 +521,7 @@ impl Gate {
             detail,
             changes: error.changes(),
             for_want_of_issuer: lacking.map(|id| self.hints.learned(id.trust_domain())),
+            brought: None,
             claimed,
         }
     }
@@ -505,6 +547,7 @@ impl From<Unreadable> for Refusal {
             claimed: None,
             changes: None,
             for_want_of_issuer: None,
+            brought: None,
         }
     }
 }

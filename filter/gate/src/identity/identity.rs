@@ -77,6 +77,8 @@ impl Identity {
         Who {
             id: self.svid.id(),
             is_vouched: self.svid.is_vouched(),
+            via: None,
+            hop: None,
         }
     }
 

@@ -14,7 +14,7 @@ use svidgate_policy::{
     trust::svid,
 };
 
-use crate::{peer::xfcc, proxy::Proxy};
+use crate::{peer::xfcc::Element, proxy::Proxy};
 
 /// The filter-state key under which a listener's `set_filter_state` leaves `%DOWNSTREAM_PEER_CERT%`.
 pub const FILTER_STATE_KEY: &str = "svidgate.peer_certificate";
@@ -31,6 +31,9 @@ pub enum Evidence {
     Shared(Digest),
     /// The id that another listener's TLS has verified.
     Vouched(SpiffeId),
+    /// The leaf of somebody else that a peer has shown, which is a hop. It proves that there is such a leaf, and not
+    /// that its owner has anything to do with the request.
+    Brought(Digest),
 }
 
 /// Why the peer's certificate is not at hand.
@@ -48,6 +51,14 @@ impl Unreadable {
             reason,
             detail: detail.into(),
         }
+    }
+
+    /// The header that this listener writes cannot be read.
+    pub fn not_well_formed() -> Self {
+        Self::new(
+            Reason::ConnectionCertificateUnreadable,
+            "x-forwarded-client-cert is not well-formed",
+        )
     }
 
     /// The proxy shows no certificate.
@@ -76,7 +87,7 @@ pub fn evidence<P: Proxy>(proxy: &P, origin: &PeerOrigin) -> Result<Evidence, Un
 pub fn handshake<P: Proxy>(proxy: &P) -> Option<Digest> {
     match evidence(proxy, &PeerOrigin::Handshake) {
         Ok(Evidence::Handshake(leaf)) => Some(leaf),
-        Ok(Evidence::Shared(_) | Evidence::Vouched(_)) | Err(_) => None,
+        Ok(Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_)) | Err(_) => None,
     }
 }
 
@@ -115,7 +126,8 @@ pub fn is_tls<P: Proxy>(proxy: &P) -> bool {
     proxy.tls_version().is_some_and(|version| !version.is_empty())
 }
 
-fn parse_hex(hex: &[u8]) -> Option<Digest> {
+/// A digest in hexadecimal digits.
+pub fn parse_hex(hex: &[u8]) -> Option<Digest> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut digest = Digest::default();
     if hex.len() != digest.len().checked_mul(2)? {
@@ -165,21 +177,12 @@ fn bound(
     Ok(Presented { leaf, intermediates })
 }
 
-/// Finds the leaf that hashes to `digest`, and what came with it where that is to be had. `xfcc` is the header where
-/// this listener writes it.
+/// Finds the leaf that hashes to `digest`, and what came with it where that is to be had. `element` is what this
+/// listener says of it in its own header.
 ///
 /// # Errors
 /// No certificate to be found, one that cannot be read, or one of another handshake.
-pub fn presented<P: Proxy>(proxy: &P, digest: &Digest, xfcc: Option<&[u8]>) -> Result<Presented, Unreadable> {
-    let element = match xfcc {
-        Some(header) => xfcc::last_element(header).ok_or_else(|| {
-            Unreadable::new(
-                Reason::ConnectionCertificateUnreadable,
-                "x-forwarded-client-cert is not well-formed",
-            )
-        })?,
-        None => xfcc::Element::default(),
-    };
+pub fn presented<P: Proxy>(proxy: &P, digest: &Digest, element: Element<'_>) -> Result<Presented, Unreadable> {
     let chain = element.chain.map(read).transpose()?.unwrap_or_default();
     let pem = leaf_from_proxy(proxy).or_else(|| element.cert.map(<[u8]>::to_vec));
     let leaf = match (pem, chain.first()) {

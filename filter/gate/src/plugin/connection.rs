@@ -19,10 +19,11 @@ use svidgate_policy::{Decision, Listener, PeerOrigin, Reason, Request};
 
 use crate::{
     clock::is_over,
-    identity::{gate::Gate, identity::Identity},
+    identity::{gate::Gate, party::Party},
     peer::{
         presented::{self, Evidence},
         surroundings,
+        xfcc::Xfcc,
     },
     plugin::{
         action::Action,
@@ -227,15 +228,15 @@ impl<P: Proxy> ConnectionFilter<P> {
             return self.refuse_at_once(Reason::ConnectionNotHttp, judges.own().version(), NOT_HTTP);
         }
         let gate = judgement::spokesman(self, &judges);
-        let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-        if let Err(refusal) = &identity
+        let party = self.identify(&gate, self.plugin.now());
+        if let Err(refusal) = &party
             && let Some(own) = self.left_to_requests(&gate, refusal, &judges)
         {
             return self.leave_to_requests(&gate, refusal, judges, own);
         }
-        let identity = identity.map_err(|refusal| undecided(refusal, server_spoke));
-        let (decision, refusal) = judgement::decide(self, &identity);
-        let action = self.enforce(&gate, judges, identity.as_ref().ok(), decision, refusal);
+        let party = party.map_err(|refusal| undecided(refusal, server_spoke));
+        let (decision, refusal) = judgement::decide(self, &party);
+        let action = self.enforce(&gate, judges, party.as_ref().ok(), decision, refusal);
         self.decided.set(Some(action));
         action
     }
@@ -251,11 +252,11 @@ impl<P: Proxy> ConnectionFilter<P> {
         &self,
         gate: &Gate,
         judges: Judges,
-        identity: Option<&Rc<Identity>>,
+        party: Option<&Party>,
         decision: Decision<'_>,
         refusal: Option<&Refusal>,
     ) -> Action {
-        let who = identity.map(|identity| identity.who());
+        let who = party.map(Party::who);
         let enforced = gate.enforces();
         let record = Record::new(Stage::Connection, decision, gate.version())
             .about(who)
@@ -270,8 +271,8 @@ impl<P: Proxy> ConnectionFilter<P> {
             return self.close();
         }
         let (proxy, now) = (self.plugin.proxy(), self.plugin.now());
-        let ends = judges.end_of_connection(proxy, identity.map(|identity| &**identity), now);
-        let grounds = judgement::grounds(self, judges, identity.cloned(), &decision, ends);
+        let ends = judges.end_of_connection(proxy, party.map(|party| &*party.peer), now);
+        let grounds = judgement::grounds(self, judges, party.cloned(), &decision, ends);
         self.grounds.replace(Some(grounds));
         if has_requests {
             surroundings::note_address(self.plugin.proxy());
@@ -350,12 +351,14 @@ impl<P: Proxy> Judged<P> for ConnectionFilter<P> {
         &self.plugin
     }
 
-    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
-        gate.identify(self.plugin.proxy(), now, None)
+    /// Nobody is brought to a connection.
+    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Party, Rc<Refusal>> {
+        let peer = gate.identify(self.plugin.proxy(), now, Xfcc::Absent);
+        peer.map(Party::direct)
     }
 
-    fn decide<'i>(&self, identity: &'i Identity) -> Decision<'i> {
-        let (grants, now, proxy) = (&identity.grants, self.plugin.now(), self.plugin.proxy());
+    fn decide<'i>(&self, party: &'i Party) -> Decision<'i> {
+        let (grants, now, proxy) = (&party.peer.grants, self.plugin.now(), self.plugin.proxy());
         if self.plugin.listener().has_requests() {
             return grants.admit(now);
         }
@@ -436,7 +439,7 @@ impl<P: Proxy> UnderWay for ConnectionFilter<P> {
         let grounds = self.grounds.borrow();
         let Some((grounds, identity)) = grounds
             .as_ref()
-            .and_then(|grounds| Some((grounds, grounds.identity.as_ref()?)))
+            .and_then(|grounds| Some((grounds, &grounds.party.as_ref()?.peer)))
         else {
             return false;
         };
@@ -468,7 +471,7 @@ impl<P: Proxy> UnderWay for ConnectionFilter<P> {
 
 /// Whose something is that was let through on these grounds.
 pub(crate) fn whose(grounds: Option<&Grounds>) -> Option<Evidence> {
-    Some(grounds?.identity.as_ref()?.evidence.clone())
+    Some(grounds?.party.as_ref()?.peer.evidence.clone())
 }
 
 /// Before the handshake is done there is no certificate either, and the proxy has nothing that tells the two apart. The

@@ -2,9 +2,12 @@
 
 use std::ops::Range;
 
-use svidgate_policy::{Headers, HttpRequest, ID_HEADER, is_override, is_protocol, reads_as};
+use svidgate_policy::{Headers, HttpRequest, ID_HEADER, VIA_HEADER, is_override, is_protocol, reads_as};
 
-use crate::header_map::{HeaderMap, HeaderNames, is_looked_at};
+use crate::{
+    header_map::{HeaderMap, HeaderNames, is_looked_at},
+    peer::xfcc::Xfcc,
+};
 
 /// The proxy's own header with the peer's certificates.
 pub const XFCC_HEADER: &str = "x-forwarded-client-cert";
@@ -68,11 +71,12 @@ impl Head {
         }
     }
 
-    /// The value of the one XFCC header.
-    pub fn xfcc(&self) -> Option<&[u8]> {
+    /// The XFCC header.
+    pub fn xfcc(&self) -> Xfcc<'_> {
         match &self.xfcc {
-            XfccHeader::One(value) => Some(self.headers.at(value.clone())),
-            XfccHeader::Absent | XfccHeader::Several => None,
+            XfccHeader::Absent => Xfcc::Absent,
+            XfccHeader::One(value) => Xfcc::One(self.headers.at(value.clone())),
+            XfccHeader::Several => Xfcc::Several,
         }
     }
 
@@ -85,7 +89,7 @@ impl Head {
     }
 
     /// The names of all headers that are a client's whatever they say, and that an upstream may read as ours or the
-    /// proxy's: [`ID_HEADER`] in any spelling, and [`XFCC_HEADER`] in any but its own, which is the proxy's to write or
+    /// proxy's: [`ID_HEADER`] and [`VIA_HEADER`] in any spelling, and [`XFCC_HEADER`] in any but its own, which is the proxy's to write or
     /// to remove.
     pub fn forged(&self) -> impl Iterator<Item = &[u8]> {
         let names = || self.headers.pairs().map(|(name, _)| name);
@@ -129,8 +133,8 @@ impl KeptHead {
         self.head.headers.as_bytes().len().saturating_add(size_of::<Self>())
     }
 
-    /// The value of the one XFCC header, where it was kept.
-    pub fn xfcc(&self) -> Option<&[u8]> {
+    /// The XFCC header, where it was kept.
+    pub fn xfcc(&self) -> Xfcc<'_> {
         self.head.xfcc()
     }
 
@@ -182,12 +186,15 @@ fn first(known: &mut Option<Range<usize>>, value: Range<usize>) {
 /// Whether a client's header may be read as ours, or as the proxy's although it is not.
 fn is_forged(name: &[u8]) -> bool {
     let is_xfcc = reads_as(name, XFCC_HEADER.as_bytes()) && name != XFCC_HEADER.as_bytes();
-    is_xfcc || reads_as(name, ID_HEADER.as_bytes())
+    is_xfcc
+        || [ID_HEADER, VIA_HEADER]
+            .iter()
+            .any(|ours| reads_as(name, ours.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Head, HeaderNames, KeptHead};
+    use super::{Head, HeaderNames, KeptHead, Xfcc};
     use crate::header_map::HeaderMap;
 
     #[test]
@@ -207,9 +214,9 @@ mod tests {
         let xfcc: (&[u8], &[u8]) = (b"x-forwarded-client-cert", b"Hash=00");
         let head = |pairs: &[(&[u8], &[u8])]| Head::new(HeaderMap::from_pairs(pairs));
         let (none, one, two) = (head(&[]), head(&[xfcc]), head(&[xfcc, xfcc]));
-        assert_eq!((none.xfcc(), none.has_xfcc()), (None, false));
-        assert_eq!((one.xfcc(), one.has_xfcc()), (Some(&b"Hash=00"[..]), true));
-        assert_eq!((two.xfcc(), two.has_xfcc()), (None, true));
+        assert_eq!((none.xfcc(), none.has_xfcc()), (Xfcc::Absent, false));
+        assert_eq!((one.xfcc(), one.has_xfcc()), (Xfcc::One(b"Hash=00"), true));
+        assert_eq!((two.xfcc(), two.has_xfcc()), (Xfcc::Several, true));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use svidgate_policy::{Decision, Reason};
 
 use crate::{
-    identity::{gate::Gate, identity::Identity},
+    identity::{gate::Gate, party::Party},
     plugin::plugin::Plugin,
     proxy::Proxy,
     record::decision::{Circumstances, Record},
@@ -21,10 +21,10 @@ pub(super) trait Judged<P: Proxy> {
     fn stage(&self) -> Stage;
     /// Its plugin.
     fn plugin(&self) -> &Plugin<P>;
-    /// Who its peer is to a document, by what it shows now.
-    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>>;
-    /// What this identity may do here.
-    fn decide<'i>(&self, identity: &'i Identity) -> Decision<'i>;
+    /// Who acts, to a document, by what is shown now.
+    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Party, Rc<Refusal>>;
+    /// What they may do here.
+    fn decide<'i>(&self, party: &'i Party) -> Decision<'i>;
     /// Whether it may go on although a document knows nobody here.
     fn excuses(&self, gate: &Gate, refusal: &Refusal) -> bool;
     /// Whether a word on it that is carried out, or is not, is shown as the last one.
@@ -46,8 +46,8 @@ pub(super) enum Again {
 pub(super) fn spokesman<P: Proxy>(judged: &impl Judged<P>, judges: &Judges) -> Rc<Gate> {
     let now = judged.plugin().now();
     let refuses = |gate: &&Rc<Gate>| {
-        let identity = judged.identify(gate, now);
-        gate.enforces() && !identity.is_ok_and(|identity| judged.decide(&identity).is_allowed())
+        let party = judged.identify(gate, now);
+        gate.enforces() && !party.is_ok_and(|party| judged.decide(&party).is_allowed())
     };
     Rc::clone(judges.others().find(refuses).unwrap_or(judges.own()))
 }
@@ -55,30 +55,30 @@ pub(super) fn spokesman<P: Proxy>(judged: &impl Judged<P>, judges: &Judges) -> R
 /// What one document decides on whom it knows, or on nobody.
 pub(super) fn decide<'i, P: Proxy>(
     judged: &impl Judged<P>,
-    identity: &'i Result<Rc<Identity>, Rc<Refusal>>,
+    party: &'i Result<Party, Rc<Refusal>>,
 ) -> (Decision<'i>, Option<&'i Refusal>) {
-    match identity {
-        Ok(identity) => (judged.decide(identity), None),
+    match party {
+        Ok(party) => (judged.decide(party), None),
         Err(refusal) => (Decision::refused(refusal.reason), Some(&**refusal)),
     }
 }
 
-/// The grounds on which something begins that its documents let through. `identity` is who it is to the document of its
-/// own plugin, `ends` when its connection has been open for as long as it may.
+/// The grounds on which something begins that its documents let through. `party` is who acts to the document of its own
+/// plugin, `ends` when its connection has been open for as long as it may.
 pub(super) fn grounds<P: Proxy>(
     judged: &impl Judged<P>,
     judges: Judges,
-    identity: Option<Rc<Identity>>,
+    party: Option<Party>,
     decision: &Decision<'_>,
     ends: Timestamp,
 ) -> Grounds {
     let now = judged.plugin().now();
     let would_refuse = (!decision.is_allowed()).then_some(decision.reason);
-    let others: Vec<Rc<Identity>> = judges
+    let others: Vec<Party> = judges
         .others()
         .filter_map(|gate| judged.identify(gate, now).ok())
         .collect();
-    Grounds::new(judges, identity, &others, would_refuse, now, ends)
+    Grounds::new(judges, party, &others, would_refuse, now, ends)
 }
 
 /// Asks all documents that judge something what they say of it now. `known` is who it was let through as; `excuses`,
@@ -86,16 +86,16 @@ pub(super) fn grounds<P: Proxy>(
 pub(super) fn ask<P: Proxy>(
     judged: &impl Judged<P>,
     judges: &Judges,
-    known: Option<&Rc<Identity>>,
+    known: Option<&Party>,
     excuses: impl Fn(&Gate, &Refusal) -> bool,
     now: Timestamp,
 ) -> Words {
     let identify = |gate: &Rc<Gate>| match known {
-        Some(identity) => gate.identify_again(judged.plugin().proxy(), identity, now),
+        Some(party) => gate.party_again(judged.plugin().proxy(), party, now),
         None => judged.identify(gate, now),
     };
-    let decide = |identity: &Identity| {
-        let decision = judged.decide(identity);
+    let decide = |party: &Party| {
+        let decision = judged.decide(party);
         (!decision.is_allowed()).then_some(decision.reason)
     };
     Words::ask(judges, identify, decide, excuses)
@@ -104,11 +104,11 @@ pub(super) fn ask<P: Proxy>(
 /// Decides again on what was let through on these grounds.
 pub(super) fn decide_again<P: Proxy>(judged: &impl Judged<P>, grounds: &Grounds, now: Timestamp) -> Again {
     let plugin = judged.plugin();
-    let before = grounds.identity.as_ref();
+    let before = grounds.party.as_ref();
     let Some(judges) = plugin.judges_again(grounds) else {
         let reason = plugin.no_judges();
         let record = Record::new(judged.stage(), Decision::refused(reason), "").live(true);
-        let record = record.about(before.map(|identity| identity.who()));
+        let record = record.about(before.map(Party::who));
         plugin.record(&record, true, || judged.circumstances(None));
         return Again::Ends(reason);
     };
@@ -118,10 +118,11 @@ pub(super) fn decide_again<P: Proxy>(judged: &impl Judged<P>, grounds: &Grounds,
         let enforced = word.gate.enforces();
         // What a dry run would cut is told once, not on every tick.
         if enforced || word.refused != grounds.would_refuse {
-            let (decision, refusal) = decide(judged, &word.identity);
-            let known = word.identity.as_ref().ok().or(before);
+            let (decision, refusal) = decide(judged, &word.party);
+            let known = word.party.as_ref().ok().or(before);
             let record = Record::new(judged.stage(), decision, word.gate.version())
-                .about(known.map(|identity| identity.who()))
+                .about(known.map(Party::who))
+                .refusing(refusal)
                 .enforced(enforced)
                 .live(true);
             plugin.record(&record, judged.shows(enforced), || judged.circumstances(refusal));

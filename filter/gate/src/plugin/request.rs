@@ -6,18 +6,22 @@
 use std::{cell::RefCell, rc::Rc};
 
 use jiff::Timestamp;
-use svidgate_policy::{Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, XfccMode};
+use svidgate_policy::{
+    Configuration, Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, VIA_HEADER, XfccMode,
+};
 
 use crate::{
     header_map::HeaderNames,
     identity::{
         gate::Gate,
         identity::{Identity, drained_from},
+        party::Party,
     },
     ledger::{Held, MAX_STREAM_BYTES},
     peer::{
         presented::{self, Evidence},
         surroundings,
+        xfcc::Xfcc,
     },
     plugin::{
         action::Action,
@@ -92,25 +96,28 @@ impl<P: Proxy> RequestFilter<P> {
         };
         let stream = Stream::new(self, head.request(), head.xfcc());
         let gate = judgement::spokesman(&stream, &judges);
-        let identity = stream.identify(&gate, self.plugin.now());
-        let (decision, refusal) = judgement::decide(&stream, &identity);
-        let ends = judges.end_of_connection(self.plugin.proxy(), identity.as_deref().ok(), self.plugin.now());
-        self.mark_end(&gate, identity.as_deref().ok(), decision.reason, ends);
+        let party = stream.identify(&gate, self.plugin.now());
+        let (decision, refusal) = judgement::decide(&stream, &party);
+        let known = party.as_ref().ok();
+        let peer = known.map(|party| &*party.peer);
+        let ends = judges.end_of_connection(self.plugin.proxy(), peer, self.plugin.now());
+        // Where it is about whom a hop brings, it is not about the connection.
+        let is_over = refusal.is_some_and(|refusal| refusal.brought.is_none() && is_over(refusal.reason));
+        self.mark_end(&gate, peer, is_over, ends);
         let passes = decision.is_allowed() || !gate.enforces();
-        let kept = passes.then(|| self.keep(&judges, &head, identity.as_deref().ok()));
+        let kept = passes.then(|| self.keep(&judges, &head, peer));
         let decision = match &kept {
             Some(Err(reason)) if gate.enforces() => Decision::refused(*reason),
             Some(_) | None => decision,
         };
         let goes_on = decision.is_allowed() || !gate.enforces();
-        if goes_on && !self.is_proven(identity.as_deref().ok(), decision.is_allowed()) {
-            return self.refuse_unproven(&gate, identity.as_deref().ok(), refusal);
+        if goes_on && !self.is_proven(peer, decision.is_allowed()) {
+            return self.refuse_unproven(&gate, known, refusal);
         }
-        let action = self.enforce(&gate, &head, identity.as_deref().ok(), decision, refusal);
+        let action = self.enforce(&gate, &head, known, decision, refusal);
         // What a dry run has no room for passes, and is not looked at again.
         if let (Action::Continue, Some(Ok((kept, held)))) = (action, kept) {
-            let identity = identity.as_ref().ok().cloned();
-            let grounds = judgement::grounds(&stream, judges, identity, &decision, ends);
+            let grounds = judgement::grounds(&stream, judges, known.cloned(), &decision, ends);
             self.passed.replace(Some(Passed {
                 grounds,
                 head: Rc::new(kept),
@@ -129,14 +136,14 @@ impl<P: Proxy> RequestFilter<P> {
             return Action::Continue;
         }
         let gate = self.plugin.gate();
-        let identity = {
+        let party = {
             let passed = self.passed.borrow();
-            passed.as_ref().and_then(|passed| passed.grounds.identity.clone())
+            passed.as_ref().and_then(|passed| passed.grounds.party.clone())
         };
         // As with a header that cannot be removed, a dry run ends it, too.
         let version = gate.as_ref().map_or("", |gate| gate.version());
         let record = Record::new(Stage::Request, Decision::refused(Reason::RequestMalformed), version)
-            .about(identity.as_ref().map(|identity| identity.who()))
+            .about(party.as_ref().map(Party::who))
             .live(true);
         self.plugin.end(self.context);
         self.refuse(&record, || self.circumstances(None))
@@ -161,14 +168,14 @@ impl<P: Proxy> RequestFilter<P> {
 
     /// Leaves a mark where the certificates of the peer, or the time that its connection may be open, end soon or have
     /// ended, for a filter behind this one that can have the proxy drain the connection when the request is through.
-    fn mark_end(&self, gate: &Gate, identity: Option<&Identity>, reason: Reason, ends: Timestamp) {
+    fn mark_end(&self, gate: &Gate, identity: Option<&Identity>, is_over: bool, ends: Timestamp) {
         let of_connection = match gate.configuration.peer {
             PeerOrigin::Id { max_connection_age, .. } => drained_from(ends, max_connection_age),
             PeerOrigin::Handshake | PeerOrigin::Certificate { .. } => ends,
         };
         let drains_from = identity.map(|identity| identity.drains_from().min(of_connection));
         let is_ending = drains_from.is_some_and(|from| self.plugin.now() >= from);
-        if is_ending || matches!(reason, Reason::SvidExpired | Reason::ConnectionTooOld) {
+        if is_ending || is_over {
             // Without it the connection is closed by the tick, or cut.
             let _ = self.plugin.proxy().note(DRAIN_STATE, b"1");
         }
@@ -191,18 +198,19 @@ impl<P: Proxy> RequestFilter<P> {
         &self,
         gate: &Gate,
         head: &Head,
-        identity: Option<&Identity>,
+        party: Option<&Party>,
         decision: Decision<'_>,
         refusal: Option<&Refusal>,
     ) -> Action {
         let record = Record::new(Stage::Request, decision, gate.version())
-            .about(identity.map(|identity| identity.who()))
+            .about(party.map(Party::who))
+            .refusing(refusal)
             .enforced(gate.enforces());
         let circumstances = || self.circumstances(refusal);
         if !decision.is_allowed() && gate.enforces() {
             return self.refuse(&record, circumstances);
         }
-        if self.forward(gate, head, identity).is_err() {
+        if self.forward(gate, head, party).is_err() {
             // A header of the client could not be removed, and the upstream would believe it: a dry run denies it, too.
             let malformed = Decision::refused(Reason::RequestMalformed);
             let record = Record::new(Stage::Request, malformed, gate.version()).about(record.who);
@@ -252,7 +260,7 @@ impl<P: Proxy> RequestFilter<P> {
         }
         let leaf = match identity.map(|identity| &identity.evidence) {
             Some(Evidence::Handshake(leaf)) => Some(*leaf),
-            Some(Evidence::Shared(_) | Evidence::Vouched(_)) => None,
+            Some(Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_)) => None,
             None => presented::handshake(self.plugin.proxy()),
         };
         let connection = || surroundings::connection_id(self.plugin.proxy());
@@ -260,10 +268,10 @@ impl<P: Proxy> RequestFilter<P> {
     }
 
     /// The network filter has left its connection to its requests, and enforces: so a dry run denies it, too.
-    fn refuse_unproven(&self, gate: &Gate, identity: Option<&Identity>, refusal: Option<&Refusal>) -> Action {
+    fn refuse_unproven(&self, gate: &Gate, party: Option<&Party>, refusal: Option<&Refusal>) -> Action {
         let decision = Decision::refused(Reason::ConnectionUnproven);
         let record = Record::new(Stage::Request, decision, gate.version());
-        let record = record.about(identity.map(|identity| identity.who()));
+        let record = record.about(party.map(Party::who)).refusing(refusal);
         self.refuse(&record, || Circumstances {
             detail: Some(match refusal {
                 Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
@@ -273,34 +281,53 @@ impl<P: Proxy> RequestFilter<P> {
         })
     }
 
-    /// What the upstream gets to see of the identity.
-    fn forward(&self, gate: &Gate, head: &Head, identity: Option<&Identity>) -> Result<(), ProxyError> {
+    /// What the upstream gets to see of who acts. The word of a hop goes no further unless it was read; where the peer
+    /// is none, it was not.
+    fn forward(&self, gate: &Gate, head: &Head, party: Option<&Party>) -> Result<(), ProxyError> {
         let proxy = self.plugin.proxy();
         for name in head.forged() {
             proxy.remove_request_header(name)?;
         }
-        let ours = gate.configuration.xfcc == XfccMode::Own && !gate.configuration.forward_xfcc;
-        if ours && head.has_xfcc() {
+        let Configuration {
+            xfcc,
+            forward_xfcc,
+            forward_id,
+            forward_via,
+            ..
+        } = &*gate.configuration;
+        let hop = party.filter(|party| party.caller.is_some()).map(|party| &party.peer);
+        let is_removed = match xfcc {
+            XfccMode::Ignore => false,
+            XfccMode::Own => !forward_xfcc,
+            XfccMode::Hop | XfccMode::HopAppended => !forward_xfcc || hop.is_none(),
+        };
+        if is_removed && head.has_xfcc() {
             proxy.remove_request_header(XFCC_HEADER.as_bytes())?;
         }
-        match identity {
-            Some(identity) if gate.configuration.forward_id => {
-                proxy.add_request_header(ID_HEADER, identity.svid.id().as_str().as_bytes())
-            }
-            Some(_) | None => Ok(()),
+        if let Some(party) = party.filter(|_| *forward_id) {
+            proxy.add_request_header(ID_HEADER, party.acting().svid.id().as_str().as_bytes())?;
+        }
+        match hop.filter(|_| *forward_via) {
+            Some(hop) => proxy.add_request_header(VIA_HEADER, hop.svid.id().as_str().as_bytes()),
+            None => Ok(()),
         }
     }
+}
+
+/// Whether a refusal is the end of its connection.
+fn is_over(reason: Reason) -> bool {
+    matches!(reason, Reason::SvidExpired | Reason::ConnectionTooOld)
 }
 
 /// A stream with its head, as it came or as far as it was kept.
 struct Stream<'s, P> {
     filter: &'s RequestFilter<P>,
     http: HttpRequest<'s>,
-    xfcc: Option<&'s [u8]>,
+    xfcc: Xfcc<'s>,
 }
 
 impl<'s, P: Proxy> Stream<'s, P> {
-    fn new(filter: &'s RequestFilter<P>, http: HttpRequest<'s>, xfcc: Option<&'s [u8]>) -> Self {
+    fn new(filter: &'s RequestFilter<P>, http: HttpRequest<'s>, xfcc: Xfcc<'s>) -> Self {
         Self { filter, http, xfcc }
     }
 }
@@ -314,18 +341,18 @@ impl<P: Proxy> Judged<P> for Stream<'_, P> {
         &self.filter.plugin
     }
 
-    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Rc<Identity>, Rc<Refusal>> {
-        gate.identify(self.filter.plugin.proxy(), now, xfcc(gate, self.xfcc))
+    fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Party, Rc<Refusal>> {
+        gate.party(self.filter.plugin.proxy(), now, self.xfcc)
     }
 
-    fn decide<'i>(&self, identity: &'i Identity) -> Decision<'i> {
-        let proxy = self.filter.plugin.proxy();
+    fn decide<'i>(&self, party: &'i Party) -> Decision<'i> {
+        let (proxy, way) = (self.filter.plugin.proxy(), party.way());
         let Needs {
             route,
             port,
             sni,
             source_ip,
-        } = identity.grants.needs();
+        } = way.needs();
         let route = if route { surroundings::route(proxy) } else { None };
         let sni = if sni { surroundings::sni(proxy) } else { None };
         let request = Request {
@@ -339,7 +366,7 @@ impl<P: Proxy> Judged<P> for Stream<'_, P> {
                 None
             },
         };
-        identity.grants.decide(&request, self.filter.plugin.now())
+        way.decide(&request, self.filter.plugin.now())
     }
 
     fn excuses(&self, _gate: &Gate, _refusal: &Refusal) -> bool {
@@ -393,12 +420,3 @@ impl<P: Proxy> UnderWay for RequestFilter<P> {
 
 const UNPROVEN: &str = "the network filter has left this connection to its first request, and this one proves nothing \
                         to the documents that it has (a dry run, or a document with other bundles, stands behind it)";
-
-/// The XFCC header where the document says that this listener writes it; where it is not read, a certificate is not
-/// found.
-fn xfcc<'p>(gate: &Gate, header: Option<&'p [u8]>) -> Option<&'p [u8]> {
-    match gate.configuration.xfcc {
-        XfccMode::Own => header,
-        XfccMode::Ignore | XfccMode::Hop | XfccMode::HopAppended => None,
-    }
-}

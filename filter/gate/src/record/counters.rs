@@ -32,6 +32,8 @@ pub const LINES_PERIOD: SignedDuration = SignedDuration::from_secs(1);
 pub struct Records {
     counts: BTreeMap<(Stage, Outcome, Reason), u64>,
     counters: BTreeMap<(Stage, Outcome, Reason), u32>,
+    /// Of what hops have brought, by their names.
+    brought: BTreeMap<Box<str>, BTreeMap<Outcome, u64>>,
     lines: u32,
     suppressed: u64,
     /// When refusals were last given new lines.
@@ -41,6 +43,9 @@ pub struct Records {
 impl Records {
     /// Counts a decision.
     pub fn count(&mut self, record: &Record<'_>) {
+        if let Some(hop) = record.hop() {
+            self.count_brought(hop, record.outcome());
+        }
         let mut add = |outcome| {
             let count = self
                 .counts
@@ -54,6 +59,16 @@ impl Records {
             Some(Effect::Deny) => add(Outcome::WouldDeny),
             None if record.decision.would_be_is_unknown => add(Outcome::WouldUnknown),
             None => {}
+        }
+    }
+
+    fn count_brought(&mut self, hop: &str, outcome: Outcome) {
+        if !self.brought.contains_key(hop) {
+            self.brought.insert(hop.into(), BTreeMap::new());
+        }
+        if let Some(counts) = self.brought.get_mut(hop) {
+            let count = counts.entry(outcome).or_default();
+            *count = count.saturating_add(1);
         }
     }
 
@@ -84,6 +99,14 @@ impl Records {
             if !self.hand_over(proxy, key, count) {
                 // Kept for the next tick.
                 self.counts.insert(key, count);
+            }
+        }
+        for (hop, counts) in std::mem::take(&mut self.brought) {
+            for (outcome, count) in counts {
+                let name = format!("svidgate.brought_total.{}.{hop}", outcome.as_str());
+                let counter = proxy.define_counter(&name);
+                // A proxy that cannot count has the log.
+                let _ = counter.and_then(|counter| proxy.add_to_counter(counter, count));
             }
         }
         if let Some(suppressed @ 1..) = self.renew(now) {

@@ -1,8 +1,11 @@
 //! What is one recorded decision?
 
-use svidgate_policy::{Decision, Effect, SpiffeId};
+use svidgate_policy::{Decision, Effect, Hop, SpiffeId};
 
-use crate::stage::Stage;
+use crate::{
+    refusal::{Brought, Refusal},
+    stage::Stage,
+};
 
 /// What a record has for `would_be` where it would have cost too much to find out.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -45,12 +48,21 @@ pub struct Who<'a> {
     pub id: &'a SpiffeId,
     /// Whether the proxy's word for it is all there is.
     pub is_vouched: bool,
+    /// The hop that has brought it.
+    pub via: Option<&'a SpiffeId>,
+    /// The entry of the document by which it has.
+    pub hop: Option<&'a Hop>,
 }
 
 impl Who<'_> {
     /// What stands behind the id, where it is not a certificate that was looked at here.
     pub(crate) fn evidence(self) -> Option<&'static str> {
-        self.is_vouched.then_some("proxy")
+        match (self.is_vouched, self.via) {
+            (true, _) => Some("proxy"),
+            // A hop has shown it, and not its owner.
+            (false, Some(_)) => Some("certificate"),
+            (false, None) => None,
+        }
     }
 }
 
@@ -60,6 +72,8 @@ pub struct Record<'a> {
     pub stage: Stage,
     /// Who, where verified.
     pub who: Option<Who<'a>>,
+    /// By whom somebody was brought who is nobody here.
+    pub brought: Option<&'a Brought>,
     /// What.
     pub decision: Decision<'a>,
     /// Whether a refusal was carried out.
@@ -77,11 +91,38 @@ impl<'a> Record<'a> {
         Self {
             stage,
             who: None,
+            brought: None,
             decision,
             enforced: true,
             live: false,
             version,
         }
+    }
+
+    /// The same about somebody who is nobody here.
+    #[must_use]
+    pub fn refusing(self, refusal: Option<&'a Refusal>) -> Self {
+        let brought = refusal.and_then(|refusal| refusal.brought.as_ref());
+        Self { brought, ..self }
+    }
+
+    /// The id of the hop.
+    pub(crate) fn via(&self) -> Option<&'a SpiffeId> {
+        let of_known = self.who.and_then(|who| who.via);
+        of_known.or(self.brought.map(|brought| &brought.via))
+    }
+
+    /// The name of its entry in the document.
+    pub(crate) fn hop(&self) -> Option<&'a str> {
+        let of_known = self.who.and_then(|who| who.hop).map(|hop| &*hop.name);
+        of_known.or(self.brought.and_then(|brought| brought.hop.as_deref()))
+    }
+
+    /// Of whose certificate the reason speaks, where it is not that of the peer.
+    pub(crate) fn of(&self) -> Option<&'static str> {
+        self.brought
+            .is_some_and(|brought| brought.of_caller)
+            .then_some("caller")
     }
 
     /// The same about somebody.
@@ -124,9 +165,15 @@ impl<'a> Record<'a> {
         };
         if let Some(who) = self.who {
             member("id", who.id.as_str());
-            if let Some(evidence) = who.evidence() {
-                member("evidence", evidence);
-            }
+        }
+        if let Some(via) = self.via() {
+            member("via", via.as_str());
+        }
+        if let Some(evidence) = self.who.and_then(Who::evidence) {
+            member("evidence", evidence);
+        }
+        if let Some(of) = self.of() {
+            member("of", of);
         }
         member("decision", self.decision.effect.as_str());
         member("reason", self.decision.reason.code());
@@ -191,7 +238,10 @@ mod tests {
             who: Some(Who {
                 id: &id,
                 is_vouched: false,
+                via: None,
+                hop: None,
             }),
+            brought: None,
             decision,
             enforced: true,
             live: false,
@@ -202,9 +252,12 @@ mod tests {
         assert_eq!(json, expected);
         let vouched = Record {
             stage: Stage::Request,
+            brought: None,
             who: Some(Who {
                 id: &id,
                 is_vouched: true,
+                via: None,
+                hop: None,
             }),
             decision: Decision {
                 dry_run: None,
@@ -218,6 +271,7 @@ mod tests {
         assert_eq!(vouched.json(), expected);
         let unknown = Record {
             stage: Stage::Request,
+            brought: None,
             who: None,
             decision: Decision {
                 dry_run: None,
@@ -232,6 +286,7 @@ mod tests {
         assert_eq!(unknown.json(), expected);
         let refused = Record {
             stage: Stage::Connection,
+            brought: None,
             who: None,
             decision: Decision::refused(Reason::ConnectionPlaintext),
             enforced: false,

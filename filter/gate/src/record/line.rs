@@ -19,7 +19,12 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<&'a str>,
+    /// Of whose certificate the reason speaks, where it is not that of the peer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<&'a str>,
     /// An id that nothing vouches for.
     #[serde(skip_serializing_if = "Option::is_none")]
     claimed: Option<&'a str>,
@@ -68,6 +73,8 @@ pub(crate) fn of(record: &Record<'_>, circumstances: &Circumstances) -> String {
         reason: decision.reason.code(),
         rule: decision.rule,
         id: record.who.map(|who| who.id.as_str()),
+        via: record.via().map(svidgate_policy::SpiffeId::as_str),
+        of: record.of(),
         evidence: record.who.and_then(Who::evidence),
         claimed: match (record.who, &circumstances.claimed) {
             (None, Some(claimed)) => Some(claimed.as_str()),
@@ -127,6 +134,7 @@ mod tests {
         let record = Record {
             stage: Stage::Request,
             who: None,
+            brought: None,
             decision: Decision::refused(Reason::SvidExpired),
             enforced: true,
             live: false,

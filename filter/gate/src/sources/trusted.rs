@@ -156,6 +156,7 @@ impl Trusted {
             claimed: None,
             changes: None,
             for_want_of_issuer: None,
+            brought: None,
         };
         match &self.fetched {
             FetchedList::NotNamed => Ok(Timestamp::MAX),

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::Reason;
 
 use crate::{
-    identity::{gate::Gate, identity::Identity},
+    identity::{gate::Gate, identity::Identity, party::Party},
     proxy::Proxy,
     refusal::Refusal,
 };
@@ -83,30 +83,30 @@ pub struct Grounds {
     due: Timestamp,
     /// When its connection has been open for as long as it may; never, where its peer has a certificate, which ends.
     pub ends: Timestamp,
-    /// Who it is to the document of its own plugin; nobody where a dry run let it through.
-    pub identity: Option<Rc<Identity>>,
+    /// Who acts to the document of its own plugin; nobody where a dry run let it through.
+    pub party: Option<Party>,
     /// What a dry run would have refused it for.
     pub would_refuse: Option<Reason>,
 }
 
 impl Grounds {
-    /// Something is let through now. `identities` are those that its judges know it by, that of its own plugin's first.
+    /// Something is let through now. `party` is who acts to its own plugin's document, `others` who does to the others.
     pub fn new(
         judges: Judges,
-        identity: Option<Rc<Identity>>,
-        others: &[Rc<Identity>],
+        party: Option<Party>,
+        others: &[Party],
         would_refuse: Option<Reason>,
         now: Timestamp,
         ends: Timestamp,
     ) -> Self {
-        let due = identity.iter().chain(others).map(|identity| due(identity, now));
+        let due = party.iter().chain(others).map(|party| due(party, now));
         Self {
             generation: generation(&judges),
             since: now,
             due: due.chain([ends]).min().unwrap_or(ends),
             ends,
             judges,
-            identity,
+            party,
             would_refuse,
         }
     }
@@ -133,13 +133,14 @@ fn generation(judges: &Judges) -> u64 {
     judges.all().fold(0, |sum, gate| sum.wrapping_add(gate.generation()))
 }
 
-/// The first second in which an identity may not be good for what it was good for.
-fn due(identity: &Identity, now: Timestamp) -> Timestamp {
-    let (_, until) = identity.good.get();
-    let over = until
-        .checked_add(SignedDuration::from_secs(1))
-        .unwrap_or(Timestamp::MAX);
-    over.min(identity.next_change(now))
+/// The first second in which one of them may not be good for what it was good for.
+fn due(party: &Party, now: Timestamp) -> Timestamp {
+    let over = party.all().map(|identity| {
+        let (_, until) = identity.good.get();
+        let over = until.checked_add(SignedDuration::from_secs(1));
+        over.unwrap_or(Timestamp::MAX)
+    });
+    over.chain([party.next_change(now)]).min().unwrap_or(now)
 }
 
 /// What one document says of something that is under way.
@@ -147,8 +148,8 @@ fn due(identity: &Identity, now: Timestamp) -> Timestamp {
 pub struct Word {
     /// Whose word it is.
     pub gate: Rc<Gate>,
-    /// Who it is to that document.
-    pub identity: Result<Rc<Identity>, Rc<Refusal>>,
+    /// Who acts to that document.
+    pub party: Result<Party, Rc<Refusal>>,
     /// What it is refused for.
     pub refused: Option<Reason>,
 }
@@ -158,24 +159,24 @@ pub struct Word {
 pub struct Words(Vec<Word>);
 
 impl Words {
-    /// Asks each. `decide` gives what an identity is refused for, `excuses` whether somebody who is none goes on all
+    /// Asks each. `decide` gives what a party is refused for, `excuses` whether somebody who is none goes on all
     /// the same.
     pub fn ask(
         judges: &Judges,
-        identify: impl Fn(&Rc<Gate>) -> Result<Rc<Identity>, Rc<Refusal>>,
-        decide: impl Fn(&Identity) -> Option<Reason>,
+        identify: impl Fn(&Rc<Gate>) -> Result<Party, Rc<Refusal>>,
+        decide: impl Fn(&Party) -> Option<Reason>,
         excuses: impl Fn(&Gate, &Refusal) -> bool,
     ) -> Self {
         let word = |gate: &Rc<Gate>| {
-            let identity = identify(gate);
-            let refused = match &identity {
-                Ok(identity) => decide(identity),
+            let party = identify(gate);
+            let refused = match &party {
+                Ok(party) => decide(party),
                 Err(refusal) if excuses(gate, refusal) => None,
                 Err(refusal) => Some(refusal.reason),
             };
             Word {
                 gate: Rc::clone(gate),
-                identity,
+                party,
                 refused,
             }
         };
@@ -194,14 +195,14 @@ impl Words {
     /// Where nothing is carried out, it goes on on these grounds.
     pub fn grounds<P: Proxy>(&self, proxy: &P, judges: Judges, now: Timestamp) -> Grounds {
         let would_refuse = self.refusal().and_then(|word| word.refused);
-        let identities = |word: &Word| word.identity.as_ref().ok().map(Rc::clone);
-        let mut others: Vec<Rc<Identity>> = self.0.iter().filter_map(identities).collect();
+        let parties = |word: &Word| word.party.as_ref().ok().cloned();
+        let mut others: Vec<Party> = self.0.iter().filter_map(parties).collect();
         // That of its own plugin stands last, where it knows it.
-        let own = self.0.last().and_then(identities);
+        let own = self.0.last().and_then(parties);
         if own.is_some() {
             others.pop();
         }
-        let ends = judges.end_of_connection(proxy, own.as_deref(), now);
+        let ends = judges.end_of_connection(proxy, own.as_ref().map(|party| &*party.peer), now);
         Grounds::new(judges, own, &others, would_refuse, now, ends)
     }
 }

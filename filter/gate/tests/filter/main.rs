@@ -16,6 +16,7 @@ mod cuts;
 mod double;
 mod hints;
 mod holdings;
+mod hops;
 mod listeners;
 mod many_streams;
 mod memory;

@@ -94,6 +94,8 @@ pub enum Xfcc {
     Sanitize,
     /// `SANITIZE_SET`: replaces it with certificate, chain and URI of this connection's peer.
     SanitizeSet,
+    /// `FORWARD_ONLY`: leaves what a client says that has shown a certificate.
+    ForwardOnly,
     /// `ALWAYS_FORWARD_ONLY`: leaves the client's own.
     AlwaysForwardOnly,
     /// `APPEND_FORWARD`: adds this connection's peer to the client's own.
@@ -411,6 +413,7 @@ impl Xfcc {
         match self {
             Xfcc::Sanitize => None,
             Xfcc::SanitizeSet => Some("SANITIZE_SET"),
+            Xfcc::ForwardOnly => Some("FORWARD_ONLY"),
             Xfcc::AlwaysForwardOnly => Some("ALWAYS_FORWARD_ONLY"),
             Xfcc::AppendForward => Some("APPEND_FORWARD"),
         }

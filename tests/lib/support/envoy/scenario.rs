@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::ca::Identity;
 use super::listener::{Listener, spiffe_validator};
 
 /// The cluster that [`super::Delivery::Ads`] gets its configuration from.
@@ -134,6 +135,21 @@ impl Cluster {
         });
         Cluster {
             transport_socket: Some(upstream_tls(validation)),
+            ..Cluster::new(name, addr)
+        }
+    }
+
+    /// A server that is asked with this identity, whoever the server is.
+    pub fn mutual_tls(name: &str, addr: SocketAddr, identity: &Identity) -> Self {
+        let mut socket = upstream_tls(json!({}));
+        socket["typed_config"]["common_tls_context"] = json!({
+            "tls_certificates": [{
+                "certificate_chain": { "inline_string": identity.chain_pem() },
+                "private_key": { "inline_string": identity.key_pem() },
+            }],
+        });
+        Cluster {
+            transport_socket: Some(socket),
             ..Cluster::new(name, addr)
         }
     }

@@ -51,9 +51,9 @@ impl<P: Proxy> ConnectionFilter<P> {
         // Without its number no request could prove it.
         let connection = surroundings::connection_id(self.plugin.proxy())?;
         let is_at_peace = |gate: &Rc<Gate>| {
-            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-            let pleases = match &identity {
-                Ok(identity) => self.decide(identity).is_allowed(),
+            let party = self.identify(gate, self.plugin.now());
+            let pleases = match &party {
+                Ok(party) => self.decide(party).is_allowed(),
                 Err(refusal) => gate.leaves_to_requests(refusal),
             };
             pleases || !gate.enforces()
@@ -112,8 +112,8 @@ impl<P: Proxy> ConnectionFilter<P> {
     pub(super) fn end_unproven(&self) -> Ending {
         self.unproven.take();
         let refusal = self.plugin.gate().and_then(|gate| {
-            let identity = gate.identify(self.plugin.proxy(), self.plugin.now(), None);
-            identity.err()
+            let party = self.identify(&gate, self.plugin.now());
+            party.err()
         });
         let detail = match &refusal {
             Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),

@@ -1,0 +1,225 @@
+//! Which certificate does a hop show for whom it brings, and does all fit that it says of it?
+//!
+//! A header is read once and remembered by all of its bytes: to find it again costs a fast hash, with a key of this
+//! worker, and a comparison, which is a fraction of what a digest of it would. What depends on who has sent it is asked
+//! each time.
+
+use std::{num::NonZeroUsize, rc::Rc};
+
+use lru::LruCache;
+use svidgate_policy::{Reason, SpiffeId, XfccMode, certificate::pem::read_pem, digest::sha256};
+
+use crate::peer::{
+    assertion::{Element, NotWellFormed, Pem, elements},
+    presented::{Digest, Presented, parse_hex},
+};
+
+/// Most assertions that one document remembers on one worker. Our decision: as many callers as identities have room.
+pub const MAX_ASSERTIONS: usize = 4096;
+/// Most bytes of them. Our decision: 2,000 with a leaf each, escaped.
+pub const MAX_REMEMBERED_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a header says, whoever has sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asserted {
+    /// The leaf of who calls.
+    pub leaf: Digest,
+    /// Whom the hop says that it is itself.
+    by: Box<[Box<str>]>,
+    /// Where this listener appends an element of its own: whose leaf it is about.
+    appended: Option<Digest>,
+}
+
+/// Why an assertion does not count.
+pub type Refused = (Reason, String);
+
+/// Reads what a hop says, and the certificates that it shows.
+///
+/// # Errors
+/// Where anything about it is wrong, whoever has sent it.
+pub fn read(header: &[u8], mode: XfccMode) -> Result<(Asserted, Presented), Refused> {
+    let mut elements = elements(header).map_err(not_well_formed)?;
+    let appended = match mode {
+        XfccMode::HopAppended => Some(appended(elements.pop())?),
+        XfccMode::Hop | XfccMode::Ignore | XfccMode::Own => None,
+    };
+    let mut elements = elements.into_iter();
+    let element = match (elements.next(), elements.next()) {
+        (Some(element), None) => element,
+        (None, _) => return Err((Reason::AssertionMissing, NOBODY.to_owned())),
+        (Some(_), Some(_)) => return Err((Reason::AssertionTooManyHops, MORE.to_owned())),
+    };
+    let presented = presented(&element)?;
+    let leaf = sha256(&presented.leaf);
+    let hash = element.hash.as_deref().map(|hex| parse_hex(hex.as_bytes()));
+    if hash.is_some_and(|hash| hash != Some(leaf)) {
+        let detail = "`Hash` is not that of `Cert`";
+        return Err((Reason::AssertionBrokenChain, detail.to_owned()));
+    }
+    let by = element
+        .by
+        .into_iter()
+        .map(|id| id.into_owned().into_boxed_str())
+        .collect();
+    Ok((Asserted { leaf, by, appended }, presented))
+}
+
+impl Asserted {
+    /// Whether this hop has said it, on a connection with this leaf.
+    ///
+    /// # Errors
+    /// Where it says of itself that another one has.
+    pub fn is_said_by(&self, hop: &SpiffeId, leaf: Option<Digest>) -> Result<(), Refused> {
+        if self.by.iter().any(|by| **by != *hop.as_str()) {
+            return Err((Reason::AssertionBrokenChain, ANOTHER.to_owned()));
+        }
+        if self.appended.is_some() && self.appended != leaf {
+            return Err((Reason::AssertionBrokenChain, NOT_APPENDED.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Whose leaf the element is about that this listener has appended.
+fn appended(element: Option<Element<'_>>) -> Result<Digest, Refused> {
+    let element = element.ok_or_else(|| (Reason::AssertionMissing, NOBODY.to_owned()))?;
+    let hash = element.hash.and_then(|hex| parse_hex(hex.as_bytes()));
+    hash.ok_or_else(|| (Reason::AssertionBrokenChain, NOT_APPENDED.to_owned()))
+}
+
+fn presented(element: &Element<'_>) -> Result<Presented, Refused> {
+    let mut chain = Vec::new();
+    for pem in &element.chain {
+        chain.extend(certificates(pem)?);
+    }
+    let cert = element.cert.as_ref().map(certificates).transpose()?;
+    let leaf = match (cert.as_deref(), chain.first()) {
+        (Some([leaf]), None) => leaf.clone(),
+        (Some([leaf]), Some(first)) if leaf == first => leaf.clone(),
+        (None, Some(first)) => first.clone(),
+        (None, None) => return Err((Reason::AssertionMissing, NO_CERTIFICATE.to_owned())),
+        (Some(_), _) => {
+            let detail = "`Cert` is more than one certificate, or not the first of `Chain`";
+            return Err((Reason::AssertionMalformed, detail.to_owned()));
+        }
+    };
+    let intermediates = chain.into_iter().filter(|certificate| *certificate != leaf).collect();
+    Ok(Presented { leaf, intermediates })
+}
+
+fn certificates(pem: &Pem<'_>) -> Result<Vec<rustls_pki_types::CertificateDer<'static>>, Refused> {
+    read_pem(pem.0.as_bytes()).map_err(|error| {
+        (
+            Reason::AssertionMalformed,
+            format!("certificate of the caller: {error}"),
+        )
+    })
+}
+
+fn not_well_formed(error: NotWellFormed) -> Refused {
+    let detail = format!("x-forwarded-client-cert: {}", error.as_str());
+    match error {
+        NotWellFormed::TooManyElements => (Reason::AssertionTooManyHops, detail),
+        NotWellFormed::TooLong
+        | NotWellFormed::NotText
+        | NotWellFormed::Key
+        | NotWellFormed::Value
+        | NotWellFormed::Json => (Reason::AssertionMalformed, detail),
+    }
+}
+
+/// What is wrong where a hop names nobody.
+pub const NOBODY: &str = "the peer is a hop, and its x-forwarded-client-cert names no caller (it must forward the \
+                          certificate of who calls it, and refuse who shows none)";
+const MORE: &str = "x-forwarded-client-cert has more elements than the one of the caller (the hop must have SANITIZE_SET, \
+                    which takes away what its clients say; where this listener has APPEND_FORWARD, write `xfcc: \
+                    hop_appended`)";
+const NO_CERTIFICATE: &str = "the hop gives its word for who calls, and not the certificate (it must write `Cert` or \
+                              `Chain`: `set_current_client_cert_details` with `cert: true`)";
+const ANOTHER: &str = "`By` is not the id of this hop: what it says was said by another";
+const NOT_APPENDED: &str = "the last element is not about the leaf of this connection (`xfcc: hop_appended` is for \
+                            APPEND_FORWARD; for FORWARD_ONLY write `xfcc: hop`)";
+
+/// What was read lately and turned out to be good.
+#[derive(Debug)]
+pub struct Assertions {
+    known: LruCache<Box<[u8]>, Rc<Asserted>>,
+    /// Of all that are known.
+    bytes: usize,
+}
+
+impl Default for Assertions {
+    fn default() -> Self {
+        Self {
+            known: LruCache::new(NonZeroUsize::new(MAX_ASSERTIONS).unwrap_or(NonZeroUsize::MIN)),
+            bytes: 0,
+        }
+    }
+}
+
+impl Assertions {
+    /// What a header says, where it was read before.
+    pub fn recall(&mut self, header: &[u8]) -> Option<Rc<Asserted>> {
+        self.known.get(header).map(Rc::clone)
+    }
+
+    /// Remembers what a header says.
+    pub fn keep(&mut self, header: &[u8], asserted: Rc<Asserted>) {
+        if self.known.contains(header) {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(bytes(header, &asserted));
+        if let Some((header, gone)) = self.known.push(header.into(), asserted) {
+            self.bytes = self.bytes.saturating_sub(bytes(&header, &gone));
+        }
+        while self.bytes > MAX_REMEMBERED_BYTES {
+            let Some((header, gone)) = self.known.pop_lru() else {
+                break;
+            };
+            self.bytes = self.bytes.saturating_sub(bytes(&header, &gone));
+        }
+    }
+}
+
+fn bytes(header: &[u8], asserted: &Asserted) -> usize {
+    let by = asserted.by.iter().map(|by| by.len());
+    let by = by.fold(0_usize, usize::saturating_add);
+    header.len().saturating_add(by).saturating_add(size_of::<Asserted>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asserted, Assertions, MAX_ASSERTIONS, MAX_REMEMBERED_BYTES, Rc};
+
+    fn asserted() -> Rc<Asserted> {
+        Rc::new(Asserted {
+            leaf: [7; 32],
+            by: Box::default(),
+            appended: None,
+        })
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_in_number_and_in_bytes() {
+        let mut assertions = Assertions::default();
+        for number in 0..MAX_ASSERTIONS + 10 {
+            assertions.keep(&number.to_le_bytes(), asserted());
+        }
+        assert_eq!(assertions.known.len(), MAX_ASSERTIONS);
+        assert!(assertions.recall(&0_usize.to_le_bytes()).is_none());
+        let mut assertions = Assertions::default();
+        for number in 0..400_usize {
+            let header = [&[b'x'; 30_000][..], &number.to_le_bytes()].concat();
+            assertions.keep(&header, asserted());
+            assertions.keep(&header, asserted());
+            assert!(assertions.recall(&header).is_some());
+        }
+        assert!(assertions.bytes <= MAX_REMEMBERED_BYTES, "{}", assertions.bytes);
+        let summed: usize = assertions
+            .known
+            .iter()
+            .map(|(header, one)| super::bytes(header, one))
+            .sum();
+        assert_eq!(assertions.bytes, summed);
+    }
+}
