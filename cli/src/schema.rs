@@ -346,6 +346,7 @@ const JWT_SVID: Shape = Shape {
             "max_lifetime" => {
                 duration("how long a token may be good, from when it was issued; `10m` if it is not said")
             }
+            "max_stream" => duration("how long a stream may go on after its token has ended; `1h` if it is not said"),
             "leeway" => {
                 duration("how far the clocks of issuers may be from ours; `30s` if it is not said, at most `5m`")
             }

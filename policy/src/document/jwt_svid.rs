@@ -13,7 +13,7 @@ use crate::{
     trust::jwt_svid::Expected,
 };
 
-pub(crate) const JWT_SVID_FIELDS: &[&str] = &["audiences", "max_lifetime", "leeway", "forward"];
+pub(crate) const JWT_SVID_FIELDS: &[&str] = &["audiences", "max_lifetime", "max_stream", "leeway", "forward"];
 
 /// Most audiences of ours. Our decision: a listener has a name or two.
 const MAX_AUDIENCES: usize = 16;
@@ -25,11 +25,17 @@ const MAX_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
 const MAX_LEEWAY: SignedDuration = SignedDuration::from_mins(5);
 
+/// For how long a stream may go on after its token has ended, where the document does not say. Our decision: tokens live for
+/// minutes, and a stream that watches something would be cut with each.
+const MAX_STREAM: SignedDuration = SignedDuration::from_hours(1);
+
 /// What a document says of tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
     /// What each must have.
     pub expected: Expected,
+    /// For how long a stream that began under a token may go on after its end.
+    pub max_stream: SignedDuration,
     /// Whether the upstream gets the token that was looked at.
     pub forward: bool,
 }
@@ -58,6 +64,7 @@ pub(crate) fn read_tokens(reader: &mut Reader, object: Object<'_>) -> Option<Tok
     let forward = forward.and_then(|json| reader.flag(json, &place.member("forward")));
     Some(Tokens {
         expected,
+        max_stream: duration(reader, "max_stream").unwrap_or(MAX_STREAM),
         forward: forward.unwrap_or_default(),
     })
 }

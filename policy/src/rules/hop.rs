@@ -97,6 +97,11 @@ impl Hops {
         self.all_that(|hop| hop.may_bring(id))
     }
 
+    /// Those that say by this who the caller is.
+    pub(crate) fn by(&self, assertion: Assertion) -> HopSet {
+        self.all_that(|hop| hop.assertion == assertion)
+    }
+
     /// Those that are not over.
     pub(crate) fn in_force(&self, among: HopSet, now: Timestamp) -> impl Iterator<Item = &KnownHop> {
         self.among(among).filter(move |known| !known.hop.is_over(now))

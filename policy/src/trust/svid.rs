@@ -80,7 +80,7 @@ pub struct Trust<'a> {
     pub bundles: Option<&'a BundleSet>,
     /// Lists of revocations; an entry of any refuses.
     pub revocations: &'a [&'a Revocations],
-    /// For how long past their end the certificates are good enough.
+    /// For how long past their end the certificates, or the token, are good enough.
     pub expiry_grace: SignedDuration,
 }
 
@@ -372,14 +372,14 @@ fn check(
 /// What a token is held against when it is looked at again: as when it was met, but for its signature.
 fn check_token(token: &JwtSvid, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
     let (keys, until) = jwt_keys(token.id(), trust, now)?;
-    if now >= token.ends() {
-        let ends = token.ends();
+    let ends = token.ends().checked_add(trust.expiry_grace).unwrap_or(Timestamp::MAX);
+    if now >= ends {
         return Err(SvidError::TokenExpired { now, ends });
     }
     if !token.is_signed_by_one_of(keys) {
         return Err(SvidError::TokenKeyGone(token.id().trust_domain().clone()));
     }
-    Ok(until.min(last_second(Some(token.ends()))))
+    Ok(until.min(last_second(Some(ends))))
 }
 
 /// The keys that may have signed a token of somebody, where relationship and revocations let anything of theirs count, and

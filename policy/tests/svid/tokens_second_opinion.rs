@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use ca::{Key, KeyKind};
+use ca::{Key, KeyKind, token_of};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::Jwk};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use svidgate_policy::{
     trust::{jwt_key::JwtKeys, jwt_svid::verify_signature},
 };
 
-use crate::tokens::{claims, token_of};
+use crate::tokens::claims;
 
 /// The algorithms that both know.
 const ALGS: [&str; 8] = ["ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];

@@ -52,7 +52,10 @@ async fn gateway(world: &World, deciding: &Envoy) -> Envoy {
     let edge = world.own_identity("/edge");
     let cluster = |name: &str| Cluster::mutual_tls(name, deciding.listener_addr(name), &edge);
     let listener = |name: &str, server: &Identity, clients: ClientCertificate, mode| {
-        let routes = [Route::to("append", "/append", "append"), Route::to("forward", "/", "forward")];
+        let routes = [
+            Route::to("append", "/append", "append"),
+            Route::to("forward", "/", "forward"),
+        ];
         Listener::http(name, routes).tls(server, clients).xfcc(mode)
     };
     let untrusted = || ClientCertificate::AcceptUntrusted;
@@ -83,7 +86,11 @@ fn escaped(pem: &str) -> String {
 }
 
 fn element(caller: &Identity) -> String {
-    format!("Hash={};Cert=\"{}\";URI={CALLER}", caller.leaf_sha256(), escaped(&caller.leaf_pem()))
+    format!(
+        "Hash={};Cert=\"{}\";URI={CALLER}",
+        caller.leaf_sha256(),
+        escaped(&caller.leaf_pem())
+    )
 }
 
 /// Asks through a gateway, and gives the answer and what the deciding proxy has recorded of it.
@@ -115,7 +122,9 @@ async fn caller_behind_a_gateway_is_who_acts() {
                            "reason": "rule.allowed", "rule": "partners", "version": "test" });
     for (number, listener) in ["gateway", "with_svid"].into_iter().enumerate() {
         // What the client says of itself the gateway takes away.
-        let forged = Request::get(PATH).header(XFCC, "By=x;URI=spiffe://prod.example/api").header("x-svidgate-via", "x");
+        let forged = Request::get(PATH)
+            .header(XFCC, "By=x;URI=spiffe://prod.example/api")
+            .header("x-svidgate-via", "x");
         let (status, record) = through.ask(listener, Some(&caller), forged).await;
         assert_eq!((status, record), (Some(200), expected.clone()), "{listener}");
         let asked = upstream.requests().swap_remove(number);
@@ -126,12 +135,19 @@ async fn caller_behind_a_gateway_is_who_acts() {
     // Rights are those of the caller: neither another tenant's, nor the gateway's own.
     for path in ["/invoices/8/1", "/own"] {
         let (status, record) = through.ask("gateway", Some(&caller), Request::get(path)).await;
-        assert_eq!((status, &record["reason"]), (Some(403), &json!("rule.none_matched")), "{path}");
+        assert_eq!(
+            (status, &record["reason"]),
+            (Some(403), &json!("rule.none_matched")),
+            "{path}"
+        );
         assert_eq!(record["id"], CALLER);
     }
     let other = world.own_identity("/ns/shop/sa/api");
     let (status, record) = through.ask("gateway", Some(&other), Request::get("/own")).await;
-    assert_eq!((status, &record["reason"]), (Some(403), &json!("assertion.not_allowed")));
+    assert_eq!(
+        (status, &record["reason"]),
+        (Some(403), &json!("assertion.not_allowed"))
+    );
     assert_alive(&deciding).await;
 }
 
@@ -145,7 +161,10 @@ async fn what_a_gateway_does_not_say_or_should_not_pass_on_is_refused() {
         gateway: &gateway,
         deciding: &deciding,
     };
-    let (caller, mallory) = (world.partner_identity(CALLER_PATH), world.partner_identity("/ns/billing/mallory"));
+    let (caller, mallory) = (
+        world.partner_identity(CALLER_PATH),
+        world.partner_identity("/ns/billing/mallory"),
+    );
     let forged = element(&caller);
     for (listener, client, xfcc, expected) in [
         // No certificate: Envoy drops the header, whatever the mode.
@@ -161,7 +180,11 @@ async fn what_a_gateway_does_not_say_or_should_not_pass_on_is_refused() {
                 None => request,
             };
             let (status, record) = through.ask(listener, client, request).await;
-            assert_eq!((status, &record["reason"]), (Some(403), &json!(expected)), "{listener} {record}");
+            assert_eq!(
+                (status, &record["reason"]),
+                (Some(403), &json!(expected)),
+                "{listener} {record}"
+            );
             assert_eq!((&record["via"], record.get("id")), (&json!(EDGE), None));
         }
     }
@@ -172,9 +195,18 @@ async fn what_a_gateway_does_not_say_or_should_not_pass_on_is_refused() {
         "[{\"a\":1}],[{\"b\":1}]".to_owned(),
         "Hash=00;Subject=\"".to_owned(),
     ] {
-        let (status, record) = through.ask("appending", Some(&mallory), Request::get(PATH).header(XFCC, xfcc.clone())).await;
+        let (status, record) = through
+            .ask(
+                "appending",
+                Some(&mallory),
+                Request::get(PATH).header(XFCC, xfcc.clone()),
+            )
+            .await;
         let reason = record["reason"].as_str().unwrap_or_default();
-        assert!(status == Some(403) && reason.starts_with("assertion."), "{xfcc}: {record}");
+        assert!(
+            status == Some(403) && reason.starts_with("assertion."),
+            "{xfcc}: {record}"
+        );
     }
     assert_eq!(upstream.connections(), 0);
     assert_alive(&deciding).await;
@@ -203,7 +235,13 @@ async fn names_that_look_like_more_give_nobody_an_identity() {
         (format!("{id},By={EDGE};URI={CALLER}"), vec![]),
         (format!("{CALLER};DNS=x"), vec![]),
         (format!("{CALLER};Issuer=\"CN=x\""), vec![]),
-        (format!("{CALLER},By={EDGE};Hash={};URI=spiffe://prod.example/edge", "a".repeat(64)), vec![]),
+        (
+            format!(
+                "{CALLER},By={EDGE};Hash={};URI=spiffe://prod.example/edge",
+                "a".repeat(64)
+            ),
+            vec![],
+        ),
         (format!("{CALLER}\""), vec![]),
         (id.clone(), vec!["a,b;c=\"d"]),
         (format!("{id};Cert=\"x\""), vec![]),
@@ -216,7 +254,13 @@ async fn names_that_look_like_more_give_nobody_an_identity() {
         assert_eq!((&record["via"], record.get("id")), (&json!(EDGE), None), "{record}");
     }
     // With a DNS name that is one, the leaf is what it is.
-    let (status, _) = through.ask("gateway", Some(&leaf(CALLER, &["billing.partner.example"])), Request::get(PATH)).await;
+    let (status, _) = through
+        .ask(
+            "gateway",
+            Some(&leaf(CALLER, &["billing.partner.example"])),
+            Request::get(PATH),
+        )
+        .await;
     assert_eq!(status, Some(200));
     assert_alive(&deciding).await;
 }
@@ -233,7 +277,9 @@ async fn header_of_a_peer_that_is_no_hop_gives_it_nothing() {
         for (path, status) in [(PATH, 403), ("/own", 200)] {
             for name in [XFCC, "x_forwarded_client_cert"] {
                 let mut http = http1(&deciding, listener, Some(&peer)).await;
-                let request = Request::get(path).header(name, forged.clone()).header("connection", XFCC);
+                let request = Request::get(path)
+                    .header(name, forged.clone())
+                    .header("connection", XFCC);
                 assert_eq!(http.send(request).await.status(), Some(status), "{listener} {path}");
                 count += 1;
                 let record = record(&deciding.wait_request_log(listener, count).await[count - 1]);
@@ -267,7 +313,10 @@ async fn element_that_this_listener_appends_is_told_from_that_of_the_hop() {
         (Some(json), if is_json { "rule.allowed" } else { "assertion.malformed" }),
         (None, "assertion.missing"),
         (Some(element(&edge)), "assertion.not_allowed"),
-        (Some(format!("{},{}", element(&caller), element(&caller))), "assertion.too_many_hops"),
+        (
+            Some(format!("{},{}", element(&caller), element(&caller))),
+            "assertion.too_many_hops",
+        ),
         (Some("Hash=00;Subject=\"".to_owned()), "assertion.malformed"),
     ] {
         let mut http = http1(&deciding, "append", Some(&edge)).await;
@@ -308,10 +357,20 @@ async fn download_is_cut_when_the_caller_is_over_and_the_hop_goes_on() {
     let kept = second.open(Request::get(PATH)).await.unwrap();
     assert!(!cut.collect().await.complete);
     let entry = record(&deciding.wait_request_log("forward", 1).await[0]);
-    assert_eq!((&entry["reason"], &entry["of"]), (&json!("svid.expired"), &json!("caller")));
-    assert_eq!((&entry["cut"], &entry["via"], &entry["id"]), (&json!(true), &json!(EDGE), &json!(CALLER)));
+    assert_eq!(
+        (&entry["reason"], &entry["of"]),
+        (&json!("svid.expired"), &json!("caller"))
+    );
+    assert_eq!(
+        (&entry["cut"], &entry["via"], &entry["id"]),
+        (&json!(true), &json!(EDGE), &json!(CALLER))
+    );
     assert!(kept.collect().await.complete);
-    deciding.wait_stat("wasmcustom.svidgate.brought_total.cut.edge", 1).await;
-    deciding.wait_stat("wasmcustom.svidgate.brought_total.allow.edge", 2).await;
+    deciding
+        .wait_stat("wasmcustom.svidgate.brought_total.cut.edge", 1)
+        .await;
+    deciding
+        .wait_stat("wasmcustom.svidgate.brought_total.allow.edge", 2)
+        .await;
     assert_alive(&deciding).await;
 }

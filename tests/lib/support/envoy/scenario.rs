@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::ca::Identity;
 use super::listener::{Listener, spiffe_validator};
+use crate::ca::Identity;
 
 /// The cluster that [`super::Delivery::Ads`] gets its configuration from.
 pub const CONTROL_PLANE: &str = "control_plane";
