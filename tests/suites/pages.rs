@@ -77,9 +77,19 @@ fn compiled(document: &str, format: Format) -> Configuration {
 fn document_by_example_compiles() {
     let document = first_document(
         &page("docs/document.md"),
-        "tests/suites/pages.rs compiles this document",
+        "tests/suites/pages.rs compiles this document.",
     );
     assert_eq!(compiled(&document, Format::Yaml).rules.len(), 5);
+}
+
+#[test]
+fn document_with_hops_compiles() {
+    let document = first_document(
+        &page("docs/document.md"),
+        "tests/suites/pages.rs compiles this document with hops.",
+    );
+    let compiled = compiled(&document, Format::Yaml);
+    assert_eq!((compiled.rules.len(), compiled.rules.hops().count()), (2, 1));
 }
 
 #[test]

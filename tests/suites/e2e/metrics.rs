@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use support::{
     ca::bundle_json,
     client::PATIENCE,
-    envoy::{Cluster, Configuration, Delivery, Envoy, Scenario, Wasm},
+    envoy::{Cluster, Configuration, Delivery, Envoy, Scenario, Wasm, Xfcc},
     upstream::HttpUpstream,
     world::{World, with},
 };
@@ -173,10 +173,17 @@ async fn scrape_has_the_documented_families_with_their_types_labels_and_values()
         document.clone(),
         json!({ "version": "waiting", "revocations": revocations }),
     );
+    let mut rules = document["rules"].clone();
+    let brought = json!({ "name": "brought", "effect": "allow", "from": [API], "via": ["edge"] });
+    rules.as_array_mut().unwrap().push(brought);
+    let hops =
+        json!([{ "name": "edge", "peers": ["spiffe://prod.example/edge"], "callers": [API], "assertion": "xfcc" }]);
+    let hop = with(document.clone(), json!({ "xfcc": "hop", "hops": hops, "rules": rules }));
     let envoy = Envoy::start(Scenario {
         listeners: vec![
             http_listener(&world, "web", Filters::Both, &document),
             http_listener(&world, "waiting", Filters::RequestOnly, &waiting),
+            http_listener(&world, "behind", Filters::RequestOnly, &hop).xfcc(Xfcc::ForwardOnly),
         ],
         clusters: vec![Cluster::new("app", upstream.addr())],
         amend: Some(operate::with_tags),
@@ -188,13 +195,18 @@ async fn scrape_has_the_documented_families_with_their_types_labels_and_values()
         assert_eq!(http.get(path).await.status(), Some(status));
     }
     assert_eq!(http1(&envoy, "web", None).await.get("/").await.status(), None);
+    let edge = world.own_identity("/edge");
+    assert_eq!(
+        http1(&envoy, "behind", Some(&edge)).await.get("/").await.status(),
+        Some(403)
+    );
 
     let documented = documented();
     // Envoy hands its histograms over every five seconds.
     let scrape = wait(&envoy, "not all is told", |scrape| {
         scrape.families().len() == documented.len()
             && decisions(scrape, "request", "deny", "rule.none_matched").is_some()
-            && scrape.value("svidgate_verification_microseconds", &[]) == Some(1.0)
+            && scrape.value("svidgate_verification_microseconds", &[]) == Some(2.0)
     })
     .await;
     assert_eq!(scrape.families(), documented);
@@ -208,6 +220,8 @@ async fn scrape_has_the_documented_families_with_their_types_labels_and_values()
     for (stage, decision, reason, count) in counted {
         assert_eq!(decisions(&scrape, stage, decision, reason), Some(count), "{reason}");
     }
+    let brought = [("decision", "deny"), ("hop", "edge")];
+    assert_eq!(scrape.value("svidgate_brought_total", &brought), Some(1.0));
     assert!(scrape.value("svidgate_source_events_total", &[("event", "unreadable")]) >= Some(1.0));
     let near = |value: Option<f64>, wanted: f64| value.is_some_and(|value| (value - wanted).abs() < 60.0);
     let partner = [("trust_domain", "partner.example")];

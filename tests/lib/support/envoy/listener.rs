@@ -92,7 +92,7 @@ pub enum Xfcc {
     /// `SANITIZE`, Envoy's default: removes it.
     #[default]
     Sanitize,
-    /// `SANITIZE_SET`: replaces it with certificate, chain and URI of this connection's peer.
+    /// `SANITIZE_SET`: replaces it with certificate, chain and names of this connection's peer.
     SanitizeSet,
     /// `FORWARD_ONLY`: leaves what a client says that has shown a certificate.
     ForwardOnly,
@@ -402,7 +402,8 @@ impl Http {
         });
         if let Some(mode) = self.xfcc.mode() {
             config["forward_client_cert_details"] = json!(mode);
-            config["set_current_client_cert_details"] = json!({ "cert": true, "chain": true, "uri": true });
+            config["set_current_client_cert_details"] =
+                json!({ "cert": true, "chain": true, "subject": true, "uri": true, "dns": true });
         }
         json!({ "name": "envoy.filters.network.http_connection_manager", "typed_config": config })
     }
