@@ -102,6 +102,7 @@ fn of_document(name: &str) -> Option<Value> {
             "where the peer stands, behind another listener of the same Envoy",
         ),
         "hops" => described(bounded(list(object(&HOP)), 64), "who may bring the requests of others"),
+        "jwt_svid" => described(object(&JWT_SVID), "what is expected of tokens that hops bring"),
         "forward_via" => flag("tell the upstream the hop in x-svidgate-via"),
         "forward_id" => flag("tell the upstream the id of the caller in x-svidgate-id"),
         "forward_xfcc" => flag("where it is read, whether the upstream gets the header, too"),
@@ -329,6 +330,34 @@ const REVOCATION: Shape = Shape {
     },
 };
 
+const JWT_SVID: Shape = Shape {
+    members: fields::JWT_SVID,
+    of: |name| {
+        Some(match name {
+            "audiences" => bounded(
+                list(json!({
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 512,
+                    "description": "who we are, as tokens name it"
+                })),
+                16,
+            ),
+            "max_lifetime" => {
+                duration("how long a token may be good, from when it was issued; `10m` if it is not said")
+            }
+            "max_stream" => duration("how long a stream may go on after its token has ended; `1h` if it is not said"),
+            "leeway" => {
+                duration("how far the clocks of issuers may be from ours; `30s` if it is not said, at most `5m`")
+            }
+            "forward" => flag("whether the upstream gets the token"),
+            _ => return None,
+        })
+    },
+    required: &["audiences"],
+    more: nothing_more,
+};
+
 const HOP: Shape = Shape {
     members: fields::HOP,
     of: |name| {
@@ -342,10 +371,13 @@ const HOP: Shape = Shape {
             "peers" => bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
             "callers" => bounded(list(id_pattern("whom it may bring; `*` in place of captures")), 256),
             "except" => bounded(list(id_pattern("whom of them it may not bring")), 256),
-            "assertion" => words(fields::ASSERTIONS, "how it says who calls: x-forwarded-client-cert"),
+            "assertion" => words(
+                fields::ASSERTIONS,
+                "how it says who calls; xfcc: by x-forwarded-client-cert; jwt_svid: by a token in authorization",
+            ),
             "evidence" => words(
                 fields::EVIDENCE,
-                "what must stand behind it: the certificate of who calls",
+                "what must stand behind it: the certificate of who calls (xfcc), or a token (jwt_svid)",
             ),
             "depth" => json!({"const": 1, "description": "the caller has connected to this hop itself"}),
             "expires" => time("from then on it brings nobody"),

@@ -82,6 +82,18 @@ impl Step {
             | Reason::AssertionNotAllowed
             | Reason::AssertionBrokenChain
             | Reason::AssertionTooManyHops
+            | Reason::TokenMalformed
+            | Reason::TokenUnsupportedAlgorithm
+            | Reason::TokenWrongType
+            | Reason::TokenCriticalHeader
+            | Reason::TokenInvalidId
+            | Reason::TokenWrongAudience
+            | Reason::TokenExpired
+            | Reason::TokenNotYetValid
+            | Reason::TokenLifetimeTooLong
+            | Reason::TokenNotBound
+            | Reason::TokenUnknownKey
+            | Reason::TokenBadSignature
             | Reason::RequestAmbiguousPath
             | Reason::RequestMalformed
             | Reason::RequestHeadTooLarge

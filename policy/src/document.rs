@@ -5,6 +5,7 @@
 pub(crate) mod configuration;
 pub(crate) mod federation;
 pub(crate) mod hops;
+pub mod jwt_svid;
 pub(crate) mod members;
 pub(crate) mod peer;
 pub(crate) mod reader;

@@ -97,6 +97,30 @@ pub enum Reason {
     AssertionBrokenChain,
     /// A hop says of more hops before it than it may have.
     AssertionTooManyHops,
+    /// A token is not what a JWT-SVID is: three parts, JSON, the members that must be there.
+    TokenMalformed,
+    /// A token's algorithm is none of the nine, or its key does not sign with it.
+    TokenUnsupportedAlgorithm,
+    /// A token says that it is something else than a JWT.
+    TokenWrongType,
+    /// A token's header demands that something be understood which no JWT-SVID needs.
+    TokenCriticalHeader,
+    /// A token's subject is no SPIFFE ID of a workload.
+    TokenInvalidId,
+    /// A token is for somebody else.
+    TokenWrongAudience,
+    /// A token is over.
+    TokenExpired,
+    /// A token is not good yet.
+    TokenNotYetValid,
+    /// A token is good for longer than the document allows.
+    TokenLifetimeTooLong,
+    /// A token is bound to a certificate that is not the one at hand, or in a way that cannot be held to.
+    TokenNotBound,
+    /// No JWT key of the token's own trust domain has the name that the token gives.
+    TokenUnknownKey,
+    /// The key that the token names did not make its signature.
+    TokenBadSignature,
     /// The path could be read in two ways.
     RequestAmbiguousPath,
     /// A pseudo-header is missing or is not what HTTP allows.
@@ -119,7 +143,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the stages.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 66] = [
         Self::ConfigurationNone,
         Self::ConfigurationBehind,
         Self::ConfigurationSuperseded,
@@ -165,6 +189,18 @@ impl Reason {
         Self::AssertionNotAllowed,
         Self::AssertionBrokenChain,
         Self::AssertionTooManyHops,
+        Self::TokenMalformed,
+        Self::TokenUnsupportedAlgorithm,
+        Self::TokenWrongType,
+        Self::TokenCriticalHeader,
+        Self::TokenInvalidId,
+        Self::TokenWrongAudience,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenLifetimeTooLong,
+        Self::TokenNotBound,
+        Self::TokenUnknownKey,
+        Self::TokenBadSignature,
         Self::RequestAmbiguousPath,
         Self::RequestMalformed,
         Self::RequestHeadTooLarge,
@@ -224,6 +260,18 @@ impl Reason {
             Self::AssertionNotAllowed => "assertion.not_allowed",
             Self::AssertionBrokenChain => "assertion.broken_chain",
             Self::AssertionTooManyHops => "assertion.too_many_hops",
+            Self::TokenMalformed => "token.malformed",
+            Self::TokenUnsupportedAlgorithm => "token.unsupported_algorithm",
+            Self::TokenWrongType => "token.wrong_type",
+            Self::TokenCriticalHeader => "token.critical_header",
+            Self::TokenInvalidId => "token.invalid_id",
+            Self::TokenWrongAudience => "token.wrong_audience",
+            Self::TokenExpired => "token.expired",
+            Self::TokenNotYetValid => "token.not_yet_valid",
+            Self::TokenLifetimeTooLong => "token.lifetime_too_long",
+            Self::TokenNotBound => "token.not_bound",
+            Self::TokenUnknownKey => "token.unknown_key",
+            Self::TokenBadSignature => "token.bad_signature",
             Self::RequestAmbiguousPath => "request.ambiguous_path",
             Self::RequestMalformed => "request.malformed",
             Self::RequestHeadTooLarge => "request.head_too_large",

@@ -21,6 +21,7 @@ mod limbo;
 mod module;
 mod primitives;
 mod results;
+mod tokens;
 mod vectors;
 #[cfg(not(target_family = "wasm"))]
 mod vm;
@@ -49,6 +50,7 @@ pub fn run(folder: &str) -> Result<Report, String> {
     constraints::run(&vectors, &mut results);
     webpki::run(&vectors, &mut results);
     primitives::run(&vectors, &mut results);
+    tokens::run(&vectors, &mut results);
     xfcc::run(&vectors, &mut results);
     Ok(results.report(&exceptions))
 }

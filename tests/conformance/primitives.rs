@@ -20,9 +20,10 @@ const NOT_LISTED: &str = "key, hash, padding or encoding is not on the list of a
 /// The most that the implementation of RSA takes.
 const MAX_RSA_BITS: usize = 4096;
 
-/// Runs every `wycheproof/*.json`.
+/// Runs every `wycheproof/*.json` but those of JOSE, whose signatures are of tokens.
 pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
-    for file in vectors.files("wycheproof", "", ".json") {
+    let files = vectors.files("wycheproof", "", ".json");
+    for file in files.into_iter().filter(|file| !file.contains("/json_web_")) {
         match vectors.json(&file) {
             Some(Ok(document)) => run_file(&file, &document, results),
             Some(Err(error)) => results.unreadable(KIND, &file, error),

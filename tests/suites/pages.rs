@@ -93,6 +93,16 @@ fn document_with_hops_compiles() {
 }
 
 #[test]
+fn document_with_tokens_compiles() {
+    let document = first_document(
+        &page("docs/document.md"),
+        "tests/suites/pages.rs compiles this document with tokens.",
+    );
+    let compiled = compiled(&document, Format::Yaml);
+    assert!(compiled.tokens.is_some());
+}
+
+#[test]
 fn shortest_configuration_has_a_document_that_compiles() {
     let block = first_document(&page("README.md"), "## The shortest configuration");
     let block: Value = serde_saphyr::from_str(&block).expect("YAML");

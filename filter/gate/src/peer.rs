@@ -2,5 +2,6 @@
 
 pub mod assertion;
 pub mod presented;
+pub mod said;
 pub mod surroundings;
 pub mod xfcc;

@@ -6,6 +6,7 @@ pub mod feeds;
 pub mod fetch;
 pub mod fetched;
 pub mod index;
+pub mod jwt_bundles;
 pub mod key;
 pub mod lease;
 mod poll;

@@ -2,7 +2,7 @@
 //!
 //! A schema that is made of them cannot know a member that the reader does not, nor the other way.
 
-use crate::document::{federation, hops, members, peer, revoked, rule, source};
+use crate::document::{federation, hops, jwt_svid, members, peer, revoked, rule, source};
 
 /// Names of members, or words that a member takes.
 pub type Table = &'static [&'static str];
@@ -43,6 +43,8 @@ pub const RELATIONSHIP: Table = federation::RELATIONSHIP_FIELDS;
 pub const HOP: Table = hops::HOP_FIELDS;
 /// Words of `assertion`.
 pub const ASSERTIONS: Table = hops::ASSERTIONS;
+/// The members of `jwt_svid`.
+pub const JWT_SVID: Table = jwt_svid::JWT_SVID_FIELDS;
 /// Words of `evidence`.
 pub const EVIDENCE: Table = hops::EVIDENCE;
 /// The members of a list of revocations as an endpoint serves it.

@@ -41,6 +41,7 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
         chain,
         xfcc,
         peer,
+        tokens,
         forward_id,
         forward_via,
         forward_xfcc,
@@ -67,6 +68,7 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
     note("xfcc", true, *xfcc != other.xfcc);
     note("peer", true, *peer != other.peer);
     note("hops", true, brought(old) != brought(new));
+    note("jwt_svid", true, *tokens != other.tokens);
     note("hops.owner", false, owners(old) != owners(new));
     note("forward_id", false, *forward_id != other.forward_id);
     note("forward_via", false, *forward_via != other.forward_via);

@@ -231,7 +231,12 @@ impl SignatureVerificationAlgorithm for Algorithm {
 
 /// The curve crates share their shapes but not their types, so one body serves all three.
 macro_rules! ecdsa {
-    ($name:ident, $twin:ident, $field_bytes:expr) => {
+    ($name:ident, $twin:ident, $der:ident, $field_bytes:expr) => {
+        fn $der(signature: &[u8]) -> Option<Vec<u8>> {
+            let signature = ::$name::ecdsa::Signature::from_slice(signature).ok()?;
+            Some(signature.to_der().as_bytes().to_vec())
+        }
+
         fn $twin(signature: &[u8]) -> Option<Vec<u8>> {
             use ::$name::ecdsa::Signature;
 
@@ -251,9 +256,20 @@ macro_rules! ecdsa {
     };
 }
 
-ecdsa!(p256, p256_twin, 32);
-ecdsa!(p384, p384_twin, 48);
-ecdsa!(p521, p521_twin, 66);
+ecdsa!(p256, p256_twin, p256_der, 32);
+ecdsa!(p384, p384_twin, p384_der, 48);
+ecdsa!(p521, p521_twin, p521_der, 66);
+
+/// An ECDSA signature as certificates have it, in DER, of one as JOSE has it: both numbers one after the other, each with all
+/// bytes of the curve's field (RFC 7518 3.4). Nothing where one of them is zero, or not below the order of the curve.
+pub(crate) fn ecdsa_der(curve: AlgorithmIdentifier, signature: &[u8]) -> Option<Vec<u8>> {
+    match curve {
+        alg_id::ECDSA_P256 => p256_der(signature),
+        alg_id::ECDSA_P384 => p384_der(signature),
+        alg_id::ECDSA_P521 => p521_der(signature),
+        _ => None,
+    }
+}
 
 /// The other ECDSA signature that is as good, in DER: of (r, s), it is (r, n - s), and anyone can make one of the
 /// other. Nothing where this is no ECDSA signature. Whose curve it is of is not known here; the first that it fits is,

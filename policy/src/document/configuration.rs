@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use crate::{
     document::{
         hops::{Around, ReadHop, check_are_used, check_hops, spoken_of},
+        jwt_svid::{Tokens, check_tokens},
         members::{Document, parse, read_document},
         peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},
         reader::{CompileError, MAX_MISTAKES, Mistake, Place, Reader},
@@ -56,6 +57,8 @@ pub struct Configuration {
     pub xfcc: XfccMode,
     /// Where the peer of a connection without TLS stands.
     pub peer: PeerOrigin,
+    /// What is expected of tokens, where a hop brings some.
+    pub tokens: Option<Tokens>,
     /// Whether the upstream is told the id of the caller.
     pub forward_id: bool,
     /// Whether it is told the id of the hop that has brought the request.
@@ -168,6 +171,7 @@ impl Configuration {
             chain: document.chain,
             xfcc: document.xfcc,
             peer: document.peer.origin,
+            tokens: document.tokens,
             forward_id: document.forward_id,
             forward_via: document.forward_via,
             forward_xfcc: document.forward_xfcc,
@@ -224,6 +228,7 @@ fn check_the_hops(document: &Document, reader: &mut Reader) {
         xfcc: document.xfcc,
     };
     check_hops(reader, &document.hops, &around);
+    check_tokens(reader, document.tokens.is_some(), &document.hops);
     let relationships = relationships(document);
     let place = Place::Root;
     let place = place.member("hops");

@@ -15,7 +15,7 @@ use crate::{
     json::Json,
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::PatternError},
-    rules::hop::{Hop, HopSet, MAX_HOPS, Via},
+    rules::hop::{Assertion, Hop, HopSet, MAX_HOPS, Via},
 };
 
 pub(crate) const HOP_FIELDS: &[&str] = &[
@@ -30,9 +30,9 @@ pub(crate) const HOP_FIELDS: &[&str] = &[
     "owner",
 ];
 /// How a hop says who the caller is. Others are not words of a document before they are read.
-pub(crate) const ASSERTIONS: &[&str] = &["xfcc"];
+pub(crate) const ASSERTIONS: &[&str] = &["xfcc", "jwt_svid"];
 /// What must stand behind what it says.
-pub(crate) const EVIDENCE: &[&str] = &["certificate"];
+pub(crate) const EVIDENCE: &[&str] = &["certificate", "token"];
 /// What stands in `via` for a request that its caller makes itself.
 pub(crate) const DIRECT: &str = "direct";
 
@@ -80,11 +80,19 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
     let except = object
         .optional("except")
         .and_then(|json| read_ids(reader, json, &at.member("except")));
-    if let Some(json) = object.required("assertion", reader, at) {
-        reader.word(json, &at.member("assertion"), ASSERTIONS, &[()]);
-    }
-    if let Some(json) = object.optional("evidence") {
-        reader.word(json, &at.member("evidence"), EVIDENCE, &[()]);
+    let assertion = object.required("assertion", reader, at);
+    let assertions = [Assertion::Xfcc, Assertion::JwtSvid];
+    let assertion = assertion.and_then(|json| reader.word(json, &at.member("assertion"), ASSERTIONS, &assertions));
+    let evidence = object.optional("evidence");
+    let evidence = evidence.and_then(|json| reader.word(json, &at.member("evidence"), EVIDENCE, &assertions));
+    if let (Some(assertion), Some(of)) = (assertion, evidence)
+        && assertion != of
+    {
+        let mistake = match assertion {
+            Assertion::Xfcc => "`certificate`, which `xfcc` brings",
+            Assertion::JwtSvid => "`token`, which `jwt_svid` is",
+        };
+        reader.note(&at.member("evidence"), Mistake::Expected(mistake));
     }
     if let Some(json) = object.optional("depth") {
         check_depth(reader, json, &at.member("depth"));
@@ -98,6 +106,7 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         peers: peers.unwrap_or_default(),
         callers: callers.unwrap_or_default(),
         except: except.unwrap_or_default(),
+        assertion: assertion.unwrap_or_default(),
         expires,
         owner,
     })
@@ -182,7 +191,10 @@ fn check_surroundings(reader: &mut Reader, hops: &[ReadHop], around: &Around<'_>
                        hop brings)";
         reader.note(place, Mistake::Expected(mistake));
     }
-    for read in hops.iter().filter(|read| read.whole && !around.xfcc.is_of_hops()) {
+    let by_header = hops
+        .iter()
+        .filter(|read| read.whole && read.hop.assertion == Assertion::Xfcc);
+    for read in by_header.filter(|_| !around.xfcc.is_of_hops()) {
         let mistake = "`xfcc: hop` in the document, where this listener has FORWARD_ONLY (or `hop_appended`, where it \
                        has APPEND_FORWARD)";
         reader.note(&place.item(read.place).member("assertion"), Mistake::Expected(mistake));
@@ -235,8 +247,8 @@ fn check_brings_no_hop(
     true
 }
 
-/// Notes callers that an earlier entry may bring through the same peer: which of the two it was, and with it the rules,
-/// would be the peer's to choose. Says whether it could be found out.
+/// Notes callers that an earlier entry may bring through the same peer in the same way: which of the two it was, and with it
+/// the rules, would be the peer's to choose. Says whether it could be found out.
 fn check_is_not_ambiguous(
     reader: &mut Reader,
     read: &ReadHop,
@@ -245,6 +257,9 @@ fn check_is_not_ambiguous(
     place: &Place<'_>,
 ) -> bool {
     let (hop, before) = (&read.hop, &earlier.hop);
+    if hop.assertion != before.assertion {
+        return true;
+    }
     let mut shared = false;
     for (one, two) in hop
         .peers

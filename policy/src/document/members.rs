@@ -12,6 +12,7 @@ use crate::{
     document::{
         federation::{BundleOrigin, Federated, read_bundle, read_federation, read_intermediates, read_max_lifetime},
         hops::{ReadHop, read_hops},
+        jwt_svid::{Tokens, read_tokens},
         peer::{Peer, check_needs_no_certificate, read_peer},
         reader::{CompileError, Mistake, Object, Place, Reader},
         revoked::read_revoked,
@@ -39,6 +40,7 @@ pub(crate) struct Document {
     pub(crate) xfcc: XfccMode,
     pub(crate) peer: Peer,
     pub(crate) hops: Vec<ReadHop>,
+    pub(crate) tokens: Option<Tokens>,
     pub(crate) forward_id: bool,
     pub(crate) forward_via: bool,
     pub(crate) forward_xfcc: bool,
@@ -78,6 +80,7 @@ pub(crate) const FIELDS: &[&str] = &[
     "xfcc",
     "peer",
     "hops",
+    "jwt_svid",
     "forward_id",
     "forward_via",
     "forward_xfcc",
@@ -157,6 +160,7 @@ pub(crate) fn read_document(json: &Json, reader: &mut Reader) -> Option<Document
             .map(|json| read_peer(reader, json))
             .unwrap_or_default(),
         hops: read_hops(reader, object),
+        tokens: read_tokens(reader, object),
         forward_id: read_flag(reader, object, "forward_id"),
         forward_via: read_flag(reader, object, "forward_via"),
         forward_xfcc: read_flag(reader, object, "forward_xfcc"),

@@ -329,7 +329,7 @@ impl<'a> Asking<'a> {
             effort: self.dry_run,
             ..self.facts
         };
-        let Way { caller, hop } = self.way;
+        let Way { caller, hop, .. } = self.way;
         let both = [(Some(caller), Part::Asks), (hop, Part::Brings)];
         for (grants, part) in both.into_iter().filter_map(|(grants, part)| Some((grants?, part))) {
             self.ask_those(&grants.enforced, part, path, &mut search, &self.facts, &mut tally);

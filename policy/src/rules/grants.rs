@@ -7,7 +7,7 @@ use crate::{
     name::{id::SpiffeId, path::Segment},
     pattern::id_pattern::IdPattern,
     rules::{
-        hop::{Hop, HopSet},
+        hop::{Assertion, Hop, HopSet},
         rule_set::{Captures, GroupMatch, Index, Needs, RuleSet, Rules, at},
     },
     trust::svid::Svid,
@@ -174,6 +174,11 @@ impl Grants {
     /// The first of the hops by which it brings others.
     pub fn first_hop(&self) -> Option<&Hop> {
         self.rules.0.hops.first(self.brings).map(|known| &known.hop)
+    }
+
+    /// Whether it says by this whom it brings.
+    pub fn asserts_by(&self, assertion: Assertion) -> bool {
+        !self.brings.and(self.rules.0.hops.by(assertion)).is_empty()
     }
 
     /// Whether it brings the requests of others, and so makes none of its own.

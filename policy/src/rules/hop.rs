@@ -16,6 +16,16 @@ use crate::{
 /// are 49,152 at most; and a way is a set of them that fits one word.
 pub const MAX_HOPS: usize = 64;
 
+/// How a hop says who the caller is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Assertion {
+    /// By the certificate of the caller, in `x-forwarded-client-cert`.
+    #[default]
+    Xfcc,
+    /// By a token of the caller, in `authorization`.
+    JwtSvid,
+}
+
 /// Who may bring whose requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
@@ -27,6 +37,8 @@ pub struct Hop {
     pub callers: Vec<IdPattern>,
     /// Who of them may not.
     pub except: Vec<IdPattern>,
+    /// How it says who the caller is.
+    pub assertion: Assertion,
     /// From this moment on it brings nobody.
     pub expires: Option<Timestamp>,
     /// Who answers for it; shown to operators, never compared.
@@ -83,6 +95,11 @@ impl Hops {
     /// Those that may bring an id.
     pub(crate) fn of_caller(&self, id: &SpiffeId) -> HopSet {
         self.all_that(|hop| hop.may_bring(id))
+    }
+
+    /// Those that say by this who the caller is.
+    pub(crate) fn by(&self, assertion: Assertion) -> HopSet {
+        self.all_that(|hop| hop.assertion == assertion)
     }
 
     /// Those that are not over.

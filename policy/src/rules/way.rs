@@ -9,7 +9,7 @@ use crate::{
     rules::{
         decision::Detail,
         grants::Grants,
-        hop::{Hop, HopSet},
+        hop::{Assertion, Hop, HopSet},
         rule_set::Needs,
     },
 };
@@ -20,17 +20,27 @@ use crate::{
 pub struct Way<'g> {
     pub(super) caller: &'g Grants,
     pub(super) hop: Option<&'g Grants>,
+    /// How the hop says who the caller is.
+    assertion: Assertion,
 }
 
 impl<'g> Way<'g> {
     /// The peer makes it itself.
     pub fn direct(caller: &'g Grants) -> Self {
-        Self { caller, hop: None }
+        Self {
+            caller,
+            hop: None,
+            assertion: Assertion::default(),
+        }
     }
 
-    /// The peer is a hop, and brings it. Whether it may is part of the decision.
-    pub fn through(hop: &'g Grants, caller: &'g Grants) -> Self {
-        Self { caller, hop: Some(hop) }
+    /// The peer is a hop, and brings it, with this assertion. Whether it may is part of the decision.
+    pub fn through(hop: &'g Grants, caller: &'g Grants, assertion: Assertion) -> Self {
+        Self {
+            caller,
+            hop: Some(hop),
+            assertion,
+        }
     }
 
     /// The hop of the document through which it has come; `None` where it is direct, or no hop may bring it.
@@ -53,7 +63,8 @@ impl<'g> Way<'g> {
 
     fn hops(&self) -> HopSet {
         let hop = self.hop.filter(|hop| Arc::ptr_eq(&hop.rules.0, &self.caller.rules.0));
-        let both = |hop: &Grants| hop.brings.and(self.caller.brought_by);
+        let by = self.caller.rules.0.hops.by(self.assertion);
+        let both = |hop: &Grants| hop.brings.and(self.caller.brought_by).and(by);
         hop.map(both).unwrap_or_default()
     }
 

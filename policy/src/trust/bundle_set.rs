@@ -10,6 +10,7 @@ use crate::{
     trust::{
         bundle::Bundle,
         bundle_error::{BundleError, MAX_BUNDLE_BYTES},
+        jwt_key::JwtKeys,
     },
 };
 
@@ -17,6 +18,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct BundleSet {
     bundles: BTreeMap<TrustDomain, Held>,
+    /// The JWT keys of trust domains that have them from elsewhere than their bundle; `None` where they have not come.
+    jwt_keys: BTreeMap<TrustDomain, Option<(Arc<JwtKeys>, Timestamp)>>,
 }
 
 /// A bundle, and until when its source may stay silent.
@@ -42,6 +45,22 @@ impl BundleSet {
 
     fn put(&mut self, trust_domain: TrustDomain, bundle: Arc<Bundle>, stale_from: Option<Timestamp>) {
         self.bundles.insert(trust_domain, Held { bundle, stale_from });
+    }
+
+    /// Says that the JWT keys of a trust domain are these, good until their source has been silent for too long, or that they have
+    /// not come, and never those of its bundle.
+    pub fn set_jwt_keys(&mut self, trust_domain: TrustDomain, keys: Option<(Arc<JwtKeys>, Timestamp)>) {
+        self.jwt_keys.insert(trust_domain, keys);
+    }
+
+    /// The JWT keys of a trust domain, and from when on they are stale.
+    pub(crate) fn jwt_keys(&self, trust_domain: &TrustDomain) -> Option<(&JwtKeys, Option<Timestamp>)> {
+        match self.jwt_keys.get(trust_domain) {
+            Some(keys) => keys.as_ref().map(|(keys, stale_from)| (&**keys, Some(*stale_from))),
+            None => self
+                .held(trust_domain)
+                .map(|held| (held.bundle.jwt_keys(), held.stale_from)),
+        }
     }
 
     /// Takes the bundle of a trust domain away: nothing of it is accepted.

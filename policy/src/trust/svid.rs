@@ -21,9 +21,12 @@ use crate::{
         bundle::Bundle,
         bundle_set::BundleSet,
         chain::{self, ChainError, Means, Moment, Path},
+        jwt_key::JwtKeys,
+        jwt_svid::{self, Expected, JwtSvid},
         relationship::{Relationship, Relationships, with_slack},
         revocation::{Revocation, Revocations},
         svid_error::SvidError,
+        token_error::TokenError,
     },
 };
 
@@ -46,6 +49,8 @@ enum Evidence {
     Proxy {
         id: SpiffeId,
     },
+    /// Somebody who may do so has shown it.
+    Token(Box<JwtSvid>),
 }
 
 /// A leaf, and what stands behind it.
@@ -75,7 +80,7 @@ pub struct Trust<'a> {
     pub bundles: Option<&'a BundleSet>,
     /// Lists of revocations; an entry of any refuses.
     pub revocations: &'a [&'a Revocations],
-    /// For how long past their end the certificates are good enough.
+    /// For how long past their end the certificates, or the token, are good enough.
     pub expiry_grace: SignedDuration,
 }
 
@@ -194,20 +199,53 @@ pub fn vouched(id: SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Svid, 
     Ok(Svid { evidence, valid_until })
 }
 
+/// Verifies a token as the identity of somebody on whose behalf it is shown, at one moment. The relationship, its scope and
+/// revocations by id hold as they do for certificates; the keys are the JWT keys of the trust domain's bundle.
+///
+/// # Errors
+/// The first thing that is wrong: the token by itself, then relationship and revocation, then key and signature.
+pub fn verify_token(
+    token: &[u8],
+    expected: &Expected,
+    algorithms: &[&dyn SignatureVerificationAlgorithm],
+    trust: &Trust<'_>,
+    now: Timestamp,
+) -> Result<Svid, TokenError> {
+    let mut valid_until = Timestamp::MAX;
+    let keys = |id: &SpiffeId| {
+        let (keys, until) = jwt_keys(id, trust, now)?;
+        valid_until = until;
+        Ok(keys)
+    };
+    let token = jwt_svid::verify(token, expected, keys, algorithms, now)?;
+    let valid_until = valid_until.min(last_second(Some(token.ends())));
+    let evidence = Evidence::Token(Box::new(token));
+    Ok(Svid { evidence, valid_until })
+}
+
 impl Svid {
     /// Who it is.
     pub fn id(&self) -> &SpiffeId {
         match &self.evidence {
             Evidence::Certificate(certified) => &certified.leaf.id,
             Evidence::Proxy { id } => id,
+            Evidence::Token(token) => token.id(),
         }
     }
 
     /// Whether the proxy's word for the id is all there is.
     pub fn is_vouched(&self) -> bool {
         match self.evidence {
-            Evidence::Certificate(_) => false,
+            Evidence::Certificate(_) | Evidence::Token(_) => false,
             Evidence::Proxy { .. } => true,
+        }
+    }
+
+    /// The token that stands for it, where one does.
+    pub fn token(&self) -> Option<&JwtSvid> {
+        match &self.evidence {
+            Evidence::Token(token) => Some(token),
+            Evidence::Certificate(_) | Evidence::Proxy { .. } => None,
         }
     }
 
@@ -219,14 +257,14 @@ impl Svid {
     fn leaf(&self) -> Option<&Identified> {
         match &self.evidence {
             Evidence::Certificate(certified) => Some(&certified.leaf),
-            Evidence::Proxy { .. } => None,
+            Evidence::Proxy { .. } | Evidence::Token(_) => None,
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match &self.evidence {
             Evidence::Certificate(certified) => certified.path.as_ref(),
-            Evidence::Proxy { .. } => None,
+            Evidence::Proxy { .. } | Evidence::Token(_) => None,
         }
     }
 
@@ -279,6 +317,7 @@ impl Svid {
                 self.check_path(bundle, trust, moment, now)
             }),
             Evidence::Proxy { id } => check_vouched(id, trust, now),
+            Evidence::Token(token) => check_token(token, trust, now),
         }
     }
 
@@ -330,6 +369,30 @@ fn check(
     Ok(until.min(moment.end(path_until)).min(last_second(stale_from)))
 }
 
+/// What a token is held against when it is looked at again: as when it was met, but for its signature.
+fn check_token(token: &JwtSvid, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
+    let (keys, until) = jwt_keys(token.id(), trust, now)?;
+    let ends = token.ends().checked_add(trust.expiry_grace).unwrap_or(Timestamp::MAX);
+    if now >= ends {
+        return Err(SvidError::TokenExpired { now, ends });
+    }
+    if !token.is_signed_by_one_of(keys) {
+        return Err(SvidError::TokenKeyGone(token.id().trust_domain().clone()));
+    }
+    Ok(until.min(last_second(Some(ends))))
+}
+
+/// The keys that may have signed a token of somebody, where relationship and revocations let anything of theirs count, and
+/// the last second in which that holds, if nothing but time changes.
+fn jwt_keys<'t>(id: &SpiffeId, trust: &Trust<'t>, now: Timestamp) -> Result<(&'t JwtKeys, Timestamp), SvidError> {
+    let until = check_vouched(id, trust, now)?;
+    let trust_domain = id.trust_domain();
+    let known = trust.bundles.and_then(|bundles| bundles.jwt_keys(trust_domain));
+    let (keys, stale_from) = known.ok_or_else(|| SvidError::BundleMissing(trust_domain.clone()))?;
+    check_is_fresh(trust_domain, stale_from, now)?;
+    Ok((keys, until.min(last_second(stale_from))))
+}
+
 /// What an id without a certificate is held against.
 pub(crate) fn check_vouched(id: &SpiffeId, trust: &Trust<'_>, now: Timestamp) -> Result<Timestamp, SvidError> {
     let relationship = in_force(id, trust.relationships, now)?;
@@ -364,7 +427,7 @@ fn in_force<'r>(
     Ok(relationship)
 }
 
-/// The bundle of an id's trust domain, and from when on it is stale.
+/// The bundle of an id's trust domain, where it has authorities, and from when on it is stale.
 fn usable<'b>(
     bundles: &'b BundleSet,
     id: &SpiffeId,
@@ -374,16 +437,21 @@ fn usable<'b>(
     let held = bundles
         .held(trust_domain)
         .ok_or_else(|| SvidError::BundleMissing(trust_domain.clone()))?;
-    if let Some(since) = held.stale_from.filter(|stale_from| now >= *stale_from) {
-        return Err(SvidError::BundleStale {
-            trust_domain: trust_domain.clone(),
-            since,
-        });
-    }
+    check_is_fresh(trust_domain, held.stale_from, now)?;
     if held.bundle.authority_count() == 0 {
         return Err(SvidError::BundleEmpty(trust_domain.clone()));
     }
     Ok((&held.bundle, held.stale_from))
+}
+
+fn check_is_fresh(trust_domain: &TrustDomain, stale_from: Option<Timestamp>, now: Timestamp) -> Result<(), SvidError> {
+    match stale_from.filter(|stale_from| now >= *stale_from) {
+        Some(since) => Err(SvidError::BundleStale {
+            trust_domain: trust_domain.clone(),
+            since,
+        }),
+        None => Ok(()),
+    }
 }
 
 fn check_time(leaf: &Identified, moment: Moment, now: Timestamp) -> Result<(), SvidError> {

@@ -57,6 +57,15 @@ pub enum SvidError {
     },
     /// A bundle without any usable authority.
     BundleEmpty(TrustDomain),
+    /// The token that stands for it is over.
+    TokenExpired {
+        /// When it was looked at.
+        now: Timestamp,
+        /// From when on it is over.
+        ends: Timestamp,
+    },
+    /// Its trust domain has no more the key that signed the token that stands for it.
+    TokenKeyGone(TrustDomain),
     /// It is on a list of revocations.
     Revoked {
         /// What the list says about it.
@@ -111,6 +120,8 @@ impl SvidError {
             Self::BundleMissing(_) => Reason::FederationBundleMissing,
             Self::BundleStale { .. } => Reason::FederationBundleStale,
             Self::BundleEmpty(_) => Reason::FederationBundleEmpty,
+            Self::TokenExpired { .. } => Reason::TokenExpired,
+            Self::TokenKeyGone(_) => Reason::TokenUnknownKey,
             Self::Revoked { .. } => Reason::SvidRevoked,
             Self::ChainMode { why, .. } => why.reason(),
         }
@@ -130,6 +141,8 @@ impl SvidError {
             | Self::BundleMissing(_)
             | Self::BundleStale { .. }
             | Self::BundleEmpty(_)
+            | Self::TokenExpired { .. }
+            | Self::TokenKeyGone(_)
             | Self::Revoked { .. } => false,
         }
     }
@@ -149,7 +162,9 @@ impl SvidError {
             | Self::LifetimeTooLong { .. }
             | Self::BundleMissing(_)
             | Self::BundleStale { .. }
-            | Self::BundleEmpty(_) => None,
+            | Self::BundleEmpty(_)
+            | Self::TokenExpired { .. }
+            | Self::TokenKeyGone(_) => None,
         }
     }
 }
@@ -186,6 +201,13 @@ impl fmt::Display for SvidError {
                 write!(
                     f,
                     "the source of the bundle of `{trust_domain}` has been silent for too long: stale since {since}"
+                )
+            }
+            Self::TokenExpired { now, ends } => write!(f, "token expired: {now} is not before {ends}"),
+            Self::TokenKeyGone(name) => {
+                write!(
+                    f,
+                    "the JWT keys of `{name}` no longer have the one that signed the token"
                 )
             }
             Self::Revoked { reason: None, .. } => f.write_str("revoked"),

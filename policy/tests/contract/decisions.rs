@@ -7,8 +7,8 @@ use reference::identity::{NOW, svid};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use svidgate_policy::{
-    Configuration, Decision, Detail, Effect, Format, Headers, HttpRequest, Needs, Reason, Request, RuleSet, SpiffeId,
-    Svid, Timestamp, Way,
+    Assertion, Configuration, Decision, Detail, Effect, Format, Headers, HttpRequest, Needs, Reason, Request, RuleSet,
+    SpiffeId, Svid, Timestamp, Way,
     analysis::{
         Claimed, Policy,
         explain::{AboutRule, Explanation, Which},
@@ -137,7 +137,7 @@ impl Asked {
             .as_ref()
             .map(|id| rules.specialise(&reference::identity::svid(id)));
         let way = match &hop {
-            Some(hop) => Way::through(hop, &caller),
+            Some(hop) => Way::through(hop, &caller, Assertion::Xfcc),
             None => Way::direct(&caller),
         };
         self.show(|request| shown(&way.decide(request, self.now())))

@@ -29,4 +29,7 @@ mod signing;
 mod standing;
 mod telling;
 mod time;
+mod tokens;
+#[cfg(not(target_family = "wasm"))]
+mod tokens_second_opinion;
 mod verifier;

@@ -59,6 +59,11 @@ impl Verifier {
         self
     }
 
+    /// All lists of revocations.
+    pub(crate) fn lists(&self) -> [&Revocations; 1] {
+        [&self.revocations]
+    }
+
     pub(crate) fn trust<'a>(&'a self, revocations: &'a [&'a Revocations]) -> Trust<'a> {
         Trust {
             relationships: &self.relationships,

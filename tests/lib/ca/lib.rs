@@ -17,6 +17,7 @@
 pub mod der;
 mod extension;
 mod key;
+mod token;
 
 use std::net::IpAddr;
 
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 
 pub use extension::{BasicConstraints, ExtendedKeyUsage, Extension, GeneralName, KeyUsage};
 pub use key::{Key, KeyKind, SignatureAlgorithm};
+pub use token::{thumbprint, token_of};
 
 /// 2026-06-15T12:00:00Z: the one moment of tests that need no running proxy.
 pub const FIXED_NOW: Timestamp = Timestamp::constant(1_781_524_800, 0);

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use serde_json::{Value, json};
-use svidgate_policy::{Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid, Way};
+use svidgate_policy::{Assertion, Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid, Way};
 
 use crate::evaluator::{Answer, Asked};
 use crate::identity::{svid, vouched};
@@ -95,7 +95,7 @@ pub fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
     let specialise = |id: &String| compiled.rules.specialise(&identity(compiled, id));
     let (caller, hop) = (specialise(&asked.id), asked.through.as_ref().map(specialise));
     let way = match &hop {
-        Some(hop) => Way::through(hop, &caller),
+        Some(hop) => Way::through(hop, &caller, Assertion::Xfcc),
         None => Way::direct(&caller),
     };
     let decision = way.decide(&request, asked.now);

@@ -1,4 +1,5 @@
-//! A SPIFFE Workload API: `SpiffeWorkloadAPI/FetchX509Bundles` on a unix socket (SPIFFE Workload API, section 6.2.2).
+//! A SPIFFE Workload API: `SpiffeWorkloadAPI/FetchX509Bundles` and `FetchJWTBundles` on a unix socket (SPIFFE Workload API,
+//! sections 5.2.2 and 6.2.3).
 //!
 //! gRPC is written by hand over HTTP/2, because a gRPC library cannot be made to break off in the middle of a message.
 //!
@@ -31,8 +32,22 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::ca::Authority;
 use crate::server::{UnixServer, cut, lock, serve_http};
 
-/// The path of the only method that is served.
-const METHOD: &str = "/SpiffeWorkloadAPI/FetchX509Bundles";
+/// What is served, each as a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Method {
+    X509Bundles,
+    JwtBundles,
+}
+
+impl Method {
+    fn of_path(path: &str) -> Option<Self> {
+        match path {
+            "/SpiffeWorkloadAPI/FetchX509Bundles" => Some(Self::X509Bundles),
+            "/SpiffeWorkloadAPI/FetchJWTBundles" => Some(Self::JwtBundles),
+            _ => None,
+        }
+    }
+}
 
 /// The metadata that every call must carry (SPIFFE Workload Endpoint, section 3).
 const SECURITY_HEADER: &str = "workload.spiffe.io";
@@ -69,7 +84,14 @@ struct Entry {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct X509BundlesRequest {}
+struct JwtBundlesResponse {
+    #[prost(message, repeated, tag = "1")]
+    bundles: Vec<Entry>,
+}
+
+/// What asks for either has nothing in it.
+#[derive(Clone, PartialEq, Message)]
+struct BundlesRequest {}
 
 impl Bundles {
     /// With the bundle of one more trust domain.
@@ -104,13 +126,13 @@ pub struct WorkloadApi {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The message that streams begin with, in its frame.
-    message: Option<Bytes>,
+    /// The message that streams of a method begin with, in its frame.
+    messages: BTreeMap<Method, Bytes>,
     /// The status that new streams get, in place of anything else.
     refusing: Option<(u16, &'static str)>,
     silent: bool,
     opened: usize,
-    streams: BTreeMap<usize, UnboundedSender<Push>>,
+    streams: BTreeMap<usize, (Method, UnboundedSender<Push>)>,
 }
 
 /// What a stream is to do next.
@@ -143,16 +165,31 @@ impl WorkloadApi {
 
     /// The same with any bytes in place of the message.
     pub fn set_raw(&self, message: &[u8]) {
+        self.set_message(Method::X509Bundles, message);
+    }
+
+    /// Sends the JWT keys of trust domains, each a JWK set, to every open stream of these, and to new ones first.
+    pub fn set_jwt(&self, keys: &[(&str, &str)]) {
+        let bundles = keys.iter().map(|(name, keys)| Entry {
+            key: format!("spiffe://{name}").into_bytes(),
+            value: keys.as_bytes().to_vec(),
+        });
+        let bundles = bundles.collect();
+        self.set_message(Method::JwtBundles, &JwtBundlesResponse { bundles }.encode_to_vec());
+    }
+
+    fn set_message(&self, method: Method, message: &[u8]) {
         let mut state = lock(&self.state);
-        state.message = Some(framed(message));
-        state.push_message();
+        state.messages.insert(method, framed(message));
+        state.push_message(method);
     }
 
     /// Whether streams are accepted and get nothing. Those that are open when this ends get the present message.
     pub fn silent(&self, silent: bool) {
         let mut state = lock(&self.state);
         state.silent = silent;
-        state.push_message();
+        state.push_message(Method::X509Bundles);
+        state.push_message(Method::JwtBundles);
     }
 
     /// Refuses new streams with a gRPC status and these words; `None` ends that.
@@ -181,7 +218,8 @@ impl WorkloadApi {
     /// When there is none.
     pub fn abort_mid_message(&self) {
         let state = lock(&self.state);
-        let message = state.message.clone().expect("a message to send half of");
+        let message = state.messages.get(&Method::X509Bundles).cloned();
+        let message = message.expect("a message to send half of");
         let half = FRAME_HEADER + (message.len() - FRAME_HEADER) / 2;
         state.push(&Push::HalfMessage(message.slice(..half)));
     }
@@ -204,20 +242,21 @@ impl WorkloadApi {
 
 impl State {
     fn push(&self, push: &Push) {
-        for stream in self.streams.values() {
+        for (_, stream) in self.streams.values() {
             // A stream whose client has just left.
             let _ = stream.send(push.clone());
         }
     }
 
-    fn push_message(&self) {
-        if let Some(message) = self.to_send() {
-            self.push(&Push::Message(message));
+    fn push_message(&self, method: Method) {
+        let Some(message) = self.to_send(method) else { return };
+        for (_, stream) in self.streams.values().filter(|(of, _)| *of == method) {
+            let _ = stream.send(Push::Message(message.clone()));
         }
     }
 
-    fn to_send(&self) -> Option<Bytes> {
-        self.message.clone().filter(|_| !self.silent)
+    fn to_send(&self, method: Method) -> Option<Bytes> {
+        self.messages.get(&method).cloned().filter(|_| !self.silent)
     }
 }
 
@@ -226,20 +265,20 @@ async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Body>, Infallible> {
     let (head, body) = request.into_parts();
-    if head.uri.path() != METHOD {
-        return Ok(refusal(UNIMPLEMENTED, "only FetchX509Bundles is served"));
-    }
+    let Some(method) = Method::of_path(head.uri.path()) else {
+        return Ok(refusal(UNIMPLEMENTED, "only streams of bundles are served"));
+    };
     if head.headers.get(SECURITY_HEADER).is_none_or(|value| value != "true") {
         return Ok(refusal(INVALID_ARGUMENT, "security header missing from request"));
     }
     let sent = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     if !is_request(&sent) {
-        return Ok(refusal(INVALID_ARGUMENT, "not one X509BundlesRequest"));
+        return Ok(refusal(INVALID_ARGUMENT, "not one request for bundles"));
     }
     let refusing = lock(&state).refusing;
     Ok(match refusing {
         Some((code, message)) => refusal(code, message),
-        None => response(Stream::open(state).into_body()),
+        None => response(Stream::open(state, method).into_body()),
     })
 }
 
@@ -251,7 +290,7 @@ fn is_request(bytes: &[u8]) -> bool {
 }
 
 fn is_message(bytes: &[u8]) -> bool {
-    X509BundlesRequest::decode(bytes).is_ok()
+    BundlesRequest::decode(bytes).is_ok()
 }
 
 fn response(body: Body) -> hyper::Response<Body> {
@@ -288,16 +327,16 @@ struct Stream {
 }
 
 impl Stream {
-    fn open(state: Arc<Mutex<State>>) -> Self {
+    fn open(state: Arc<Mutex<State>>, method: Method) -> Self {
         let (push, pushes) = unbounded_channel();
         let mut opened = lock(&state);
-        if let Some(message) = opened.to_send() {
+        if let Some(message) = opened.to_send(method) {
             // The receiver is held.
             let _ = push.send(Push::Message(message));
         }
         opened.opened += 1;
         let number = opened.opened;
-        opened.streams.insert(number, push);
+        opened.streams.insert(number, (method, push));
         drop(opened);
         Stream { number, pushes, state }
     }

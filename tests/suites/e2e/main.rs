@@ -40,6 +40,7 @@ mod stage;
 mod streams;
 mod survival;
 mod tcp;
+mod tokens;
 mod trap;
 mod tunnels;
 mod two_gates;

@@ -1,23 +1,16 @@
 //! Which certificate does a hop show for whom it brings, and does all fit that it says of it?
 //!
-//! A header is read once and remembered by all of its bytes: to find it again costs a fast hash, with a key of this
-//! worker, and a comparison, which is a fraction of what a digest of it would. What depends on who has sent it is asked
-//! each time.
+//! A header is read once and remembered ([`crate::identity::remembered`]). What depends on who has sent it is asked each time.
 
-use std::{num::NonZeroUsize, rc::Rc};
-
-use lru::LruCache;
 use svidgate_policy::{Reason, SpiffeId, XfccMode, certificate::pem::read_pem, digest::sha256};
 
-use crate::peer::{
-    assertion::{Element, NotWellFormed, Pem, elements},
-    presented::{Digest, Presented, parse_hex},
+use crate::{
+    identity::remembered::Bytes,
+    peer::{
+        assertion::{Element, NotWellFormed, Pem, elements},
+        presented::{Digest, Presented, parse_hex},
+    },
 };
-
-/// Most assertions that one document remembers on one worker. Our decision: as many callers as identities have room.
-pub const MAX_ASSERTIONS: usize = 4096;
-/// Most bytes of them. Our decision: 2,000 with a leaf each, escaped.
-pub const MAX_REMEMBERED_BYTES: usize = 8 * 1024 * 1024;
 
 /// What a header says, whoever has sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +57,13 @@ pub fn read(header: &[u8], mode: XfccMode) -> Result<(Asserted, Presented), Refu
     Ok((Asserted { leaf, by, appended }, presented))
 }
 
+impl Bytes for Asserted {
+    fn bytes(&self) -> usize {
+        let by = self.by.iter().map(|by| by.len());
+        by.fold(size_of::<Self>(), usize::saturating_add)
+    }
+}
+
 impl Asserted {
     /// Whether this hop has said it, on a connection with this leaf.
     ///
@@ -77,6 +77,14 @@ impl Asserted {
             return Err((Reason::AssertionBrokenChain, NOT_APPENDED.to_owned()));
         }
         Ok(())
+    }
+}
+
+/// Whether a header may name somebody beside whom this listener has appended.
+pub fn names_somebody(header: &[u8], mode: XfccMode) -> bool {
+    match mode {
+        XfccMode::HopAppended => elements(header).map_or(true, |elements| elements.len() != 1),
+        XfccMode::Hop | XfccMode::Ignore | XfccMode::Own => true,
     }
 }
 
@@ -139,87 +147,3 @@ const NO_CERTIFICATE: &str = "the hop gives its word for who calls, and not the 
 const ANOTHER: &str = "`By` is not the id of this hop: what it says was said by another";
 const NOT_APPENDED: &str = "the last element is not about the leaf of this connection (`xfcc: hop_appended` is for \
                             APPEND_FORWARD; for FORWARD_ONLY write `xfcc: hop`)";
-
-/// What was read lately and turned out to be good.
-#[derive(Debug)]
-pub struct Assertions {
-    known: LruCache<Box<[u8]>, Rc<Asserted>>,
-    /// Of all that are known.
-    bytes: usize,
-}
-
-impl Default for Assertions {
-    fn default() -> Self {
-        Self {
-            known: LruCache::new(NonZeroUsize::new(MAX_ASSERTIONS).unwrap_or(NonZeroUsize::MIN)),
-            bytes: 0,
-        }
-    }
-}
-
-impl Assertions {
-    /// What a header says, where it was read before.
-    pub fn recall(&mut self, header: &[u8]) -> Option<Rc<Asserted>> {
-        self.known.get(header).map(Rc::clone)
-    }
-
-    /// Remembers what a header says.
-    pub fn keep(&mut self, header: &[u8], asserted: Rc<Asserted>) {
-        if self.known.contains(header) {
-            return;
-        }
-        self.bytes = self.bytes.saturating_add(bytes(header, &asserted));
-        if let Some((header, gone)) = self.known.push(header.into(), asserted) {
-            self.bytes = self.bytes.saturating_sub(bytes(&header, &gone));
-        }
-        while self.bytes > MAX_REMEMBERED_BYTES {
-            let Some((header, gone)) = self.known.pop_lru() else {
-                break;
-            };
-            self.bytes = self.bytes.saturating_sub(bytes(&header, &gone));
-        }
-    }
-}
-
-fn bytes(header: &[u8], asserted: &Asserted) -> usize {
-    let by = asserted.by.iter().map(|by| by.len());
-    let by = by.fold(0_usize, usize::saturating_add);
-    header.len().saturating_add(by).saturating_add(size_of::<Asserted>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Asserted, Assertions, MAX_ASSERTIONS, MAX_REMEMBERED_BYTES, Rc};
-
-    fn asserted() -> Rc<Asserted> {
-        Rc::new(Asserted {
-            leaf: [7; 32],
-            by: Box::default(),
-            appended: None,
-        })
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded_in_number_and_in_bytes() {
-        let mut assertions = Assertions::default();
-        for number in 0..MAX_ASSERTIONS + 10 {
-            assertions.keep(&number.to_le_bytes(), asserted());
-        }
-        assert_eq!(assertions.known.len(), MAX_ASSERTIONS);
-        assert!(assertions.recall(&0_usize.to_le_bytes()).is_none());
-        let mut assertions = Assertions::default();
-        for number in 0..400_usize {
-            let header = [&[b'x'; 30_000][..], &number.to_le_bytes()].concat();
-            assertions.keep(&header, asserted());
-            assertions.keep(&header, asserted());
-            assert!(assertions.recall(&header).is_some());
-        }
-        assert!(assertions.bytes <= MAX_REMEMBERED_BYTES, "{}", assertions.bytes);
-        let summed: usize = assertions
-            .known
-            .iter()
-            .map(|(header, one)| super::bytes(header, one))
-            .sum();
-        assert_eq!(assertions.bytes, summed);
-    }
-}

@@ -9,19 +9,19 @@
 use std::rc::Rc;
 
 use jiff::Timestamp;
-use svidgate_policy::{Reason, digest::sha256};
+use svidgate_policy::{Assertion, Reason, digest::sha256, trust::jwt_svid::JwtSvid};
 
 use crate::{
     clock::whole_seconds,
     identity::{
-        asserted::{self, NOBODY, Refused},
+        asserted::{self, NOBODY, Refused, names_somebody},
         gate::Gate,
         identity::Identity,
         party::Party,
     },
     peer::{
         presented::{Digest, Evidence},
-        xfcc::Xfcc,
+        said::{Lines, Said},
     },
     proxy::Proxy,
     refusal::{Brought, Refusal},
@@ -32,12 +32,12 @@ impl Gate {
     ///
     /// # Errors
     /// Why it is nobody.
-    pub fn party<P: Proxy>(&self, proxy: &P, now: Timestamp, xfcc: Xfcc<'_>) -> Result<Party, Rc<Refusal>> {
-        let peer = self.identify(proxy, now, xfcc)?;
+    pub fn party<P: Proxy>(&self, proxy: &P, now: Timestamp, said: Said<'_>) -> Result<Party, Rc<Refusal>> {
+        let peer = self.identify(proxy, now, said.xfcc)?;
         if !peer.grants.is_hop() {
             return Ok(Party::direct(peer));
         }
-        let caller = Some(self.caller(proxy, &peer, now, xfcc)?);
+        let caller = Some(self.caller(proxy, &peer, now, said)?);
         Ok(Party { peer, caller })
     }
 
@@ -53,19 +53,79 @@ impl Gate {
         Ok(Party { peer, caller })
     }
 
-    /// Who it is that a hop brings.
+    /// Who it is that a hop brings. One that may say it in two ways says it in one: of two, whoever sends the request would
+    /// choose.
     fn caller<P: Proxy>(
         &self,
         proxy: &P,
         hop: &Identity,
         now: Timestamp,
-        xfcc: Xfcc<'_>,
+        said: Said<'_>,
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+        let by_certificate = hop.grants.asserts_by(Assertion::Xfcc);
+        let by_token = hop.grants.asserts_by(Assertion::JwtSvid);
+        let has_certificate = match said.xfcc {
+            Lines::Absent => false,
+            Lines::One(header) => names_somebody(header, self.configuration.xfcc),
+            Lines::Several => true,
+        };
+        let has_token = said.authorization != Lines::Absent;
+        match (by_certificate, by_token) {
+            (true, true) if has_certificate && has_token => Err(brought_by(
+                hop,
+                About::Assertion,
+                refused((Reason::AssertionAmbiguous, BOTH.to_owned())),
+            )),
+            (false, true) => self.caller_by_token(proxy, hop, now, said.authorization),
+            (true, true) if has_token => self.caller_by_token(proxy, hop, now, said.authorization),
+            (true, true | false) | (false, false) => self.caller_by_certificate(proxy, hop, now, said.xfcc),
+        }
+    }
+
+    fn caller_by_token<P: Proxy>(
+        &self,
+        proxy: &P,
+        hop: &Identity,
+        now: Timestamp,
+        authorization: Lines<'_>,
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+        let refuse = |reason, detail: &str| brought_by(hop, About::Assertion, refused((reason, detail.to_owned())));
+        let header = match authorization {
+            Lines::One(header) => header,
+            Lines::Absent => return Err(refuse(Reason::AssertionMissing, NO_TOKEN)),
+            Lines::Several => return Err(refuse(Reason::AssertionAmbiguous, SEVERAL_TOKENS)),
+        };
+        let token = bearer(header).ok_or_else(|| refuse(Reason::AssertionMalformed, NO_BEARER))?;
+        let remembered = self.tokens.borrow_mut().recall(header);
+        let digest = remembered.unwrap_or_else(|| Rc::new(sha256(token)));
+        let evidence = Evidence::Token(*digest);
+        let clock = || proxy.now().map_or(now, whole_seconds);
+        let known = match self.recall(&evidence, || None, clock, now) {
+            Some(known) => known,
+            None => self.verify_token_and_keep(evidence, token, clock()),
+        };
+        let caller = known.map_err(|refusal| brought_by(hop, About::Caller, Refusal::clone(&refusal)))?;
+        self.tokens.borrow_mut().keep(header, digest);
+        // Of the token, and so asked each time: a token that is bound and is taken from anybody is a hole.
+        let bound_to = caller.svid.token().and_then(JwtSvid::bound_to);
+        if bound_to.is_some_and(|bound_to| leaf(hop) != Some(*bound_to)) {
+            return Err(refuse(Reason::TokenNotBound, NOT_BOUND));
+        }
+        Ok(caller)
+    }
+
+    fn caller_by_certificate<P: Proxy>(
+        &self,
+        proxy: &P,
+        hop: &Identity,
+        now: Timestamp,
+        xfcc: Lines<'_>,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         let refuse = |error| brought_by(hop, About::Assertion, refused(error));
         let header = match xfcc {
-            Xfcc::One(header) => header,
-            Xfcc::Absent => return Err(refuse((Reason::AssertionMissing, NOBODY.to_owned()))),
-            Xfcc::Several => return Err(refuse((Reason::AssertionAmbiguous, SEVERAL.to_owned()))),
+            Lines::One(header) => header,
+            Lines::Absent => return Err(refuse((Reason::AssertionMissing, NOBODY.to_owned()))),
+            Lines::Several => return Err(refuse((Reason::AssertionAmbiguous, SEVERAL.to_owned()))),
         };
         let remembered = self.assertions.borrow_mut().recall(header);
         let read = || asserted::read(header, self.configuration.xfcc).map_err(refuse);
@@ -119,12 +179,26 @@ fn brought_by(hop: &Identity, about: About, refusal: Refusal) -> Rc<Refusal> {
         ..refusal
     })
 }
+/// The token of a header (RFC 6750 2.1): the scheme, whose letters may be of either case, one space, the token.
+fn bearer(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = header.split_at_checked(BEARER.len())?;
+    let is_one = |byte: &u8| !byte.is_ascii_whitespace() && *byte != b',';
+    (scheme.eq_ignore_ascii_case(BEARER) && !token.is_empty() && token.iter().all(is_one)).then_some(token)
+}
+
+const BOTH: &str =
+    "the hop brings a certificate and a token at once: which of them counts would be its client's to choose";
+const SEVERAL_TOKENS: &str = "several lines of authorization came through";
+const BEARER: &[u8] = b"Bearer ";
+const NO_TOKEN: &str = "the peer is a hop, and brings no token of who calls (`authorization: Bearer`)";
+const NO_BEARER: &str = "authorization is not `Bearer`, one space and one token";
+const NOT_BOUND: &str = "`cnf` binds the token to another certificate than that of the hop, which shows it";
 
 /// The leaf that a hop has shown in its own handshake.
 fn leaf(hop: &Identity) -> Option<Digest> {
     match hop.evidence {
         Evidence::Handshake(leaf) => Some(leaf),
-        Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) => None,
+        Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_) => None,
     }
 }
 

@@ -15,7 +15,10 @@ use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     AccessLog, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust,
-    TrustDomain, XfccMode, certificate::leaf::Leaf, digest::sha256, trust::svid,
+    TrustDomain, XfccMode,
+    certificate::leaf::Leaf,
+    digest::sha256,
+    trust::{svid, token_error::TokenError},
 };
 
 use crate::{
@@ -23,16 +26,18 @@ use crate::{
     header_map::HeaderNames,
     identity::{
         algorithms::{ProxyAlgorithms, Verify},
-        asserted::Assertions,
+        asserted::Asserted,
         cache::Identities,
         hints::Hints,
         identity::Identity,
+        remembered::Remembered,
     },
     ledger::Ledger,
     peer::{
         presented::{self, Digest, Evidence, Presented, Unreadable},
+        said::Lines,
         surroundings,
-        xfcc::{self, Element, Xfcc},
+        xfcc::{self, Element},
     },
     proxy::Proxy,
     record::{document_version, verification_time::Verifications},
@@ -62,7 +67,9 @@ pub struct Gate {
     identities: RefCell<Identities>,
     /// Those whom hops have brought, so that no hop pushes out who connects.
     pub(super) callers: RefCell<Identities>,
-    pub(super) assertions: RefCell<Assertions>,
+    pub(super) assertions: RefCell<Remembered<Asserted>>,
+    /// The digests of tokens, by the headers that they stand in.
+    pub(super) tokens: RefCell<Remembered<Digest>>,
     trusted: RefCell<Trusted>,
     generation: Cell<u64>,
     ending_rules: Vec<(Timestamp, Box<str>)>,
@@ -98,6 +105,7 @@ impl Gate {
             identities: RefCell::default(),
             callers: RefCell::default(),
             assertions: RefCell::default(),
+            tokens: RefCell::default(),
             generation: Cell::default(),
         }
     }
@@ -177,7 +185,7 @@ impl Gate {
     ///
     /// # Errors
     /// Why it is nobody.
-    pub fn identify<P: Proxy>(&self, proxy: &P, now: Timestamp, xfcc: Xfcc<'_>) -> Result<Rc<Identity>, Rc<Refusal>> {
+    pub fn identify<P: Proxy>(&self, proxy: &P, now: Timestamp, xfcc: Lines<'_>) -> Result<Rc<Identity>, Rc<Refusal>> {
         let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
         let xfcc = self.own_xfcc(xfcc);
         let chain = || xfcc.map(sha256);
@@ -194,7 +202,7 @@ impl Gate {
                 .and_then(|element| presented::presented(proxy, leaf, element))
                 .map(Some),
             Evidence::Shared(leaf) => presented::presented_elsewhere(proxy, leaf, &self.configuration.peer).map(Some),
-            Evidence::Vouched(_) | Evidence::Brought(_) => Ok(None),
+            Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_) => Ok(None),
         };
         let met = self.verify_and_keep(evidence, chain, shown.map_err(unreadable)?, now);
         self.verifications.measure(proxy, exact);
@@ -202,10 +210,10 @@ impl Gate {
     }
 
     /// The header where this listener has a part in it; where it has none, no certificate of the peer is found there.
-    fn own_xfcc<'h>(&self, xfcc: Xfcc<'h>) -> Option<&'h [u8]> {
+    fn own_xfcc<'h>(&self, xfcc: Lines<'h>) -> Option<&'h [u8]> {
         match (self.configuration.xfcc, xfcc) {
-            (XfccMode::Own | XfccMode::HopAppended, Xfcc::One(header)) => Some(header),
-            (XfccMode::Own | XfccMode::HopAppended, Xfcc::Absent | Xfcc::Several)
+            (XfccMode::Own | XfccMode::HopAppended, Lines::One(header)) => Some(header),
+            (XfccMode::Own | XfccMode::HopAppended, Lines::Absent | Lines::Several)
             | (XfccMode::Ignore | XfccMode::Hop, _) => None,
         }
     }
@@ -231,7 +239,14 @@ impl Gate {
                 let since = surroundings::since(proxy, now).unwrap_or(Timestamp::MIN);
                 Some(since.checked_add(*max_connection_age).unwrap_or(Timestamp::MAX))
             }
-            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_), _) => None,
+            (
+                Evidence::Handshake(_)
+                | Evidence::Shared(_)
+                | Evidence::Vouched(_)
+                | Evidence::Brought(_)
+                | Evidence::Token(_),
+                _,
+            ) => None,
         }
     }
 
@@ -266,34 +281,51 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         match &identity.evidence {
-            Evidence::Handshake(_) | Evidence::Brought(_) => {}
+            Evidence::Handshake(_) | Evidence::Brought(_) | Evidence::Token(_) => {}
             // Whether what another listener shares is taken, and from where, is this document's to say.
             Evidence::Shared(_) | Evidence::Vouched(_) => {
                 let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
                 if evidence != identity.evidence {
-                    return self.identify(proxy, now, Xfcc::Absent);
+                    return self.identify(proxy, now, Lines::Absent);
                 }
             }
         }
         if let Some(Ok(known)) = self.recall(&identity.evidence, || None, || now, now) {
             return self.not_too_old(proxy, now, known);
         }
-        let grace = self.configuration.expiry_grace;
-        if let Ok(until) = self.still_stands(identity, grace, now) {
-            let (svid, evidence) = (identity.svid.clone(), identity.evidence.clone());
-            let identity = Rc::new(self.specialised(svid, evidence, identity.presented.clone())?);
-            identity.good.set((self.generation(), until));
-            return self.not_too_old(proxy, now, identity);
+        match self.still_stands(identity, self.grace(&identity.evidence), now) {
+            Ok(until) => {
+                let (svid, evidence) = (identity.svid.clone(), identity.evidence.clone());
+                let identity = Rc::new(self.specialised(svid, evidence, identity.presented.clone())?);
+                identity.good.set((self.generation(), until));
+                return self.not_too_old(proxy, now, identity);
+            }
+            // A token is not kept, so there is no other way in which it could be good.
+            Err(refusal) if matches!(identity.evidence, Evidence::Token(_)) => return Err(Rc::new(refusal)),
+            Err(_) => {}
         }
         let met = self.verify_and_keep(identity.evidence.clone(), || None, identity.presented.clone(), now);
         self.not_too_old(proxy, now, met?)
+    }
+
+    /// For how long after its end what was shown is good enough for what is under way.
+    fn grace(&self, evidence: &Evidence) -> SignedDuration {
+        match evidence {
+            Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) => {
+                self.configuration.expiry_grace
+            }
+            Evidence::Token(_) => {
+                let tokens = self.configuration.tokens.as_ref();
+                tokens.map_or(SignedDuration::ZERO, |tokens| tokens.max_stream)
+            }
+        }
     }
 
     /// Where it is remembered who shows this.
     fn remembered(&self, evidence: &Evidence) -> &RefCell<Identities> {
         match evidence {
             Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) => &self.identities,
-            Evidence::Brought(_) => &self.callers,
+            Evidence::Brought(_) | Evidence::Token(_) => &self.callers,
         }
     }
 
@@ -389,6 +421,17 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         let verified = self.verify(evidence.clone(), presented, now);
+        self.keep(evidence, chain, verified, now)
+    }
+
+    /// Remembers what came of somebody.
+    fn keep(
+        &self,
+        evidence: Evidence,
+        chain: impl FnOnce() -> Option<Digest>,
+        verified: Result<Identity, Refusal>,
+        now: Timestamp,
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
         let mut identities = self.remembered(&evidence).borrow_mut();
         match verified {
             Ok(identity) => {
@@ -417,13 +460,45 @@ impl Gate {
                 let (svid, until) = self.vouch(id, now)?;
                 (svid, None, until)
             }
-            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Brought(_), None) => {
+            (Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Brought(_), None) | (Evidence::Token(_), _) => {
                 return Err(Unreadable::nowhere().into());
             }
         };
         let identity = self
             .specialised(svid, evidence, presented)
             .map_err(Rc::unwrap_or_clone)?;
+        identity.good.set((self.generation(), until));
+        Ok(identity)
+    }
+
+    /// Verifies a token and remembers what came of it.
+    pub(super) fn verify_token_and_keep(
+        &self,
+        evidence: Evidence,
+        token: &[u8],
+        now: Timestamp,
+    ) -> Result<Rc<Identity>, Rc<Refusal>> {
+        let verified = self.verify_token(evidence.clone(), token, now);
+        self.keep(evidence, || None, verified, now)
+    }
+
+    fn verify_token(&self, evidence: Evidence, token: &[u8], now: Timestamp) -> Result<Identity, Refusal> {
+        let Some(tokens) = &self.configuration.tokens else {
+            // No hop brings any, or the document was refused.
+            return Err(token_refused(&TokenError::WrongAudience));
+        };
+        let algorithms = self.algorithms.as_list();
+        let ask = |trust: &Trust<'_>| match svid::verify_token(token, &tokens.expected, &algorithms, trust, now) {
+            Ok(svid) => {
+                let until = svid.valid_until();
+                Ok((Ok(svid), until))
+            }
+            Err(TokenError::Identity(error)) => Err(error),
+            Err(error) => Ok((Err(error), now)),
+        };
+        let (verified, until) = self.hold_against(|| None, SignedDuration::ZERO, now, ask)?;
+        let svid = verified.map_err(|error| token_refused(&error))?;
+        let identity = self.specialised(svid, evidence, None).map_err(Rc::unwrap_or_clone)?;
         identity.good.set((self.generation(), until));
         Ok(identity)
     }
@@ -533,6 +608,17 @@ const TOO_OLD: &str = "the connection has been open for longer than `max_connect
 /// Who a peer says it is, for a refusal.
 fn claimed(identity: &Identity) -> impl FnOnce() -> Option<SpiffeId> {
     || Some(identity.svid.id().clone())
+}
+
+fn token_refused(error: &TokenError) -> Refusal {
+    Refusal {
+        reason: error.reason(),
+        detail: error.to_string(),
+        claimed: None,
+        changes: None,
+        for_want_of_issuer: None,
+        brought: None,
+    }
 }
 
 fn unreadable(unreadable: Unreadable) -> Rc<Refusal> {

@@ -77,6 +77,7 @@ impl Identity {
         Who {
             id: self.svid.id(),
             is_vouched: self.svid.is_vouched(),
+            is_by_token: self.svid.token().is_some(),
             via: None,
             hop: None,
         }

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use jiff::Timestamp;
-use svidgate_policy::Way;
+use svidgate_policy::{Assertion, Way};
 
-use crate::{identity::identity::Identity, record::decision::Who};
+use crate::{identity::identity::Identity, peer::presented::Evidence, record::decision::Who};
 
 /// Those who have to do with a connection or a request.
 #[derive(Clone, Debug)]
@@ -25,9 +25,14 @@ impl Party {
     /// The way from who asks.
     pub fn way(&self) -> Way<'_> {
         match &self.caller {
-            Some(caller) => Way::through(&self.peer.grants, &caller.grants),
+            Some(caller) => Way::through(&self.peer.grants, &caller.grants, assertion(caller)),
             None => Way::direct(&self.peer.grants),
         }
+    }
+
+    /// How it was said on whose behalf it asks; `None` where it is nobody's but its own.
+    pub fn assertion(&self) -> Option<Assertion> {
+        self.caller.as_deref().map(assertion)
     }
 
     /// Whose rights count.
@@ -54,5 +59,13 @@ impl Party {
     pub fn next_change(&self, now: Timestamp) -> Timestamp {
         let all = self.all().map(|identity| identity.next_change(now));
         all.min().unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// How a hop has said who it is.
+fn assertion(caller: &Identity) -> Assertion {
+    match caller.evidence {
+        Evidence::Token(_) => Assertion::JwtSvid,
+        Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) => Assertion::Xfcc,
     }
 }

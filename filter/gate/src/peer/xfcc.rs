@@ -4,18 +4,6 @@
 //! not escaped by the proxies that write them, so no identity is ever read from there; certificates are escaped, quoted
 //! and bound to the digest of the handshake. With `SANITIZE_SET` there is one element, ours.
 
-/// How many lines of the header a request has. A proxy makes one of several before filters run; where there are more
-/// all the same, none is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Xfcc<'h> {
-    /// None.
-    Absent,
-    /// One.
-    One(&'h [u8]),
-    /// More.
-    Several,
-}
-
 /// What one element says about the certificates of the connection, still escaped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Element<'a> {

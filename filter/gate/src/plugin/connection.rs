@@ -22,8 +22,8 @@ use crate::{
     identity::{gate::Gate, party::Party},
     peer::{
         presented::{self, Evidence},
+        said::Lines,
         surroundings,
-        xfcc::Xfcc,
     },
     plugin::{
         action::Action,
@@ -353,7 +353,7 @@ impl<P: Proxy> Judged<P> for ConnectionFilter<P> {
 
     /// Nobody is brought to a connection.
     fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Party, Rc<Refusal>> {
-        let peer = gate.identify(self.plugin.proxy(), now, Xfcc::Absent);
+        let peer = gate.identify(self.plugin.proxy(), now, Lines::Absent);
         peer.map(Party::direct)
     }
 

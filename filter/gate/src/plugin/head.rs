@@ -6,11 +6,14 @@ use svidgate_policy::{Headers, HttpRequest, ID_HEADER, VIA_HEADER, is_override, 
 
 use crate::{
     header_map::{HeaderMap, HeaderNames, is_looked_at},
-    peer::xfcc::Xfcc,
+    peer::said::{Lines, Said},
 };
 
 /// The proxy's own header with the peer's certificates.
 pub const XFCC_HEADER: &str = "x-forwarded-client-cert";
+
+/// Where a client's tokens stand, as gRPC metadata too.
+pub const AUTHORIZATION_HEADER: &str = "authorization";
 
 /// The headers of a request, and where those stand that every decision looks at.
 #[derive(Debug)]
@@ -19,35 +22,48 @@ pub struct Head {
     method: Option<Range<usize>>,
     authority: Option<Range<usize>>,
     path: Option<Range<usize>>,
-    xfcc: XfccHeader,
+    xfcc: Standing,
+    authorization: Standing,
     has_forged: bool,
 }
 
-/// A listener that writes the XFCC header writes one; of several, none is read.
+/// Where the one line of a header stands; of several, none is read.
 #[derive(Debug)]
-enum XfccHeader {
+enum Standing {
     Absent,
     One(Range<usize>),
     Several,
+}
+
+impl Standing {
+    fn with(self, value: Range<usize>) -> Self {
+        match self {
+            Self::Absent => Self::One(value),
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
+
+    fn is_absent(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::One(_) | Self::Several => false,
+        }
+    }
 }
 
 impl Head {
     /// Takes over the headers of a request.
     pub fn new(headers: HeaderMap) -> Self {
         let (mut method, mut authority, mut path) = (None, None, None);
-        let mut xfcc = XfccHeader::Absent;
+        let (mut xfcc, mut authorization) = (Standing::Absent, Standing::Absent);
         let mut has_forged = false;
         for (name, value) in headers.places() {
             match headers.at(name) {
                 b":method" => first(&mut method, value),
                 b":authority" => first(&mut authority, value),
                 b":path" => first(&mut path, value),
-                name if name == XFCC_HEADER.as_bytes() => {
-                    xfcc = match xfcc {
-                        XfccHeader::Absent => XfccHeader::One(value),
-                        XfccHeader::One(_) | XfccHeader::Several => XfccHeader::Several,
-                    }
-                }
+                name if name == XFCC_HEADER.as_bytes() => xfcc = xfcc.with(value),
+                name if name == AUTHORIZATION_HEADER.as_bytes() => authorization = authorization.with(value),
                 name => has_forged |= is_forged(name),
             }
         }
@@ -57,6 +73,7 @@ impl Head {
             authority,
             path,
             xfcc,
+            authorization,
             has_forged,
         }
     }
@@ -71,21 +88,25 @@ impl Head {
         }
     }
 
-    /// The XFCC header.
-    pub fn xfcc(&self) -> Xfcc<'_> {
-        match &self.xfcc {
-            XfccHeader::Absent => Xfcc::Absent,
-            XfccHeader::One(value) => Xfcc::One(self.headers.at(value.clone())),
-            XfccHeader::Several => Xfcc::Several,
+    /// What it says of who acts.
+    pub fn said(&self) -> Said<'_> {
+        Said {
+            xfcc: self.lines(&self.xfcc),
+            authorization: self.lines(&self.authorization),
+        }
+    }
+
+    fn lines(&self, standing: &Standing) -> Lines<'_> {
+        match standing {
+            Standing::Absent => Lines::Absent,
+            Standing::One(value) => Lines::One(self.headers.at(value.clone())),
+            Standing::Several => Lines::Several,
         }
     }
 
     /// Whether there is any XFCC header.
     pub fn has_xfcc(&self) -> bool {
-        match self.xfcc {
-            XfccHeader::Absent => false,
-            XfccHeader::One(_) | XfccHeader::Several => true,
-        }
+        !self.xfcc.is_absent()
     }
 
     /// The names of all headers that are a client's whatever they say, and that an upstream may read as ours or the
@@ -133,9 +154,9 @@ impl KeptHead {
         self.head.headers.as_bytes().len().saturating_add(size_of::<Self>())
     }
 
-    /// The XFCC header, where it was kept.
-    pub fn xfcc(&self) -> Xfcc<'_> {
-        self.head.xfcc()
+    /// What it says of who acts, as far as that was kept.
+    pub fn said(&self) -> Said<'_> {
+        self.head.said()
     }
 
     /// What rules look at.
@@ -167,10 +188,15 @@ fn is_among(known: &[Option<HeaderNames>], name: &[u8]) -> bool {
 
 /// The names of trailers that none may pass under. An upstream may take trailers for headers (RFC 9110 6.5.1), and when
 /// they come all that looks at headers has been decided: so none under a name that is ours, the proxy's, one that the
-/// method or the path is taken from, or one that rules look at.
-pub fn trailers_to_remove<'t>(trailers: &'t HeaderMap, names: &[HeaderNames]) -> impl Iterator<Item = &'t [u8]> {
-    let is_decided_on = |name: &[u8]| {
-        let is_ours = is_forged(name) || name == XFCC_HEADER.as_bytes();
+/// method or the path is taken from, or one that rules look at; and where a token was read, none under the name of that.
+pub fn trailers_to_remove<'t>(
+    trailers: &'t HeaderMap,
+    names: &[HeaderNames],
+    with_tokens: bool,
+) -> impl Iterator<Item = &'t [u8]> {
+    let is_decided_on = move |name: &[u8]| {
+        let is_token = with_tokens && name == AUTHORIZATION_HEADER.as_bytes();
+        let is_ours = is_forged(name) || name == XFCC_HEADER.as_bytes() || is_token;
         is_ours || is_override(name) || names.iter().any(|names| is_looked_at(names, name))
     };
     trailers
@@ -194,7 +220,7 @@ fn is_forged(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Head, HeaderNames, KeptHead, Xfcc};
+    use super::{Head, HeaderNames, KeptHead, Lines};
     use crate::header_map::HeaderMap;
 
     #[test]
@@ -214,9 +240,9 @@ mod tests {
         let xfcc: (&[u8], &[u8]) = (b"x-forwarded-client-cert", b"Hash=00");
         let head = |pairs: &[(&[u8], &[u8])]| Head::new(HeaderMap::from_pairs(pairs));
         let (none, one, two) = (head(&[]), head(&[xfcc]), head(&[xfcc, xfcc]));
-        assert_eq!((none.xfcc(), none.has_xfcc()), (Xfcc::Absent, false));
-        assert_eq!((one.xfcc(), one.has_xfcc()), (Xfcc::One(b"Hash=00"), true));
-        assert_eq!((two.xfcc(), two.has_xfcc()), (Xfcc::Several, true));
+        assert_eq!((none.said().xfcc, none.has_xfcc()), (Lines::Absent, false));
+        assert_eq!((one.said().xfcc, one.has_xfcc()), (Lines::One(b"Hash=00"), true));
+        assert_eq!((two.said().xfcc, two.has_xfcc()), (Lines::Several, true));
     }
 
     #[test]
@@ -284,7 +310,7 @@ mod tests {
             (b"x-rewrite-url", b"5"),
             (b"x.svidgate.id", b"6"),
         ]);
-        let found: Vec<&[u8]> = super::trailers_to_remove(&trailers, &names).collect();
+        let found: Vec<&[u8]> = super::trailers_to_remove(&trailers, &names, false).collect();
         let expected: [&[u8]; 5] = [
             b"x_tenant",
             b"x-debug",
@@ -293,6 +319,9 @@ mod tests {
             b"x.svidgate.id",
         ];
         assert_eq!(found, expected);
+        let authorization = HeaderMap::from_pairs(&[(b"authorization", b"1")]);
+        let count = |with_tokens| super::trailers_to_remove(&authorization, &names, with_tokens).count();
+        assert_eq!((count(false), count(true)), (0, 1));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::{cell::RefCell, rc::Rc};
 
 use jiff::Timestamp;
 use svidgate_policy::{
-    Configuration, Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, VIA_HEADER, XfccMode,
+    Assertion, Configuration, Decision, HttpRequest, ID_HEADER, Needs, PeerOrigin, Reason, Request, VIA_HEADER,
+    XfccMode,
 };
 
 use crate::{
@@ -20,13 +21,13 @@ use crate::{
     ledger::{Held, MAX_STREAM_BYTES},
     peer::{
         presented::{self, Evidence},
+        said::Said,
         surroundings,
-        xfcc::Xfcc,
     },
     plugin::{
         action::Action,
         connection,
-        head::{self, Head, KeptHead, XFCC_HEADER},
+        head::{self, AUTHORIZATION_HEADER, Head, KeptHead, XFCC_HEADER},
         judgement::{self, Again, Judged},
         plugin::Plugin,
     },
@@ -94,7 +95,7 @@ impl<P: Proxy> RequestFilter<P> {
         let Ok(head) = self.plugin.proxy().request_headers().map(Head::new) else {
             return self.refuse_unread(Reason::RequestMalformed);
         };
-        let stream = Stream::new(self, head.request(), head.xfcc());
+        let stream = Stream::new(self, head.request(), head.said());
         let gate = judgement::spokesman(&stream, &judges);
         let party = stream.identify(&gate, self.plugin.now());
         let (decision, refusal) = judgement::decide(&stream, &party);
@@ -152,8 +153,15 @@ impl<P: Proxy> RequestFilter<P> {
     fn remove_trailers(&self) -> Result<(), ProxyError> {
         let proxy = self.plugin.proxy();
         let trailers = proxy.request_trailers()?;
-        head::trailers_to_remove(&trailers, &self.names_decided_on())
+        head::trailers_to_remove(&trailers, &self.names_decided_on(), self.has_token())
             .try_for_each(|name| proxy.remove_request_trailer(name))
+    }
+
+    /// Whether a token stands for who acts in this stream.
+    fn has_token(&self) -> bool {
+        let passed = self.passed.borrow();
+        let party = passed.as_ref().and_then(|passed| passed.grounds.party.as_ref());
+        party.and_then(Party::assertion) == Some(Assertion::JwtSvid)
     }
 
     /// The names of headers that this stream was judged by. What only a dry run looks at may be in trailers.
@@ -260,7 +268,7 @@ impl<P: Proxy> RequestFilter<P> {
         }
         let leaf = match identity.map(|identity| &identity.evidence) {
             Some(Evidence::Handshake(leaf)) => Some(*leaf),
-            Some(Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_)) => None,
+            Some(Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_)) => None,
             None => presented::handshake(self.plugin.proxy()),
         };
         let connection = || surroundings::connection_id(self.plugin.proxy());
@@ -293,16 +301,22 @@ impl<P: Proxy> RequestFilter<P> {
             forward_xfcc,
             forward_id,
             forward_via,
+            tokens,
             ..
         } = &*gate.configuration;
         let hop = party.filter(|party| party.caller.is_some()).map(|party| &party.peer);
+        let assertion = party.and_then(Party::assertion);
         let is_removed = match xfcc {
             XfccMode::Ignore => false,
             XfccMode::Own => !forward_xfcc,
-            XfccMode::Hop | XfccMode::HopAppended => !forward_xfcc || hop.is_none(),
+            XfccMode::Hop | XfccMode::HopAppended => !forward_xfcc || assertion != Some(Assertion::Xfcc),
         };
         if is_removed && head.has_xfcc() {
             proxy.remove_request_header(XFCC_HEADER.as_bytes())?;
+        }
+        let forwards_token = tokens.as_ref().is_some_and(|tokens| tokens.forward);
+        if assertion == Some(Assertion::JwtSvid) && !forwards_token {
+            proxy.remove_request_header(AUTHORIZATION_HEADER.as_bytes())?;
         }
         if let Some(party) = party.filter(|_| *forward_id) {
             proxy.add_request_header(ID_HEADER, party.acting().svid.id().as_str().as_bytes())?;
@@ -323,12 +337,12 @@ fn is_over(reason: Reason) -> bool {
 struct Stream<'s, P> {
     filter: &'s RequestFilter<P>,
     http: HttpRequest<'s>,
-    xfcc: Xfcc<'s>,
+    said: Said<'s>,
 }
 
 impl<'s, P: Proxy> Stream<'s, P> {
-    fn new(filter: &'s RequestFilter<P>, http: HttpRequest<'s>, xfcc: Xfcc<'s>) -> Self {
-        Self { filter, http, xfcc }
+    fn new(filter: &'s RequestFilter<P>, http: HttpRequest<'s>, said: Said<'s>) -> Self {
+        Self { filter, http, said }
     }
 }
 
@@ -342,7 +356,7 @@ impl<P: Proxy> Judged<P> for Stream<'_, P> {
     }
 
     fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Party, Rc<Refusal>> {
-        gate.party(self.filter.plugin.proxy(), now, self.xfcc)
+        gate.party(self.filter.plugin.proxy(), now, self.said)
     }
 
     fn decide<'i>(&self, party: &'i Party) -> Decision<'i> {
@@ -404,7 +418,7 @@ impl<P: Proxy> UnderWay for RequestFilter<P> {
 
     fn judge(&self, now: Timestamp) -> Option<Ending> {
         let Passed { grounds, head, .. } = self.passed.borrow().clone()?;
-        let stream = Stream::new(self, head.request(), head.xfcc());
+        let stream = Stream::new(self, head.request(), head.said());
         match judgement::decide_again(&stream, &grounds, now) {
             Again::GoesOn(grounds) => {
                 if let Some(passed) = &mut *self.passed.borrow_mut() {

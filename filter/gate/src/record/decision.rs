@@ -48,6 +48,8 @@ pub struct Who<'a> {
     pub id: &'a SpiffeId,
     /// Whether the proxy's word for it is all there is.
     pub is_vouched: bool,
+    /// Whether a token stands for it.
+    pub is_by_token: bool,
     /// The hop that has brought it.
     pub via: Option<&'a SpiffeId>,
     /// The entry of the document by which it has.
@@ -59,6 +61,7 @@ impl Who<'_> {
     pub(crate) fn evidence(self) -> Option<&'static str> {
         match (self.is_vouched, self.via) {
             (true, _) => Some("proxy"),
+            (false, _) if self.is_by_token => Some("token"),
             // A hop has shown it, and not its owner.
             (false, Some(_)) => Some("certificate"),
             (false, None) => None,

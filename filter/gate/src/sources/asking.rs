@@ -15,7 +15,8 @@ use crate::{
         feeds::Feed,
         fetched::Fetched,
         index::{self, Content, Published},
-        key::SourceKey,
+        jwt_bundles::FETCH_JWT_BUNDLES,
+        key::{Kind, SourceKey},
         poll::{AbandonedStream, Heard, LONGEST_BACK_OFF, Pending, Poll, back_off, jittered, later},
         remarks,
         workload_api::FETCH_X509_BUNDLES,
@@ -78,7 +79,13 @@ impl Asking<'_> {
     /// Asks the source, and says whether the proxy has taken the question.
     pub(super) fn ask<P: Proxy>(&mut self, proxy: &P, context: u32, now: Timestamp) -> bool {
         let asked = match &self.feed.want().source {
-            Source::WorkloadApi { cluster } => proxy.open_stream(cluster, FETCH_X509_BUNDLES, &[]),
+            Source::WorkloadApi { cluster } => {
+                let method = match self.feed.want().kind {
+                    Kind::JwtBundles => FETCH_JWT_BUNDLES,
+                    Kind::WorkloadApi | Kind::Bundle | Kind::Revocations | Kind::Document => FETCH_X509_BUNDLES,
+                };
+                proxy.open_stream(cluster, method, &[])
+            }
             Source::Endpoint(Endpoint {
                 cluster,
                 authority,
@@ -156,10 +163,13 @@ impl Asking<'_> {
             );
             proxy.log(Level::Warn, &line);
         }
-        if let Fetched::WorkloadApi { message, .. } = &fetched
-            && !message.unusable.is_empty()
-        {
-            let unusable = u64::try_from(message.unusable.len()).unwrap_or(u64::MAX);
+        let unusable = match &fetched {
+            Fetched::WorkloadApi { message, .. } => message.unusable.len(),
+            Fetched::JwtBundles(bundles) => bundles.unusable.len(),
+            Fetched::Bundle(_) | Fetched::Revocations(_) => 0,
+        };
+        if unusable > 0 {
+            let unusable = u64::try_from(unusable).unwrap_or(u64::MAX);
             count(proxy, SourceEvent::UnusableBundle, unusable);
         }
         let before = self.remarks();
@@ -221,6 +231,11 @@ impl Asking<'_> {
                 let bundles = message.bundles.iter().map(|(name, listed)| (name, &*listed.bundle));
                 unusable.take(MOST_UNUSABLE).chain(remarks::lines(bundles)).collect()
             }
+            Some(Fetched::JwtBundles(bundles)) => {
+                let unusable = bundles.unusable.iter();
+                let unusable = unusable.map(|unusable| format!("svidgate: {}: {unusable}", self.feed.want().source));
+                unusable.chain(bundles.remarks()).take(MOST_UNUSABLE).collect()
+            }
             Some(Fetched::Revocations(_)) | None => Vec::new(),
         }
     }
@@ -246,6 +261,12 @@ impl Asking<'_> {
                     message.revocations.len()
                 )
             }
+            Some(Fetched::JwtBundles(bundles)) => format!(
+                "{} JWT keys of {} trust domains, {} keys skipped",
+                bundles.count(),
+                bundles.keys.len(),
+                bundles.skipped()
+            ),
             None => String::new(),
         }
     }

@@ -210,7 +210,7 @@ fn answer<P: Proxy>(proxy: &P, feed: &Feed, headers: usize, bytes: usize) -> Res
     let most = match feed.want().kind {
         Kind::Bundle => MAX_BUNDLE_BYTES,
         Kind::Revocations => MAX_REVOCATIONS_BYTES,
-        Kind::WorkloadApi | Kind::Document => MAX_MESSAGE_BYTES,
+        Kind::WorkloadApi | Kind::JwtBundles | Kind::Document => MAX_MESSAGE_BYTES,
     };
     // Not read before it is known to fit.
     if bytes > most {

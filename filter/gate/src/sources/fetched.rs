@@ -6,6 +6,7 @@ use svidgate_policy::{Bundle, Revocations, TrustDomain};
 
 use crate::sources::{
     index::Content,
+    jwt_bundles::{self, JwtBundles},
     key::Kind,
     workload_api::{self, BundlesMessage},
 };
@@ -24,6 +25,8 @@ pub enum Fetched {
         /// Every trust domain that was ever in one.
         listed: Arc<BTreeSet<TrustDomain>>,
     },
+    /// JWT keys of all trust domains.
+    JwtBundles(Arc<JwtBundles>),
 }
 
 impl Fetched {
@@ -41,6 +44,9 @@ impl Fetched {
                 .map(|list| Self::Revocations(Arc::new(list)))
                 .map_err(|mistakes| mistakes.first().map(ToString::to_string).unwrap_or_default()),
             Kind::Document => Err("a document is no source".to_owned()),
+            Kind::JwtBundles => JwtBundles::read(bytes)
+                .map(|bundles| Self::JwtBundles(Arc::new(bundles)))
+                .map_err(|error| error.to_string()),
             Kind::WorkloadApi => {
                 let kept = content.kept.clone().unwrap_or_default();
                 let message = BundlesMessage::read(bytes, &kept).map_err(|error| error.to_string())?;
@@ -63,7 +69,7 @@ impl Fetched {
         match self {
             Self::Bundle(bundle) => bundle.sequence(),
             Self::Revocations(list) => list.sequence(),
-            Self::WorkloadApi { .. } => None,
+            Self::WorkloadApi { .. } | Self::JwtBundles(_) => None,
         }
     }
 
@@ -71,7 +77,7 @@ impl Fetched {
     pub fn refresh_hint(&self) -> Option<u64> {
         match self {
             Self::Bundle(bundle) => bundle.refresh_hint(),
-            Self::Revocations(_) | Self::WorkloadApi { .. } => None,
+            Self::Revocations(_) | Self::WorkloadApi { .. } | Self::JwtBundles(_) => None,
         }
     }
 
@@ -79,7 +85,7 @@ impl Fetched {
     pub fn message(&self) -> Option<&BundlesMessage> {
         match self {
             Self::WorkloadApi { message, .. } => Some(message),
-            Self::Bundle(_) | Self::Revocations(_) => None,
+            Self::Bundle(_) | Self::Revocations(_) | Self::JwtBundles(_) => None,
         }
     }
 
@@ -87,7 +93,7 @@ impl Fetched {
     pub fn listed(&self) -> Vec<String> {
         match self {
             Self::WorkloadApi { listed, .. } => listed.iter().map(ToString::to_string).collect(),
-            Self::Bundle(_) | Self::Revocations(_) => Vec::new(),
+            Self::Bundle(_) | Self::Revocations(_) | Self::JwtBundles(_) => Vec::new(),
         }
     }
 }
@@ -97,6 +103,7 @@ pub(crate) fn content_digest(kind: Kind, bytes: &[u8]) -> Option<[u8; 32]> {
     match kind {
         Kind::Bundle | Kind::Revocations | Kind::Document => svidgate_policy::document::source::content_digest(bytes),
         Kind::WorkloadApi => workload_api::content_digest(bytes),
+        Kind::JwtBundles => jwt_bundles::content_digest(bytes),
     }
 }
 

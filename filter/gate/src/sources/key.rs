@@ -13,6 +13,8 @@ pub enum Kind {
     Revocations,
     /// The bundles of all trust domains, with CRLs.
     WorkloadApi,
+    /// The JWT keys of all trust domains.
+    JwtBundles,
     /// No source: the lease says which worker speaks for a document.
     Document,
 }

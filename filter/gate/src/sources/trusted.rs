@@ -231,11 +231,14 @@ impl Trusted {
                 let why = match feed.and_then(Feed::fetched) {
                     _ if !configuration.peer.has_certificate() => Missing::NotTaken,
                     Some(Fetched::WorkloadApi { message, .. }) => Missing::of(message, name, is_own),
-                    Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => Missing::NotAnswered,
+                    Some(Fetched::Bundle(_) | Fetched::Revocations(_) | Fetched::JwtBundles(_)) | None => {
+                        Missing::NotAnswered
+                    }
                 };
                 self.missing.insert(name.clone(), why);
             }
         }
+        self.take_jwt_keys(configuration, feeds);
         self.inline = Arc::clone(&configuration.revoked);
         self.fetched = match &configuration.revocations {
             None => FetchedList::NotNamed,
@@ -253,6 +256,36 @@ impl Trusted {
                 .keys()
                 .filter(|name| configuration.relationships.with(name).is_none());
             self.unused = u64::try_from(unused.count()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Takes the JWT keys of trust domains whose source is the Workload API, which brings them by a stream of their own. Those of
+    /// others are in their bundles.
+    fn take_jwt_keys(&mut self, configuration: &Configuration, feeds: &Feeds) {
+        let Some(source) = configuration
+            .workload_api
+            .as_ref()
+            .filter(|_| configuration.tokens.is_some())
+        else {
+            return;
+        };
+        let feed = feeds.feed(SourceKey::new(Kind::JwtBundles, source));
+        for relationship in configuration.relationships.iter() {
+            let name = &relationship.trust_domain;
+            if !matches!(configuration.source_of(name), Some(Source::WorkloadApi { .. })) {
+                continue;
+            }
+            let keys = feed.and_then(|feed| match feed.fetched() {
+                Some(Fetched::JwtBundles(bundles)) => {
+                    let stale_from = feed.as_of().checked_add(relationship.max_staleness);
+                    Some((
+                        Arc::clone(bundles.keys.get(name)?),
+                        stale_from.unwrap_or(Timestamp::MAX),
+                    ))
+                }
+                Some(Fetched::Bundle(_) | Fetched::WorkloadApi { .. } | Fetched::Revocations(_)) | None => None,
+            });
+            self.bundles.set_jwt_keys(name.clone(), keys);
         }
     }
 
@@ -290,7 +323,7 @@ impl Trusted {
                 }
                 (None, _) => return,
             },
-            Some(Fetched::Revocations(_)) | None => (pin, feed.as_of()),
+            Some(Fetched::Revocations(_) | Fetched::JwtBundles(_)) | None => (pin, feed.as_of()),
         };
         if let Some(bundle) = bundle {
             let stale_from = as_of.checked_add(relationship.max_staleness);
@@ -306,6 +339,6 @@ fn known_list(feed: &Feed, max_staleness: SignedDuration) -> FetchedList {
             list: Arc::clone(list),
             stale_from: feed.as_of().checked_add(max_staleness).unwrap_or(Timestamp::MAX),
         },
-        Some(Fetched::Bundle(_) | Fetched::WorkloadApi { .. }) | None => FetchedList::Missing,
+        Some(Fetched::Bundle(_) | Fetched::WorkloadApi { .. } | Fetched::JwtBundles(_)) | None => FetchedList::Missing,
     }
 }

@@ -73,11 +73,25 @@ pub fn wants(configuration: &Configuration) -> Vec<Want> {
         max_staleness: max_staleness(&configuration.trust_domain),
         pinned_sequence: None,
     });
+    let jwt_bundles = configuration
+        .workload_api
+        .iter()
+        .filter(|_| configuration.tokens.is_some());
+    let jwt_bundles = jwt_bundles.map(|source| Want {
+        kind: Kind::JwtBundles,
+        source: source.clone(),
+        max_staleness: max_staleness(&configuration.trust_domain),
+        pinned_sequence: None,
+    });
     let revocations = configuration.revocations.iter().map(|revocations| Want {
         kind: Kind::Revocations,
         source: revocations.source.clone(),
         max_staleness: revocations.max_staleness,
         pinned_sequence: None,
     });
-    bundles.chain(workload_api).chain(revocations).collect()
+    bundles
+        .chain(workload_api)
+        .chain(jwt_bundles)
+        .chain(revocations)
+        .collect()
 }

@@ -196,16 +196,10 @@ impl BundlesMessage {
     fn take_bundles(&mut self, entries: Vec<BundleEntry>) {
         let mut seen = BTreeSet::new();
         for entry in entries {
-            let name = entry.trust_domain.strip_prefix("spiffe://");
-            let name = name.unwrap_or(&entry.trust_domain);
-            let trust_domain = match TrustDomain::parse(name) {
+            let trust_domain = match listed_name(&entry.trust_domain) {
                 Ok(trust_domain) => trust_domain,
-                Err(error) => {
-                    let why = format!("`{}` is no trust domain: {error}", Claim(name));
-                    self.unusable.push(Unusable {
-                        trust_domain: None,
-                        why,
-                    });
+                Err(unusable) => {
+                    self.unusable.push(unusable);
                     continue;
                 }
             };
@@ -225,10 +219,7 @@ impl BundlesMessage {
                     };
                     self.bundles.insert(trust_domain, listed);
                 }
-                Err(why) => self.unusable.push(Unusable {
-                    trust_domain: Some(trust_domain),
-                    why,
-                }),
+                Err(why) => self.unusable.push(Unusable::of(trust_domain, why)),
             }
         }
     }
@@ -334,6 +325,15 @@ impl BundlesMessage {
     }
 }
 
+/// The trust domain that an entry of a message is of.
+pub(crate) fn listed_name(listed: &str) -> Result<TrustDomain, Unusable> {
+    let name = listed.strip_prefix("spiffe://").unwrap_or(listed);
+    TrustDomain::parse(name).map_err(|error| Unusable {
+        trust_domain: None,
+        why: format!("`{}` is no trust domain: {error}", Claim(name)),
+    })
+}
+
 const LEFT: &str = "its bundle stays as it was, and grows old";
 
 /// A digest of what a message says, whatever the order of its entries and of the certificates of each: a map has none,
@@ -366,6 +366,16 @@ pub struct Unusable {
     /// Whose it is, where that can be told.
     pub trust_domain: Option<TrustDomain>,
     why: String,
+}
+
+impl Unusable {
+    /// Of a trust domain, and why.
+    pub(crate) fn of(trust_domain: TrustDomain, why: String) -> Self {
+        Self {
+            trust_domain: Some(trust_domain),
+            why,
+        }
+    }
 }
 
 impl fmt::Display for Unusable {

@@ -303,7 +303,7 @@ fn ages(gate: &Gate, feeds: &Feeds, now: Timestamp) -> Vec<(Gauge, u64)> {
             let feed = feeds.feed(key)?;
             let left_behind = match feed.fetched() {
                 Some(Fetched::WorkloadApi { message, .. }) => message.since(&gauge.subject),
-                Some(Fetched::Bundle(_) | Fetched::Revocations(_)) | None => None,
+                Some(Fetched::Bundle(_) | Fetched::Revocations(_) | Fetched::JwtBundles(_)) | None => None,
             };
             let age = now.duration_since(left_behind.unwrap_or(feed.as_of())).as_secs();
             Some((gauge, u64::try_from(age).unwrap_or_default()))

@@ -28,6 +28,7 @@ mod shared;
 mod sources;
 mod succession;
 mod ticks;
+mod tokens;
 mod told;
 mod unproven;
 mod warm_path;

@@ -15,7 +15,7 @@ use svidgate_gate::{
         hints::Hints,
     },
     ledger::Ledger,
-    peer::xfcc::Xfcc,
+    peer::said::Lines,
     plugin::action::Action,
     stage::Stage,
 };
@@ -198,7 +198,7 @@ fn identity_whose_path_is_revoked_stands_by_another_that_it_came_with() {
     let proxy = Proxy::at(&world);
     proxy.connect(&peer);
     let known = gate(&json!([]))
-        .identify(&proxy, world.now, Xfcc::One(&forwarded(&peer)))
+        .identify(&proxy, world.now, Lines::One(&forwarded(&peer)))
         .expect("an identity");
     assert_eq!(
         known.presented.as_ref().unwrap().intermediates.len(),

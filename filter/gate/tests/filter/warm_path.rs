@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use support::world::{World, with};
 use svidgate_gate::{
     identity::{cache::Identities, gate::Gate},
-    peer::{presented::Digest, xfcc::Xfcc},
+    peer::{presented::Digest, said::Lines},
     plugin::action::Action,
     refusal::Refusal,
     stage::Stage,
@@ -63,7 +63,7 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
         svidgate_gate::ledger::Ledger::default(),
         svidgate_gate::identity::hints::Hints::default(),
     );
-    let known = gate.identify(&proxy, world.now, Xfcc::Absent).expect("an identity");
+    let known = gate.identify(&proxy, world.now, Lines::Absent).expect("an identity");
     let shown = known.evidence.clone();
     let mut identities = Identities::default();
     let unasked = || -> Option<Digest> { panic!("the certificates were hashed") };
@@ -99,7 +99,8 @@ fn certificates_of_a_known_peer_are_not_hashed_and_those_of_a_refused_one_are() 
         black_box(sha256(black_box(&xfcc)));
     });
     let identified = fastest(&|| {
-        gate.identify(&proxy, world.now, Xfcc::One(&xfcc)).expect("an identity");
+        gate.identify(&proxy, world.now, Lines::One(&xfcc))
+            .expect("an identity");
     });
     assert!(
         identified < hashed / 10,

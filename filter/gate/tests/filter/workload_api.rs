@@ -116,6 +116,27 @@ fn workload_api_brings_own_and_federated_bundles_and_takes_them_away() {
 }
 
 #[test]
+fn jwt_keys_have_a_stream_of_their_own_where_tokens_are_expected() {
+    let tokens = json!({
+        "jwt_svid": { "audiences": ["orders"] },
+        "hops": [{ "name": "edge", "peers": ["spiffe://prod.example/edge"], "callers": ["spiffe://partner.example/**"],
+                   "assertion": "jwt_svid" }],
+        "rules": [{ "name": "a", "effect": "allow", "from": ["spiffe://partner.example/**"], "via": ["edge"] }],
+    });
+    let workers = workload_workers(1, tokens);
+    workers.tick();
+    let mut asked = workers.asked();
+    asked.sort_unstable();
+    assert_eq!(
+        asked,
+        [
+            "SpiffeWorkloadAPI/FetchJWTBundles of spire_agent",
+            "SpiffeWorkloadAPI/FetchX509Bundles of spire_agent",
+        ]
+    );
+}
+
+#[test]
 fn pin_of_a_trust_domain_that_the_workload_api_listed_once_is_not_used_again() {
     let world = World::new();
     let pinned = json!([
