@@ -56,7 +56,7 @@ pub fn run(read: &Read, plans: &[&Plan], now: Timestamp, until: Instant) -> Muta
     };
     for mutant in mutants(&document) {
         if Instant::now() >= until {
-            let left = mutation.not_tried.get_or_insert_with(|| (mutant.place, 0));
+            let left = mutation.not_tried.get_or_insert((mutant.place, 0));
             left.1 = left.1.saturating_add(1);
             continue;
         }
