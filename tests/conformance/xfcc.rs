@@ -1,13 +1,14 @@
 //! `x-forwarded-client-cert`, as Envoy writes it in each mode: the last element is read, and has a `Cert` and a `Chain`
-//! where Envoy was told to write them.
+//! where Envoy was told to write them. What a hop says is read whole: as many elements as there are, each with its `Hash`.
 
 use serde_json::Value;
-use svidgate_gate::peer::xfcc::last_element;
+use svidgate_gate::peer::{assertion::elements, xfcc::last_element};
 
 use crate::results::{Answer, Results};
 use crate::vectors::{Vectors, rows, text};
 
 const KIND: &str = "envoy xfcc";
+const OF_HOP: &str = "envoy xfcc of a hop";
 const FILE: &str = "envoy-main/xfcc_examples.json";
 
 /// Runs `envoy-main/xfcc_examples.json`.
@@ -34,7 +35,31 @@ pub(crate) fn run(vectors: &Vectors, results: &mut Results) {
                 shown(element.chain)
             )))
         });
+        let expected = hashes(header).map_or_else(Answer::refuse, Answer::of);
+        results.check((OF_HOP, FILE, text(case, "name")), expected, || {
+            let Ok(elements) = elements(header.as_bytes()) else {
+                return Ok(Answer::refuse());
+            };
+            let hashes = elements.iter().map(|element| element.hash.as_deref().unwrap_or("-"));
+            Ok(Answer::of(hashes.collect::<Vec<_>>().join(" ")))
+        });
     }
+}
+
+/// The hashes of all elements. No value of these rows has a comma before a key; some are of a test of Envoy's own that
+/// asks for details in another order than any configuration does, so that the certificate stands behind the names.
+fn hashes(header: &str) -> Option<String> {
+    let is_odd = header
+        .rfind(";URI=")
+        .zip(header.find(";Cert="))
+        .is_some_and(|(uri, cert)| uri < cert);
+    let elements = header.replace(",Hash=", ",By=-;Hash=");
+    let hash = |element: &str| {
+        let hash = element.split(';').find_map(|pair| pair.strip_prefix("Hash="));
+        hash.unwrap_or("-").to_owned()
+    };
+    let hashes: Vec<String> = elements.split(",By=").map(hash).collect();
+    (!is_odd).then(|| hashes.join(" "))
 }
 
 /// What Envoy wrote last under a name. No client of these rows sent one.
