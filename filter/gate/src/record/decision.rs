@@ -241,6 +241,7 @@ mod tests {
             who: Some(Who {
                 id: &id,
                 is_vouched: false,
+                is_by_token: false,
                 via: None,
                 hop: None,
             }),
@@ -259,6 +260,7 @@ mod tests {
             who: Some(Who {
                 id: &id,
                 is_vouched: true,
+                is_by_token: false,
                 via: None,
                 hop: None,
             }),
