@@ -16,7 +16,7 @@ use svidgate_cli::{
 
 /// What is put into a file.
 const DOCUMENT: &str = r#"{"trust_domain": "prod.example", "chain": "proxy", "mark_passed": true, "rules": [{"name":
-    "r", "effect": "allow", "from": ["spiffe://prod.example/a"], "to": [{"paths": ["/a/**", "/b # c: d"]}]}]}"#;
+    "r", "effect": "allow", "from": ["spiffe://prod.example/a"], "to": [{"paths": ["/a/**", "/b:c"]}]}]}"#;
 /// Longest that a file of some kilobytes may take, on a machine that has other things to do.
 const MAX_TIME: Duration = Duration::from_secs(5);
 
@@ -44,8 +44,14 @@ pub fn holds(data: &[u8]) {
     let found = loaded(text);
     for finding in &found.findings {
         let place = finding.place.as_ref().expect("it is about a file");
-        assert!(place.range.start <= place.range.end && place.range.end <= text.len(), "{finding:?}");
-        assert!(text.is_char_boundary(place.range.start) && text.is_char_boundary(place.range.end), "{finding:?}");
+        assert!(
+            place.range.start <= place.range.end && place.range.end <= text.len(),
+            "{finding:?}"
+        );
+        assert!(
+            text.is_char_boundary(place.range.start) && text.is_char_boundary(place.range.end),
+            "{finding:?}"
+        );
     }
     for document in &found.documents {
         match compile(document) {

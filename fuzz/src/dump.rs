@@ -37,13 +37,17 @@ fn judged(value: &Value, scope: Scope) {
     let verdict = report.verdict();
     for door in &report.doors {
         let of_door = door.verdict();
-        assert!(of_door != Verdict::Guarded || door.gates().next().is_some(), "{door:#?}");
+        assert!(
+            of_door != Verdict::Guarded || door.gates().next().is_some(),
+            "{door:#?}"
+        );
         assert!(of_door != Verdict::Open || verdict == Verdict::Open);
         assert!(of_door != Verdict::NotKnown || matches!(verdict, Verdict::Open | Verdict::NotKnown));
     }
     let printed = json::render(&report);
     for told in [text::render(&report), markdown::render(&report), printed.clone()] {
-        let hidden = |letter: char| (letter.is_control() && letter != '\n') || matches!(letter, '\u{202a}'..='\u{202e}');
+        let hidden =
+            |letter: char| (letter.is_control() && letter != '\n') || matches!(letter, '\u{202a}'..='\u{202e}');
         // The escape of a style is ours: what is foreign has none.
         let plain = told.replace("\u{1b}[", "");
         assert!(!plain.contains(hidden), "{told:?}");

@@ -23,7 +23,8 @@ const MAX_TIME: Duration = Duration::from_secs(5);
 pub fn holds(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let started = Instant::now();
-    let last = u64::try_from(text.lines().count()).expect("it fits") + 1;
+    // A carriage return by itself ends a line of YAML, too.
+    let last = u64::try_from(text.matches(['\n', '\r']).count()).expect("it fits") + 1;
     let file: TestFile = match typed(text) {
         Ok(file) => file,
         Err((at, what)) => {
@@ -39,7 +40,11 @@ pub fn holds(data: &[u8]) {
         Ok(plan) => plan,
         Err(troubles) => {
             assert!(!troubles.is_empty());
-            assert!(troubles.iter().all(|trouble| trouble.at.0 <= last && !trouble.what.is_empty()));
+            assert!(
+                troubles
+                    .iter()
+                    .all(|trouble| trouble.at.0 <= last && !trouble.what.is_empty())
+            );
             return;
         }
     };
@@ -54,7 +59,10 @@ pub fn holds(data: &[u8]) {
     for outcome in &outcomes {
         assert!(outcome.failures.len() <= outcome.claims);
         for failure in &outcome.failures {
-            assert!(failure.at.0 <= last && !failure.found.contains("fault of ours"), "{failure:?}");
+            assert!(
+                failure.at.0 <= last && !failure.found.starts_with("a fault of ours"),
+                "{failure:?}"
+            );
         }
     }
     assert!(started.elapsed() < MAX_TIME, "{:?}", started.elapsed());
