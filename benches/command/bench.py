@@ -2,10 +2,10 @@
 
 import os
 import statistics
+import subprocess
 import sys
 import time
 
-import documents
 import record
 
 BINARY = record.ROOT / "target" / "release" / "svidgate"
@@ -26,19 +26,9 @@ CASES = [
 ]
 
 
-def written(size):
-    kinds = {
-        "base": documents.document(size),
-        "one": documents.document(size, changed=1),
-        "hundred": documents.document(size, changed=100),
-        "everybody": documents.document(size, more=documents.EVERYBODY),
-        "open": documents.document(size, denials=False),
-    }
-    PLACE.mkdir(parents=True, exist_ok=True)
-    paths = {name: PLACE / f"{name}-{size}.yaml" for name in kinds}
-    for name, text in kinds.items():
-        paths[name].write_text(text)
-    return paths
+def write(size):
+    """By a process of its own: what a process takes counts from before it is another program, as a copy of this one."""
+    subprocess.run([sys.executable, "-B", record.ROOT / "benches/command/documents.py", str(size), PLACE], check=True)
 
 
 def run(arguments):
@@ -54,10 +44,12 @@ def run(arguments):
 
 def main(rounds):
     where = record.circumstances()
-    paths = {size: written(size) for size in sorted({case[1] for case in CASES})}
+    for size in sorted({case[1] for case in CASES}):
+        write(size)
     rows = []
     for what, size, (command, *names), ends, bound in CASES:
-        runs = [run([command, *(str(paths[size][name]) for name in names)]) for _ in range(rounds)]
+        paths = [str(PLACE / f"{name}-{size}.yaml") for name in names]
+        runs = [run([command, *paths]) for _ in range(rounds)]
         wrong = {ended for ended, *_ in runs} - {ends}
         if wrong:
             sys.exit(f"{what}, {size} rules: ended with {wrong}, not with {ends}")
@@ -69,9 +61,9 @@ def main(rounds):
         print(f"{what}, {size}: {cpu:.2f} s of CPU, {memory:.0f} MiB", file=sys.stderr)
     text = record.head("What the command takes for large policies", "make bench-cli", where)
     text += f"""
-Each a process of its own, by one thread, {rounds} rounds, medians. A file of YAML; a hundredth of the allow rules again are
-denials for everybody. What is to be reached is meant for one core that has nothing else to do, so it is the time of CPU that
-is compared with it; on the clock, other work on the machine counts, too.
+Each a process of its own, by one thread, {rounds} rounds, medians. A file of YAML; a hundredth of the allow rules again
+are denials for everybody. What is to be reached is meant for one core that has nothing else to do, so it is the time of
+CPU that is compared with it; on the clock, other work on the machine counts, too.
 
 """
     head = ["command", " allow rules", " CPU", " on the clock", " peak memory", " to reach", "reached"]

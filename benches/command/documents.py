@@ -3,6 +3,9 @@
 Nine of ten allow rules name one workload, one its whole namespace. Half of the denials shut a path of one
 namespace, half shut one that every namespace has, so that each of these meets a tenth of all allow rules."""
 
+import pathlib
+import sys
+
 HEAD = """\
 trust_domain: prod.example
 chain: proxy
@@ -43,3 +46,20 @@ def document(size, changed=0, denials=True, more=""):
     if denials:
         rules += [deny(number) for number in range(size // 100)]
     return HEAD + "".join(rules) + more
+
+
+def main(size, place):
+    kinds = {
+        "base": document(size),
+        "one": document(size, changed=1),
+        "hundred": document(size, changed=100),
+        "everybody": document(size, more=EVERYBODY),
+        "open": document(size, denials=False),
+    }
+    place.mkdir(parents=True, exist_ok=True)
+    for name, text in kinds.items():
+        (place / f"{name}-{size}.yaml").write_text(text)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), pathlib.Path(sys.argv[2]))

@@ -34,12 +34,12 @@ def main(pairs):
     text = record.head("What the analysis says, held against brute force", target, where)
     pairs, questions, rules = seen["differential"], seen["questions"], seen["useless"]
     text += f"""
-Random documents, each by its seed from 0 on; of each pair, up to {pairs['points']} requests are put before both documents.
-Whatever brute force finds the analysis must find, and each of its examples is decided as it says by the code that runs in
-the proxy. Nothing was missed and no example was wrong, or this would not be written.
+Random documents, each by its seed from 0 on; of each pair, up to {pairs['points']} requests are put before both.
+Whatever brute force finds the analysis must find, and each of its examples is decided as it says by the code that
+runs in the proxy. Nothing was missed and no example was wrong, or this would not be written.
 
-**{pairs['pairs']} pairs compared**: {pairs['differ']} differ, {pairs['undecided']} have something undecided (expressions on
-headers). By one thing alone
+**{pairs['pairs']} pairs compared**: {pairs['differ']} differ, {pairs['undecided']} have something undecided
+(expressions on headers). By one thing alone
 
 """
     text += record.table(["what alone differs", " pairs that differ"], sorted(pairs["alone"].items()))

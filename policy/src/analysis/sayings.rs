@@ -10,31 +10,41 @@ use crate::{
         terms::Terms,
     },
     pattern::{id_pattern::IdPattern, segments::Segments},
-    rules::rule::Rule,
+    rules::{effect::Effect, rule::Rule},
 };
 
 /// Ids, and paths if it is about some.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope<'r> {
     pub(crate) ids: &'r IdPattern,
-    /// `None` is any path, and no path at all.
-    paths: Option<Vec<&'r Segments>>,
+    asked: Asked<'r>,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+enum Asked<'r> {
+    Anything,
+    Paths(Vec<&'r Segments>),
+    /// Something of which no path is known, so that no rule allows it that looks at paths.
+    NoPath,
 }
 
 impl<'r> Scope<'r> {
     /// Ids that may ask for anything.
     pub(crate) fn of_ids(ids: &'r IdPattern) -> Self {
-        Self { ids, paths: None }
+        Self {
+            ids,
+            asked: Asked::Anything,
+        }
     }
 
     /// What a rule is about, through one of its `from`, where something is asked for in this form.
     pub(crate) fn of_rule(rule: &'r Rule, from: &'r IdPattern, form: Form) -> Self {
-        let paths = match form {
-            Form::Request => paths(rule).collect(),
-            // Of what is asked for no path is known.
-            Form::Tunnel | Form::Connection => None,
+        let asked = match form {
+            Form::Request => paths(rule).collect::<Option<_>>().map_or(Asked::Anything, Asked::Paths),
+            Form::Tunnel | Form::Connection => Asked::NoPath,
         };
-        Self { ids: from, paths }
+        Self { ids: from, asked }
     }
 }
 
@@ -54,6 +64,8 @@ pub(crate) type Through = (usize, usize);
 pub(crate) struct Sayings {
     by_id: Index<Through>,
     by_path: Index<usize>,
+    /// Those that say something of what has no path.
+    without_path: Index<Through>,
 }
 
 /// How many are looked at in one index before the other is tried. Most rules meet fewer.
@@ -68,13 +80,19 @@ impl Sayings {
         Self {
             by_id: Index::new(),
             by_path: Index::new(),
+            without_path: Index::new(),
         }
     }
 
     pub(crate) fn insert(&mut self, place: usize, rule: &Rule, terms: &mut Terms) {
+        // A denial of some path denies where none is known.
+        let speaks_without_path = rule.effect == Effect::Deny || rule.to.iter().any(|target| target.paths.is_none());
         for (from, pattern) in rule.from.iter().enumerate() {
-            self.by_id
-                .insert(&Key::of_id(&mut terms.vocabulary, pattern), (place, from));
+            let key = Key::of_id(&mut terms.vocabulary, pattern);
+            self.by_id.insert(&key, (place, from));
+            if speaks_without_path {
+                self.without_path.insert(&key, (place, from));
+            }
         }
         for path in paths(rule) {
             let key = path.map_or_else(Key::anything, |path| Key::of_segments(&mut terms.vocabulary, path));
@@ -85,8 +103,10 @@ impl Sayings {
     /// Those that may be about something in this scope. More than are, never fewer. In their order.
     pub(crate) fn about(&self, scope: &Scope<'_>, rules: &[Rule], terms: &mut Terms) -> Vec<Through> {
         let ids = Key::of_id(&mut terms.vocabulary, scope.ids);
-        let Some(paths) = &scope.paths else {
-            return self.by_id.overlapping(&ids);
+        let paths = match &scope.asked {
+            Asked::Anything => return self.by_id.overlapping(&ids),
+            Asked::NoPath => return self.without_path.overlapping(&ids),
+            Asked::Paths(paths) => paths,
         };
         let keys = paths.iter().map(|path| Key::of_segments(&mut terms.vocabulary, path));
         let keys: Vec<Key> = keys.collect();

@@ -119,11 +119,12 @@ impl Tried<'_> {
         self.is_same(&spared, points, dice);
     }
 
-    /// What is not said to be too much is of use beside all that is not.
+    /// What is not said to be too much is of use beside all that was not when it was asked about, the last first.
     fn is_of_use(&self, place: usize) {
         let too_much = |other: usize| {
             let mut said = self.said.iter();
-            said.any(|remark| remark.rule == other && matches!(remark.what, What::Redundant { .. } | What::Idle))
+            let is_too_much = |what: &What| matches!(what, What::Redundant { .. } | What::Idle);
+            other > place && said.any(|remark| remark.rule == other && is_too_much(&remark.what))
         };
         let with = read(&without(self.document, too_much));
         let without = read(&without(self.document, |other| other == place || too_much(other)));
