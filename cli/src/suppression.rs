@@ -26,8 +26,14 @@ pub fn in_comments(files: &[(Arc<Source>, Vec<Arc<Tree>>)], findings: &mut Vec<F
         .collect()
 }
 
-/// Takes out what is borne, and adds what bears nothing. Errors stay.
-pub fn apply(suppressions: &[Suppression], documents: &[Document], findings: &mut Vec<Finding>) -> usize {
+/// Takes out what is borne, and adds what bears nothing where all was `looked_through`: in a document with mistakes nothing else
+/// is looked for. Errors stay.
+pub fn apply(
+    suppressions: &[Suppression],
+    documents: &[Document],
+    looked_through: bool,
+    findings: &mut Vec<Finding>,
+) -> usize {
     let mut used = vec![false; suppressions.len()];
     let before = findings.len();
     findings.retain(|finding| {
@@ -44,7 +50,8 @@ pub fn apply(suppressions: &[Suppression], documents: &[Document], findings: &mu
         !is_borne
     });
     let borne = before.saturating_sub(findings.len());
-    for (suppression, _) in suppressions.iter().zip(&used).filter(|(_, used)| !**used) {
+    let is_idle = |used: bool| looked_through && !used;
+    for (suppression, _) in suppressions.iter().zip(&used).filter(|(_, used)| is_idle(**used)) {
         let sentence = format!(
             "nothing of {} is found here (suppressed because {})",
             suppression.number, suppression.because

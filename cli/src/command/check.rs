@@ -71,13 +71,17 @@ pub fn run(arguments: &Arguments) -> Exit {
         read.map_err(|trouble| troubles.push(trouble)).ok()
     });
     let (mut findings, mut rules) = (std::mem::take(&mut loaded.findings), 0usize);
+    let mut looked_through = true;
     for document in &loaded.documents {
         match compile(document) {
             Ok(policy) => {
                 rules = rules.saturating_add(policy.rule_names().count());
                 findings.extend(lint(document, &policy, now, known.as_ref()));
             }
-            Err(mistakes) => findings.extend(mistakes),
+            Err(mistakes) => {
+                findings.extend(mistakes);
+                looked_through = false;
+            }
         }
     }
     let mut suppressions = in_comments(&loaded.trees, &mut findings);
@@ -87,7 +91,7 @@ pub fn run(arguments: &Arguments) -> Exit {
             Err(trouble) => troubles.push(trouble),
         }
     }
-    let borne = apply(&suppressions, &loaded.documents, &mut findings);
+    let borne = apply(&suppressions, &loaded.documents, looked_through, &mut findings);
     findings.sort_by(Finding::order);
     // What makes the answer no is shown in any case.
     findings.retain(|finding| finding.level >= arguments.level.min(arguments.fail_on));

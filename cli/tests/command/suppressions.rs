@@ -38,6 +38,18 @@ fn comment_bears_nothing_else() {
     );
 }
 
+/// What it would bear is not looked for there, so it is not known to bear nothing.
+#[test]
+fn comment_in_a_document_with_a_mistake_is_not_said_to_bear_nothing() {
+    let text =
+        format!("{HEAD}federation:\n  # svidgate: allow SG0301 because agreed\n  - trust_domain: a.example\nx: 1\n");
+    let found = said(&text);
+    assert!(
+        !found.is_empty() && found.iter().all(|one| one.starts_with("SG0015")),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn comment_without_a_reason_or_of_an_error_is_an_error() {
     for (comment, expected) in [
