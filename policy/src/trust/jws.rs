@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Longest token, in bytes. Our decision: those of SPIRE have some 500.
-pub(super) const MAX_TOKEN_BYTES: usize = 8192;
+pub const MAX_TOKEN_BYTES: usize = 8192;
 
 /// A token whose signature has not been looked at.
 pub(crate) struct Jws<'t> {

@@ -12,6 +12,8 @@ use crate::{
     trust::{claims::Claims, jws::Jws, jwt_key::JwtKeys, token_error::TokenError},
 };
 
+pub use crate::trust::jws::MAX_TOKEN_BYTES;
+
 /// What a token is held against, beside keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {

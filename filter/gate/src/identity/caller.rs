@@ -9,7 +9,11 @@
 use std::rc::Rc;
 
 use jiff::Timestamp;
-use svidgate_policy::{Assertion, Reason, digest::sha256, trust::jwt_svid::JwtSvid};
+use svidgate_policy::{
+    Assertion, Reason,
+    digest::sha256,
+    trust::jwt_svid::{JwtSvid, MAX_TOKEN_BYTES},
+};
 
 use crate::{
     clock::whole_seconds,
@@ -96,6 +100,10 @@ impl Gate {
             Lines::Several => return Err(refuse(Reason::AssertionAmbiguous, SEVERAL_TOKENS)),
         };
         let token = bearer(header).ok_or_else(|| refuse(Reason::AssertionMalformed, NO_BEARER))?;
+        // Before anything is calculated of it.
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(refuse(Reason::TokenMalformed, TOO_LONG));
+        }
         let remembered = self.tokens.borrow_mut().recall(header);
         let digest = remembered.unwrap_or_else(|| Rc::new(sha256(token)));
         let evidence = Evidence::Token(*digest);
@@ -188,6 +196,7 @@ fn bearer(header: &[u8]) -> Option<&[u8]> {
 
 const BOTH: &str =
     "the hop brings a certificate and a token at once: which of them counts would be its client's to choose";
+const TOO_LONG: &str = "the token has more than 8,192 bytes";
 const SEVERAL_TOKENS: &str = "several lines of authorization came through";
 const BEARER: &[u8] = b"Bearer ";
 const NO_TOKEN: &str = "the peer is a hop, and brings no token of who calls (`authorization: Bearer`)";

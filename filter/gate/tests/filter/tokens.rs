@@ -231,6 +231,7 @@ fn authorization_of_a_peer_that_is_no_hop_is_neither_read_nor_removed() {
 fn what_a_hop_has_not_shown_is_never_its_own_request() {
     let gateway = Gateway::start(json!({}));
     let token = format!("Bearer {}", gateway.token(json!({})));
+    let long = format!("Bearer {}", "a.".repeat(4097));
     for (lines, reason) in [
         (vec![], "assertion.missing"),
         (vec![token.as_str(), token.as_str()], "assertion.ambiguous"),
@@ -245,6 +246,7 @@ fn what_a_hop_has_not_shown_is_never_its_own_request() {
         (vec!["Bearer a.b.c,a.b.c"], "assertion.malformed"),
         (vec!["Bearer a.b.c"], "token.malformed"),
         (vec!["Bearer opaque"], "token.malformed"),
+        (vec![long.as_str()], "token.malformed"),
     ] {
         for path in ["/invoices/7/1", "/other"] {
             let headers: Vec<(&str, &str)> = lines.iter().map(|line| ("authorization", *line)).collect();
