@@ -216,6 +216,22 @@ async fn keys_of_a_workload_api_count_as_they_come_and_go() {
         edge: world.own_identity("/edge"),
         envoy,
     };
+    // Until the agent has answered nobody gets to send a request.
+    let api_of_ours = world.own_identity("/ns/shop/sa/api");
+    let mut is_let_in = false;
+    for _ in 0..100 {
+        let answer = http1(&gateway.envoy, "web", Some(&api_of_ours))
+            .await
+            .send(Request::get("/own"))
+            .await;
+        is_let_in = answer.status() == Some(200);
+        if is_let_in {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(is_let_in);
+    gateway.envoy.wait_request_log("web", 1).await;
     let token = |key: &Key, kid: &str| {
         let header = json!({ "alg": "ES256", "kid": kid }).to_string();
         format!(
