@@ -40,12 +40,15 @@ last() { sed -nE "s/^#[0-9]+.* $1: ([0-9]+).*/\1/p" "$log" | tail -1; }
 
 # Runs one target, and leaves its row of the table and whether it crashed.
 run() {
-    local target=$1 said='' corpus artifacts log seeds
+    local target=$1 said='' corpus artifacts log place seeds
     corpus=$OUT/corpus/$target artifacts=$OUT/artifacts/$target log=$OUT/$target.log
     mkdir -p "$corpus" "$artifacts"
     rm -f "$OUT/$target.crashed"
-    seeds=("$OUT/seeds/$target")
-    [ ! -d "fuzz/seeds/$target" ] || seeds+=("fuzz/seeds/$target")
+    # What is made of the vectors, and what is written by hand; a target may have one of them.
+    seeds=()
+    for place in "$OUT/seeds/$target" "fuzz/seeds/$target"; do
+        [ ! -d "$place" ] || seeds+=("$place")
+    done
     if ! "$OUT/$host/release/$target" "$corpus" "${seeds[@]}" -dict="fuzz/dictionaries/$target.dict" \
         -artifact_prefix="$artifacts/" -seed="${SEED:-0}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
         -print_final_stats=1 >"$log" 2>&1; then
