@@ -31,6 +31,8 @@ pub struct JwtSvid {
     id: SpiffeId,
     kid: Box<str>,
     key: Digest,
+    audiences: Box<[Box<str>]>,
+    lifetime: SignedDuration,
     ends: Timestamp,
     bound_to: Option<Digest>,
 }
@@ -50,6 +52,15 @@ impl JwtSvid {
     /// From when on it is not good any more: `exp`, and our leeway.
     pub fn ends(&self) -> Timestamp {
         self.ends
+    }
+
+    /// Whether it is for us, and for as long as is allowed, as another document says it.
+    ///
+    /// # Errors
+    /// Which of the two it is not.
+    pub fn check_is_expected(&self, expected: &Expected) -> Result<(), TokenError> {
+        check_audience(&self.audiences, expected)?;
+        check_lifetime(self.lifetime, expected)
     }
 
     /// SHA-256 of the certificate, in DER, that whoever shows it must have. To be held against the certificate at hand
@@ -73,20 +84,16 @@ pub fn verify<'k>(
 ) -> Result<JwtSvid, TokenError> {
     let jws = Jws::read(token)?;
     let claims = Claims::read(&jws.payload)?;
-    if !claims
-        .audiences
-        .iter()
-        .any(|audience| expected.audiences.contains(audience))
-    {
-        return Err(TokenError::WrongAudience);
-    }
-    let ends = check_time(&claims, expected, now)?;
+    check_audience(&claims.audiences, expected)?;
+    let (ends, lifetime) = check_time(&claims, expected, now)?;
     let key = keys(&claims.id)?.key(&jws.kid).ok_or(TokenError::UnknownKey)?;
     jws.verify(key, algorithms)?;
     Ok(JwtSvid {
         id: claims.id,
         kid: jws.kid,
         key: sha256(key.public_key()),
+        audiences: claims.audiences.into(),
+        lifetime,
         ends,
         bound_to: claims.bound_to,
     })
@@ -107,8 +114,25 @@ pub fn verify_signature(
     jws.verify(key, algorithms)
 }
 
-/// From when on it is over, where it is good now.
-fn check_time(claims: &Claims, expected: &Expected, now: Timestamp) -> Result<Timestamp, TokenError> {
+fn check_audience(audiences: &[Box<str>], expected: &Expected) -> Result<(), TokenError> {
+    let is_ours = |audience| expected.audiences.contains(audience);
+    if audiences.iter().any(is_ours) {
+        Ok(())
+    } else {
+        Err(TokenError::WrongAudience)
+    }
+}
+
+fn check_lifetime(lifetime: SignedDuration, expected: &Expected) -> Result<(), TokenError> {
+    let allowed = expected.max_lifetime;
+    if lifetime > allowed {
+        return Err(TokenError::LifetimeTooLong { lifetime, allowed });
+    }
+    Ok(())
+}
+
+/// From when on it is over, where it is good now, and for how long it is good in all.
+fn check_time(claims: &Claims, expected: &Expected, now: Timestamp) -> Result<(Timestamp, SignedDuration), TokenError> {
     let expires = claims.expires;
     let ends = expires.checked_add(expected.leeway).unwrap_or(Timestamp::MAX);
     if now >= ends {
@@ -120,9 +144,7 @@ fn check_time(claims: &Claims, expected: &Expected, now: Timestamp) -> Result<Ti
     }
     // One that says it was issued later than now may be good for longer than it says.
     let issued = claims.issued.map_or(now, |issued| issued.min(now));
-    let (lifetime, allowed) = (expires.duration_since(issued), expected.max_lifetime);
-    if lifetime > allowed {
-        return Err(TokenError::LifetimeTooLong { lifetime, allowed });
-    }
-    Ok(ends)
+    let lifetime = expires.duration_since(issued);
+    check_lifetime(lifetime, expected)?;
+    Ok((ends, lifetime))
 }

@@ -18,7 +18,7 @@ use svidgate_policy::{
     TrustDomain, XfccMode,
     certificate::leaf::Leaf,
     digest::sha256,
-    trust::{svid, token_error::TokenError},
+    trust::{jwt_svid::JwtSvid, svid, token_error::TokenError},
 };
 
 use crate::{
@@ -293,6 +293,10 @@ impl Gate {
         if let Some(Ok(known)) = self.recall(&identity.evidence, || None, || now, now) {
             return self.not_too_old(proxy, now, known);
         }
+        // It was verified for the audiences of a document that need not be this one.
+        if let Some(token) = identity.svid.token() {
+            self.check_is_expected(token)?;
+        }
         match self.still_stands(identity, self.grace(&identity.evidence), now) {
             Ok(until) => {
                 let (svid, evidence) = (identity.svid.clone(), identity.evidence.clone());
@@ -306,6 +310,14 @@ impl Gate {
         }
         let met = self.verify_and_keep(identity.evidence.clone(), || None, identity.presented.clone(), now);
         self.not_too_old(proxy, now, met?)
+    }
+
+    fn check_is_expected(&self, token: &JwtSvid) -> Result<(), Rc<Refusal>> {
+        let checked = match &self.configuration.tokens {
+            Some(tokens) => token.check_is_expected(&tokens.expected),
+            None => Err(TokenError::WrongAudience),
+        };
+        checked.map_err(|error| Rc::new(token_refused(&error)))
     }
 
     /// For how long after its end what was shown is good enough for what is under way.

@@ -464,6 +464,14 @@ fn stream_ends_with_what_stands_behind_its_token() {
         (json!({ "revoked": [{ "id": CALLER }] }), "svid.revoked"),
         (json!({ "revoked": [{ "id": EDGE }] }), "svid.revoked"),
         (
+            json!({ "jwt_svid": { "audiences": ["another"] } }),
+            "token.wrong_audience",
+        ),
+        (
+            json!({ "jwt_svid": { "audiences": [AUDIENCE], "max_lifetime": "59s" } }),
+            "token.lifetime_too_long",
+        ),
+        (
             json!({ "jwt_svid": { "audiences": [AUDIENCE], "max_stream": "1s" } }),
             "",
         ),
