@@ -187,6 +187,7 @@ fn brought_by(hop: &Identity, about: About, refusal: Refusal) -> Rc<Refusal> {
         ..refusal
     })
 }
+
 /// The token of a header (RFC 6750 2.1): the scheme, whose letters may be of either case, one space, the token.
 fn bearer(header: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = header.split_at_checked(BEARER.len())?;
