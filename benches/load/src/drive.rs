@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::{http1, http2};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::ca::Identity;
 use support::client::{Client, ClientOptions};
@@ -69,6 +70,9 @@ pub struct Sample {
     pub p99_ms: f64,
 }
 
+/// What a request says more.
+pub type Header = (HeaderName, HeaderValue);
+
 /// Connections that are kept, and what can be asked on them.
 pub struct KeptAlive(Vec<Sender>);
 
@@ -108,8 +112,20 @@ impl KeptAlive {
     /// # Panics
     /// When any answer is not 200.
     pub async fn ask(&self, requests: usize) -> Vec<Duration> {
+        self.ask_with(requests, &[]).await
+    }
+
+    /// The same; each request has the next of these headers, in turn.
+    ///
+    /// # Panics
+    /// When any answer is not 200.
+    pub async fn ask_with(&self, requests: usize, headers: &[Header]) -> Vec<Duration> {
         let each = requests.div_ceil(self.0.len());
-        let all = join_all(self.0.iter().map(|sender| sender.clone().ask(each)));
+        let all = self.0.iter().enumerate().map(|(number, sender)| {
+            let own = headers.iter().cycle().skip(number * each);
+            sender.clone().ask(each, own)
+        });
+        let all = join_all(all);
         let times = tokio::time::timeout(LIMIT, all)
             .await
             .expect("the load comes to an end");
@@ -118,19 +134,22 @@ impl KeptAlive {
 }
 
 impl Sender {
-    async fn ask(mut self, requests: usize) -> Vec<Duration> {
+    async fn ask(mut self, requests: usize, mut headers: impl Iterator<Item = &Header>) -> Vec<Duration> {
         let mut times = Vec::with_capacity(requests);
         for _ in 0..requests {
+            let header = headers.next();
             let begun = Instant::now();
             let response = match &mut self {
                 Sender::Http1(sender) => {
                     let mut sender = sender.lock().await;
                     sender.ready().await.expect("the connection is kept");
-                    sender.send_request(request(PATH)).await
+                    sender.send_request(request(PATH, header)).await
                 }
                 Sender::Http2(sender) => {
                     sender.ready().await.expect("the connection is kept");
-                    sender.send_request(request(&format!("https://localhost{PATH}"))).await
+                    sender
+                        .send_request(request(&format!("https://localhost{PATH}"), header))
+                        .await
                 }
             };
             let response = response.expect("an answer");
@@ -143,15 +162,17 @@ impl Sender {
 }
 
 /// What a service usually sends.
-fn request(uri: &str) -> hyper::Request<Empty<Bytes>> {
-    hyper::Request::builder()
+fn request(uri: &str, header: Option<&Header>) -> hyper::Request<Empty<Bytes>> {
+    let mut request = hyper::Request::builder()
         .uri(uri)
         .header("host", "localhost")
         .header("user-agent", "svidgate-load/1")
         .header("accept", "application/json")
         .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
         .body(Empty::new())
-        .expect("a request")
+        .expect("a request");
+    request.headers_mut().extend(header.cloned());
+    request
 }
 
 async fn connect(addr: SocketAddr, client: &Client) -> support::client::Connection {
@@ -161,9 +182,21 @@ async fn connect(addr: SocketAddr, client: &Client) -> support::client::Connecti
 /// Keep-alive requests to a listener of the Envoy `pid`.
 pub async fn requests(pid: u32, addr: SocketAddr, client: &Client, protocol: Protocol, count: usize) -> Sample {
     let kept = KeptAlive::open(addr, client, protocol).await;
-    kept.ask(WARM_UP.min(count)).await;
+    measured(pid, &kept, count, &[]).await
+}
+
+/// The same with HTTP/1.1, each request with the next of these headers. Before anything is measured, all have the first.
+pub async fn requests_with(pid: u32, addr: SocketAddr, client: &Client, count: usize, headers: &[Header]) -> Sample {
+    let kept = KeptAlive::open(addr, client, Protocol::Http1).await;
+    measured(pid, &kept, count, headers).await
+}
+
+async fn measured(pid: u32, kept: &KeptAlive, count: usize, headers: &[Header]) -> Sample {
+    let (first, rest) = headers.split_at(headers.len().min(1));
+    kept.ask_with(WARM_UP, first).await;
+    let headers = if rest.is_empty() { first } else { rest };
     let (before, begun) = (cpu(pid), Instant::now());
-    let times = kept.ask(count).await;
+    let times = kept.ask_with(count, headers).await;
     let (spent, took) = (cpu(pid) - before, begun.elapsed());
     sample(spent, took, times)
 }

@@ -4,13 +4,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
+use support::ca::{Identity, Key, real_now, token_of};
 use support::envoy::{
     ClientCertificate, Cluster, Configuration, Delivery, Dial, Envoy, Kind, Listener, Route, Scenario, Wasm, Xfcc,
 };
 use support::world::{OWN, World, with};
 use support::{module_path, repository};
 
+use crate::drive::Header;
 use crate::process::pin_envoy;
 
 /// What the load asks for.
@@ -21,6 +24,13 @@ pub const CALLER: &str = "/ns/shop/sa/api";
 pub const LISTENER: &str = "web";
 /// Ids below this may do the same: where many identities are needed.
 pub const CROWD: &str = "/ns/crowd";
+
+/// Who brings others by their certificates.
+pub const CERTIFICATE_HOP: &str = "/edge/certificates";
+/// Who brings others by their tokens.
+pub const TOKEN_HOP: &str = "/edge/tokens";
+/// The key of tokens.
+const KID: &str = "tokens";
 
 /// Where svidgate, or the filter that does nothing, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +270,55 @@ pub fn document(world: &World, rules: usize) -> Value {
     }
     all.push(json!({ "name": "caller", "effect": "allow", "from": [format!("spiffe://{OWN}{CALLER}")], "to": orders }));
     world.document(json!(all))
+}
+
+/// With two peers that bring others' requests, one by their certificates and one by their tokens, which `key` signs. The
+/// rules are those of a document of 10, each through both.
+pub fn hop_document(world: &World, key: &Key) -> Value {
+    let mut document = document(world, 10);
+    let rules = document["rules"].as_array_mut();
+    for rule in rules.into_iter().flatten().filter(|rule| rule["effect"] == "allow") {
+        rule["via"] = json!(["direct", "by-certificate", "by-token"]);
+    }
+    let token_key = with(key.jwk(), json!({ "kid": KID, "use": "jwt-svid" }));
+    let keys = document["bundle"]["inline"]["keys"].as_array_mut();
+    keys.expect("authorities").push(token_key);
+    let hop = |name: &str, peer: &str, assertion: &str| {
+        json!({ "name": name, "peers": [format!("spiffe://{OWN}{peer}")], "callers": [format!("spiffe://{OWN}/ns/**")],
+                "assertion": assertion })
+    };
+    let hops = [
+        hop("by-certificate", CERTIFICATE_HOP, "xfcc"),
+        hop("by-token", TOKEN_HOP, "jwt_svid"),
+    ];
+    let jwt_svid = json!({ "audiences": [format!("spiffe://{OWN}/orders")] });
+    with(
+        document,
+        json!({ "xfcc": "hop", "hops": hops, "jwt_svid": jwt_svid, "access_log": "refusals" }),
+    )
+}
+
+/// What a hop says for the owner of a certificate.
+///
+/// # Panics
+/// Never: it is written for a header.
+pub fn by_certificate(caller: &Identity) -> Header {
+    let element = format!("Hash={};Cert=\"{}\"", caller.leaf_sha256(), caller.leaf_pem_escaped());
+    let value = HeaderValue::try_from(element).expect("plain letters");
+    (HeaderName::from_static("x-forwarded-client-cert"), value)
+}
+
+/// A token of this id, from now on for five minutes.
+///
+/// # Panics
+/// Never: it is written for a header.
+pub fn by_token(id: &str, key: &Key) -> Header {
+    let now = real_now().as_second();
+    let header = json!({ "alg": "ES256", "kid": KID }).to_string();
+    let claims = json!({ "aud": format!("spiffe://{OWN}/orders"), "sub": id, "iat": now, "exp": now + 300 });
+    let token = token_of(key, "ES256", header, claims.to_string());
+    let value = HeaderValue::try_from(format!("Bearer {token}")).expect("plain letters");
+    (AUTHORIZATION, value)
 }
 
 /// The same for a TCP listener.

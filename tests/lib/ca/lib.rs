@@ -334,6 +334,18 @@ impl Identity {
         pem("CERTIFICATE", &self.leaf)
     }
 
+    /// The leaf in PEM, escaped as Envoy writes it into a header: all but letters and digits as `%XX`.
+    pub fn leaf_pem_escaped(&self) -> String {
+        let escape = |byte: u8| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        };
+        self.leaf_pem().bytes().map(escape).collect()
+    }
+
     /// The leaf, then the intermediates. PEM.
     pub fn chain_pem(&self) -> String {
         self.chain()
