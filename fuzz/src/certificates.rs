@@ -1,10 +1,29 @@
-//! Certificates as another library reads them.
+//! Certificates as another library reads them, and signatures that nobody looks at.
 
+use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{GeneralName, ParsedExtension},
     prelude::FromDer as _,
 };
+
+/// Takes every signature for good.
+#[derive(Debug)]
+pub(crate) struct AnySignature(pub(crate) &'static dyn SignatureVerificationAlgorithm);
+
+impl SignatureVerificationAlgorithm for AnySignature {
+    fn verify_signature(&self, _: &[u8], _: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
+        Ok(())
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.signature_alg_id()
+    }
+}
 
 /// A certificate in DER without a byte behind it, as far as the other library reads it.
 pub(crate) fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {

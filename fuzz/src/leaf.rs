@@ -1,7 +1,7 @@
 //! A leaf, certificates that came with it, and a bundle: what is accepted keeps to the profile, and goes through the
 //! bundle of its own trust domain.
 
-use rustls_pki_types::{AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm};
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm};
 use svidgate_policy::{
     ALGORITHMS, Bundle, BundleSet, Relationship, Relationships, SignedDuration, Svid, SvidError, Timestamp,
     TrustDomain,
@@ -10,7 +10,7 @@ use svidgate_policy::{
     trust::svid::{Presented, Trust, verify},
 };
 
-use crate::certificates::{assert_is_leaf, may_be_authority, parse};
+use crate::certificates::{AnySignature, assert_is_leaf, may_be_authority, parse};
 
 /// 2026-06-15T12:00:00Z, the moment of the test CA that the seeds are made by.
 const NOW: Timestamp = Timestamp::constant(1_781_524_800, 0);
@@ -137,22 +137,4 @@ fn trust<'a>(relationships: &'a Relationships, bundles: Option<&'a BundleSet>) -
 
 fn trust_domain(name: &str) -> TrustDomain {
     TrustDomain::parse(name).expect("it is one")
-}
-
-/// Takes every signature for good.
-#[derive(Debug)]
-struct AnySignature(&'static dyn SignatureVerificationAlgorithm);
-
-impl SignatureVerificationAlgorithm for AnySignature {
-    fn verify_signature(&self, _: &[u8], _: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
-        Ok(())
-    }
-
-    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
-        self.0.public_key_alg_id()
-    }
-
-    fn signature_alg_id(&self) -> AlgorithmIdentifier {
-        self.0.signature_alg_id()
-    }
 }

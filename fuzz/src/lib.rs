@@ -19,5 +19,6 @@ pub mod pem;
 mod places;
 pub mod revocations;
 pub mod tests;
+pub mod token;
 pub mod workload_api;
 pub mod xfcc;

@@ -1,11 +1,17 @@
 //! Peers and documents that are made to be expensive, within every bound that there is.
 
+use hyper::header::HeaderValue;
 use serde_json::{Value, json};
-use support::ca::{Authority, Identity, Key, KeyKind, Leaf, Profile, SignatureAlgorithm, bundle_json};
+use support::ca::{
+    Authority, Identity, Key, KeyKind, Leaf, Profile, SignatureAlgorithm, bundle_json, real_now, token_of,
+};
 use support::client::Client;
 use support::world::{OWN, World, with};
 
-use crate::subject::{CALLER, PATH};
+use crate::drive::Header;
+use crate::subject::{
+    AUDIENCE, CALLER, CERTIFICATE_HOP, ES256, PATH, TOKEN_HOP, XFCC, bearer, by_certificate, hop_document,
+};
 
 /// As many authorities of one name as the bundle of a large trust domain might have, and more than there are signature
 /// checks for one leaf.
@@ -18,6 +24,8 @@ const MATCHED: usize = 4 * 1024;
 const EXPRESSIONS: usize = 1_000;
 /// Routes below one place.
 const ROUTES: usize = 10_000;
+/// How tokens are signed that are dearest to check.
+const PS512: &str = "PS512";
 /// Envoy lets through 60 KiB of headers, unless told otherwise.
 const HEAD: usize = 60 * 1024;
 
@@ -240,6 +248,131 @@ fn routes(paths: Vec<String>) -> Value {
                 "when": { "headers": [{ "name": "x-absent", "present": true }] } })
     };
     paths.into_iter().enumerate().map(rule).collect()
+}
+
+/// What comes through a hop: requests that all have one header, each another value of it.
+pub struct Brought {
+    /// What it is.
+    pub what: &'static str,
+    /// The hop, below our trust domain.
+    pub hop: &'static str,
+    /// For each round.
+    pub headers: Vec<Vec<Header>>,
+}
+
+/// Who signs what hops bring.
+pub struct Signers {
+    es256: Key,
+    rsa: Key,
+    crowd: Domain,
+}
+
+/// Bytes of an assertion that are read.
+const ASSERTION: usize = 32 * 1024;
+/// Bytes of a token that are read.
+const TOKEN: usize = 8 * 1024;
+
+impl Signers {
+    /// With keys of their own.
+    pub fn new(world: &World) -> Self {
+        Signers {
+            es256: Key::generate(KeyKind::P256),
+            rsa: Key::generate(KeyKind::Rsa4096),
+            crowd: Domain::crowded("crowd", KeyKind::Rsa4096, SignatureAlgorithm::RsaPssSha512, world),
+        }
+    }
+
+    /// Hops may bring those whom they sign for.
+    pub fn document(&self, world: &World) -> Value {
+        let mut document = hop_document(world, &[(ES256, &self.es256), (PS512, &self.rsa)]);
+        let hops = document["hops"].as_array_mut();
+        for hop in hops.into_iter().flatten() {
+            let callers = hop["callers"].as_array_mut().expect("patterns");
+            callers.push(json!(format!("spiffe://{}/**", self.crowd.name)));
+        }
+        with(document, json!({ "federation": [self.crowd.relationship()] }))
+    }
+
+    /// Each kind, that many a round; those that cost more are fewer.
+    pub fn brought(&self, world: &World, rounds: usize, count: usize) -> Vec<Brought> {
+        let few = count.div_ceil(10);
+        let tokens = |what, count: usize, value: &dyn Fn(usize) -> String| Brought {
+            what,
+            hop: TOKEN_HOP,
+            headers: in_rounds(rounds, count, |number| bearer(&value(number))),
+        };
+        let certificates = |what, count: usize, value: &dyn Fn(usize) -> Header| Brought {
+            what,
+            hop: CERTIFICATE_HOP,
+            headers: in_rounds(rounds, count, value),
+        };
+        let forged = self.crowd.leaf(0, world);
+        let forged = self.crowd.authorities[0].issue(forged);
+        let letters = |bytes: usize, number: usize| format!("{number:0bytes$}");
+        let same = forged_token(&self.rsa, PS512, 0);
+        vec![
+            tokens("no token: 8 KiB of letters", count, &|number| letters(TOKEN, number)),
+            tokens("an algorithm that is none of the nine", count, &|number| {
+                with_header(&json!({ "alg": "EdDSA", "kid": format!("k{number}") }))
+            }),
+            tokens("a key that nobody has", count, &|number| {
+                with_header(&json!({ "alg": ES256, "kid": format!("k{number}") }))
+            }),
+            tokens("a bad signature, ES256 (checked by the proxy)", count, &|number| {
+                forged_token(&self.es256, ES256, number)
+            }),
+            tokens("a bad signature, PS512 of 4,096 bits (in the module)", few, &|number| {
+                forged_token(&self.rsa, PS512, number)
+            }),
+            tokens("the same bad token again and again", count, &|_| same.clone()),
+            certificates("no assertion: 32 KiB of letters", count, &|number| {
+                assertion(&letters(ASSERTION, number))
+            }),
+            certificates("32 KiB of what is escaped, and no certificate", count, &|number| {
+                let escaped = "%41".repeat((ASSERTION - 32) / 3);
+                assertion(&format!("Cert=\"{number}{escaped}\""))
+            }),
+            certificates(
+                "a forged leaf, 64 authorities of its name, PSS in the module (6)",
+                few,
+                &|number| {
+                    let number = u16::try_from(number + 1).expect("few");
+                    by_certificate(&forged.forged(number))
+                },
+            ),
+        ]
+    }
+}
+
+fn in_rounds(rounds: usize, count: usize, value: impl Fn(usize) -> Header) -> Vec<Vec<Header>> {
+    let round = |round| (round * count..(round + 1) * count).map(&value).collect();
+    (0..rounds).map(round).collect()
+}
+
+/// A token of this header whose signature is as long as one of ES256, and none.
+fn with_header(header: &Value) -> String {
+    let key = Key::generate(KeyKind::P256);
+    token(&key, ES256, &header.to_string(), 0)
+}
+
+/// A token that is good but for its signature, which is that of another. Both are dear to check.
+fn forged_token(key: &Key, alg: &str, number: usize) -> String {
+    let header = json!({ "alg": alg, "kid": alg }).to_string();
+    let signature = token(key, alg, &header, usize::MAX);
+    let signature = signature.rsplit('.').next().expect("three parts");
+    let forged = token(&Key::generate(KeyKind::P256), ES256, &header, number);
+    let (signed, _) = forged.rsplit_once('.').expect("three parts");
+    format!("{signed}.{signature}")
+}
+
+fn token(key: &Key, alg: &str, header: &str, number: usize) -> String {
+    let now = real_now().as_second();
+    let claims = json!({ "aud": AUDIENCE, "sub": format!("spiffe://{OWN}{CALLER}"), "exp": now + 300, "jti": number });
+    token_of(key, alg, header, claims.to_string())
+}
+
+fn assertion(value: &str) -> Header {
+    (XFCC, HeaderValue::try_from(value).expect("plain letters"))
 }
 
 fn get(path: &str, headers: &[(&str, Vec<u8>)]) -> Vec<u8> {

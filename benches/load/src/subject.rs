@@ -29,8 +29,12 @@ pub const CROWD: &str = "/ns/crowd";
 pub const CERTIFICATE_HOP: &str = "/edge/certificates";
 /// Who brings others by their tokens.
 pub const TOKEN_HOP: &str = "/edge/tokens";
-/// The key of tokens.
-const KID: &str = "tokens";
+/// For whom tokens are.
+pub const AUDIENCE: &str = "spiffe://prod.example/orders";
+/// How tokens are signed, and the name of their key.
+pub const ES256: &str = "ES256";
+/// Where certificates of others are.
+pub const XFCC: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// Where svidgate, or the filter that does nothing, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,17 +276,17 @@ pub fn document(world: &World, rules: usize) -> Value {
     world.document(json!(all))
 }
 
-/// With two peers that bring others' requests, one by their certificates and one by their tokens, which `key` signs. The
-/// rules are those of a document of 10, each through both.
-pub fn hop_document(world: &World, key: &Key) -> Value {
+/// With two peers that bring others' requests, one by their certificates and one by their tokens, which these keys sign.
+/// Otherwise it is a document of 10 rules, whose callers may come directly and through both.
+pub fn hop_document(world: &World, keys: &[(&str, &Key)]) -> Value {
     let mut document = document(world, 10);
     let rules = document["rules"].as_array_mut();
     for rule in rules.into_iter().flatten().filter(|rule| rule["effect"] == "allow") {
         rule["via"] = json!(["direct", "by-certificate", "by-token"]);
     }
-    let token_key = with(key.jwk(), json!({ "kid": KID, "use": "jwt-svid" }));
-    let keys = document["bundle"]["inline"]["keys"].as_array_mut();
-    keys.expect("authorities").push(token_key);
+    let published = |(kid, key): &(&str, &Key)| with(key.jwk(), json!({ "kid": kid, "use": "jwt-svid" }));
+    let authorities = document["bundle"]["inline"]["keys"].as_array_mut();
+    authorities.expect("authorities").extend(keys.iter().map(published));
     let hop = |name: &str, peer: &str, assertion: &str| {
         json!({ "name": name, "peers": [format!("spiffe://{OWN}{peer}")], "callers": [format!("spiffe://{OWN}/ns/**")],
                 "assertion": assertion })
@@ -291,11 +295,9 @@ pub fn hop_document(world: &World, key: &Key) -> Value {
         hop("by-certificate", CERTIFICATE_HOP, "xfcc"),
         hop("by-token", TOKEN_HOP, "jwt_svid"),
     ];
-    let jwt_svid = json!({ "audiences": [format!("spiffe://{OWN}/orders")] });
-    with(
-        document,
-        json!({ "xfcc": "hop", "hops": hops, "jwt_svid": jwt_svid, "access_log": "refusals" }),
-    )
+    let jwt_svid = json!({ "audiences": [AUDIENCE] });
+    let members = json!({ "xfcc": "hop", "hops": hops, "jwt_svid": jwt_svid, "access_log": "refusals" });
+    with(document, members)
 }
 
 /// What a hop says for the owner of a certificate.
@@ -304,19 +306,22 @@ pub fn hop_document(world: &World, key: &Key) -> Value {
 /// Never: it is written for a header.
 pub fn by_certificate(caller: &Identity) -> Header {
     let element = format!("Hash={};Cert=\"{}\"", caller.leaf_sha256(), caller.leaf_pem_escaped());
-    let value = HeaderValue::try_from(element).expect("plain letters");
-    (HeaderName::from_static("x-forwarded-client-cert"), value)
+    (XFCC, HeaderValue::try_from(element).expect("plain letters"))
 }
 
-/// A token of this id, from now on for five minutes.
-///
-/// # Panics
-/// Never: it is written for a header.
+/// What a hop says for the subject of a token that `key` signs, for five minutes from now on.
 pub fn by_token(id: &str, key: &Key) -> Header {
     let now = real_now().as_second();
-    let header = json!({ "alg": "ES256", "kid": KID }).to_string();
-    let claims = json!({ "aud": format!("spiffe://{OWN}/orders"), "sub": id, "iat": now, "exp": now + 300 });
-    let token = token_of(key, "ES256", header, claims.to_string());
+    let header = json!({ "alg": ES256, "kid": ES256 }).to_string();
+    let claims = json!({ "aud": AUDIENCE, "sub": id, "iat": now, "exp": now + 300 });
+    bearer(&token_of(key, ES256, header, claims.to_string()))
+}
+
+/// What a hop says with a token.
+///
+/// # Panics
+/// When it is none that a header can have.
+pub fn bearer(token: &str) -> Header {
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("plain letters");
     (AUTHORIZATION, value)
 }

@@ -16,7 +16,7 @@ use support::world::{World, with};
 use svidgate_load::drive::{Protocol, median};
 use svidgate_load::fill::{self, Fill};
 use svidgate_load::flood::{self, Attempt};
-use svidgate_load::hostile::{self, Domain};
+use svidgate_load::hostile::{self, Domain, Signers};
 use svidgate_load::process::{pin_generator, resident};
 use svidgate_load::record;
 use svidgate_load::subject::{CALLER, Filter, LISTENER, Make, Place, document};
@@ -69,6 +69,17 @@ struct RequestRow {
     reason: String,
 }
 
+#[derive(Debug, Serialize)]
+struct BroughtRow {
+    what: String,
+    requests: usize,
+    without_us: f64,
+    svidgate_us: f64,
+    added_us: f64,
+    growth_svidgate_kib: i64,
+    reason: String,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let circumstances = record::circumstances();
@@ -80,7 +91,8 @@ async fn main() {
     let rounds = number("ROUNDS", 3);
     let floods = floods(&world, rounds, number("CONNECTIONS", 200)).await;
     let requests = requests(&world).await;
-    write(&circumstances, rounds, &floods, &requests);
+    let brought = brought(&world, rounds, number("CONNECTIONS", 200)).await;
+    write(&circumstances, rounds, &floods, &requests, &brought);
     write_fills(&circumstances, &fill::all(&world).await);
 }
 
@@ -259,7 +271,6 @@ async fn send(envoy: &Envoy, attempts: &[Attempt], status: Option<u16>) -> f64 {
 }
 
 async fn measure(flood: &Flood, without: &Envoy, svidgate: &Envoy) -> FloodRow {
-    let kib = |envoy: &Envoy| i64::try_from(resident(envoy.pid()) / 1024).expect("some memory");
     let before = (kib(without), kib(svidgate));
     let (mut base, mut gated, mut added) = (Vec::new(), Vec::new(), Vec::new());
     for attempts in &flood.attempts {
@@ -278,6 +289,10 @@ async fn measure(flood: &Flood, without: &Envoy, svidgate: &Envoy) -> FloodRow {
         growth_without_kib: kib(without) - before.0,
         growth_svidgate_kib: kib(svidgate) - before.1,
     }
+}
+
+fn kib(envoy: &Envoy) -> i64 {
+    i64::try_from(resident(envoy.pid()) / 1024).expect("some memory")
 }
 
 fn tenths(value: f64) -> f64 {
@@ -310,6 +325,47 @@ async fn requests(world: &World) -> Vec<RequestRow> {
             added_us: tenths(gated.cpu_us - base.cpu_us),
             status: gated.status,
             reason: reason(&svidgate, count + 1).await,
+        });
+    }
+    rows
+}
+
+/// What comes through hops, and is refused.
+async fn brought(world: &World, rounds: usize, count: usize) -> Vec<BroughtRow> {
+    let signers = Signers::new(world);
+    let forwarding = |filter| Make {
+        xfcc: Xfcc::ForwardOnly,
+        ..Make::of(filter)
+    };
+    let without = forwarding(Filter::None).start(world).await;
+    let gated = Make {
+        access_log: true,
+        ..forwarding(Filter::Svidgate(Place::Both, signers.document(world)))
+    };
+    let svidgate = gated.start(world).await;
+    let (mut rows, mut asked) = (Vec::new(), 0);
+    for brought in signers.brought(world, rounds, count) {
+        eprintln!("== {}", brought.what);
+        let hop = Protocol::Http1.client(&world.own_identity(brought.hop));
+        let send = async |envoy: &Envoy, headers, status| {
+            flood::brought(envoy.pid(), envoy.listener_addr(LISTENER), &hop, headers, status).await
+        };
+        let before = kib(&svidgate);
+        let (mut base, mut gated) = (Vec::new(), Vec::new());
+        for headers in &brought.headers {
+            base.push(send(&without, headers, 200).await);
+            gated.push(send(&svidgate, headers, 403).await);
+            asked += headers.len() + 1;
+        }
+        let added = gated.iter().zip(&base).map(|(gated, base)| gated - base).collect();
+        rows.push(BroughtRow {
+            what: brought.what.to_owned(),
+            requests: brought.headers.iter().map(Vec::len).sum(),
+            without_us: tenths(median(base)),
+            svidgate_us: tenths(median(gated)),
+            added_us: tenths(median(added)),
+            growth_svidgate_kib: kib(&svidgate) - before,
+            reason: reason(&svidgate, asked).await,
         });
     }
     rows
@@ -348,7 +404,7 @@ fn write_fills(circumstances: &Value, fills: &[Fill]) {
     record::write("fill-latest", &page, &json);
 }
 
-fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[RequestRow]) {
+fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[RequestRow], brought: &[BroughtRow]) {
     let mut page = record::head("What abuse costs Envoy with svidgate", "make abuse", circumstances);
     page += &format!(
         "\nCPU of the Envoy process; one worker, TLS 1.3, every handshake a full one. Both Envoys get the same; the one without\n\
@@ -388,9 +444,32 @@ fn write(circumstances: &Value, rounds: usize, floods: &[FloodRow], requests: &[
     });
     let columns = ["what is asked", "without", "with svidgate", "more", "answer"];
     page += &record::table(&columns, &rows.collect::<Vec<_>>());
+    page += "\n## A request that a hop brings\n\nOn one connection of the hop; an access log at the one with svidgate, which refuses all.\n";
+    let rows = brought.iter().map(|row| {
+        vec![
+            row.what.clone(),
+            row.requests.to_string(),
+            format!("{:.0} us", row.without_us),
+            format!("{:.0} us", row.svidgate_us),
+            format!("{:.0} us", row.added_us),
+            format!("{} KiB", row.growth_svidgate_kib),
+            format!("`{}`", row.reason),
+        ]
+    });
+    let columns = [
+        "what it brings",
+        "requests",
+        "without",
+        "with svidgate",
+        "more",
+        "memory, with svidgate",
+        "reason",
+    ];
+    page += &record::table(&columns, &rows.collect::<Vec<_>>());
     let mut json = circumstances.clone();
     json["rounds"] = json!(rounds);
     json["connections"] = json!(floods);
     json["requests"] = json!(requests);
+    json["brought"] = json!(brought);
     record::write("abuse-latest", &page, &json);
 }
