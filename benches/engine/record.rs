@@ -115,8 +115,14 @@ fn machine() -> BTreeMap<&'static str, String> {
             "load at the end, one minute",
             load.split(' ').next().unwrap_or_default().to_owned(),
         ),
-        ("system", first_line("uname", &["-sr"])),
+        ("system", system()),
     ])
+}
+
+/// Without what a distribution or a machine adds to its version.
+fn system() -> String {
+    let whole = first_line("uname", &["-sr"]);
+    whole.split('-').next().unwrap_or_default().to_owned()
 }
 
 fn versions() -> BTreeMap<&'static str, String> {
