@@ -379,7 +379,12 @@ const HOP: Shape = Shape {
                 fields::EVIDENCE,
                 "what must stand behind it: the certificate of who calls (xfcc), or a token (jwt_svid)",
             ),
-            "depth" => json!({"const": 1, "description": "the caller has connected to this hop itself"}),
+            "depth" => json!({
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 4,
+                "description": "how many hops the caller has come through, this one included"
+            }),
             "expires" => time("from then on it brings nobody"),
             "owner" => text("who answers for it"),
             _ => return None,

@@ -2,6 +2,9 @@
 
 pub mod algorithms;
 pub mod asserted;
+mod bringing;
+mod by_certificate;
+mod by_token;
 pub mod cache;
 mod caller;
 pub mod gate;

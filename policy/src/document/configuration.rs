@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 
 use crate::{
     document::{
-        hops::{Around, ReadHop, check_are_used, check_hops, spoken_of},
+        hops::{Around, ReadHop, check_are_used, check_hops, check_names_whole_ways, spoken_of},
         jwt_svid::{Tokens, check_tokens},
         members::{Document, parse, read_document},
         peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},
@@ -467,11 +467,14 @@ fn check_can_match(
 
 /// A rule about ways through hops alone says something of those whom they bring, and a deny rule of those who do.
 fn check_can_come(hops: &[ReadHop], rule: &Rule, comparisons: &Effort, reader: &mut Reader, place: &Place<'_>) {
-    let Some(via) = rule.via.filter(|via| !via.direct) else {
+    // Of those that were not read whole, some are not known.
+    let Some(via) = rule.via.filter(|_| hops.iter().all(|read| read.whole)) else {
         return;
     };
-    // Of those that were not read whole, some are not known.
-    if hops.iter().any(|read| !read.whole) {
+    if rule.effect == Effect::Allow {
+        check_names_whole_ways(reader, hops, via, &place.member("via"));
+    }
+    if via.direct {
         return;
     }
     let spoken_of = || spoken_of(hops, via, rule.effect == Effect::Deny);

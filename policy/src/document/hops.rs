@@ -15,7 +15,7 @@ use crate::{
     json::Json,
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::PatternError},
-    rules::hop::{Assertion, Hop, HopSet, MAX_HOPS, Via},
+    rules::hop::{Assertion, Hop, HopSet, MAX_DEPTH, MAX_HOPS, Via},
 };
 
 pub(crate) const HOP_FIELDS: &[&str] = &[
@@ -94,9 +94,8 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         };
         reader.note(&at.member("evidence"), Mistake::Expected(mistake));
     }
-    if let Some(json) = object.optional("depth") {
-        check_depth(reader, json, &at.member("depth"));
-    }
+    let depth = object.optional("depth");
+    let depth = depth.and_then(|json| read_depth(reader, json, assertion, &at.member("depth")));
     let expires = object
         .optional("expires")
         .and_then(|json| read_time(reader, json, &at.member("expires")));
@@ -107,6 +106,7 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         callers: callers.unwrap_or_default(),
         except: except.unwrap_or_default(),
         assertion: assertion.unwrap_or_default(),
+        depth: depth.unwrap_or(1),
         expires,
         owner,
     })
@@ -130,11 +130,19 @@ fn read_ids(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Vec<I
     })
 }
 
-fn check_depth(reader: &mut Reader, json: &Json, place: &Place<'_>) {
-    if !matches!(json, Json::Unsigned(1)) {
-        let mistake = "1 (the caller has connected to this hop itself; a way through more hops is not read)";
-        reader.note(place, Mistake::Expected(mistake));
-    }
+fn read_depth(reader: &mut Reader, json: &Json, assertion: Option<Assertion>, place: &Place<'_>) -> Option<usize> {
+    let depth = match json {
+        Json::Unsigned(depth) => usize::try_from(*depth).ok(),
+        Json::Null | Json::Bool(_) | Json::OtherNumber(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => None,
+    };
+    let depth = depth.filter(|depth| (1..=MAX_DEPTH).contains(depth));
+    let mistake = match (depth, assertion) {
+        (None, _) => "a number from 1 to 4: how many hops the caller has come through, this one included",
+        (Some(2..), Some(Assertion::JwtSvid)) => "1 (a token does not say through whom it has come)",
+        (Some(depth), _) => return Some(depth),
+    };
+    reader.note(place, Mistake::Expected(mistake));
+    None
 }
 
 /// What the rest of a document says, as far as hops have to do with it.
@@ -170,6 +178,7 @@ pub(crate) fn check_hops(reader: &mut Reader, hops: &[ReadHop], around: &Around<
         if let Some(own) = around.trust_domain {
             check_speaks_for_its_own(reader, &read.hop, own, &place);
         }
+        check_is_reached(reader, &read.hop, whole(), &place);
         for other in whole() {
             let is_compared = check_brings_no_hop(reader, read, other, &steps, &place)
                 && (other.place >= read.place || check_is_not_ambiguous(reader, read, other, &steps, &place));
@@ -218,6 +227,21 @@ fn check_speaks_for_its_own(reader: &mut Reader, hop: &Hop, own: &TrustDomain, p
             return;
         }
     }
+}
+
+/// Whoever is to have come through several hops comes through one fewer to the next.
+fn check_is_reached<'r>(reader: &mut Reader, hop: &Hop, all: impl Iterator<Item = &'r ReadHop>, place: &Place<'_>) {
+    if hop.depth == 1 || all.map(|read| &read.hop).any(|before| is_before(before, hop)) {
+        return;
+    }
+    let mistake = "1, or another hop with the same `assertion` and a `depth` of one less, through which its callers come to \
+                   it (each hop of a way is an entry of its own)";
+    reader.note(&place.member("depth"), Mistake::Expected(mistake));
+}
+
+/// Whether whoever has come through one hop may come through another next.
+fn is_before(before: &Hop, hop: &Hop) -> bool {
+    before.assertion == hop.assertion && before.depth.saturating_add(1) == hop.depth
 }
 
 /// Notes callers of one hop that are peers of another, or of its own: whoever speaks for others is not spoken for.
@@ -339,11 +363,32 @@ pub(crate) fn check_are_used(reader: &mut Reader, hops: &[ReadHop], used: HopSet
 }
 
 /// The patterns that some id must match which a rule is to say anything of through hops that it names: for an allow
-/// rule, of whom they bring; a deny rule looks at whoever brings, too.
+/// rule, of whom they bring; a deny rule looks at everybody who has to do with it, too.
 pub(crate) fn spoken_of(hops: &[ReadHop], via: Via, with_peers: bool) -> impl Iterator<Item = &IdPattern> {
-    let named = hops.iter().enumerate().filter(move |(index, _)| via.hops.has(*index));
-    named.flat_map(move |(_, read)| {
-        let peers = with_peers.then_some(&read.hop.peers).into_iter().flatten();
-        read.hop.callers.iter().chain(peers)
-    })
+    let is_named = move |index: usize| via.hops.has(index);
+    let callers = hops.iter().enumerate().filter(move |(index, _)| is_named(*index));
+    // Those that one has come through are on the way of others.
+    let are_several = hops.iter().any(|read| read.hop.depth > 1);
+    let bring = hops.iter().enumerate();
+    let bring = bring.filter(move |(index, _)| with_peers && (are_several || is_named(*index)));
+    let callers = callers.flat_map(|(_, read)| &read.hop.callers);
+    callers.chain(bring.flat_map(|(_, read)| &read.hop.peers))
+}
+
+/// Notes a `via` of an allow rule with a hop behind others of which it names none: it speaks of ways that it names
+/// whole.
+pub(crate) fn check_names_whole_ways(reader: &mut Reader, hops: &[ReadHop], via: Via, place: &Place<'_>) {
+    let named = hops.iter().enumerate().filter(|(index, _)| via.hops.has(*index));
+    let mut named: Vec<&Hop> = named.map(|(_, read)| &read.hop).collect();
+    named.sort_by_key(|hop| hop.depth);
+    let mut whole: Vec<&Hop> = Vec::new();
+    for hop in named {
+        if hop.depth == 1 || whole.iter().any(|before| is_before(before, hop)) {
+            whole.push(hop);
+        } else {
+            let mistake = "beside each hop with a `depth` above 1 one with a `depth` of one less (an allow rule names all \
+                           hops of a way)";
+            return reader.note(place, Mistake::Expected(mistake));
+        }
+    }
 }

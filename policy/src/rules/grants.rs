@@ -181,6 +181,12 @@ impl Grants {
         !self.brings.and(self.rules.0.hops.by(assertion)).is_empty()
     }
 
+    /// Through how many hops whom it brings by this may have come, of each of its entries.
+    pub fn depths(&self, assertion: Assertion) -> impl Iterator<Item = usize> {
+        let hops = &self.rules.0.hops;
+        hops.among(self.brings.and(hops.by(assertion))).map(|known| known.hop.depth)
+    }
+
     /// Whether it brings the requests of others, and so makes none of its own.
     pub fn is_hop(&self) -> bool {
         !self.brings.is_empty()

@@ -16,6 +16,9 @@ use crate::{
 /// are 49,152 at most; and a way is a set of them that fits one word.
 pub const MAX_HOPS: usize = 64;
 
+/// Most hops that one request may come through. Our decision: each shows a certificate that is verified here.
+pub const MAX_DEPTH: usize = 4;
+
 /// How a hop says who the caller is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Assertion {
@@ -39,6 +42,8 @@ pub struct Hop {
     pub except: Vec<IdPattern>,
     /// How it says who the caller is.
     pub assertion: Assertion,
+    /// How many hops the caller has come through, from 1 to [`MAX_DEPTH`]: this one, and those that have brought it here.
+    pub depth: usize,
     /// From this moment on it brings nobody.
     pub expires: Option<Timestamp>,
     /// Who answers for it; shown to operators, never compared.
@@ -57,7 +62,7 @@ impl Hop {
         among(&self.callers) && !among(&self.except)
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| now >= expires)
     }
 }
@@ -107,7 +112,7 @@ impl Hops {
         self.among(among).filter(move |known| !known.hop.is_over(now))
     }
 
-    fn among(&self, among: HopSet) -> impl Iterator<Item = &KnownHop> {
+    pub(crate) fn among(&self, among: HopSet) -> impl Iterator<Item = &KnownHop> {
         let places = self.0.iter().enumerate();
         places
             .filter(move |(place, _)| among.has(*place))

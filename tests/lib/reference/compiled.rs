@@ -49,7 +49,7 @@ pub fn compile(document: &Value) -> Configuration {
 /// Whether somebody has any grant, as it is asked at the connection.
 pub fn admits(compiled: &Configuration, asked: &Asked) -> bool {
     // Whoever brings it is the one who connects.
-    let peer = asked.through.as_ref().unwrap_or(&asked.id);
+    let peer = asked.through.first().unwrap_or(&asked.id);
     let grants = compiled.rules.specialise(&identity(compiled, peer));
     grants.admit(asked.now).is_allowed()
 }
@@ -93,10 +93,10 @@ pub fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
         source_ip: asked.source,
     };
     let specialise = |id: &String| compiled.rules.specialise(&identity(compiled, id));
-    let (caller, hop) = (specialise(&asked.id), asked.through.as_ref().map(specialise));
-    let way = match &hop {
-        Some(hop) => Way::through(hop, &caller, Assertion::Xfcc),
-        None => Way::direct(&caller),
+    let (caller, hops) = (specialise(&asked.id), asked.through.iter().map(specialise).collect::<Vec<_>>());
+    let way = match &hops[..] {
+        [] => Way::direct(&caller),
+        hops => Way::through(hops, &caller, Assertion::Xfcc),
     };
     let decision = way.decide(&request, asked.now);
     assert!(!decision.would_be_is_unknown);

@@ -10,6 +10,7 @@ mod doors;
 mod dry_run;
 mod encoded_slashes;
 mod endpoints;
+mod far_hops;
 mod forwarded_certificate;
 mod holds;
 mod hops;

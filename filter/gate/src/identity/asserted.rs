@@ -1,4 +1,4 @@
-//! Which certificate does a hop show for whom it brings, and does all fit that it says of it?
+//! Which certificates does a hop show for whom it brings, and does all fit that it says of them?
 //!
 //! A header is read once and remembered ([`crate::identity::remembered`]). What depends on who has sent it is asked each time.
 
@@ -15,33 +15,51 @@ use crate::{
 /// What a header says, whoever has sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asserted {
-    /// The leaf of who calls.
+    /// What each hop says of who has come to it: first the one that has connected here, last the one to which the caller
+    /// has.
+    pub elements: Box<[Shown]>,
+    /// Where this listener appends an element of its own: whose leaf it is about.
+    appended: Option<Digest>,
+}
+
+/// What one hop says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The leaf of who has come to it.
     pub leaf: Digest,
     /// Whom the hop says that it is itself.
     by: Box<[Box<str>]>,
-    /// Where this listener appends an element of its own: whose leaf it is about.
-    appended: Option<Digest>,
 }
 
 /// Why an assertion does not count.
 pub type Refused = (Reason, String);
 
-/// Reads what a hop says, and the certificates that it shows.
+/// Reads what a hop says, and the certificates that it shows, in the same order. Through how many hops a caller may have
+/// come is asked before any certificate is looked at.
 ///
 /// # Errors
-/// Where anything about it is wrong, whoever has sent it.
-pub fn read(header: &[u8], mode: XfccMode) -> Result<(Asserted, Presented), Refused> {
+/// Where anything about it is wrong.
+pub fn read(
+    header: &[u8],
+    mode: XfccMode,
+    check_depth: impl FnOnce(usize) -> Result<(), Refused>,
+) -> Result<(Asserted, Vec<Presented>), Refused> {
     let mut elements = elements(header).map_err(not_well_formed)?;
     let appended = match mode {
         XfccMode::HopAppended => Some(appended(elements.pop())?),
         XfccMode::Hop | XfccMode::Ignore | XfccMode::Own => None,
     };
-    let mut elements = elements.into_iter();
-    let element = match (elements.next(), elements.next()) {
-        (Some(element), None) => element,
-        (None, _) => return Err((Reason::AssertionMissing, NOBODY.to_owned())),
-        (Some(_), Some(_)) => return Err((Reason::AssertionTooManyHops, MORE.to_owned())),
-    };
+    if elements.is_empty() {
+        return Err((Reason::AssertionMissing, NOBODY.to_owned()));
+    }
+    check_depth(elements.len())?;
+    let read = elements.into_iter().rev().map(shown);
+    let (elements, presented): (Vec<_>, _) = read.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let elements = elements.into();
+    Ok((Asserted { elements, appended }, presented))
+}
+
+fn shown(element: Element<'_>) -> Result<(Shown, Presented), Refused> {
     let presented = presented(&element)?;
     let leaf = sha256(&presented.leaf);
     let hash = element.hash.as_deref().map(|hex| parse_hex(hex.as_bytes()));
@@ -49,34 +67,56 @@ pub fn read(header: &[u8], mode: XfccMode) -> Result<(Asserted, Presented), Refu
         let detail = "`Hash` is not that of `Cert`";
         return Err((Reason::AssertionBrokenChain, detail.to_owned()));
     }
-    let by = element
-        .by
-        .into_iter()
-        .map(|id| id.into_owned().into_boxed_str())
-        .collect();
-    Ok((Asserted { leaf, by, appended }, presented))
+    let by = element.by.into_iter().map(|id| id.into_owned().into_boxed_str());
+    let by = by.collect();
+    Ok((Shown { leaf, by }, presented))
 }
 
 impl Bytes for Asserted {
     fn bytes(&self) -> usize {
-        let by = self.by.iter().map(|by| by.len());
-        by.fold(size_of::<Self>(), usize::saturating_add)
+        let all = self.elements.iter().flat_map(|shown| &shown.by).map(|by| by.len());
+        let fixed = size_of::<Shown>().saturating_mul(self.elements.len());
+        all.fold(size_of::<Self>().saturating_add(fixed), usize::saturating_add)
     }
 }
 
 impl Asserted {
-    /// Whether this hop has said it, on a connection with this leaf.
+    /// Whether it has come on a connection with this leaf.
     ///
     /// # Errors
-    /// Where it says of itself that another one has.
-    pub fn is_said_by(&self, hop: &SpiffeId, leaf: Option<Digest>) -> Result<(), Refused> {
-        if self.by.iter().any(|by| **by != *hop.as_str()) {
-            return Err((Reason::AssertionBrokenChain, ANOTHER.to_owned()));
-        }
+    /// Where this listener has not appended its word about it.
+    pub fn check_appended(&self, leaf: Option<Digest>) -> Result<(), Refused> {
         if self.appended.is_some() && self.appended != leaf {
             return Err((Reason::AssertionBrokenChain, NOT_APPENDED.to_owned()));
         }
         Ok(())
+    }
+}
+
+impl Shown {
+    /// Whether this hop has said it.
+    ///
+    /// # Errors
+    /// Where it says of itself that another one has.
+    pub fn check_is_said_by(&self, hop: &SpiffeId) -> Result<(), Refused> {
+        if self.by.iter().any(|by| **by != *hop.as_str()) {
+            return Err((Reason::AssertionBrokenChain, ANOTHER.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Checks through how many hops a caller has come. `depths` are those that the document has for who brings it here.
+///
+/// # Errors
+/// Where that is none of them.
+pub fn check_depth<I: Iterator<Item = usize>>(found: usize, depths: impl Fn() -> I) -> Result<(), Refused> {
+    if depths().any(|depth| depth == found) {
+        Ok(())
+    } else if depths().all(|depth| found > depth) {
+        Err((Reason::AssertionTooManyHops, MORE.to_owned()))
+    } else {
+        Err((Reason::AssertionBrokenChain, FEWER.to_owned()))
     }
 }
 
@@ -139,9 +179,11 @@ fn not_well_formed(error: NotWellFormed) -> Refused {
 /// What is wrong where a hop names nobody.
 pub const NOBODY: &str = "the peer is a hop, and its x-forwarded-client-cert names no caller (it must forward the \
                           certificate of who calls it, and refuse who shows none)";
-const MORE: &str = "x-forwarded-client-cert has more elements than the one of the caller (the hop must have SANITIZE_SET, \
-                    which takes away what its clients say; where this listener has APPEND_FORWARD, write `xfcc: \
-                    hop_appended`)";
+const MORE: &str = "x-forwarded-client-cert has more elements than `depth` says (the hop to which the caller connects must \
+                    have SANITIZE_SET, which takes away what its clients say; where this listener has APPEND_FORWARD, \
+                    write `xfcc: hop_appended`)";
+const FEWER: &str = "x-forwarded-client-cert has fewer elements than `depth` says (hops behind the first must have \
+                     APPEND_FORWARD, which leaves what was said before)";
 const NO_CERTIFICATE: &str = "the hop gives its word for who calls, and not the certificate (it must write `Cert` or \
                               `Chain`: `set_current_client_cert_details` with `cert: true`)";
 const ANOTHER: &str = "`By` is not the id of this hop: what it says was said by another";

@@ -11,12 +11,12 @@
 
 use std::borrow::Cow;
 
-use svidgate_policy::Json;
+use svidgate_policy::{Json, MAX_DEPTH};
 
 /// Most bytes of an assertion. Our decision: a leaf and a chain of three with RSA keys, escaped, have about 10 KiB.
 pub const MAX_ASSERTION_BYTES: usize = 32 * 1024;
-/// Most elements that are looked at; one more, and it is not read on.
-pub const MAX_ELEMENTS: usize = 4;
+/// Most elements that are looked at, one of each hop and one of this listener; one more, and it is not read on.
+pub const MAX_ELEMENTS: usize = MAX_DEPTH + 1;
 
 /// What one proxy says of who has connected to it, as far as it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl NotWellFormed {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooLong => "it has more than 32 KiB",
-            Self::TooManyElements => "it has more than 4 elements",
+            Self::TooManyElements => "it has more than 5 elements",
             Self::NotText => "it has bytes other than visible ASCII and spaces",
             Self::Key => {
                 "a key is not known, stands out of the order By Hash Cert Chain Subject URI DNS Issuer, or twice"
@@ -330,7 +330,7 @@ mod tests {
             "Hash=a\tb",
             "Hash=a\u{e9}",
             "Hash=a\nURI=b",
-            "Hash=1,Hash=2,Hash=3,Hash=4,Hash=5",
+            "Hash=1,Hash=2,Hash=3,Hash=4,Hash=5,Hash=6",
             r#"[{"hash":"a","hash":"a"}]"#,
             r#"[{"hash":1}]"#,
             r#"[{"hash":null}]"#,
@@ -340,7 +340,7 @@ mod tests {
             r#"[{"cert":"%2D"}]"#,
             r#"[{"chain":["%2D"]}]"#,
             "[{}",
-            "[{},{},{},{},{}]",
+            "[{},{},{},{},{},{}]",
         ] {
             assert!(read(header).is_err(), "{header}");
         }

@@ -304,7 +304,6 @@ impl<P: Proxy> RequestFilter<P> {
             tokens,
             ..
         } = &*gate.configuration;
-        let hop = party.filter(|party| party.caller.is_some()).map(|party| &party.peer);
         let assertion = party.and_then(Party::assertion);
         let is_removed = match xfcc {
             XfccMode::Ignore => false,
@@ -321,8 +320,8 @@ impl<P: Proxy> RequestFilter<P> {
         if let Some(party) = party.filter(|_| *forward_id) {
             proxy.add_request_header(ID_HEADER, party.acting().svid.id().as_str().as_bytes())?;
         }
-        match hop.filter(|_| *forward_via) {
-            Some(hop) => proxy.add_request_header(VIA_HEADER, hop.svid.id().as_str().as_bytes()),
+        match party.filter(|_| *forward_via).and_then(Party::via) {
+            Some(via) => proxy.add_request_header(VIA_HEADER, via.as_bytes()),
             None => Ok(()),
         }
     }

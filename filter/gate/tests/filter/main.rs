@@ -14,6 +14,7 @@
 
 mod cuts;
 mod double;
+mod far_hops;
 mod hints;
 mod holdings;
 mod hops;
