@@ -373,11 +373,12 @@ const HOP: Shape = Shape {
             "except" => bounded(list(id_pattern("whom of them it may not bring")), 256),
             "assertion" => words(
                 fields::ASSERTIONS,
-                "how it says who calls; xfcc: by x-forwarded-client-cert; jwt_svid: by a token in authorization",
+                "how it says who calls; xfcc: by x-forwarded-client-cert; client_cert: by client-cert (RFC 9440); jwt_svid: by a token \
+                 in authorization",
             ),
             "evidence" => words(
                 fields::EVIDENCE,
-                "what must stand behind it: the certificate of who calls (xfcc), or a token (jwt_svid)",
+                "what must stand behind it: the certificate of who calls (xfcc, client_cert), or a token (jwt_svid)",
             ),
             "depth" => json!({
                 "type": "integer",

@@ -15,7 +15,7 @@ use crate::{
     json::Json,
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::PatternError},
-    rules::hop::{Assertion, Hop, HopSet, MAX_DEPTH, MAX_HOPS, Via},
+    rules::hop::{Assertion, Evidence, Hop, HopSet, MAX_DEPTH, MAX_HOPS, Via},
 };
 
 pub(crate) const HOP_FIELDS: &[&str] = &[
@@ -29,8 +29,8 @@ pub(crate) const HOP_FIELDS: &[&str] = &[
     "expires",
     "owner",
 ];
-/// How a hop says who the caller is. Others are not words of a document before they are read.
-pub(crate) const ASSERTIONS: &[&str] = &["xfcc", "jwt_svid"];
+/// How a hop says who the caller is.
+pub(crate) const ASSERTIONS: &[&str] = &["xfcc", "client_cert", "jwt_svid"];
 /// What must stand behind what it says.
 pub(crate) const EVIDENCE: &[&str] = &["certificate", "token"];
 /// What stands in `via` for a request that its caller makes itself.
@@ -81,19 +81,9 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         .optional("except")
         .and_then(|json| read_ids(reader, json, &at.member("except")));
     let assertion = object.required("assertion", reader, at);
-    let assertions = [Assertion::Xfcc, Assertion::JwtSvid];
+    let assertions = [Assertion::Xfcc, Assertion::ClientCert, Assertion::JwtSvid];
     let assertion = assertion.and_then(|json| reader.word(json, &at.member("assertion"), ASSERTIONS, &assertions));
-    let evidence = object.optional("evidence");
-    let evidence = evidence.and_then(|json| reader.word(json, &at.member("evidence"), EVIDENCE, &assertions));
-    if let (Some(assertion), Some(of)) = (assertion, evidence)
-        && assertion != of
-    {
-        let mistake = match assertion {
-            Assertion::Xfcc => "`certificate`, which `xfcc` brings",
-            Assertion::JwtSvid => "`token`, which `jwt_svid` is",
-        };
-        reader.note(&at.member("evidence"), Mistake::Expected(mistake));
-    }
+    let evidence = read_evidence(reader, object, assertion, at);
     let depth = object.optional("depth");
     let depth = depth.and_then(|json| read_depth(reader, json, assertion, &at.member("depth")));
     let expires = object
@@ -106,6 +96,7 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         callers: callers.unwrap_or_default(),
         except: except.unwrap_or_default(),
         assertion: assertion.unwrap_or_default(),
+        evidence,
         depth: depth.unwrap_or(1),
         expires,
         owner,
@@ -130,6 +121,40 @@ fn read_ids(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Vec<I
     })
 }
 
+/// What stands behind an assertion where the document does not say.
+fn evidence_of(assertion: Assertion) -> Evidence {
+    match assertion {
+        Assertion::Xfcc | Assertion::ClientCert => Evidence::Certificate,
+        Assertion::JwtSvid => Evidence::Token,
+    }
+}
+
+fn read_evidence(
+    reader: &mut Reader,
+    object: Object<'_>,
+    assertion: Option<Assertion>,
+    at: &Place<'_>,
+) -> Evidence {
+    let place = at.member("evidence");
+    let words = [Evidence::Certificate, Evidence::Token];
+    let evidence = object.optional("evidence");
+    let evidence = evidence.and_then(|json| reader.word(json, &place, EVIDENCE, &words));
+    let usual = evidence_of(assertion.unwrap_or_default());
+    let Some((assertion, evidence)) = assertion.zip(evidence) else {
+        return usual;
+    };
+    let mistake = match (assertion, evidence) {
+        (Assertion::Xfcc, Evidence::Token) => "`certificate`, which `xfcc` brings",
+        (Assertion::ClientCert, Evidence::Token) => "`certificate`, which `client_cert` brings",
+        (Assertion::JwtSvid, Evidence::Certificate) => "`token`, which `jwt_svid` is",
+        (Assertion::Xfcc | Assertion::ClientCert, Evidence::Certificate) | (Assertion::JwtSvid, Evidence::Token) => {
+            return evidence;
+        }
+    };
+    reader.note(&place, Mistake::Expected(mistake));
+    usual
+}
+
 fn read_depth(reader: &mut Reader, json: &Json, assertion: Option<Assertion>, place: &Place<'_>) -> Option<usize> {
     let depth = match json {
         Json::Unsigned(depth) => usize::try_from(*depth).ok(),
@@ -138,6 +163,7 @@ fn read_depth(reader: &mut Reader, json: &Json, assertion: Option<Assertion>, pl
     let depth = depth.filter(|depth| (1..=MAX_DEPTH).contains(depth));
     let mistake = match (depth, assertion) {
         (None, _) => "a number from 1 to 4: how many hops the caller has come through, this one included",
+        (Some(2..), Some(Assertion::ClientCert)) => "1 (`client-cert` shows the certificate of one, and not through whom)",
         (Some(2..), Some(Assertion::JwtSvid)) => "1 (a token does not say through whom it has come)",
         (Some(depth), _) => return Some(depth),
     };

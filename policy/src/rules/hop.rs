@@ -25,8 +25,20 @@ pub enum Assertion {
     /// By the certificate of the caller, in `x-forwarded-client-cert`.
     #[default]
     Xfcc,
+    /// By the certificate of the caller, in `client-cert` (RFC 9440).
+    ClientCert,
     /// By a token of the caller, in `authorization`.
     JwtSvid,
+}
+
+/// What must stand behind what a hop says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Evidence {
+    /// The certificate of the caller.
+    #[default]
+    Certificate,
+    /// A token of the caller.
+    Token,
 }
 
 /// Who may bring whose requests.
@@ -42,6 +54,8 @@ pub struct Hop {
     pub except: Vec<IdPattern>,
     /// How it says who the caller is.
     pub assertion: Assertion,
+    /// What must stand behind it.
+    pub evidence: Evidence,
     /// How many hops the caller has come through, from 1 to [`MAX_DEPTH`]: this one, and those that have brought it here.
     pub depth: usize,
     /// From this moment on it brings nobody.

@@ -3,6 +3,7 @@
 mod access_log;
 mod algorithms;
 mod bad_starts;
+mod client_certs;
 mod configuration;
 mod cuts;
 mod documents;

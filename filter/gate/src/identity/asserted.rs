@@ -2,12 +2,17 @@
 //!
 //! A header is read once and remembered ([`crate::identity::remembered`]). What depends on who has sent it is asked each time.
 
-use svidgate_policy::{Reason, SpiffeId, XfccMode, certificate::pem::read_pem, digest::sha256};
+use svidgate_policy::{
+    Reason, SpiffeId, XfccMode,
+    certificate::{error::CertificateError, pem},
+    digest::sha256,
+};
 
 use crate::{
     identity::remembered::Bytes,
     peer::{
         assertion::{Element, NotWellFormed, Pem, elements},
+        client_cert,
         presented::{Digest, Presented, parse_hex},
     },
 };
@@ -57,6 +62,31 @@ pub fn read(
     let (elements, presented): (Vec<_>, _) = read.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let elements = elements.into();
     Ok((Asserted { elements, appended }, presented))
+}
+
+/// Reads the certificates of RFC 9440 that a hop shows: those of its caller, and of nobody else.
+///
+/// # Errors
+/// Where anything about them is wrong.
+pub fn read_client_cert(leaf: &[u8], chain: &[&[u8]]) -> Result<(Asserted, Vec<Presented>), Refused> {
+    let malformed = |detail: String| (Reason::AssertionMalformed, detail);
+    let certificates = client_cert::certificates(leaf, chain).map_err(|error| malformed(error.as_str().to_owned()))?;
+    let mut certificates = pem::certificates(certificates).map_err(|error| malformed(of_caller(&error)))?.into_iter();
+    let leaf = certificates.next().ok_or_else(|| (Reason::AssertionMissing, NO_CLIENT_CERT.to_owned()))?;
+    let shown = Shown {
+        leaf: sha256(&leaf),
+        by: Box::default(),
+    };
+    let asserted = Asserted {
+        elements: [shown].into(),
+        appended: None,
+    };
+    let intermediates = certificates.collect();
+    Ok((asserted, vec![Presented { leaf, intermediates }]))
+}
+
+fn of_caller(error: &CertificateError) -> String {
+    format!("certificate of the caller: {error}")
 }
 
 fn shown(element: Element<'_>) -> Result<(Shown, Presented), Refused> {
@@ -156,12 +186,7 @@ fn presented(element: &Element<'_>) -> Result<Presented, Refused> {
 }
 
 fn certificates(pem: &Pem<'_>) -> Result<Vec<rustls_pki_types::CertificateDer<'static>>, Refused> {
-    read_pem(pem.0.as_bytes()).map_err(|error| {
-        (
-            Reason::AssertionMalformed,
-            format!("certificate of the caller: {error}"),
-        )
-    })
+    pem::read_pem(pem.0.as_bytes()).map_err(|error| (Reason::AssertionMalformed, of_caller(&error)))
 }
 
 fn not_well_formed(error: NotWellFormed) -> Refused {
@@ -189,3 +214,6 @@ const NO_CERTIFICATE: &str = "the hop gives its word for who calls, and not the 
 const ANOTHER: &str = "`By` is not the id of this hop: what it says was said by another";
 const NOT_APPENDED: &str = "the last element is not about the leaf of this connection (`xfcc: hop_appended` is for \
                             APPEND_FORWARD; for FORWARD_ONLY write `xfcc: hop`)";
+/// What is wrong where a hop shows nobody's certificate.
+pub const NO_CLIENT_CERT: &str = "the peer is a hop, and brings no certificate of who calls (`client-cert`; it must demand one, \
+                                  and refuse who shows none)";

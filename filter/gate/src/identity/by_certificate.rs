@@ -3,7 +3,7 @@
 //! What is shown last is the caller's; before it stand those of the hops that it has come through, each of which is held
 //! to all that a peer is. They are looked at from here outwards, so that nothing is verified that a stranger has said.
 
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 
 use jiff::Timestamp;
 use svidgate_policy::{Assertion, Reason, digest::sha256};
@@ -11,7 +11,7 @@ use svidgate_policy::{Assertion, Reason, digest::sha256};
 use crate::{
     clock::whole_seconds,
     identity::{
-        asserted::{self, NOBODY, check_depth},
+        asserted::{self, Asserted, NO_CLIENT_CERT, NOBODY, Refused, check_depth},
         bringing::Bringing,
         gate::Gate,
         identity::Identity,
@@ -19,44 +19,80 @@ use crate::{
     },
     peer::{
         presented::{Evidence, Presented},
-        said::Lines,
+        said::{Lines, Said},
     },
     proxy::Proxy,
     refusal::{Of, Refusal},
 };
 
 impl Gate {
-    /// Whom a hop brings that shows their certificate.
+    /// Whom a hop brings that shows their certificate in `x-forwarded-client-cert`.
     ///
     /// # Errors
     /// Why it is nobody.
-    pub(super) fn caller_by_certificate<P: Proxy>(
+    pub(super) fn caller_by_xfcc<P: Proxy>(
         &self,
         proxy: &P,
         hop: &Identity,
         now: Timestamp,
-        xfcc: Lines<'_>,
+        said: Said<'_>,
+    ) -> Result<Caller, Rc<Refusal>> {
+        let header = one(said.xfcc, NOBODY, SEVERAL).map_err(|refused| Bringing::alone(hop).refuse(refused))?;
+        let depths = || hop.grants.depths(Assertion::Xfcc);
+        let read = || asserted::read(header, self.configuration.xfcc, |found| check_depth(found, depths));
+        self.caller_by_certificates(proxy, hop, now, Assertion::Xfcc, header, read)
+    }
+
+    /// Whom a hop brings that shows their certificate in `client-cert`.
+    ///
+    /// # Errors
+    /// Why it is nobody.
+    pub(super) fn caller_by_client_cert<P: Proxy>(
+        &self,
+        proxy: &P,
+        hop: &Identity,
+        now: Timestamp,
+        said: Said<'_>,
     ) -> Result<Caller, Rc<Refusal>> {
         let refuse = |refused| Bringing::alone(hop).refuse(refused);
-        let header = match xfcc {
-            Lines::One(header) => header,
-            Lines::Absent => return Err(refuse((Reason::AssertionMissing, NOBODY.to_owned()))),
-            Lines::Several => return Err(refuse((Reason::AssertionAmbiguous, SEVERAL.to_owned()))),
+        if said.client_cert == Lines::Absent && !said.client_cert_chain.is_empty() {
+            return Err(refuse((Reason::AssertionMalformed, NO_LEAF.to_owned())));
+        }
+        let leaf = one(said.client_cert, NO_CLIENT_CERT, SEVERAL_CLIENT_CERTS).map_err(refuse)?;
+        let chain: Vec<&[u8]> = said.client_cert_chain.each().collect();
+        // Its bytes are remembered, and no line has a line feed in it.
+        let header = if chain.is_empty() {
+            Cow::Borrowed(leaf)
+        } else {
+            Cow::Owned([&[leaf], &chain[..]].concat().join(&b'\n'))
         };
-        let depths = || hop.grants.depths(Assertion::Xfcc);
-        let check_depth = |found| check_depth(found, depths);
-        let read = || asserted::read(header, self.configuration.xfcc, check_depth).map_err(refuse);
+        let read = || asserted::read_client_cert(leaf, &chain);
+        self.caller_by_certificates(proxy, hop, now, Assertion::ClientCert, &header, read)
+    }
+
+    /// The same, of what was said and what reads it.
+    fn caller_by_certificates<P: Proxy>(
+        &self,
+        proxy: &P,
+        hop: &Identity,
+        now: Timestamp,
+        assertion: Assertion,
+        header: &[u8],
+        read: impl Fn() -> Result<(Asserted, Vec<Presented>), Refused>,
+    ) -> Result<Caller, Rc<Refusal>> {
+        let refuse = |refused| Bringing::alone(hop).refuse(refused);
+        let depths = || hop.grants.depths(assertion);
         let mut presented: Option<Vec<Presented>> = None;
         let remembered = self.assertions.borrow_mut().recall(header);
         let asserted = match remembered {
             Some(asserted) => asserted,
             None => {
-                let (asserted, certificates) = read()?;
+                let (asserted, certificates) = read().map_err(refuse)?;
                 presented = Some(certificates);
                 Rc::new(asserted)
             }
         };
-        check_depth(asserted.elements.len()).map_err(refuse)?;
+        check_depth(asserted.elements.len(), depths).map_err(refuse)?;
         asserted.check_appended(Bringing::alone(hop).leaf()).map_err(refuse)?;
         let chain = || Some(sha256(header));
         let clock = || proxy.now().map_or(now, whole_seconds);
@@ -75,7 +111,8 @@ impl Gate {
             let known = match self.recall(&evidence, chain, clock, now) {
                 Some(known) => known,
                 None => {
-                    let certificates = presented.take().map_or_else(|| Ok(read()?.1), Ok)?;
+                    let again = || read().map(|(_, certificates)| certificates).map_err(refuse);
+                    let certificates = presented.take().map_or_else(again, Ok)?;
                     let shown = certificates.get(place).cloned();
                     presented = Some(certificates);
                     self.verify_and_keep(evidence, chain, shown, clock())
@@ -87,7 +124,7 @@ impl Gate {
         }
         let caller = caller.ok_or_else(|| refuse((Reason::AssertionMissing, NOBODY.to_owned())))?;
         self.assertions.borrow_mut().keep(header, asserted);
-        Ok(Caller::brought_by(hop, caller, between, Assertion::Xfcc))
+        Ok(Caller::brought_by(hop, caller, between, assertion))
     }
 }
 
@@ -100,5 +137,16 @@ fn in_a_header(refusal: &Refusal) -> Refusal {
     refusal
 }
 
+/// The one line of a header.
+fn one<'h>(lines: Lines<'h>, missing: &str, several: &str) -> Result<&'h [u8], Refused> {
+    match lines {
+        Lines::One(b"") | Lines::Absent => Err((Reason::AssertionMissing, missing.to_owned())),
+        Lines::One(header) => Ok(header),
+        Lines::Several => Err((Reason::AssertionAmbiguous, several.to_owned())),
+    }
+}
+
 const SEVERAL: &str = "several lines of x-forwarded-client-cert came through";
+const SEVERAL_CLIENT_CERTS: &str = "several lines of client-cert came through";
+const NO_LEAF: &str = "client-cert-chain came without client-cert";
 const NO_HOP: &str = "it has come through one who is in `peers` of no entry of `hops`";

@@ -77,6 +77,7 @@ impl Gate {
                 Lines::One(header) => names_somebody(header, self.configuration.xfcc),
                 Lines::Several => true,
             },
+            Assertion::ClientCert => said.client_cert != Lines::Absent || !said.client_cert_chain.is_empty(),
             Assertion::JwtSvid => said.authorization != Lines::Absent,
         };
         let expected = || ASSERTIONS.into_iter().filter(|assertion| hop.grants.asserts_by(*assertion));
@@ -88,13 +89,13 @@ impl Gate {
             return Err(Bringing::alone(hop).refuse(refused));
         }
         match assertion.unwrap_or_default() {
-            Assertion::Xfcc => self.caller_by_certificate(proxy, hop, now, said.xfcc),
+            Assertion::Xfcc => self.caller_by_xfcc(proxy, hop, now, said),
+            Assertion::ClientCert => self.caller_by_client_cert(proxy, hop, now, said),
             Assertion::JwtSvid => self.caller_by_token(proxy, hop, now, said.authorization),
         }
     }
 }
 
 /// In which ways something may be said of a caller.
-const ASSERTIONS: [Assertion; 2] = [Assertion::Xfcc, Assertion::JwtSvid];
-const BOTH: &str =
-    "the hop brings a certificate and a token at once: which of them counts would be its client's to choose";
+const ASSERTIONS: [Assertion; 3] = [Assertion::Xfcc, Assertion::ClientCert, Assertion::JwtSvid];
+const BOTH: &str = "the hop says in two ways at once whom it brings: which of them counts would be its client's to choose";

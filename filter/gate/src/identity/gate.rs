@@ -7,6 +7,7 @@
 
 use std::{
     cell::{Cell, Ref, RefCell},
+    collections::BTreeSet,
     rc::Rc,
     sync::Arc,
 };
@@ -14,7 +15,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    AccessLog, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust,
+    AccessLog, Assertion, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust,
     TrustDomain, XfccMode,
     certificate::leaf::Leaf,
     digest::sha256,
@@ -72,6 +73,8 @@ pub struct Gate {
     pub(super) tokens: RefCell<Remembered<Digest>>,
     trusted: RefCell<Trusted>,
     generation: Cell<u64>,
+    /// In which ways hops say whom they bring.
+    hops_by: BTreeSet<Assertion>,
     ending_rules: Vec<(Timestamp, Box<str>)>,
     version: Box<str>,
     verifications: Verifications,
@@ -93,6 +96,7 @@ impl Gate {
         ending_rules.truncate(MOST_NAMES);
         ending_rules.shrink_to_fit();
         Self {
+            hops_by: configuration.rules.hops().map(|hop| hop.assertion).collect(),
             ending_rules,
             version: document_version::shown(&configuration.version),
             verifications: Verifications::default(),
@@ -118,6 +122,11 @@ impl Gate {
     /// The names of all headers that its rules in force look at.
     pub fn header_names(&self) -> HeaderNames {
         Rc::clone(&self.header_names)
+    }
+
+    /// Whether any hop says by this whom it brings.
+    pub fn has_hops_by(&self, assertion: Assertion) -> bool {
+        self.hops_by.contains(&assertion)
     }
 
     /// Whether refusals are carried out.

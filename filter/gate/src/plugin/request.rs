@@ -153,15 +153,21 @@ impl<P: Proxy> RequestFilter<P> {
     fn remove_trailers(&self) -> Result<(), ProxyError> {
         let proxy = self.plugin.proxy();
         let trailers = proxy.request_trailers()?;
-        head::trailers_to_remove(&trailers, &self.names_decided_on(), self.has_token())
+        head::trailers_to_remove(&trailers, &self.names_decided_on(), |assertion| self.has_read(assertion))
             .try_for_each(|name| proxy.remove_request_trailer(name))
     }
 
-    /// Whether a token stands for who acts in this stream.
-    fn has_token(&self) -> bool {
+    /// Whether what may say so of who acts in this stream was read, or removed unread.
+    fn has_read(&self, assertion: Assertion) -> bool {
         let passed = self.passed.borrow();
-        let party = passed.as_ref().and_then(|passed| passed.grounds.party.as_ref());
-        party.and_then(Party::assertion) == Some(Assertion::JwtSvid)
+        let Some(Passed { grounds, .. }) = &*passed else {
+            return false;
+        };
+        let by = grounds.party.as_ref().and_then(Party::assertion);
+        match assertion {
+            Assertion::Xfcc | Assertion::JwtSvid => by == Some(assertion),
+            Assertion::ClientCert => grounds.judges().all().any(|gate| gate.has_hops_by(assertion)),
+        }
     }
 
     /// The names of headers that this stream was judged by. What only a dry run looks at may be in trailers.
@@ -314,6 +320,9 @@ impl<P: Proxy> RequestFilter<P> {
             proxy.remove_request_header(XFCC_HEADER.as_bytes())?;
         }
         let forwards_token = tokens.as_ref().is_some_and(|tokens| tokens.forward);
+        if gate.has_hops_by(Assertion::ClientCert) {
+            head.client_certs().try_for_each(|name| proxy.remove_request_header(name))?;
+        }
         if assertion == Some(Assertion::JwtSvid) && !forwards_token {
             proxy.remove_request_header(AUTHORIZATION_HEADER.as_bytes())?;
         }

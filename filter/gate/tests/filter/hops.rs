@@ -45,7 +45,7 @@ pub(crate) struct Gateway {
     worker: Rc<Worker>,
     document: Value,
     connections: Rc<Plugin<Proxy>>,
-    requests: Rc<Plugin<Proxy>>,
+    pub(crate) requests: Rc<Plugin<Proxy>>,
     pub(crate) edge: Identity,
 }
 
@@ -83,16 +83,32 @@ impl Gateway {
         self.ask_as(1000, peer, path, xfcc)
     }
 
-    pub(crate) fn ask_as(&self, context: u32, peer: &Identity, path: &str, xfcc: &[&str]) -> (Action, Rc<RequestFilter<Proxy>>) {
+    pub(crate) fn ask_as(
+        &self,
+        context: u32,
+        peer: &Identity,
+        path: &str,
+        xfcc: &[&str],
+    ) -> (Action, Rc<RequestFilter<Proxy>>) {
+        let lines: Vec<_> = xfcc.iter().map(|line| ("x-forwarded-client-cert", *line)).collect();
+        self.ask_with(context, peer, path, &lines)
+    }
+
+    /// A request of a peer with these headers.
+    pub(crate) fn ask_with(
+        &self,
+        context: u32,
+        peer: &Identity,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (Action, Rc<RequestFilter<Proxy>>) {
         self.proxy.connect(peer);
         self.proxy.change(|state| {
             state.connections.insert(context, 7);
             state.filter_state.clear();
             (state.removed, state.added) = (Vec::new(), Vec::new());
         });
-        let lines = xfcc
-            .iter()
-            .map(|line| (&b"x-forwarded-client-cert"[..], line.as_bytes()));
+        let lines = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         self.proxy.ask("GET", path, &lines.collect::<Vec<_>>());
         let filter = stream(&self.requests, context);
         (filter.on_request_headers(), filter)

@@ -12,6 +12,7 @@
     reason = "a test that meets the unexpected must stop"
 )]
 
+mod client_certs;
 mod cuts;
 mod double;
 mod far_hops;
