@@ -368,7 +368,12 @@ const HOP: Shape = Shape {
                 "not": {"const": "direct"},
                 "description": "unique; stands in `via` and in every record"
             }),
-            "peers" => bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
+            "peers" => json!({
+                "anyOf": [
+                    bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
+                    {"const": "anonymous", "description": "whoever has connected by TLS and shown no certificate"},
+                ],
+            }),
             "callers" => bounded(list(id_pattern("whom it may bring; `*` in place of captures")), 256),
             "except" => bounded(list(id_pattern("whom of them it may not bring")), 256),
             "assertion" => words(

@@ -12,4 +12,6 @@ pub mod hints;
 #[expect(clippy::module_inception, reason = "the room has the name of what it is about")]
 pub mod identity;
 pub mod party;
+pub mod peer;
 pub mod remembered;
+mod steady;

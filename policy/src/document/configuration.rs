@@ -226,6 +226,7 @@ fn check_the_hops(document: &Document, reader: &mut Reader) {
         listener: document.listener,
         chain: document.chain,
         xfcc: document.xfcc,
+        mark_passed: document.mark_passed,
     };
     check_hops(reader, &document.hops, &around);
     check_tokens(reader, document.tokens.is_some(), &document.hops);
@@ -235,7 +236,7 @@ fn check_the_hops(document: &Document, reader: &mut Reader) {
     for ReadHop { place: index, hop, .. } in document.hops.iter().filter(|read| read.whole) {
         let place = place.item(*index);
         for (side, patterns) in [
-            ("peers", &hop.peers),
+            ("peers", hop.peers.ids()),
             ("callers", &hop.callers),
             ("except", &hop.except),
         ] {

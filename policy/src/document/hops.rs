@@ -15,7 +15,7 @@ use crate::{
     json::Json,
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::PatternError},
-    rules::hop::{Assertion, Evidence, Hop, HopSet, MAX_DEPTH, MAX_HOPS, Via},
+    rules::hop::{Assertion, Evidence, Hop, HopSet, MAX_DEPTH, MAX_HOPS, Peers, Via},
 };
 
 pub(crate) const HOP_FIELDS: &[&str] = &[
@@ -33,6 +33,8 @@ pub(crate) const HOP_FIELDS: &[&str] = &[
 pub(crate) const ASSERTIONS: &[&str] = &["xfcc", "client_cert", "jwt_svid"];
 /// What must stand behind what it says.
 pub(crate) const EVIDENCE: &[&str] = &["certificate", "token"];
+/// What stands in `peers` for whoever shows no certificate.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 /// What stands in `via` for a request that its caller makes itself.
 pub(crate) const DIRECT: &str = "direct";
 
@@ -74,7 +76,7 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         reader.note(&at.member("name"), mistake);
     }
     let peers = object.required("peers", reader, at);
-    let peers = peers.and_then(|json| read_ids(reader, json, &at.member("peers")));
+    let peers = peers.and_then(|json| read_peers(reader, json, &at.member("peers")));
     let callers = object.required("callers", reader, at);
     let callers = callers.and_then(|json| read_ids(reader, json, &at.member("callers")));
     let except = object
@@ -92,7 +94,7 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
     let owner = read_text(reader, object, "owner", at);
     Some(Hop {
         name: name.unwrap_or_default(),
-        peers: peers.unwrap_or_default(),
+        peers: peers.unwrap_or(Peers::Ids(Vec::new())),
         callers: callers.unwrap_or_default(),
         except: except.unwrap_or_default(),
         assertion: assertion.unwrap_or_default(),
@@ -101,6 +103,18 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         expires,
         owner,
     })
+}
+
+fn read_peers(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Peers> {
+    match json.as_str() {
+        Some(ANONYMOUS) => Some(Peers::Anonymous),
+        Some(_) => {
+            let mistake = "a list of ids, or `anonymous` (whoever has connected by TLS and shown no certificate)";
+            reader.note(place, Mistake::Expected(mistake));
+            None
+        }
+        None => read_ids(reader, json, place).map(Peers::Ids),
+    }
 }
 
 /// Patterns that compare with nothing.
@@ -177,6 +191,7 @@ pub(crate) struct Around<'d> {
     pub(crate) listener: Listeners,
     pub(crate) chain: ChainMode,
     pub(crate) xfcc: XfccMode,
+    pub(crate) mark_passed: bool,
 }
 
 /// Notes what is wrong with hops beside each other and beside the rest of the document, but for rules.
@@ -234,12 +249,27 @@ fn check_surroundings(reader: &mut Reader, hops: &[ReadHop], around: &Around<'_>
                        has APPEND_FORWARD)";
         reader.note(&place.item(read.place).member("assertion"), Mistake::Expected(mistake));
     }
+    let anonymous = hops
+        .iter()
+        .filter(|read| read.whole && read.hop.peers == Peers::Anonymous);
+    for read in anonymous {
+        let place = place.item(read.place);
+        if read.hop.assertion != Assertion::JwtSvid {
+            let mistake = "`jwt_svid` (of a peer that has shown no certificate, nothing else is believed)";
+            reader.note(&place.member("assertion"), Mistake::Expected(mistake));
+        }
+        if !around.mark_passed {
+            let mistake = "`mark_passed: true` in the document, and a lock behind the HTTP filter that looks for the mark \
+                           (what would come through a chain without that filter is from anybody)";
+            reader.note(&place.member("peers"), Mistake::Expected(mistake));
+        }
+    }
 }
 
 /// A hop of a foreign trust domain that could bring ids of ours, or of a third one, would be as good as an authority of
 /// it.
 fn check_speaks_for_its_own(reader: &mut Reader, hop: &Hop, own: &TrustDomain, place: &Place<'_>) {
-    let peers = hop.peers.iter().map(IdPattern::trust_domain);
+    let peers = hop.peers.ids().iter().map(IdPattern::trust_domain);
     for foreign in peers.filter(|name| *name != Some(own)) {
         let callers = hop.callers.iter().enumerate();
         let beyond =
@@ -281,7 +311,7 @@ fn check_brings_no_hop(
 ) -> bool {
     let callers = place.member("callers");
     for (index, caller) in read.hop.callers.iter().enumerate() {
-        for peer in &other.hop.peers {
+        for peer in other.hop.peers.ids() {
             let Some(both) = overlap(caller, peer, &[&read.hop.except], steps) else {
                 return false;
             };
@@ -310,12 +340,9 @@ fn check_is_not_ambiguous(
     if hop.assertion != before.assertion {
         return true;
     }
-    let mut shared = false;
-    for (one, two) in hop
-        .peers
-        .iter()
-        .flat_map(|one| before.peers.iter().map(move |two| (one, two)))
-    {
+    let mut shared = hop.peers == Peers::Anonymous && before.peers == Peers::Anonymous;
+    let both = hop.peers.ids().iter();
+    for (one, two) in both.flat_map(|one| before.peers.ids().iter().map(move |two| (one, two))) {
         let Some(both) = overlap(one, two, &[], steps) else {
             return false;
         };
@@ -398,7 +425,7 @@ pub(crate) fn spoken_of(hops: &[ReadHop], via: Via, with_peers: bool) -> impl It
     let bring = hops.iter().enumerate();
     let bring = bring.filter(move |(index, _)| with_peers && (are_several || is_named(*index)));
     let callers = callers.flat_map(|(_, read)| &read.hop.callers);
-    callers.chain(bring.flat_map(|(_, read)| &read.hop.peers))
+    callers.chain(bring.flat_map(|(_, read)| read.hop.peers.ids()))
 }
 
 /// Notes a `via` of an allow rule with a hop behind others of which it names none: it speaks of ways that it names

@@ -87,6 +87,27 @@ impl RuleSet {
     }
 }
 
+impl RuleSet {
+    /// What there is for one who has shown no certificate: no rule is about it, and it may bring others. `None` where
+    /// no hop is of that kind.
+    pub fn anonymous(&self) -> Option<Grants> {
+        let nothing = || Found {
+            groups: Box::default(),
+            is_too_costly: false,
+        };
+        let grants = Grants {
+            rules: self.clone(),
+            timed: Some(Box::default()),
+            needs: Needs::default(),
+            brings: self.0.hops.of_nobody(),
+            brought_by: HopSet::default(),
+            enforced: nothing(),
+            dry_run: nothing(),
+        };
+        grants.is_hop().then_some(grants)
+    }
+}
+
 fn find(rules: &Rules, index: &Index, id: &SpiffeId, steps: u32) -> Found {
     let effort = Effort::of(steps);
     let mut granted: Vec<Granted> = Vec::new();

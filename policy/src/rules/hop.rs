@@ -41,13 +41,32 @@ pub enum Evidence {
     Token,
 }
 
+/// Who brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Whoever has one of these ids.
+    Ids(Vec<IdPattern>),
+    /// Whoever has connected by TLS and shown no certificate.
+    Anonymous,
+}
+
+impl Peers {
+    /// The ids; none of those who have none.
+    pub fn ids(&self) -> &[IdPattern] {
+        match self {
+            Self::Ids(ids) => ids,
+            Self::Anonymous => &[],
+        }
+    }
+}
+
 /// Who may bring whose requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// Its name in `via`, records and metrics.
     pub name: Box<str>,
     /// Who brings.
-    pub peers: Vec<IdPattern>,
+    pub peers: Peers,
     /// Who may be brought.
     pub callers: Vec<IdPattern>,
     /// Who of them may not.
@@ -67,7 +86,7 @@ pub struct Hop {
 impl Hop {
     /// Whether an id is one of those who bring.
     fn is_peer(&self, id: &SpiffeId) -> bool {
-        self.peers.iter().any(|pattern| pattern.matches(id))
+        self.peers.ids().iter().any(|pattern| pattern.matches(id))
     }
 
     /// Whether an id is one of those who may be brought.
@@ -109,6 +128,11 @@ impl Hops {
     /// Those by which an id brings others.
     pub(crate) fn of_peer(&self, id: &SpiffeId) -> HopSet {
         self.all_that(|hop| hop.is_peer(id))
+    }
+
+    /// Those by which one brings others who has shown no certificate.
+    pub(crate) fn of_nobody(&self) -> HopSet {
+        self.all_that(|hop| hop.peers == Peers::Anonymous)
     }
 
     /// Those that may bring an id.

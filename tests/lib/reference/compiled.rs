@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap};
 use serde_json::{Value, json};
 use svidgate_policy::{Assertion, Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid, Way};
 
-use crate::evaluator::{Answer, Asked};
+use crate::evaluator::{ANONYMOUS, Answer, Asked};
 use crate::identity::{svid, vouched};
 
 /// Leaves out the rules that do not compile by themselves: they could never match. Hops have a rule that lets somebody
@@ -50,8 +50,12 @@ pub fn compile(document: &Value) -> Configuration {
 pub fn admits(compiled: &Configuration, asked: &Asked) -> bool {
     // Whoever brings it is the one who connects.
     let peer = asked.through.first().unwrap_or(&asked.id);
-    let grants = compiled.rules.specialise(&identity(compiled, peer));
-    grants.admit(asked.now).is_allowed()
+    let grants = if peer == ANONYMOUS {
+        compiled.rules.anonymous()
+    } else {
+        Some(compiled.rules.specialise(&identity(compiled, peer)))
+    };
+    grants.is_some_and(|grants| grants.admit(asked.now).is_allowed())
 }
 
 /// Who asks, in the way in which the document learns it.
@@ -92,11 +96,31 @@ pub fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
         sni: asked.sni.as_deref().map(str::as_bytes),
         source_ip: asked.source,
     };
-    let specialise = |id: &String| compiled.rules.specialise(&identity(compiled, id));
-    let (caller, hops) = (specialise(&asked.id), asked.through.iter().map(specialise).collect::<Vec<_>>());
+    let by = if asked.through == [ANONYMOUS] {
+        Assertion::JwtSvid
+    } else {
+        Assertion::Xfcc
+    };
+    let specialise = |id: &String| match (&**id, compiled.rules.anonymous()) {
+        (ANONYMOUS, Some(anonymous)) => Ok(anonymous),
+        (ANONYMOUS, None) => Err("connection.no_certificate"),
+        (id, _) => Ok(compiled.rules.specialise(&identity(compiled, id))),
+    };
+    let hops = asked.through.iter().map(specialise).collect::<Result<Vec<_>, _>>();
+    let (caller, hops) = match (specialise(&asked.id), hops) {
+        (Ok(caller), Ok(hops)) => (caller, hops),
+        (Err(reason), _) | (_, Err(reason)) => {
+            return Answer {
+                effect: "deny",
+                reason,
+                rule: None,
+                dry_run: None,
+            };
+        }
+    };
     let way = match &hops[..] {
         [] => Way::direct(&caller),
-        hops => Way::through(hops, &caller, Assertion::Xfcc),
+        hops => Way::through(hops, &caller, by),
     };
     let decision = way.decide(&request, asked.now);
     assert!(!decision.would_be_is_unknown);

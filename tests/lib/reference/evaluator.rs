@@ -10,7 +10,8 @@ use serde_json::Value;
 pub struct Asked {
     /// The SPIFFE ID of who asks.
     pub id: String,
-    /// The SPIFFE IDs of the hops that bring it, whoever has connected first; where there is none, it comes from who asks.
+    /// The SPIFFE IDs of the hops that bring it by `xfcc`, whoever has connected first; where there is none, it comes from
+    /// who asks. [`ANONYMOUS`] brings a token.
     pub through: Vec<String>,
     /// Whether it is a connection, and nothing of HTTP is known.
     pub tcp: bool,
@@ -33,6 +34,9 @@ pub struct Asked {
     /// When it is asked.
     pub now: Timestamp,
 }
+
+/// In place of the id of one who has shown no certificate.
+pub const ANONYMOUS: &str = "anonymous";
 
 /// What is decided, in the words of logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,13 +97,22 @@ pub fn decide(document: &Value, asked: &Asked) -> Answer {
 fn hops(document: &Value, asked: &Asked) -> Result<Vec<String>, &'static str> {
     let hops = list(document, "hops").unwrap_or_default();
     let means = |hop: &Value, side: &str, id: &str| {
-        let patterns = list(hop, side).unwrap_or_default();
+        let patterns = hop.get(side).and_then(Value::as_array);
         patterns
-            .iter()
+            .into_iter()
+            .flatten()
             .any(|pattern| id_matches(pattern.as_str().unwrap(), id).is_some())
     };
+    let is_peer = |hop: &Value, id: &str| match hop["peers"].as_str() {
+        Some(word) => word == id,
+        None => id != ANONYMOUS && means(hop, "peers", id),
+    };
+    let by = if asked.through == [ANONYMOUS] { "jwt_svid" } else { "xfcc" };
+    if by == "jwt_svid" && !hops.iter().any(|hop| is_peer(hop, ANONYMOUS)) {
+        return Err("connection.no_certificate");
+    }
     if asked.through.is_empty() {
-        let speaks_for_others = hops.iter().any(|hop| means(hop, "peers", &asked.id));
+        let speaks_for_others = hops.iter().any(|hop| is_peer(hop, &asked.id));
         let is_missing = speaks_for_others && !asked.tcp;
         return if is_missing {
             Err("assertion.missing")
@@ -110,7 +123,8 @@ fn hops(document: &Value, asked: &Asked) -> Result<Vec<String>, &'static str> {
     let mut names = Vec::new();
     for (place, through) in asked.through.iter().enumerate() {
         let may = |hop: &&&Value| {
-            means(hop, "peers", through)
+            is_peer(hop, through)
+                && hop["assertion"] == by
                 && means(hop, "callers", &asked.id)
                 && !means(hop, "except", &asked.id)
                 && !is_over(hop, asked.now)
@@ -400,7 +414,7 @@ enum Entries {
 /// An allow rule is about who asks; a deny rule about whoever is on the way, each by itself.
 fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>, entries: Entries) -> bool {
     let through = asked.through.iter().filter(|_| rule["effect"] == "deny");
-    let mut ids = [&asked.id].into_iter().chain(through);
+    let mut ids = [&asked.id].into_iter().chain(through.filter(|id| *id != ANONYMOUS));
     ids.any(|id| matches_as(id, rule, asked, path, entries))
 }
 

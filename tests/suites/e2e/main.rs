@@ -2,6 +2,7 @@
 
 mod access_log;
 mod algorithms;
+mod anonymous;
 mod bad_starts;
 mod client_certs;
 mod configuration;

@@ -3,7 +3,7 @@
 //! A header is read once and remembered ([`crate::identity::remembered`]). What depends on who has sent it is asked each time.
 
 use svidgate_policy::{
-    Reason, SpiffeId, XfccMode,
+    Reason, XfccMode,
     certificate::{error::CertificateError, pem},
     digest::sha256,
 };
@@ -128,8 +128,8 @@ impl Shown {
     ///
     /// # Errors
     /// Where it says of itself that another one has.
-    pub fn check_is_said_by(&self, hop: &SpiffeId) -> Result<(), Refused> {
-        if self.by.iter().any(|by| **by != *hop.as_str()) {
+    pub fn check_is_said_by(&self, hop: &str) -> Result<(), Refused> {
+        if self.by.iter().any(|by| **by != *hop) {
             return Err((Reason::AssertionBrokenChain, ANOTHER.to_owned()));
         }
         Ok(())

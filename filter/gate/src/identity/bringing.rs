@@ -3,8 +3,7 @@
 use std::rc::Rc;
 
 use crate::{
-    identity::{asserted::Refused, identity::Identity, party::via},
-    peer::presented::{Digest, Evidence},
+    identity::{asserted::Refused, identity::Identity, party::via, peer::Peer},
     refusal::{Brought, Of, Refusal},
 };
 
@@ -12,14 +11,14 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Bringing<'a> {
     /// Who has connected.
-    pub peer: &'a Identity,
+    pub peer: &'a Peer,
     /// Who has connected to it, and so on.
     pub between: &'a [Rc<Identity>],
 }
 
 impl<'a> Bringing<'a> {
     /// A hop of which nobody else is known yet.
-    pub fn alone(peer: &'a Identity) -> Self {
+    pub fn alone(peer: &'a Peer) -> Self {
         Self { peer, between: &[] }
     }
 
@@ -42,7 +41,7 @@ impl<'a> Bringing<'a> {
     }
 
     fn refused(self, of: Option<Of>, refusal: Refusal) -> Rc<Refusal> {
-        let first = self.peer.grants.first_hop();
+        let first = self.peer.grants().first_hop();
         let brought = Brought {
             via: via(self.peer, self.between),
             hop: first.map(|hop| hop.name.clone()),
@@ -52,13 +51,5 @@ impl<'a> Bringing<'a> {
             brought: Some(Box::new(brought)),
             ..refusal
         })
-    }
-
-    /// The leaf that the hop has shown in its own handshake.
-    pub fn leaf(self) -> Option<Digest> {
-        match self.peer.evidence {
-            Evidence::Handshake(leaf) => Some(leaf),
-            Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_) => None,
-        }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         gate::Gate,
         identity::Identity,
         party::Caller,
+        peer::Peer,
     },
     peer::{
         presented::{Evidence, Presented},
@@ -33,12 +34,12 @@ impl Gate {
     pub(super) fn caller_by_xfcc<P: Proxy>(
         &self,
         proxy: &P,
-        hop: &Identity,
+        hop: &Peer,
         now: Timestamp,
         said: Said<'_>,
     ) -> Result<Caller, Rc<Refusal>> {
         let header = one(said.xfcc, NOBODY, SEVERAL).map_err(|refused| Bringing::alone(hop).refuse(refused))?;
-        let depths = || hop.grants.depths(Assertion::Xfcc);
+        let depths = || hop.grants().depths(Assertion::Xfcc);
         let read = || asserted::read(header, self.configuration.xfcc, |found| check_depth(found, depths));
         self.caller_by_certificates(proxy, hop, now, Assertion::Xfcc, header, read)
     }
@@ -50,7 +51,7 @@ impl Gate {
     pub(super) fn caller_by_client_cert<P: Proxy>(
         &self,
         proxy: &P,
-        hop: &Identity,
+        hop: &Peer,
         now: Timestamp,
         said: Said<'_>,
     ) -> Result<Caller, Rc<Refusal>> {
@@ -74,14 +75,14 @@ impl Gate {
     fn caller_by_certificates<P: Proxy>(
         &self,
         proxy: &P,
-        hop: &Identity,
+        hop: &Peer,
         now: Timestamp,
         assertion: Assertion,
         header: &[u8],
         read: impl Fn() -> Result<(Asserted, Vec<Presented>), Refused>,
     ) -> Result<Caller, Rc<Refusal>> {
         let refuse = |refused| Bringing::alone(hop).refuse(refused);
-        let depths = || hop.grants.depths(assertion);
+        let depths = || hop.grants().depths(assertion);
         let mut presented: Option<Vec<Presented>> = None;
         let remembered = self.assertions.borrow_mut().recall(header);
         let asserted = match remembered {
@@ -93,7 +94,7 @@ impl Gate {
             }
         };
         check_depth(asserted.elements.len(), depths).map_err(refuse)?;
-        asserted.check_appended(Bringing::alone(hop).leaf()).map_err(refuse)?;
+        asserted.check_appended(hop.leaf()).map_err(refuse)?;
         let chain = || Some(sha256(header));
         let clock = || proxy.now().map_or(now, whole_seconds);
         let mut between: Vec<Rc<Identity>> = Vec::new();
@@ -102,9 +103,10 @@ impl Gate {
             // Whoever was found last has said this.
             between.extend(caller.take());
             let bringing = Bringing { peer: hop, between: &between };
-            let by = between.last().map_or(hop, |last| last);
-            shown.check_is_said_by(by.svid.id()).map_err(|refused| bringing.refuse(refused))?;
-            if !by.grants.is_hop() {
+            let last = between.last().map(|last| Peer::Known(Rc::clone(last)));
+            let by = last.as_ref().unwrap_or(hop);
+            shown.check_is_said_by(by.as_str()).map_err(|refused| bringing.refuse(refused))?;
+            if !by.grants().is_hop() {
                 return Err(bringing.refuse((Reason::AssertionNotAllowed, NO_HOP.to_owned())));
             }
             let evidence = Evidence::Brought(shown.leaf);

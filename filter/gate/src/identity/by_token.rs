@@ -11,7 +11,7 @@ use svidgate_policy::{
 
 use crate::{
     clock::whole_seconds,
-    identity::{bringing::Bringing, gate::Gate, identity::Identity, party::Caller},
+    identity::{bringing::Bringing, gate::Gate, party::Caller, peer::Peer},
     peer::{presented::Evidence, said::Lines},
     proxy::Proxy,
     refusal::{Of, Refusal},
@@ -25,7 +25,7 @@ impl Gate {
     pub(super) fn caller_by_token<P: Proxy>(
         &self,
         proxy: &P,
-        hop: &Identity,
+        hop: &Peer,
         now: Timestamp,
         authorization: Lines<'_>,
     ) -> Result<Caller, Rc<Refusal>> {
@@ -53,7 +53,7 @@ impl Gate {
         self.tokens.borrow_mut().keep(header, digest);
         // Of the token, and so asked each time: a token that is bound and is taken from anybody is a hole.
         let bound_to = caller.svid.token().and_then(JwtSvid::bound_to);
-        if bound_to.is_some_and(|bound_to| bringing.leaf() != Some(*bound_to)) {
+        if bound_to.is_some_and(|bound_to| hop.leaf() != Some(*bound_to)) {
             return Err(refuse(Reason::TokenNotBound, NOT_BOUND));
         }
         Ok(Caller::brought_by(hop, caller, Vec::new(), Assertion::JwtSvid))

@@ -16,8 +16,8 @@ use crate::{
         asserted::names_somebody,
         bringing::Bringing,
         gate::Gate,
-        identity::Identity,
         party::{Caller, Party},
+        peer::Peer,
     },
     peer::said::{Lines, Said},
     proxy::Proxy,
@@ -25,13 +25,37 @@ use crate::{
 };
 
 impl Gate {
+    /// Who has connected: somebody, or one who has shown no certificate, where `may_be_anonymous` and the document takes
+    /// requests that such a one brings. A certificate that is refused stays refused.
+    ///
+    /// # Errors
+    /// Why it is nobody.
+    pub fn connected<P: Proxy>(
+        &self,
+        proxy: &P,
+        now: Timestamp,
+        xfcc: Lines<'_>,
+        may_be_anonymous: impl FnOnce() -> bool,
+    ) -> Result<Peer, Rc<Refusal>> {
+        let refusal = match self.identify(proxy, now, xfcc) {
+            Ok(identity) => return Ok(Peer::Known(identity)),
+            Err(refusal) => refusal,
+        };
+        match self.anonymous() {
+            Some(anonymous) if refusal.reason == Reason::ConnectionNoCertificate && may_be_anonymous() => {
+                Ok(Peer::Anonymous(anonymous))
+            }
+            Some(_) | None => Err(refusal),
+        }
+    }
+
     /// Who acts in a request of the connection being served: its peer, or whom it brings.
     ///
     /// # Errors
     /// Why it is nobody.
     pub fn party<P: Proxy>(&self, proxy: &P, now: Timestamp, said: Said<'_>) -> Result<Party, Rc<Refusal>> {
-        let peer = self.identify(proxy, now, said.xfcc)?;
-        if !peer.grants.is_hop() {
+        let peer = self.connected(proxy, now, said.xfcc, || true)?;
+        if !peer.grants().is_hop() {
             return Ok(Party::direct(peer));
         }
         let caller = Some(self.caller(proxy, &peer, now, said)?);
@@ -43,7 +67,10 @@ impl Gate {
     /// # Errors
     /// Why they are nobody any more.
     pub fn party_again<P: Proxy>(&self, proxy: &P, party: &Party, now: Timestamp) -> Result<Party, Rc<Refusal>> {
-        let peer = self.identify_again(proxy, &party.peer, now)?;
+        let peer = match &party.peer {
+            Peer::Known(identity) => Peer::Known(self.identify_again(proxy, identity, now)?),
+            Peer::Anonymous(_) => self.connected(proxy, now, Lines::Absent, || true)?,
+        };
         let Some(caller) = &party.caller else {
             return Ok(Party::direct(peer));
         };
@@ -67,7 +94,7 @@ impl Gate {
     fn caller<P: Proxy>(
         &self,
         proxy: &P,
-        hop: &Identity,
+        hop: &Peer,
         now: Timestamp,
         said: Said<'_>,
     ) -> Result<Caller, Rc<Refusal>> {
@@ -80,7 +107,7 @@ impl Gate {
             Assertion::ClientCert => said.client_cert != Lines::Absent || !said.client_cert_chain.is_empty(),
             Assertion::JwtSvid => said.authorization != Lines::Absent,
         };
-        let expected = || ASSERTIONS.into_iter().filter(|assertion| hop.grants.asserts_by(*assertion));
+        let expected = || ASSERTIONS.into_iter().filter(|assertion| hop.grants().asserts_by(*assertion));
         let mut said_by = expected().filter(is_said);
         // Where nothing is said, what is missing is the first that could be.
         let assertion = said_by.next().or_else(|| expected().next());

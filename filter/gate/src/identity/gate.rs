@@ -31,6 +31,7 @@ use crate::{
         cache::Identities,
         hints::Hints,
         identity::Identity,
+        peer::Anonymous,
         remembered::Remembered,
     },
     ledger::Ledger,
@@ -73,6 +74,8 @@ pub struct Gate {
     pub(super) tokens: RefCell<Remembered<Digest>>,
     trusted: RefCell<Trusted>,
     generation: Cell<u64>,
+    /// What there is for those who show no certificate, where hops may be such.
+    anonymous: Option<Rc<Anonymous>>,
     /// In which ways hops say whom they bring.
     hops_by: BTreeSet<Assertion>,
     ending_rules: Vec<(Timestamp, Box<str>)>,
@@ -96,6 +99,7 @@ impl Gate {
         ending_rules.truncate(MOST_NAMES);
         ending_rules.shrink_to_fit();
         Self {
+            anonymous: configuration.rules.anonymous().map(Anonymous::new).map(Rc::new),
             hops_by: configuration.rules.hops().map(|hop| hop.assertion).collect(),
             ending_rules,
             version: document_version::shown(&configuration.version),
@@ -122,6 +126,11 @@ impl Gate {
     /// The names of all headers that its rules in force look at.
     pub fn header_names(&self) -> HeaderNames {
         Rc::clone(&self.header_names)
+    }
+
+    /// What there is for one who has shown no certificate; nothing, where no hop may be such a one.
+    pub(super) fn anonymous(&self) -> Option<Rc<Anonymous>> {
+        self.anonymous.clone()
     }
 
     /// Whether any hop says by this whom it brings.

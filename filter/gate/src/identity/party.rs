@@ -5,13 +5,17 @@ use std::rc::Rc;
 use jiff::Timestamp;
 use svidgate_policy::{Assertion, Way};
 
-use crate::{identity::identity::Identity, record::decision::Who};
+use crate::{
+    identity::{identity::Identity, peer::Peer},
+    ledger::Account,
+    record::decision::Who,
+};
 
 /// Those who have to do with a connection or a request.
 #[derive(Clone, Debug)]
 pub struct Party {
     /// Who has connected.
-    pub peer: Rc<Identity>,
+    pub peer: Peer,
     /// On whose behalf it asks, where it is a hop.
     pub caller: Option<Caller>,
 }
@@ -32,7 +36,7 @@ pub struct Caller {
 impl Caller {
     /// Somebody whom this peer brings.
     pub fn brought_by(
-        peer: &Identity,
+        peer: &Peer,
         identity: Rc<Identity>,
         between: Vec<Rc<Identity>>,
         assertion: Assertion,
@@ -48,34 +52,28 @@ impl Caller {
 }
 
 /// The ids of hops, parted by commas, which no id has: the one to which the caller has connected first.
-pub fn via(peer: &Identity, between: &[Rc<Identity>]) -> Box<str> {
-    let between = between.iter().rev().map(|hop| &**hop);
-    let ids: Vec<&str> = between.chain([peer]).map(|hop| hop.svid.id().as_str()).collect();
+pub fn via(peer: &Peer, between: &[Rc<Identity>]) -> Box<str> {
+    let between = between.iter().rev().map(|hop| hop.svid.id().as_str());
+    let ids: Vec<&str> = between.chain([peer.as_str()]).collect();
     ids.join(",").into()
 }
 
 impl Party {
     /// The peer itself.
-    pub fn direct(peer: Rc<Identity>) -> Self {
+    pub fn direct(peer: Peer) -> Self {
         Self { peer, caller: None }
     }
 
     /// The way from who asks.
     pub fn way(&self) -> Way<'_> {
         match &self.caller {
-            Some(caller) => Way::through(
-                self.hops().map(|hop| &hop.grants),
-                &caller.identity.grants,
-                caller.assertion,
-            ),
-            None => Way::direct(&self.peer.grants),
+            Some(caller) => {
+                let between = caller.between.iter().map(|hop| &hop.grants);
+                let hops = [self.peer.grants()].into_iter().chain(between);
+                Way::through(hops, &caller.identity.grants, caller.assertion)
+            }
+            None => Way::direct(self.peer.grants()),
         }
-    }
-
-    /// The hops that it has come through, the peer first.
-    fn hops(&self) -> impl Iterator<Item = &Rc<Identity>> {
-        let caller = self.caller.iter();
-        caller.flat_map(|caller| [&self.peer].into_iter().chain(&caller.between))
     }
 
     /// How it was said on whose behalf it asks; `None` where it is nobody's but its own.
@@ -87,34 +85,48 @@ impl Party {
     /// `None` where it has come through none.
     pub fn via(&self) -> Option<&str> {
         let caller = self.caller.as_ref()?;
-        Some(caller.via.as_deref().unwrap_or(self.peer.svid.id().as_str()))
+        Some(caller.via.as_deref().unwrap_or(self.peer.as_str()))
     }
 
-    /// Whose rights count.
-    pub fn acting(&self) -> &Identity {
-        self.caller.as_ref().map_or(&self.peer, |caller| &caller.identity)
+    /// Who has connected, where that is known.
+    pub fn connected(&self) -> Option<&Identity> {
+        self.peer.identity().map(|identity| &**identity)
     }
 
-    /// Who it is, as records show it.
-    pub fn who(&self) -> Who<'_> {
-        let hop = self.caller.as_ref().map(|_| &*self.peer);
-        Who {
-            via: self.via(),
-            hop: hop.and_then(|hop| self.way().hop().or_else(|| hop.grants.first_hop())),
-            ..self.acting().who()
+    /// Whose rights count; nobody's, where one has connected who has shown no certificate.
+    pub fn acting(&self) -> Option<&Identity> {
+        match &self.caller {
+            Some(caller) => Some(&caller.identity),
+            None => self.connected(),
         }
     }
 
-    /// All of them.
+    /// Under which what is kept of it is counted: the peer's, where it is known.
+    pub fn account(&self) -> Account {
+        let identity = self.connected().or_else(|| self.acting());
+        identity.map_or(0, Identity::account)
+    }
+
+    /// Who it is, as records show it.
+    pub fn who(&self) -> Option<Who<'_>> {
+        let hop = self.caller.as_ref().map(|_| &self.peer);
+        Some(Who {
+            via: self.via(),
+            hop: hop.and_then(|hop| self.way().hop().or_else(|| hop.grants().first_hop())),
+            ..self.acting()?.who()
+        })
+    }
+
+    /// All of them that are known.
     pub fn all(&self) -> impl Iterator<Item = &Rc<Identity>> {
         let caller = self.caller.iter();
         let brought = caller.flat_map(|caller| [&caller.identity].into_iter().chain(&caller.between));
-        [&self.peer].into_iter().chain(brought)
+        self.peer.identity().into_iter().chain(brought)
     }
 
     /// The first moment after `now` at which time alone may change what it may do.
     pub fn next_change(&self, now: Timestamp) -> Timestamp {
         let all = self.all().map(|identity| identity.next_change(now));
-        all.min().unwrap_or(Timestamp::MAX)
+        all.chain([self.peer.next_change(now)]).min().unwrap_or(now)
     }
 }

@@ -100,13 +100,13 @@ impl<P: Proxy> RequestFilter<P> {
         let party = stream.identify(&gate, self.plugin.now());
         let (decision, refusal) = judgement::decide(&stream, &party);
         let known = party.as_ref().ok();
-        let peer = known.map(|party| &*party.peer);
+        let peer = known.and_then(Party::connected);
         let ends = judges.end_of_connection(self.plugin.proxy(), peer, self.plugin.now());
         // Where it is about whom a hop brings, it is not about the connection.
         let is_over = refusal.is_some_and(|refusal| refusal.brought.is_none() && is_over(refusal.reason));
         self.mark_end(&gate, peer, is_over, ends);
         let passes = decision.is_allowed() || !gate.enforces();
-        let kept = passes.then(|| self.keep(&judges, &head, peer));
+        let kept = passes.then(|| self.keep(&judges, &head, known));
         let decision = match &kept {
             Some(Err(reason)) if gate.enforces() => Decision::refused(*reason),
             Some(_) | None => decision,
@@ -144,7 +144,7 @@ impl<P: Proxy> RequestFilter<P> {
         // As with a header that cannot be removed, a dry run ends it, too.
         let version = gate.as_ref().map_or("", |gate| gate.version());
         let record = Record::new(Stage::Request, Decision::refused(Reason::RequestMalformed), version)
-            .about(party.as_ref().map(Party::who))
+            .about(party.as_ref().and_then(Party::who))
             .live(true);
         self.plugin.end(self.context);
         self.refuse(&record, || self.circumstances(None))
@@ -196,13 +196,13 @@ impl<P: Proxy> RequestFilter<P> {
     }
 
     /// Keeps of a head what its judges can ask again.
-    fn keep(&self, judges: &Judges, head: &Head, identity: Option<&Identity>) -> Result<(KeptHead, Held), Reason> {
+    fn keep(&self, judges: &Judges, head: &Head, party: Option<&Party>) -> Result<(KeptHead, Held), Reason> {
         let names = judges.all().map(|gate| gate.header_names());
-        let kept = KeptHead::new(head, names, identity.is_none());
+        let kept = KeptHead::new(head, names, party.is_none());
         if kept.bytes() > MAX_STREAM_BYTES {
             return Err(Reason::RequestHeadTooLarge);
         }
-        let account = identity.map_or(0, Identity::account);
+        let account = party.map_or(0, Party::account);
         let connection = || surroundings::connection_id(self.plugin.proxy());
         let held = self.plugin.ledger().hold(account, kept.bytes(), connection)?;
         Ok((kept, held))
@@ -217,7 +217,7 @@ impl<P: Proxy> RequestFilter<P> {
         refusal: Option<&Refusal>,
     ) -> Action {
         let record = Record::new(Stage::Request, decision, gate.version())
-            .about(party.map(Party::who))
+            .about(party.and_then(Party::who))
             .refusing(refusal)
             .enforced(gate.enforces());
         let circumstances = || self.circumstances(refusal);
@@ -285,7 +285,7 @@ impl<P: Proxy> RequestFilter<P> {
     fn refuse_unproven(&self, gate: &Gate, party: Option<&Party>, refusal: Option<&Refusal>) -> Action {
         let decision = Decision::refused(Reason::ConnectionUnproven);
         let record = Record::new(Stage::Request, decision, gate.version());
-        let record = record.about(party.map(Party::who)).refusing(refusal);
+        let record = record.about(party.and_then(Party::who)).refusing(refusal);
         self.refuse(&record, || Circumstances {
             detail: Some(match refusal {
                 Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
@@ -326,8 +326,8 @@ impl<P: Proxy> RequestFilter<P> {
         if assertion == Some(Assertion::JwtSvid) && !forwards_token {
             proxy.remove_request_header(AUTHORIZATION_HEADER.as_bytes())?;
         }
-        if let Some(party) = party.filter(|_| *forward_id) {
-            proxy.add_request_header(ID_HEADER, party.acting().svid.id().as_str().as_bytes())?;
+        if let Some(acting) = party.filter(|_| *forward_id).and_then(Party::acting) {
+            proxy.add_request_header(ID_HEADER, acting.svid.id().as_str().as_bytes())?;
         }
         match party.filter(|_| *forward_via).and_then(Party::via) {
             Some(via) => proxy.add_request_header(VIA_HEADER, via.as_bytes()),

@@ -12,6 +12,7 @@
     reason = "a test that meets the unexpected must stop"
 )]
 
+mod anonymous;
 mod client_certs;
 mod cuts;
 mod double;

@@ -9,7 +9,7 @@ use proptest::{
     prelude::*,
     sample::{select, subsequence},
 };
-use reference::evaluator::Asked;
+use reference::evaluator::{ANONYMOUS, Asked};
 use serde_json::{Map, Value, json};
 
 pub(crate) const MAX_RULES: usize = 8;
@@ -40,7 +40,8 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
         for (hops, from) in hops.iter().flat_map(|(hops, broad)| broad.iter().map(move |from| (hops, from))) {
             let from: Vec<&str> = from.iter().map(String::as_str).chain(["spiffe://*/*/**"]).collect();
             let far = hops.iter().filter(|hop| hop.get("depth").is_some()).map(|_| HOPS[3]);
-            let via: Vec<&str> = ["direct", HOPS[0]].into_iter().chain(far).collect();
+            let nobody = hops.iter().filter(|hop| hop["peers"] == ANONYMOUS).map(|_| HOPS[4]);
+            let via: Vec<&str> = ["direct", HOPS[0]].into_iter().chain(far).chain(nobody).collect();
             rules.push(json!({ "effect": "allow", "from": from, "via": via, "to": [{ "paths": ["/**"] }] }));
         }
         for (place, rule) in rules.iter_mut().enumerate() {
@@ -71,6 +72,10 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
             document["chain"] = json!("verify");
             document["authorities"] = json!({ "workload_api": { "cluster": "agent" } });
             document["xfcc"] = json!("hop");
+            if hops.iter().any(|hop| hop["assertion"] == "jwt_svid") {
+                document["jwt_svid"] = json!({ "audiences": ["us"] });
+                document["mark_passed"] = json!(true);
+            }
             document["hops"] = json!(hops);
         }
         document
@@ -81,7 +86,7 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
 const PEERS: [&str; 3] = ["spiffe://td/h/1", "spiffe://td/h/2", "spiffe://fd/b/h"];
 /// And one that does it behind another of them.
 const FAR: &str = "spiffe://td/h/far";
-const HOPS: [&str; 4] = ["h1", "h2", "h3", "h4"];
+const HOPS: [&str; 5] = ["h1", "h2", "h3", "h4", "h5"];
 
 /// Most draws compile, but not all: some could bring one id by two entries.
 fn hops() -> impl Strategy<Value = Vec<Value>> {
@@ -112,18 +117,30 @@ fn hops() -> impl Strategy<Value = Vec<Value>> {
     ));
     let ends = || prop::option::weighted(0.2, select(TIMES));
     let far = local().prop_map(|(_, callers, except)| (vec![FAR], callers, except));
-    let drawn = ((local(), ends()), of((local(), ends())), of((foreign, ends())), of((far, ends())));
-    drawn.prop_map(|(one, two, three, far)| {
-        let all = HOPS.into_iter().zip([Some(one), two, three, far]);
+    let nobody = local().prop_map(|(_, callers, except)| (vec![ANONYMOUS], callers, except));
+    let drawn = (
+        (local(), ends()),
+        of((local(), ends())),
+        of((foreign, ends())),
+        of((far, ends())),
+        of((nobody, ends())),
+    );
+    drawn.prop_map(|(one, two, three, far, nobody)| {
+        let all = HOPS.into_iter().zip([Some(one), two, three, far, nobody]);
         all.filter_map(|(name, drawn)| {
             let ((peers, callers, except), expires) = drawn?;
             let depth = (name == HOPS[3]).then(|| json!(2));
+            let (peers, assertion) = if name == HOPS[4] {
+                (json!(ANONYMOUS), "jwt_svid")
+            } else {
+                (json!(peers), "xfcc")
+            };
             Some(object([
                 ("name", Some(json!(name))),
-                ("peers", Some(json!(peers))),
+                ("peers", Some(peers)),
                 ("callers", Some(json!(callers))),
                 ("except", Some(json!(except))),
-                ("assertion", Some(json!("xfcc"))),
+                ("assertion", Some(json!(assertion))),
                 ("depth", depth),
                 ("expires", expires.map(|expires| json!(expires))),
             ]))
@@ -168,7 +185,7 @@ fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
             prop::bool::weighted(0.2),
             prop::option::weighted(0.3, select(TIMES)),
             prop::option::weighted(0.4, encoded_paths()),
-            prop::option::weighted(0.4, subsequence(vec!["direct", HOPS[0], HOPS[1], HOPS[2], HOPS[3]], 1..=3)),
+            prop::option::weighted(0.4, subsequence(vec!["direct", HOPS[0], HOPS[1], HOPS[2], HOPS[3], HOPS[4]], 1..=3)),
         );
         rule.prop_map(
             move |(effect, from, except, mut to, when, dry_run, expires, encoded, via)| {
@@ -435,7 +452,7 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
         1 => hop.clone().prop_map(|hop| vec![hop, FAR]),
         1 => hop.clone().prop_map(|hop| vec![FAR, FAR, hop]),
     ];
-    let hops = prop_oneof![3 => hop.prop_map(|hop| vec![hop]), 1 => far];
+    let hops = prop_oneof![6 => hop.prop_map(|hop| vec![hop]), 2 => far, 1 => Just(vec![ANONYMOUS])];
     let brought = prop::option::weighted(0.5, (brought, hops)).prop_map(move |brought| brought.filter(|_| !tcp));
     let id_and_hops = (id, brought).prop_map(|(id, brought)| match brought {
         Some((id, hops)) => (id.to_owned(), hops.into_iter().map(str::to_owned).collect()),
