@@ -383,7 +383,8 @@ const HOP: Shape = Shape {
             ),
             "evidence" => words(
                 fields::EVIDENCE,
-                "what must stand behind it: the certificate of who calls (xfcc, client_cert), or a token (jwt_svid)",
+                "what must stand behind it: the certificate of who calls (xfcc, client_cert), a token (jwt_svid), or no more than \
+                 the name that the hop writes (xfcc, ids of our own)",
             ),
             "depth" => json!({
                 "type": "integer",

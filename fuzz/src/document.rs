@@ -87,6 +87,7 @@ fn requests(rule: &Value, id: &str, tcp: bool) -> Vec<Asked> {
     let plain = Asked {
         id: id.to_owned(),
         through: Vec::new(),
+        by_name: false,
         tcp,
         method: "GET".to_owned(),
         host: String::new(),

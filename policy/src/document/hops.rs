@@ -32,7 +32,7 @@ pub(crate) const HOP_FIELDS: &[&str] = &[
 /// How a hop says who the caller is.
 pub(crate) const ASSERTIONS: &[&str] = &["xfcc", "client_cert", "jwt_svid"];
 /// What must stand behind what it says.
-pub(crate) const EVIDENCE: &[&str] = &["certificate", "token"];
+pub(crate) const EVIDENCE: &[&str] = &["certificate", "token", "name"];
 /// What stands in `peers` for whoever shows no certificate.
 pub(crate) const ANONYMOUS: &str = "anonymous";
 /// What stands in `via` for a request that its caller makes itself.
@@ -87,7 +87,7 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
     let assertion = assertion.and_then(|json| reader.word(json, &at.member("assertion"), ASSERTIONS, &assertions));
     let evidence = read_evidence(reader, object, assertion, at);
     let depth = object.optional("depth");
-    let depth = depth.and_then(|json| read_depth(reader, json, assertion, &at.member("depth")));
+    let depth = depth.and_then(|json| read_depth(reader, json, (assertion, evidence), &at.member("depth")));
     let expires = object
         .optional("expires")
         .and_then(|json| read_time(reader, json, &at.member("expires")));
@@ -143,14 +143,9 @@ fn evidence_of(assertion: Assertion) -> Evidence {
     }
 }
 
-fn read_evidence(
-    reader: &mut Reader,
-    object: Object<'_>,
-    assertion: Option<Assertion>,
-    at: &Place<'_>,
-) -> Evidence {
+fn read_evidence(reader: &mut Reader, object: Object<'_>, assertion: Option<Assertion>, at: &Place<'_>) -> Evidence {
     let place = at.member("evidence");
-    let words = [Evidence::Certificate, Evidence::Token];
+    let words = [Evidence::Certificate, Evidence::Token, Evidence::Name];
     let evidence = object.optional("evidence");
     let evidence = evidence.and_then(|json| reader.word(json, &place, EVIDENCE, &words));
     let usual = evidence_of(assertion.unwrap_or_default());
@@ -158,26 +153,36 @@ fn read_evidence(
         return usual;
     };
     let mistake = match (assertion, evidence) {
-        (Assertion::Xfcc, Evidence::Token) => "`certificate`, which `xfcc` brings",
-        (Assertion::ClientCert, Evidence::Token) => "`certificate`, which `client_cert` brings",
-        (Assertion::JwtSvid, Evidence::Certificate) => "`token`, which `jwt_svid` is",
-        (Assertion::Xfcc | Assertion::ClientCert, Evidence::Certificate) | (Assertion::JwtSvid, Evidence::Token) => {
-            return evidence;
-        }
+        (Assertion::Xfcc, Evidence::Token) => "`certificate`, which `xfcc` brings, or `name`",
+        (Assertion::ClientCert, Evidence::Token | Evidence::Name) => "`certificate`, which `client_cert` brings",
+        (Assertion::JwtSvid, Evidence::Certificate | Evidence::Name) => "`token`, which `jwt_svid` is",
+        (Assertion::Xfcc, Evidence::Certificate | Evidence::Name)
+        | (Assertion::ClientCert, Evidence::Certificate)
+        | (Assertion::JwtSvid, Evidence::Token) => return evidence,
     };
     reader.note(&place, Mistake::Expected(mistake));
     usual
 }
 
-fn read_depth(reader: &mut Reader, json: &Json, assertion: Option<Assertion>, place: &Place<'_>) -> Option<usize> {
+fn read_depth(
+    reader: &mut Reader,
+    json: &Json,
+    (assertion, evidence): (Option<Assertion>, Evidence),
+    place: &Place<'_>,
+) -> Option<usize> {
     let depth = match json {
         Json::Unsigned(depth) => usize::try_from(*depth).ok(),
         Json::Null | Json::Bool(_) | Json::OtherNumber(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => None,
     };
     let depth = depth.filter(|depth| (1..=MAX_DEPTH).contains(depth));
     let mistake = match (depth, assertion) {
+        (Some(2..), Some(Assertion::Xfcc)) if evidence == Evidence::Name => {
+            "1 (a name is written by the hop to which the caller has connected; behind others it is from anybody)"
+        }
         (None, _) => "a number from 1 to 4: how many hops the caller has come through, this one included",
-        (Some(2..), Some(Assertion::ClientCert)) => "1 (`client-cert` shows the certificate of one, and not through whom)",
+        (Some(2..), Some(Assertion::ClientCert)) => {
+            "1 (`client-cert` shows the certificate of one, and not through whom)"
+        }
         (Some(2..), Some(Assertion::JwtSvid)) => "1 (a token does not say through whom it has come)",
         (Some(depth), _) => return Some(depth),
     };
@@ -249,6 +254,12 @@ fn check_surroundings(reader: &mut Reader, hops: &[ReadHop], around: &Around<'_>
                        has APPEND_FORWARD)";
         reader.note(&place.item(read.place).member("assertion"), Mistake::Expected(mistake));
     }
+    for read in hops
+        .iter()
+        .filter(|read| read.whole && read.hop.evidence == Evidence::Name)
+    {
+        check_may_give_its_word(reader, &read.hop, around, &place.item(read.place));
+    }
     let anonymous = hops
         .iter()
         .filter(|read| read.whole && read.hop.peers == Peers::Anonymous);
@@ -263,6 +274,22 @@ fn check_surroundings(reader: &mut Reader, hops: &[ReadHop], around: &Around<'_>
                            (what would come through a chain without that filter is from anybody)";
             reader.note(&place.member("peers"), Mistake::Expected(mistake));
         }
+    }
+}
+
+/// A name that nothing stands behind is taken of our own alone, and where no other element can be taken for the hop's.
+fn check_may_give_its_word(reader: &mut Reader, hop: &Hop, around: &Around<'_>, place: &Place<'_>) {
+    if around.xfcc == XfccMode::HopAppended {
+        let mistake = "`certificate` (names are read under `xfcc: hop` alone: where this listener appends, what ends an \
+                       element may be the client's)";
+        reader.note(&place.member("evidence"), Mistake::Expected(mistake));
+    }
+    let Some(own) = around.trust_domain else { return };
+    let callers = hop.callers.iter().enumerate();
+    for (index, _) in callers.filter(|(_, pattern)| pattern.trust_domain() != Some(own)) {
+        let mistake =
+            "ids of our own trust domain, where `evidence` is `name` (of a foreign one, a certificate is wanted)";
+        reader.note(&place.member("callers").item(index), Mistake::Expected(mistake));
     }
 }
 

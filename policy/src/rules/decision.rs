@@ -53,6 +53,8 @@ pub enum Detail {
     TooDeep,
     /// It has come through fewer.
     NotDeepEnough,
+    /// The hop gives its word for this caller, and the document wants the certificate.
+    NameAlone,
     /// The hop has come to its end.
     HopIsOver,
 }
@@ -86,6 +88,9 @@ impl fmt::Display for Detail {
             ),
             Self::NotDeepEnough => f.write_str(
                 "the caller has come through fewer hops than `depth` of the entry of `hops` says",
+            ),
+            Self::NameAlone => f.write_str(
+                "the hop gives its word for this caller and not the certificate, which its entry of `hops` wants",
             ),
             Self::HopIsOver => f.write_str("the entry of `hops` has come to its `expires`"),
             Self::Tunnel => f.write_str(

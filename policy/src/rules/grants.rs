@@ -7,7 +7,7 @@ use crate::{
     name::{id::SpiffeId, path::Segment},
     pattern::id_pattern::IdPattern,
     rules::{
-        hop::{Assertion, Hop, HopSet},
+        hop::{Assertion, Evidence, Hop, HopSet},
         rule_set::{Captures, GroupMatch, Index, Needs, RuleSet, Rules, at},
     },
     trust::svid::Svid,
@@ -205,7 +205,14 @@ impl Grants {
     /// Through how many hops whom it brings by this may have come, of each of its entries.
     pub fn depths(&self, assertion: Assertion) -> impl Iterator<Item = usize> {
         let hops = &self.rules.0.hops;
-        hops.among(self.brings.and(hops.by(assertion))).map(|known| known.hop.depth)
+        hops.among(self.brings.and(hops.by(assertion)))
+            .map(|known| known.hop.depth)
+    }
+
+    /// Whether its word is enough for some whom it brings.
+    pub fn gives_its_word(&self) -> bool {
+        let mut hops = self.rules.0.hops.among(self.brings);
+        hops.any(|known| known.hop.evidence == Evidence::Name)
     }
 
     /// Whether it brings the requests of others, and so makes none of its own.

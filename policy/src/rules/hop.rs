@@ -34,6 +34,8 @@ pub enum Assertion {
 /// What must stand behind what a hop says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Evidence {
+    /// The hop's word.
+    Name,
     /// The certificate of the caller.
     #[default]
     Certificate,

@@ -9,7 +9,7 @@ use crate::{
     rules::{
         decision::Detail,
         grants::Grants,
-        hop::{Assertion, Hop, HopSet, Hops, KnownHop, MAX_DEPTH},
+        hop::{Assertion, Evidence, Hop, HopSet, Hops, KnownHop, MAX_DEPTH},
         rule_set::Needs,
     },
 };
@@ -24,6 +24,8 @@ pub struct Way<'g> {
     length: usize,
     /// How each hop says who has come to it.
     assertion: Assertion,
+    /// What stands behind that.
+    evidence: Evidence,
 }
 
 impl<'g> Way<'g> {
@@ -34,6 +36,16 @@ impl<'g> Way<'g> {
             hops: [None; MAX_DEPTH],
             length: 0,
             assertion: Assertion::default(),
+            evidence: Evidence::default(),
+        }
+    }
+
+    /// The same, with no more behind it than the word of the hop.
+    #[must_use]
+    pub fn by_name(self) -> Self {
+        Self {
+            evidence: Evidence::Name,
+            ..self
         }
     }
 
@@ -129,6 +141,9 @@ impl<'g> Way<'g> {
                 Ordering::Equal => {}
                 Ordering::Greater => return refused(Reason::AssertionTooManyHops, Detail::TooDeep),
                 Ordering::Less => return refused(Reason::AssertionBrokenChain, Detail::NotDeepEnough),
+            }
+            if self.evidence == Evidence::Name && hop.evidence != Evidence::Name {
+                return refused(Reason::AssertionMissing, Detail::NameAlone);
             }
             taken = taken.or(entries);
             depth = depth.saturating_sub(1);

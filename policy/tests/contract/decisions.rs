@@ -7,8 +7,8 @@ use reference::identity::{NOW, svid};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use svidgate_policy::{
-    Assertion, Configuration, Decision, Detail, Effect, Format, Grants, Headers, HttpRequest, Needs, Reason, Request, RuleSet,
-    SpiffeId, Svid, Timestamp, Way,
+    Assertion, Configuration, Decision, Detail, Effect, Format, Grants, Headers, HttpRequest, Needs, Reason, Request,
+    RuleSet, SpiffeId, Svid, Timestamp, Way,
     analysis::{
         Claimed, Policy,
         explain::{AboutRule, Explanation, Which},
@@ -50,6 +50,9 @@ struct Asked {
     /// The hops that bring it, whoever has connected first, parted by spaces.
     #[serde(default)]
     through: String,
+    /// Whether their word is all there is.
+    #[serde(default)]
+    by_name: bool,
     /// A connection of a TCP listener.
     #[serde(default)]
     tcp: bool,
@@ -141,6 +144,7 @@ impl Asked {
             [] => Way::direct(&caller),
             hops => Way::through(hops, &caller, Assertion::Xfcc),
         };
+        let way = if self.by_name { way.by_name() } else { way };
         self.show(|request| shown(&way.decide(request, self.now())))
     }
 

@@ -21,7 +21,8 @@ pub fn compiling(document: &Value) -> Value {
     let used = used_hops(&document);
     let is_good = used.as_ref().is_none_or(|used| compiles(&with(&document, vec![used])));
     if !is_good {
-        document.as_object_mut().unwrap().remove("hops");
+        let members = document.as_object_mut().unwrap();
+        members.retain(|name, _| name != "hops" && name != "jwt_svid");
     }
     let used = used.as_ref().filter(|_| is_good);
     let alone = |rule: &Value| compiles(&with(&document, [rule].into_iter().chain(used).collect()));
@@ -122,6 +123,7 @@ pub fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
         [] => Way::direct(&caller),
         hops => Way::through(hops, &caller, by),
     };
+    let way = if asked.by_name { way.by_name() } else { way };
     let decision = way.decide(&request, asked.now);
     assert!(!decision.would_be_is_unknown);
     Answer {

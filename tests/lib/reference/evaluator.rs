@@ -13,6 +13,8 @@ pub struct Asked {
     /// The SPIFFE IDs of the hops that bring it by `xfcc`, whoever has connected first; where there is none, it comes from
     /// who asks. [`ANONYMOUS`] brings a token.
     pub through: Vec<String>,
+    /// Whether they give no more than their word for who asks.
+    pub by_name: bool,
     /// Whether it is a connection, and nothing of HTTP is known.
     pub tcp: bool,
     /// The method.
@@ -107,7 +109,11 @@ fn hops(document: &Value, asked: &Asked) -> Result<Vec<String>, &'static str> {
         Some(word) => word == id,
         None => id != ANONYMOUS && means(hop, "peers", id),
     };
-    let by = if asked.through == [ANONYMOUS] { "jwt_svid" } else { "xfcc" };
+    let by = if asked.through == [ANONYMOUS] {
+        "jwt_svid"
+    } else {
+        "xfcc"
+    };
     if by == "jwt_svid" && !hops.iter().any(|hop| is_peer(hop, ANONYMOUS)) {
         return Err("connection.no_certificate");
     }
@@ -134,10 +140,14 @@ fn hops(document: &Value, asked: &Asked) -> Result<Vec<String>, &'static str> {
             return Err("assertion.not_allowed");
         };
         // Of each, how many stand before whoever asks.
-        let (said, left) = (hop.get("depth").map_or(1, |depth| depth.as_u64().unwrap()), asked.through.len() - place);
+        let (said, left) = (
+            hop.get("depth").map_or(1, |depth| depth.as_u64().unwrap()),
+            asked.through.len() - place,
+        );
         match u64::try_from(left).unwrap() {
             left if left > said => return Err("assertion.too_many_hops"),
             left if left < said => return Err("assertion.broken_chain"),
+            _ if asked.by_name && hop["evidence"] != "name" => return Err("assertion.missing"),
             _ => names.push(hop["name"].as_str().unwrap().to_owned()),
         }
     }

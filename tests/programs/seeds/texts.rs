@@ -41,7 +41,13 @@ pub(crate) fn write(seeds: &Seeds) {
     ] {
         seeds.add("assertion", header);
     }
-    for headers in [":AQID:", ":AQ==:\n:AQI=:, :AQID:\n:+/8=:", " :AQ==:", ":AQ==:;a=1", ":AQ==:, :AQ==:"] {
+    for headers in [
+        ":AQID:",
+        ":AQ==:\n:AQI=:, :AQID:\n:+/8=:",
+        " :AQ==:",
+        ":AQ==:;a=1",
+        ":AQ==:, :AQ==:",
+    ] {
         seeds.add("client_cert", headers);
     }
     // Each byte is one throw of the dice; what a peer sent stands in front.

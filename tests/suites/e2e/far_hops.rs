@@ -32,14 +32,19 @@ fn document(world: &World) -> Value {
         { "name": "theirs", "peers": [OUTER], "callers": ["spiffe://partner.example/ns/billing/tenant/*"],
           "assertion": "xfcc" },
     ]);
-    with(world.document(rules), json!({ "xfcc": "hop", "hops": hops, "forward_via": true }))
+    with(
+        world.document(rules),
+        json!({ "xfcc": "hop", "hops": hops, "forward_via": true }),
+    )
 }
 
 /// A gateway that speaks to the next proxy as `identity`.
 async fn gateway(world: &World, identity: &Identity, next: std::net::SocketAddr, listeners: &[(&str, Xfcc)]) -> Envoy {
     let listener = |(name, mode): &(&str, Xfcc)| {
         let listener = Listener::http(name, [Route::to("next", "/", "next")]);
-        listener.tls(&world.server, ClientCertificate::AcceptUntrusted).xfcc(*mode)
+        listener
+            .tls(&world.server, ClientCertificate::AcceptUntrusted)
+            .xfcc(*mode)
     };
     Envoy::start(Scenario {
         listeners: listeners.iter().map(listener).collect(),
@@ -52,16 +57,41 @@ async fn gateway(world: &World, identity: &Identity, next: std::net::SocketAddr,
 #[tokio::test]
 async fn caller_behind_two_gateways_is_who_acts_and_no_part_of_the_way_may_be_left_out() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
-    let deciding = serve([http_listener(&world, "in", Filters::Both, &document(&world)).xfcc(Xfcc::ForwardOnly)], &upstream).await;
-    let modes = [("append", Xfcc::AppendForward), ("set", Xfcc::SanitizeSet), ("forward", Xfcc::ForwardOnly)];
-    let edge = gateway(&world, &world.own_identity("/edge"), deciding.listener_addr("in"), &modes).await;
+    let deciding = serve(
+        [http_listener(&world, "in", Filters::Both, &document(&world)).xfcc(Xfcc::ForwardOnly)],
+        &upstream,
+    )
+    .await;
+    let modes = [
+        ("append", Xfcc::AppendForward),
+        ("set", Xfcc::SanitizeSet),
+        ("forward", Xfcc::ForwardOnly),
+    ];
+    let edge = gateway(
+        &world,
+        &world.own_identity("/edge"),
+        deciding.listener_addr("in"),
+        &modes,
+    )
+    .await;
     let outer = |name: &'static str| {
         let modes = [("append", Xfcc::AppendForward), ("set", Xfcc::SanitizeSet)];
         let (world, edge) = (&world, &edge);
-        async move { gateway(world, &world.partner_identity(OUTER_PATH), edge.listener_addr(name), &modes).await }
+        async move {
+            gateway(
+                world,
+                &world.partner_identity(OUTER_PATH),
+                edge.listener_addr(name),
+                &modes,
+            )
+            .await
+        }
     };
     let (whole, cut, passed_on) = (outer("append").await, outer("set").await, outer("forward").await);
-    let (caller, other) = (world.partner_identity(CALLER_PATH), world.own_identity("/ns/shop/sa/web"));
+    let (caller, other) = (
+        world.partner_identity(CALLER_PATH),
+        world.own_identity("/ns/shop/sa/web"),
+    );
     let mallory = world.partner_identity("/ns/billing/tenant/8");
     let public: String = caller.leaf_pem().bytes().map(|byte| format!("%{byte:02X}")).collect();
     let public = format!("Cert=\"{public}\"");
@@ -94,9 +124,16 @@ async fn caller_behind_two_gateways_is_who_acts_and_no_part_of_the_way_may_be_le
         count += 1;
         let record = record(&deciding.wait_request_log("in", count).await[count - 1]);
         assert_eq!(record["reason"], expected, "{listener} {said:?}: {record}");
-        assert_eq!(status, Some(if expected == "rule.allowed" { 200 } else { 403 }), "{record}");
+        assert_eq!(
+            status,
+            Some(if expected == "rule.allowed" { 200 } else { 403 }),
+            "{record}"
+        );
         if expected == "rule.allowed" {
-            assert_eq!((&record["id"], &record["via"]), (&json!(CALLER), &json!(format!("{OUTER},{EDGE}"))));
+            assert_eq!(
+                (&record["id"], &record["via"]),
+                (&json!(CALLER), &json!(format!("{OUTER},{EDGE}")))
+            );
         }
     }
     let asked = upstream.requests().swap_remove(0);
@@ -108,14 +145,30 @@ async fn caller_behind_two_gateways_is_who_acts_and_no_part_of_the_way_may_be_le
 #[tokio::test]
 async fn download_is_cut_when_a_gateway_that_is_not_ours_to_see_is_over() {
     let (world, upstream) = (World::new(), HttpUpstream::start());
-    let deciding = serve([http_listener(&world, "in", Filters::Both, &document(&world)).xfcc(Xfcc::ForwardOnly)], &upstream).await;
+    let deciding = serve(
+        [http_listener(&world, "in", Filters::Both, &document(&world)).xfcc(Xfcc::ForwardOnly)],
+        &upstream,
+    )
+    .await;
     let modes = [("append", Xfcc::AppendForward)];
-    let edge = gateway(&world, &world.own_identity("/edge"), deciding.listener_addr("in"), &modes).await;
+    let edge = gateway(
+        &world,
+        &world.own_identity("/edge"),
+        deciding.listener_addr("in"),
+        &modes,
+    )
+    .await;
     let short = world.partner.issue(Leaf {
         not_after: real_now() + SignedDuration::from_secs(8),
         ..Leaf::svid(OUTER, world.now)
     });
-    let outer = gateway(&world, &short, edge.listener_addr("append"), &[("set", Xfcc::SanitizeSet)]).await;
+    let outer = gateway(
+        &world,
+        &short,
+        edge.listener_addr("append"),
+        &[("set", Xfcc::SanitizeSet)],
+    )
+    .await;
     upstream.behave(Behaviour::Stream {
         every: Duration::from_millis(100),
         count: 150,

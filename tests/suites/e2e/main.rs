@@ -26,6 +26,7 @@ mod lock_behind;
 mod many_streams;
 mod metrics;
 mod misplaced;
+mod names;
 mod path_confusion;
 mod paths;
 mod raw;

@@ -6,6 +6,7 @@ use svidgate_policy::{
     Reason, XfccMode,
     certificate::{error::CertificateError, pem},
     digest::sha256,
+    trust::svid,
 };
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     peer::{
         assertion::{Element, NotWellFormed, Pem, elements},
         client_cert,
-        presented::{Digest, Presented, parse_hex},
+        presented::{Digest, Evidence, Presented, parse_hex},
     },
 };
 
@@ -30,8 +31,8 @@ pub struct Asserted {
 /// What one hop says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// The leaf of who has come to it.
-    pub leaf: Digest,
+    /// What it shows of who has come to it.
+    pub evidence: Evidence,
     /// Whom the hop says that it is itself.
     by: Box<[Box<str>]>,
 }
@@ -40,7 +41,7 @@ pub struct Shown {
 pub type Refused = (Reason, String);
 
 /// Reads what a hop says, and the certificates that it shows, in the same order. Through how many hops a caller may have
-/// come is asked before any certificate is looked at.
+/// come is asked before any certificate is looked at. Where there is none, `takes_names` says whether its word may do.
 ///
 /// # Errors
 /// Where anything about it is wrong.
@@ -48,7 +49,8 @@ pub fn read(
     header: &[u8],
     mode: XfccMode,
     check_depth: impl FnOnce(usize) -> Result<(), Refused>,
-) -> Result<(Asserted, Vec<Presented>), Refused> {
+    takes_names: bool,
+) -> Result<(Asserted, Vec<Option<Presented>>), Refused> {
     let mut elements = elements(header).map_err(not_well_formed)?;
     let appended = match mode {
         XfccMode::HopAppended => Some(appended(elements.pop())?),
@@ -58,7 +60,14 @@ pub fn read(
         return Err((Reason::AssertionMissing, NOBODY.to_owned()));
     }
     check_depth(elements.len())?;
-    let read = elements.into_iter().rev().map(shown);
+    let read = elements.into_iter().rev().map(|element| {
+        let has_certificate = element.cert.is_some() || !element.chain.is_empty();
+        if takes_names && !has_certificate {
+            named(element).map(|shown| (shown, None))
+        } else {
+            shown(element).map(|(shown, presented)| (shown, Some(presented)))
+        }
+    });
     let (elements, presented): (Vec<_>, _) = read.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let elements = elements.into();
     Ok((Asserted { elements, appended }, presented))
@@ -68,13 +77,17 @@ pub fn read(
 ///
 /// # Errors
 /// Where anything about them is wrong.
-pub fn read_client_cert(leaf: &[u8], chain: &[&[u8]]) -> Result<(Asserted, Vec<Presented>), Refused> {
+pub fn read_client_cert(leaf: &[u8], chain: &[&[u8]]) -> Result<(Asserted, Vec<Option<Presented>>), Refused> {
     let malformed = |detail: String| (Reason::AssertionMalformed, detail);
     let certificates = client_cert::certificates(leaf, chain).map_err(|error| malformed(error.as_str().to_owned()))?;
-    let mut certificates = pem::certificates(certificates).map_err(|error| malformed(of_caller(&error)))?.into_iter();
-    let leaf = certificates.next().ok_or_else(|| (Reason::AssertionMissing, NO_CLIENT_CERT.to_owned()))?;
+    let mut certificates = pem::certificates(certificates)
+        .map_err(|error| malformed(of_caller(&error)))?
+        .into_iter();
+    let leaf = certificates
+        .next()
+        .ok_or_else(|| (Reason::AssertionMissing, NO_CLIENT_CERT.to_owned()))?;
     let shown = Shown {
-        leaf: sha256(&leaf),
+        evidence: Evidence::Brought(sha256(&leaf)),
         by: Box::default(),
     };
     let asserted = Asserted {
@@ -82,7 +95,7 @@ pub fn read_client_cert(leaf: &[u8], chain: &[&[u8]]) -> Result<(Asserted, Vec<P
         appended: None,
     };
     let intermediates = certificates.collect();
-    Ok((asserted, vec![Presented { leaf, intermediates }]))
+    Ok((asserted, vec![Some(Presented { leaf, intermediates })]))
 }
 
 fn of_caller(error: &CertificateError) -> String {
@@ -97,9 +110,23 @@ fn shown(element: Element<'_>) -> Result<(Shown, Presented), Refused> {
         let detail = "`Hash` is not that of `Cert`";
         return Err((Reason::AssertionBrokenChain, detail.to_owned()));
     }
-    let by = element.by.into_iter().map(|id| id.into_owned().into_boxed_str());
-    let by = by.collect();
-    Ok((Shown { leaf, by }, presented))
+    let (evidence, by) = (Evidence::Brought(leaf), said_by(element));
+    Ok((Shown { evidence, by }, presented))
+}
+
+/// Of whom the hop gives no more than its word.
+fn named(element: Element<'_>) -> Result<Shown, Refused> {
+    let malformed = |detail: String| (Reason::AssertionMalformed, detail);
+    let name = element.name().ok_or_else(|| malformed(NO_NAME.to_owned()))?;
+    let id = svid::read_vouched(name.as_bytes())
+        .map_err(|error| malformed(format!("`URI` is not one SPIFFE ID: {error}")))?;
+    let (evidence, by) = (Evidence::Named(id), said_by(element));
+    Ok(Shown { evidence, by })
+}
+
+fn said_by(element: Element<'_>) -> Box<[Box<str>]> {
+    let by = element.by.into_iter();
+    by.map(|id| id.into_owned().into_boxed_str()).collect()
 }
 
 impl Bytes for Asserted {
@@ -209,7 +236,10 @@ const MORE: &str = "x-forwarded-client-cert has more elements than `depth` says 
                     write `xfcc: hop_appended`)";
 const FEWER: &str = "x-forwarded-client-cert has fewer elements than `depth` says (hops behind the first must have \
                      APPEND_FORWARD, which leaves what was said before)";
-const NO_CERTIFICATE: &str = "the hop gives its word for who calls, and not the certificate (it must write `Cert` or \
+const NO_NAME: &str = "the element has no certificate, and does not end with one `URI` (the hop must write `uri: true` and neither `dns` \
+                       nor `issuer`, which a name may pretend to be)";
+/// What is wrong where a hop gives its word, and the document wants more.
+pub const NO_CERTIFICATE: &str = "the hop gives its word for who calls, and not the certificate (it must write `Cert` or \
                               `Chain`: `set_current_client_cert_details` with `cert: true`)";
 const ANOTHER: &str = "`By` is not the id of this hop: what it says was said by another";
 const NOT_APPENDED: &str = "the last element is not about the leaf of this connection (`xfcc: hop_appended` is for \

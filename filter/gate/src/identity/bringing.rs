@@ -9,21 +9,21 @@ use crate::{
 
 /// A hop that brings somebody, and those known already through whom it does.
 #[derive(Clone, Copy, Debug)]
-pub struct Bringing<'a> {
+pub(super) struct Bringing<'a> {
     /// Who has connected.
-    pub peer: &'a Peer,
+    pub(super) peer: &'a Peer,
     /// Who has connected to it, and so on.
-    pub between: &'a [Rc<Identity>],
+    pub(super) between: &'a [Rc<Identity>],
 }
 
 impl<'a> Bringing<'a> {
     /// A hop of which nobody else is known yet.
-    pub fn alone(peer: &'a Peer) -> Self {
+    pub(super) fn alone(peer: &'a Peer) -> Self {
         Self { peer, between: &[] }
     }
 
     /// What it says, or does not, is refused.
-    pub fn refuse(self, (reason, detail): Refused) -> Rc<Refusal> {
+    pub(super) fn refuse(self, (reason, detail): Refused) -> Rc<Refusal> {
         let refusal = Refusal {
             reason,
             detail,
@@ -36,7 +36,7 @@ impl<'a> Bringing<'a> {
     }
 
     /// One whom it brings is refused.
-    pub fn refuse_of(self, of: Of, refusal: &Refusal) -> Rc<Refusal> {
+    pub(super) fn refuse_of(self, of: Of, refusal: &Refusal) -> Rc<Refusal> {
         self.refused(Some(of), refusal.clone())
     }
 

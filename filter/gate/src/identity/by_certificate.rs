@@ -11,7 +11,7 @@ use svidgate_policy::{Assertion, Reason, digest::sha256};
 use crate::{
     clock::whole_seconds,
     identity::{
-        asserted::{self, Asserted, NO_CLIENT_CERT, NOBODY, Refused, check_depth},
+        asserted::{self, Asserted, NO_CERTIFICATE, NO_CLIENT_CERT, NOBODY, Refused, check_depth},
         bringing::Bringing,
         gate::Gate,
         identity::Identity,
@@ -40,7 +40,15 @@ impl Gate {
     ) -> Result<Caller, Rc<Refusal>> {
         let header = one(said.xfcc, NOBODY, SEVERAL).map_err(|refused| Bringing::alone(hop).refuse(refused))?;
         let depths = || hop.grants().depths(Assertion::Xfcc);
-        let read = || asserted::read(header, self.configuration.xfcc, |found| check_depth(found, depths));
+        let read = || {
+            let mode = self.configuration.xfcc;
+            asserted::read(
+                header,
+                mode,
+                |found| check_depth(found, depths),
+                hop.grants().gives_its_word(),
+            )
+        };
         self.caller_by_certificates(proxy, hop, now, Assertion::Xfcc, header, read)
     }
 
@@ -79,11 +87,11 @@ impl Gate {
         now: Timestamp,
         assertion: Assertion,
         header: &[u8],
-        read: impl Fn() -> Result<(Asserted, Vec<Presented>), Refused>,
+        read: impl Fn() -> Result<(Asserted, Vec<Option<Presented>>), Refused>,
     ) -> Result<Caller, Rc<Refusal>> {
         let refuse = |refused| Bringing::alone(hop).refuse(refused);
         let depths = || hop.grants().depths(assertion);
-        let mut presented: Option<Vec<Presented>> = None;
+        let mut presented: Option<Vec<Option<Presented>>> = None;
         let remembered = self.assertions.borrow_mut().recall(header);
         let asserted = match remembered {
             Some(asserted) => asserted,
@@ -102,20 +110,29 @@ impl Gate {
         for (place, shown) in asserted.elements.iter().enumerate() {
             // Whoever was found last has said this.
             between.extend(caller.take());
-            let bringing = Bringing { peer: hop, between: &between };
+            let bringing = Bringing {
+                peer: hop,
+                between: &between,
+            };
             let last = between.last().map(|last| Peer::Known(Rc::clone(last)));
             let by = last.as_ref().unwrap_or(hop);
-            shown.check_is_said_by(by.as_str()).map_err(|refused| bringing.refuse(refused))?;
+            shown
+                .check_is_said_by(by.as_str())
+                .map_err(|refused| bringing.refuse(refused))?;
             if !by.grants().is_hop() {
                 return Err(bringing.refuse((Reason::AssertionNotAllowed, NO_HOP.to_owned())));
             }
-            let evidence = Evidence::Brought(shown.leaf);
+            // It was remembered, perhaps, of another hop.
+            if matches!(shown.evidence, Evidence::Named(_)) && !hop.grants().gives_its_word() {
+                return Err(bringing.refuse((Reason::AssertionMissing, NO_CERTIFICATE.to_owned())));
+            }
+            let evidence = shown.evidence.clone();
             let known = match self.recall(&evidence, chain, clock, now) {
                 Some(known) => known,
                 None => {
                     let again = || read().map(|(_, certificates)| certificates).map_err(refuse);
                     let certificates = presented.take().map_or_else(again, Ok)?;
-                    let shown = certificates.get(place).cloned();
+                    let shown = certificates.get(place).cloned().flatten();
                     presented = Some(certificates);
                     self.verify_and_keep(evidence, chain, shown, clock())
                 }

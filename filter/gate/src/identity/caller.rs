@@ -91,13 +91,7 @@ impl Gate {
 
     /// Who it is that a hop brings. One that may say it in several ways says it in one: of two, whoever sends the request
     /// would choose.
-    fn caller<P: Proxy>(
-        &self,
-        proxy: &P,
-        hop: &Peer,
-        now: Timestamp,
-        said: Said<'_>,
-    ) -> Result<Caller, Rc<Refusal>> {
+    fn caller<P: Proxy>(&self, proxy: &P, hop: &Peer, now: Timestamp, said: Said<'_>) -> Result<Caller, Rc<Refusal>> {
         let is_said = |assertion: &Assertion| match assertion {
             Assertion::Xfcc => match said.xfcc {
                 Lines::Absent => false,
@@ -107,7 +101,11 @@ impl Gate {
             Assertion::ClientCert => said.client_cert != Lines::Absent || !said.client_cert_chain.is_empty(),
             Assertion::JwtSvid => said.authorization != Lines::Absent,
         };
-        let expected = || ASSERTIONS.into_iter().filter(|assertion| hop.grants().asserts_by(*assertion));
+        let expected = || {
+            ASSERTIONS
+                .into_iter()
+                .filter(|assertion| hop.grants().asserts_by(*assertion))
+        };
         let mut said_by = expected().filter(is_said);
         // Where nothing is said, what is missing is the first that could be.
         let assertion = said_by.next().or_else(|| expected().next());
@@ -125,4 +123,5 @@ impl Gate {
 
 /// In which ways something may be said of a caller.
 const ASSERTIONS: [Assertion; 3] = [Assertion::Xfcc, Assertion::ClientCert, Assertion::JwtSvid];
-const BOTH: &str = "the hop says in two ways at once whom it brings: which of them counts would be its client's to choose";
+const BOTH: &str =
+    "the hop says in two ways at once whom it brings: which of them counts would be its client's to choose";

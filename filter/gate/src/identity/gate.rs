@@ -15,8 +15,8 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    AccessLog, Assertion, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust,
-    TrustDomain, XfccMode,
+    AccessLog, Assertion, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError,
+    Trust, TrustDomain, XfccMode,
     certificate::leaf::Leaf,
     digest::sha256,
     trust::{jwt_svid::JwtSvid, svid, token_error::TokenError},
@@ -220,7 +220,7 @@ impl Gate {
                 .and_then(|element| presented::presented(proxy, leaf, element))
                 .map(Some),
             Evidence::Shared(leaf) => presented::presented_elsewhere(proxy, leaf, &self.configuration.peer).map(Some),
-            Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_) => Ok(None),
+            Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Named(_) | Evidence::Token(_) => Ok(None),
         };
         let met = self.verify_and_keep(evidence, chain, shown.map_err(unreadable)?, now);
         self.verifications.measure(proxy, exact);
@@ -262,6 +262,7 @@ impl Gate {
                 | Evidence::Shared(_)
                 | Evidence::Vouched(_)
                 | Evidence::Brought(_)
+                | Evidence::Named(_)
                 | Evidence::Token(_),
                 _,
             ) => None,
@@ -299,7 +300,7 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         match &identity.evidence {
-            Evidence::Handshake(_) | Evidence::Brought(_) | Evidence::Token(_) => {}
+            Evidence::Handshake(_) | Evidence::Brought(_) | Evidence::Named(_) | Evidence::Token(_) => {}
             // Whether what another listener shares is taken, and from where, is this document's to say.
             Evidence::Shared(_) | Evidence::Vouched(_) => {
                 let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
@@ -341,9 +342,11 @@ impl Gate {
     /// For how long after its end what was shown is good enough for what is under way.
     fn grace(&self, evidence: &Evidence) -> SignedDuration {
         match evidence {
-            Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) => {
-                self.configuration.expiry_grace
-            }
+            Evidence::Handshake(_)
+            | Evidence::Shared(_)
+            | Evidence::Vouched(_)
+            | Evidence::Brought(_)
+            | Evidence::Named(_) => self.configuration.expiry_grace,
             Evidence::Token(_) => {
                 let tokens = self.configuration.tokens.as_ref();
                 tokens.map_or(SignedDuration::ZERO, |tokens| tokens.max_stream)
@@ -355,7 +358,7 @@ impl Gate {
     fn remembered(&self, evidence: &Evidence) -> &RefCell<Identities> {
         match evidence {
             Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) => &self.identities,
-            Evidence::Brought(_) | Evidence::Token(_) => &self.callers,
+            Evidence::Brought(_) | Evidence::Named(_) | Evidence::Token(_) => &self.callers,
         }
     }
 
@@ -486,7 +489,7 @@ impl Gate {
                 let (svid, presented, until) = self.verify_certificate(presented, now)?;
                 (svid, Some(presented), until)
             }
-            (Evidence::Vouched(id), _) => {
+            (Evidence::Vouched(id) | Evidence::Named(id), _) => {
                 let (svid, until) = self.vouch(id, now)?;
                 (svid, None, until)
             }

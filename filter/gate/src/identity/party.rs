@@ -8,6 +8,7 @@ use svidgate_policy::{Assertion, Way};
 use crate::{
     identity::{identity::Identity, peer::Peer},
     ledger::Account,
+    peer::presented::Evidence,
     record::decision::Who,
 };
 
@@ -35,12 +36,7 @@ pub struct Caller {
 
 impl Caller {
     /// Somebody whom this peer brings.
-    pub fn brought_by(
-        peer: &Peer,
-        identity: Rc<Identity>,
-        between: Vec<Rc<Identity>>,
-        assertion: Assertion,
-    ) -> Self {
+    pub fn brought_by(peer: &Peer, identity: Rc<Identity>, between: Vec<Rc<Identity>>, assertion: Assertion) -> Self {
         let via = (!between.is_empty()).then(|| via(peer, &between));
         Self {
             identity,
@@ -70,7 +66,15 @@ impl Party {
             Some(caller) => {
                 let between = caller.between.iter().map(|hop| &hop.grants);
                 let hops = [self.peer.grants()].into_iter().chain(between);
-                Way::through(hops, &caller.identity.grants, caller.assertion)
+                let way = Way::through(hops, &caller.identity.grants, caller.assertion);
+                match caller.identity.evidence {
+                    Evidence::Named(_) => way.by_name(),
+                    Evidence::Handshake(_)
+                    | Evidence::Shared(_)
+                    | Evidence::Vouched(_)
+                    | Evidence::Brought(_)
+                    | Evidence::Token(_) => way,
+                }
             }
             None => Way::direct(self.peer.grants()),
         }

@@ -68,7 +68,11 @@ impl Peer {
     pub fn leaf(&self) -> Option<Digest> {
         match &self.identity()?.evidence {
             Evidence::Handshake(leaf) => Some(*leaf),
-            Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_) => None,
+            Evidence::Shared(_)
+            | Evidence::Vouched(_)
+            | Evidence::Brought(_)
+            | Evidence::Named(_)
+            | Evidence::Token(_) => None,
         }
     }
 

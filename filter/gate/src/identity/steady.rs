@@ -7,11 +7,11 @@ use svidgate_policy::Grants;
 
 /// Between which two moments time changes nothing about grants. There may be thousands of rules with times.
 #[derive(Debug, Default)]
-pub struct Steady(Cell<Option<(Timestamp, Timestamp)>>);
+pub(super) struct Steady(Cell<Option<(Timestamp, Timestamp)>>);
 
 impl Steady {
     /// The first moment after `now` at which time alone may change them. These are the only ones that it is asked about.
-    pub fn next_change(&self, grants: &Grants, now: Timestamp) -> Timestamp {
+    pub(super) fn next_change(&self, grants: &Grants, now: Timestamp) -> Timestamp {
         if let Some((since, until)) = self.0.get()
             && since <= now
             && now < until

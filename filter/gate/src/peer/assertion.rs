@@ -2,9 +2,10 @@
 //! else.
 //!
 //! What a proxy writes of a certificate's names it does not escape, in text, so a name can look like the end of an
-//! element and the beginning of another. No grammar tells the two apart, so names are not read at all: of an element
-//! counts the certificate, whose own names are looked at when it is verified, and that there are just so many elements
-//! as there are hops. All else is only checked: keys that are known, in the order in which Envoy writes them, each as
+//! element and the beginning of another. No grammar tells the two apart, so where there is a certificate names are not
+//! read at all: of an element counts the certificate, whose own names are looked at when it is verified, and that there
+//! are just so many elements as there are hops. A name counts where the document takes the hop's word for it, and only
+//! at the end of an element ([`Element::name`]). All else is only checked: keys that are known, in the order in which Envoy writes them, each as
 //! often as it may; values that are quoted whole, or have nothing in them that separates.
 //!
 //! Which of its two formats a header has, text or JSON, is the client's to choose where the proxy appends.
@@ -29,6 +30,21 @@ pub struct Element<'h> {
     pub cert: Option<Pem<'h>>,
     /// The leaf and what came with it, in one text or several.
     pub chain: Vec<Pem<'h>>,
+    /// The URI names of the leaf.
+    pub uris: Vec<Cow<'h, str>>,
+    /// Whether something stands behind them that could be part of one, for nothing is escaped.
+    pub has_more: bool,
+}
+
+impl Element<'_> {
+    /// The one URI name of a leaf that is not shown, where nothing else can have been taken for it: a name with the
+    /// beginning of another field in it would be followed by that field.
+    pub fn name(&self) -> Option<&str> {
+        match &self.uris[..] {
+            [name] if !self.has_more => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// A certificate in PEM, escaped as URLs are in text, and never in JSON.
@@ -134,6 +150,8 @@ fn from_text(mut rest: &str) -> Result<(Element<'_>, Option<&str>), NotWellForme
             "Hash" => element.hash = Some(Cow::Borrowed(value)),
             "Cert" => element.cert = Some(Pem(Cow::Borrowed(value))),
             "Chain" => element.chain.push(Pem(Cow::Borrowed(value))),
+            "URI" => element.uris.push(Cow::Borrowed(value)),
+            "DNS" | "Issuer" => element.has_more = true,
             _ => {}
         }
         let mut letters = behind.chars();
@@ -186,7 +204,8 @@ fn from_object(item: Json<'_>) -> Option<Element<'_>> {
             "cert" => element.cert = Some(pem(text_of(value)?)?),
             "chain" => element.chain = texts(value)?.into_iter().map(pem).collect::<Option<_>>()?,
             "subject" | "issuer" => drop(text_of(value)?),
-            "uri" | "dns" => drop(texts(value)?),
+            "uri" => element.uris = texts(value)?,
+            "dns" => drop(texts(value)?),
             _ => return None,
         }
     }

@@ -40,7 +40,10 @@ impl NotWellFormed {
 /// # Errors
 /// Where any byte of it is not what the grammar allows.
 pub fn certificates(leaf: &[u8], chain: &[&[u8]]) -> Result<Vec<Vec<u8>>, NotWellFormed> {
-    let bytes = chain.iter().map(|line| line.len()).fold(leaf.len(), usize::saturating_add);
+    let bytes = chain
+        .iter()
+        .map(|line| line.len())
+        .fold(leaf.len(), usize::saturating_add);
     if bytes > MAX_ASSERTION_BYTES {
         return Err(NotWellFormed::TooLong);
     }
@@ -79,7 +82,11 @@ mod tests {
         for (leaf, chain, expected) in [
             (":AQ==:", &[][..], &[&b"\x01"[..]][..]),
             (":AQI=:", &[":Aw==:"], &[b"\x01\x02", b"\x03"]),
-            (":AQID:", &[":Aw==:, :BA==:", ":BQ==:"], &[b"\x01\x02\x03", b"\x03", b"\x04", b"\x05"]),
+            (
+                ":AQID:",
+                &[":Aw==:, :BA==:", ":BQ==:"],
+                &[b"\x01\x02\x03", b"\x03", b"\x04", b"\x05"],
+            ),
             (":AQ==:", &[" :Aw==:\t,\t :BA==: "], &[b"\x01", b"\x03", b"\x04"]),
             (":+/8=:", &[], &[b"\xfb\xff"]),
         ] {
@@ -92,13 +99,49 @@ mod tests {
     #[test]
     fn what_is_no_byte_sequence_is_not_read() {
         for text in [
-            "", ":", "::", "AQ==", ":AQ==", "AQ==:", ":AQ:", ":AQ=:", ":AQ===:", ":AR==:", ":AQ==:;a", ":AQ==:;a=1", ": AQ==:",
-            ":AQ== :", " :AQ==:", ":AQ==: ", ":AQ==::AQ==:", ":A\nQ==:", ":_-8=:", ":%41Q==:", "\":AQ==:\"", "(:AQ==:)", "?1", "1",
-            "a=:AQ==:", ":AQ==:\0", ":AQ==:,", ":AQ==:, :AQ==:", ",:AQ==:",
+            "",
+            ":",
+            "::",
+            "AQ==",
+            ":AQ==",
+            "AQ==:",
+            ":AQ:",
+            ":AQ=:",
+            ":AQ===:",
+            ":AR==:",
+            ":AQ==:;a",
+            ":AQ==:;a=1",
+            ": AQ==:",
+            ":AQ== :",
+            " :AQ==:",
+            ":AQ==: ",
+            ":AQ==::AQ==:",
+            ":A\nQ==:",
+            ":_-8=:",
+            ":%41Q==:",
+            "\":AQ==:\"",
+            "(:AQ==:)",
+            "?1",
+            "1",
+            "a=:AQ==:",
+            ":AQ==:\0",
+            ":AQ==:,",
+            ":AQ==:, :AQ==:",
+            ",:AQ==:",
         ] {
             assert_eq!(certificates(text.as_bytes(), &[]), Err(NotWellFormed::Leaf), "{text}");
         }
-        for text in ["", ",", ":AQ==:,", ",:AQ==:", ":AQ==:,,:AQ==:", ":AQ==:;a=1", ":AQ==: :AQ==:", "x", ":AQ==:, x"] {
+        for text in [
+            "",
+            ",",
+            ":AQ==:,",
+            ",:AQ==:",
+            ":AQ==:,,:AQ==:",
+            ":AQ==:;a=1",
+            ":AQ==: :AQ==:",
+            "x",
+            ":AQ==:, x",
+        ] {
             let chain = [text.as_bytes()];
             assert_eq!(certificates(b":AQ==:", &chain), Err(NotWellFormed::Chain), "{text}");
         }

@@ -164,7 +164,11 @@ impl KeptHead {
             let is_certificate = [XFCC_HEADER, CLIENT_CERT_HEADER, CLIENT_CERT_CHAIN_HEADER]
                 .iter()
                 .any(|header| name == header.as_bytes());
-            is_pseudo || (with_certificates && is_certificate) || is_override(name) || is_protocol(name) || is_among(&known, name)
+            is_pseudo
+                || (with_certificates && is_certificate)
+                || is_override(name)
+                || is_protocol(name)
+                || is_among(&known, name)
         };
         let kept: Vec<(&[u8], &[u8])> = head.headers.pairs().filter(|(name, _)| is_asked_for(name)).collect();
         Self {
@@ -354,7 +358,11 @@ mod tests {
         ];
         assert_eq!(found, expected);
         let authorization = HeaderMap::from_pairs(&[(b"authorization", b"1")]);
-        let certificates = HeaderMap::from_pairs(&[(b"client_cert", b"1"), (b"Client-Cert-Chain", b"2"), (b"client-certs", b"3")]);
+        let certificates = HeaderMap::from_pairs(&[
+            (b"client_cert", b"1"),
+            (b"Client-Cert-Chain", b"2"),
+            (b"client-certs", b"3"),
+        ]);
         let count = |trailers: &HeaderMap, read: Option<Assertion>| {
             super::trailers_to_remove(trailers, &names, |assertion| Some(assertion) == read).count()
         };

@@ -153,8 +153,10 @@ impl<P: Proxy> RequestFilter<P> {
     fn remove_trailers(&self) -> Result<(), ProxyError> {
         let proxy = self.plugin.proxy();
         let trailers = proxy.request_trailers()?;
-        head::trailers_to_remove(&trailers, &self.names_decided_on(), |assertion| self.has_read(assertion))
-            .try_for_each(|name| proxy.remove_request_trailer(name))
+        head::trailers_to_remove(&trailers, &self.names_decided_on(), |assertion| {
+            self.has_read(assertion)
+        })
+        .try_for_each(|name| proxy.remove_request_trailer(name))
     }
 
     /// Whether what may say so of who acts in this stream was read, or removed unread.
@@ -274,7 +276,13 @@ impl<P: Proxy> RequestFilter<P> {
         }
         let leaf = match identity.map(|identity| &identity.evidence) {
             Some(Evidence::Handshake(leaf)) => Some(*leaf),
-            Some(Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_)) => None,
+            Some(
+                Evidence::Shared(_)
+                | Evidence::Vouched(_)
+                | Evidence::Brought(_)
+                | Evidence::Named(_)
+                | Evidence::Token(_),
+            ) => None,
             None => presented::handshake(self.plugin.proxy()),
         };
         let connection = || surroundings::connection_id(self.plugin.proxy());
@@ -321,7 +329,8 @@ impl<P: Proxy> RequestFilter<P> {
         }
         let forwards_token = tokens.as_ref().is_some_and(|tokens| tokens.forward);
         if gate.has_hops_by(Assertion::ClientCert) {
-            head.client_certs().try_for_each(|name| proxy.remove_request_header(name))?;
+            head.client_certs()
+                .try_for_each(|name| proxy.remove_request_header(name))?;
         }
         if assertion == Some(Assertion::JwtSvid) && !forwards_token {
             proxy.remove_request_header(AUTHORIZATION_HEADER.as_bytes())?;

@@ -60,7 +60,9 @@ impl Who<'_> {
     /// What stands behind the id, where it is not a certificate that was looked at here.
     pub(crate) fn evidence(self) -> Option<&'static str> {
         match (self.is_vouched, self.via) {
-            (true, _) => Some("proxy"),
+            (true, None) => Some("proxy"),
+            // No more than the word of the hop.
+            (true, Some(_)) => Some("name"),
             (false, _) if self.is_by_token => Some("token"),
             // A hop has shown it, and not its owner.
             (false, Some(_)) => Some("certificate"),

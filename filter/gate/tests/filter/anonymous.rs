@@ -81,7 +81,10 @@ impl Behind {
         let now = self.proxy.look(|state| state.now).as_second();
         let claims = json!({ "aud": [AUDIENCE], "exp": now + 60, "iat": now, "sub": CALLER });
         let header = json!({ "alg": "ES256", "kid": "k", "typ": "JWT" }).to_string();
-        format!("Bearer {}", token_of(&self.key, "ES256", header, with(claims, changes).to_string()))
+        format!(
+            "Bearer {}",
+            token_of(&self.key, "ES256", header, with(claims, changes).to_string())
+        )
     }
 
     /// A connection in front of HTTP; gives why it was closed, or nothing.
@@ -108,7 +111,10 @@ impl Behind {
             state.filter_state.clear();
             (state.removed, state.added) = (Vec::new(), Vec::new());
         });
-        let lines: Vec<(&[u8], &[u8])> = tokens.iter().map(|token| (&b"authorization"[..], token.as_bytes())).collect();
+        let lines: Vec<(&[u8], &[u8])> = tokens
+            .iter()
+            .map(|token| (&b"authorization"[..], token.as_bytes()))
+            .collect();
         self.proxy.ask("GET", path, &lines);
         let action = stream(self.requests.as_ref().unwrap(), context).on_request_headers();
         let reason = self.proxy.reason();
@@ -127,7 +133,12 @@ impl Behind {
             state.answered.clear();
         });
         let requests = self.requests.iter();
-        let all: Vec<_> = roots.iter().copied().chain([&self.connections]).chain(requests).collect();
+        let all: Vec<_> = roots
+            .iter()
+            .copied()
+            .chain([&self.connections])
+            .chain(requests)
+            .collect();
         for _ in 0..4 {
             sweep(&self.proxy, &all);
         }
@@ -155,10 +166,15 @@ fn token_on_a_connection_without_a_certificate_is_its_subjects() {
         let (removed, added) = behind.proxy.look(|state| (state.removed.clone(), state.added.clone()));
         assert_eq!(removed, ["authorization"]);
         let sent = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(added, [sent("x-svidgate-id", CALLER), sent("x-svidgate-via", "anonymous")]);
+        assert_eq!(
+            added,
+            [sent("x-svidgate-id", CALLER), sent("x-svidgate-via", "anonymous")]
+        );
     }
     behind.pass(1, &[]);
-    let counted = behind.proxy.look(|state| state.counters.get("svidgate.brought_total.allow.balancer").copied());
+    let counted = behind
+        .proxy
+        .look(|state| state.counters.get("svidgate.brought_total.allow.balancer").copied());
     assert_eq!(counted, Some(2));
 }
 
@@ -184,12 +200,21 @@ fn such_a_connection_has_the_rules_that_name_its_hop_and_no_others() {
         }
     }
     let not_its = json!({ "sub": "spiffe://prod.example/ns/other/7" });
-    assert_eq!(behind.ask(1000, None, "/jobs/7", &[&behind.token(not_its)]), "assertion.not_allowed");
+    assert_eq!(
+        behind.ask(1000, None, "/jobs/7", &[&behind.token(not_its)]),
+        "assertion.not_allowed"
+    );
     let expired = json!({ "exp": behind.world.now.as_second() - 60, "iat": behind.world.now.as_second() - 120 });
-    assert_eq!(behind.ask(1000, None, "/jobs/7", &[&behind.token(expired)]), "token.expired");
+    assert_eq!(
+        behind.ask(1000, None, "/jobs/7", &[&behind.token(expired)]),
+        "token.expired"
+    );
     // There is no certificate that it could be bound to.
     let bound = json!({ "cnf": { "x5t#S256": thumbprint(&behind.world.own_identity("/x").leaf) } });
-    assert_eq!(behind.ask(1000, None, "/jobs/7", &[&behind.token(bound)]), "token.not_bound");
+    assert_eq!(
+        behind.ask(1000, None, "/jobs/7", &[&behind.token(bound)]),
+        "token.not_bound"
+    );
 }
 
 /// Who shows a certificate is judged by it, whatever token it has.
@@ -197,9 +222,18 @@ fn such_a_connection_has_the_rules_that_name_its_hop_and_no_others() {
 fn certificate_that_is_refused_is_not_taken_for_none() {
     let behind = Behind::start(json!({}));
     let token = behind.token(json!({}));
-    let stranger = behind.world.stranger.issue(Leaf::svid("spiffe://stranger.example/x", behind.world.now));
-    let forged = behind.world.stranger.issue(Leaf::svid("spiffe://prod.example/edge", behind.world.now));
-    for (peer, reason) in [(&stranger, "federation.unknown_trust_domain"), (&forged, "svid.unknown_authority")] {
+    let stranger = behind
+        .world
+        .stranger
+        .issue(Leaf::svid("spiffe://stranger.example/x", behind.world.now));
+    let forged = behind
+        .world
+        .stranger
+        .issue(Leaf::svid("spiffe://prod.example/edge", behind.world.now));
+    for (peer, reason) in [
+        (&stranger, "federation.unknown_trust_domain"),
+        (&forged, "svid.unknown_authority"),
+    ] {
         assert_eq!(behind.connect(Some(peer)), reason);
         assert_eq!(behind.ask(1000, Some(peer), "/jobs/7", &[&token]), reason);
     }
@@ -238,7 +272,9 @@ fn plain_text_and_tcp_have_nobody() {
         state.properties.remove("connection.tls_version");
         state.filter_state.clear();
     });
-    behind.proxy.ask("GET", "/jobs/7", &[(b"authorization", token.as_bytes())]);
+    behind
+        .proxy
+        .ask("GET", "/jobs/7", &[(b"authorization", token.as_bytes())]);
     let requests = behind.requests.as_ref().unwrap();
     assert_eq!(stream(requests, 1000).on_request_headers(), Action::Pause);
     assert_eq!(behind.proxy.reason(), "connection.plaintext");
@@ -248,11 +284,16 @@ fn plain_text_and_tcp_have_nobody() {
         rule["to"][0]["ports"] = json!([8443]);
     }
     let shared = Behind::start(json!({}));
-    let document = with(shared.document.clone(), json!({ "listener": "shared", "rules": rules, "version": "tcp" }));
+    let document = with(
+        shared.document.clone(),
+        json!({ "listener": "shared", "rules": rules, "version": "tcp" }),
+    );
     let plugin = shared
         .proxy
         .placed(Stage::Connection, Some(svidgate_policy::Listener::Tcp), &shared.worker);
-    shared.proxy.change(|state| state.configuration = document.to_string().into_bytes());
+    shared
+        .proxy
+        .change(|state| state.configuration = document.to_string().into_bytes());
     assert!(plugin.configure());
     shared.proxy.connect_anonymous();
     let filter = connection(&Rc::new(plugin), 9);
@@ -267,7 +308,10 @@ fn streams_and_connections_end_with_what_they_stand_on() {
     let gone = json!({ "hops": [hops()[1]], "rules": [rules()[1], rules()[2]] });
     for (changes, reason) in [(revoked, "svid.revoked"), (gone.clone(), "connection.no_certificate")] {
         let behind = Behind::start(json!({}));
-        assert_eq!(behind.ask(2001, None, "/jobs/7", &[&behind.token(json!({}))]), "rule.allowed");
+        assert_eq!(
+            behind.ask(2001, None, "/jobs/7", &[&behind.token(json!({}))]),
+            "rule.allowed"
+        );
         assert_eq!(behind.pass(10, &[]), [0; 0]);
         let plugins = behind.update(changes);
         assert_eq!(behind.pass(1, &plugins.iter().collect::<Vec<_>>()), [2001]);

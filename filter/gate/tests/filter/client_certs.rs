@@ -95,16 +95,25 @@ fn what_is_not_one_certificate_of_one_caller_is_refused() {
         // Another header than the one that this hop has.
         (vec![("x-forwarded-client-cert", xfcc.as_str())], "assertion.missing"),
         (vec![("client_cert", good.as_str())], "assertion.missing"),
-        (vec![(CERT, good.as_str()), (CERT, good.as_str())], "assertion.ambiguous"),
+        (
+            vec![(CERT, good.as_str()), (CERT, good.as_str())],
+            "assertion.ambiguous",
+        ),
         (vec![(CHAIN, good.as_str())], "assertion.malformed"),
         (vec![(CERT, list.as_str())], "assertion.malformed"),
         (vec![(CERT, parameter.as_str())], "assertion.malformed"),
         (vec![(CERT, quoted.as_str())], "assertion.malformed"),
         (vec![(CERT, ":AQ:")], "assertion.malformed"),
         (vec![(CERT, ":AQ==:")], "assertion.malformed"),
-        (vec![(CERT, good.as_str()), (CHAIN, parameter.as_str())], "assertion.malformed"),
+        (
+            vec![(CERT, good.as_str()), (CHAIN, parameter.as_str())],
+            "assertion.malformed",
+        ),
         (vec![(CERT, good.as_str()), (CHAIN, "")], "assertion.malformed"),
-        (vec![(CERT, good.as_str()), (CHAIN, many.as_str())], "assertion.malformed"),
+        (
+            vec![(CERT, good.as_str()), (CHAIN, many.as_str())],
+            "assertion.malformed",
+        ),
         (vec![(CERT, long.as_str())], "assertion.malformed"),
         (vec![(CERT, batch.as_str())], "assertion.not_allowed"),
         (vec![(CERT, foreign.as_str())], "assertion.not_allowed"),
@@ -127,16 +136,27 @@ fn certificates_beside_it_lead_to_an_authority() {
     let issuing = gateway.world.partner.issue_authority(Profile::authority(PARTNER, now));
     let caller = issuing.issue(Leaf::svid(CALLER, now));
     let leaf = leaf(&caller);
-    assert_eq!(brought(&gateway, &[(CERT, &leaf)]), "svid.bad_signature", "the two authorities have one name");
+    assert_eq!(
+        brought(&gateway, &[(CERT, &leaf)]),
+        "svid.bad_signature",
+        "the two authorities have one name"
+    );
     assert_eq!(gateway.record()["of"], "caller");
     let issuer = field(&caller.chain()[1]);
     let other = field(&gateway.world.own_identity("/x").chain()[0]);
     let one_line = format!("{issuer}, {other}");
-    for chain in [&[(CHAIN, issuer.as_str())][..], &[(CHAIN, &one_line)], &[(CHAIN, &other), (CHAIN, &issuer)]] {
+    for chain in [
+        &[(CHAIN, issuer.as_str())][..],
+        &[(CHAIN, &one_line)],
+        &[(CHAIN, &other), (CHAIN, &issuer)],
+    ] {
         let headers = [&[(CERT, leaf.as_str())], chain].concat();
         assert_eq!(brought(&gateway, &headers), "rule.allowed", "{chain:?}");
         let removed = gateway.proxy.look(|state| state.removed.clone());
-        assert!(removed.contains(&CERT.to_owned()) && removed.contains(&CHAIN.to_owned()), "{removed:?}");
+        assert!(
+            removed.contains(&CERT.to_owned()) && removed.contains(&CHAIN.to_owned()),
+            "{removed:?}"
+        );
     }
 }
 
@@ -144,7 +164,14 @@ fn certificates_beside_it_lead_to_an_authority() {
 #[test]
 fn header_of_a_peer_that_is_no_hop_is_removed_in_every_spelling() {
     let forged = |gateway: &Gateway| leaf(&caller(&gateway.world));
-    let names = ["client-cert", "Client_Cert", "client.cert", "client-cert-chain", "CLIENT_CERT_CHAIN", "client-certs"];
+    let names = [
+        "client-cert",
+        "Client_Cert",
+        "client.cert",
+        "client-cert-chain",
+        "CLIENT_CERT_CHAIN",
+        "client-certs",
+    ];
     let ask = |gateway: &Gateway| {
         let peer = gateway.world.own_identity("/ns/shop");
         let value = forged(gateway);
@@ -183,7 +210,10 @@ fn request_with_two_assertions_is_ambiguous_where_the_hop_may_make_both() {
         { "name": "other", "effect": "allow", "from": ["spiffe://partner.example/ns/billing/**"], "via": ["by-xfcc"],
           "to": [{ "paths": ["/other"] }] },
     ]);
-    rules.as_array_mut().unwrap().push(json!({ "name": "in", "effect": "allow", "from": ["spiffe://prod.example/**"], "via": ["inner"] }));
+    rules
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "name": "in", "effect": "allow", "from": ["spiffe://prod.example/**"], "via": ["inner"] }));
     let gateway = start(json!({ "hops": both, "rules": rules, "xfcc": "hop" }));
     let caller = caller(&gateway.world);
     let (field, xfcc) = (leaf(&caller), element_by(EDGE, &caller));
@@ -200,7 +230,10 @@ fn request_with_two_assertions_is_ambiguous_where_the_hop_may_make_both() {
 fn stream_is_cut_when_the_caller_falls() {
     let gateway = start(json!({}));
     let field = leaf(&caller(&gateway.world));
-    assert_eq!(gateway.ask_with(2001, &gateway.edge, PATH, &[(CERT, &field)]).0, Action::Continue);
+    assert_eq!(
+        gateway.ask_with(2001, &gateway.edge, PATH, &[(CERT, &field)]).0,
+        Action::Continue
+    );
     assert_eq!(gateway.pass(60, &[]), [0; 0]);
     let plugins = gateway.update(json!({ "revoked": [{ "id": CALLER }] }));
     assert_eq!(gateway.pass(1, &plugins.iter().collect::<Vec<_>>()), [2001]);
@@ -215,8 +248,10 @@ fn warm_request_costs_one_call_more() {
     assert_eq!(brought(&gateway, &[(CERT, &field)]), "rule.allowed");
     gateway.proxy.take_calls();
     gateway.proxy.change(|state| state.filter_state.clear());
-    assert_eq!(crate::double::stream(&gateway.requests, 1002).on_request_headers(), Action::Continue);
+    assert_eq!(
+        crate::double::stream(&gateway.requests, 1002).on_request_headers(),
+        Action::Continue
+    );
     let calls = gateway.proxy.take_calls();
     assert_eq!(calls.len(), 4, "{calls:?}");
-    let _ = World::new();
 }

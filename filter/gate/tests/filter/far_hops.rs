@@ -69,7 +69,10 @@ fn caller_behind_two_hops_is_who_acts() {
         { "by": [EDGE], "hash": way.outer.leaf_sha256(), "cert": way.outer.leaf_pem() },
     ]));
     // A gateway that serves with the certificate of a host name writes no `By`.
-    let without_by = way.header().replace(&format!("By={OUTER};"), "").replace(&format!("By={EDGE};"), "");
+    let without_by = way
+        .header()
+        .replace(&format!("By={OUTER};"), "")
+        .replace(&format!("By={EDGE};"), "");
     for xfcc in [&way.header(), &way.header(), &both, &without_by] {
         assert_eq!(gateway.brought(xfcc), "rule.allowed", "{xfcc}");
         let via = format!("{OUTER},{EDGE}");
@@ -105,28 +108,52 @@ fn way_that_is_not_whole_or_not_as_deep_as_the_document_says_is_refused() {
         (format!("By={OUTER};URI={CALLER},{second}"), "assertion.missing"),
         // Whoever has come to the edge is no hop, though it says that somebody has come to it.
         (
-            format!("{},{}", element_by("spiffe://partner.example/ns/billing/tenant/8", caller), element_by(EDGE, &other)),
+            format!(
+                "{},{}",
+                element_by("spiffe://partner.example/ns/billing/tenant/8", caller),
+                element_by(EDGE, &other)
+            ),
             "assertion.not_allowed",
         ),
         (
-            format!("{},{}", element_by("spiffe://partner.example/ns/billing/inner", caller), element_by(EDGE, &inner)),
+            format!(
+                "{},{}",
+                element_by("spiffe://partner.example/ns/billing/inner", caller),
+                element_by(EDGE, &inner)
+            ),
             "assertion.not_allowed",
         ),
         // It is one, at another place of the way.
         (
-            format!("{},{}", element_by("spiffe://prod.example/third", caller), element_by(EDGE, &third)),
+            format!(
+                "{},{}",
+                element_by("spiffe://prod.example/third", caller),
+                element_by(EDGE, &third)
+            ),
             "assertion.broken_chain",
         ),
         (format!("{second},{first}"), "assertion.broken_chain"),
         // What the outer one passes on was said to another.
-        (format!("{},{second}", element_by(EDGE, caller)), "assertion.broken_chain"),
-        (format!("{first},{}", element_by(OUTER, outer)), "assertion.broken_chain"),
         (
-            format!("{},{second}", first.replace(&caller.leaf_sha256(), &other.leaf_sha256())),
+            format!("{},{second}", element_by(EDGE, caller)),
+            "assertion.broken_chain",
+        ),
+        (
+            format!("{first},{}", element_by(OUTER, outer)),
+            "assertion.broken_chain",
+        ),
+        (
+            format!(
+                "{},{second}",
+                first.replace(&caller.leaf_sha256(), &other.leaf_sha256())
+            ),
             "assertion.broken_chain",
         ),
         // A leaf whose name has a whole element in it.
-        (format!("By={EDGE};Cert=\"x\";URI=spiffe://x,{second}"), "assertion.malformed"),
+        (
+            format!("By={EDGE};Cert=\"x\";URI=spiffe://x,{second}"),
+            "assertion.malformed",
+        ),
     ] {
         for _ in 0..2 {
             assert_eq!(gateway.brought(&xfcc), reason, "{xfcc}");
@@ -166,7 +193,10 @@ fn way_through_four_hops_is_the_longest() {
     assert_eq!(ask(&header.join(",")), "rule.allowed");
     assert_eq!(way.gateway.record()["via"], format!("{OUTER},{EDGE},{third},{deep}"));
     assert_eq!(ask(&header[1..].join(",")), "assertion.broken_chain");
-    assert_eq!(ask(&[&header[..1], &header[..]].concat().join(",")), "assertion.too_many_hops");
+    assert_eq!(
+        ask(&[&header[..1], &header[..]].concat().join(",")),
+        "assertion.too_many_hops"
+    );
 }
 
 #[test]
@@ -193,14 +223,21 @@ fn hop_between_is_a_peer_in_full() {
         let header = format!("{},{}", element_by(OUTER, &caller), element_by(EDGE, &outer));
         assert_eq!(gateway.brought(&header), reason);
         let record = gateway.record();
-        assert_eq!((&record["of"], &record["via"]), (&json!("hop"), &json!(EDGE)), "{record}");
+        assert_eq!(
+            (&record["of"], &record["via"]),
+            (&json!("hop"), &json!(EDGE)),
+            "{record}"
+        );
     }
 }
 
 #[test]
 fn where_this_listener_appends_its_element_is_one_more() {
     let way = Way::start(json!({ "xfcc": "hop_appended" }));
-    let own = format!("By=spiffe://prod.example/us;Hash={};URI={EDGE}", way.gateway.edge.leaf_sha256());
+    let own = format!(
+        "By=spiffe://prod.example/us;Hash={};URI={EDGE}",
+        way.gateway.edge.leaf_sha256()
+    );
     assert_eq!(way.gateway.brought(&format!("{},{own}", way.header())), "rule.allowed");
     assert_eq!(way.gateway.brought(&way.header()), "assertion.broken_chain");
     let (first, second) = (element_by(OUTER, &way.caller), element_by(EDGE, &way.outer));
@@ -236,9 +273,16 @@ fn streams_are_cut_when_any_of_the_way_falls() {
         assert_eq!(action, Action::Continue);
         assert_eq!(way.gateway.pass(60, &[]), [0; 0]);
         let plugins = way.gateway.update(json!({ "revoked": [{ "id": fallen }] }));
-        assert_eq!(way.gateway.pass(1, &plugins.iter().collect::<Vec<_>>()), [2001], "{fallen}");
+        assert_eq!(
+            way.gateway.pass(1, &plugins.iter().collect::<Vec<_>>()),
+            [2001],
+            "{fallen}"
+        );
         let record = way.gateway.record();
-        assert_eq!((&record["reason"], &record["cut"]), (&json!("svid.revoked"), &json!(true)));
+        assert_eq!(
+            (&record["reason"], &record["cut"]),
+            (&json!("svid.revoked"), &json!(true))
+        );
         assert_eq!(record["of"].as_str(), of, "{record}");
     }
     // The outer one's certificate ends, and nothing else.
@@ -248,8 +292,15 @@ fn streams_are_cut_when_any_of_the_way_falls() {
         ..Leaf::svid(OUTER, world.now)
     });
     let gateway = Gateway::start_in(world, json!({ "hops": hops(), "rules": rules() }));
-    let header = format!("{},{}", element_by(OUTER, &caller(&gateway.world)), element_by(EDGE, &outer));
-    assert_eq!(gateway.ask_as(2001, &gateway.edge, PATH, &[&header]).0, Action::Continue);
+    let header = format!(
+        "{},{}",
+        element_by(OUTER, &caller(&gateway.world)),
+        element_by(EDGE, &outer)
+    );
+    assert_eq!(
+        gateway.ask_as(2001, &gateway.edge, PATH, &[&header]).0,
+        Action::Continue
+    );
     assert_eq!(gateway.pass(9 * 60, &[]), [0; 0]);
     assert_eq!(gateway.pass(2 * 60, &[]), [2001]);
     assert_eq!(gateway.record()["reason"], "svid.expired");

@@ -23,6 +23,7 @@ mod hops;
 mod listeners;
 mod many_streams;
 mod memory;
+mod names;
 mod odd_proxies;
 mod peer_origin;
 mod policy_version;

@@ -37,7 +37,10 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
     let hops = prop::option::weighted(0.7, (hops(), broad));
     (rules, switches, hops).prop_map(move |(mut rules, (ignores_overrides, is_inner), hops)| {
         let hops = hops.filter(|_| listener != "tcp" && !is_inner);
-        for (hops, from) in hops.iter().flat_map(|(hops, broad)| broad.iter().map(move |from| (hops, from))) {
+        for (hops, from) in hops
+            .iter()
+            .flat_map(|(hops, broad)| broad.iter().map(move |from| (hops, from)))
+        {
             let from: Vec<&str> = from.iter().map(String::as_str).chain(["spiffe://*/*/**"]).collect();
             let far = hops.iter().filter(|hop| hop.get("depth").is_some()).map(|_| HOPS[3]);
             let nobody = hops.iter().filter(|hop| hop["peers"] == ANONYMOUS).map(|_| HOPS[4]);
@@ -122,7 +125,7 @@ fn hops() -> impl Strategy<Value = Vec<Value>> {
         (local(), ends()),
         of((local(), ends())),
         of((foreign, ends())),
-        of((far, ends())),
+        prop::option::weighted(0.8, (far, ends())),
         of((nobody, ends())),
     );
     drawn.prop_map(|(one, two, three, far, nobody)| {
@@ -130,6 +133,7 @@ fn hops() -> impl Strategy<Value = Vec<Value>> {
         all.filter_map(|(name, drawn)| {
             let ((peers, callers, except), expires) = drawn?;
             let depth = (name == HOPS[3]).then(|| json!(2));
+            let of_us = callers.iter().all(|caller| caller.starts_with("spiffe://td/"));
             let (peers, assertion) = if name == HOPS[4] {
                 (json!(ANONYMOUS), "jwt_svid")
             } else {
@@ -142,6 +146,7 @@ fn hops() -> impl Strategy<Value = Vec<Value>> {
                 ("except", Some(json!(except))),
                 ("assertion", Some(json!(assertion))),
                 ("depth", depth),
+                ("evidence", (name == HOPS[1] && of_us).then(|| json!("name"))),
                 ("expires", expires.map(|expires| json!(expires))),
             ]))
         })
@@ -185,7 +190,10 @@ fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
             prop::bool::weighted(0.2),
             prop::option::weighted(0.3, select(TIMES)),
             prop::option::weighted(0.4, encoded_paths()),
-            prop::option::weighted(0.4, subsequence(vec!["direct", HOPS[0], HOPS[1], HOPS[2], HOPS[3], HOPS[4]], 1..=3)),
+            prop::option::weighted(
+                0.4,
+                subsequence(vec!["direct", HOPS[0], HOPS[1], HOPS[2], HOPS[3], HOPS[4]], 1..=3),
+            ),
         );
         rule.prop_map(
             move |(effect, from, except, mut to, when, dry_run, expires, encoded, via)| {
@@ -452,12 +460,13 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
         1 => hop.clone().prop_map(|hop| vec![hop, FAR]),
         1 => hop.clone().prop_map(|hop| vec![FAR, FAR, hop]),
     ];
-    let hops = prop_oneof![6 => hop.prop_map(|hop| vec![hop]), 2 => far, 1 => Just(vec![ANONYMOUS])];
-    let brought = prop::option::weighted(0.5, (brought, hops)).prop_map(move |brought| brought.filter(|_| !tcp));
+    let hops = prop_oneof![5 => hop.prop_map(|hop| vec![hop]), 4 => far, 1 => Just(vec![ANONYMOUS])];
+    let brought = prop::option::weighted(0.6, (brought, hops)).prop_map(move |brought| brought.filter(|_| !tcp));
     let id_and_hops = (id, brought).prop_map(|(id, brought)| match brought {
         Some((id, hops)) => (id.to_owned(), hops.into_iter().map(str::to_owned).collect()),
         None => (id, Vec::new()),
     });
+    let id_and_hops = (id_and_hops, prop::bool::weighted(0.2));
     let method = prop_oneof![
         20 => select(vec!["GET", "GET", "POST", "PUT", "get"]),
         2 => Just("CONNECT"),
@@ -548,8 +557,9 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
         now,
     )
         .prop_map(
-            move |((id, through), method, host, path, headers, (route, sni, port, source), now)| Asked {
+            move |(((id, through), by_name), method, host, path, headers, (route, sni, port, source), now)| Asked {
                 id,
+                by_name: by_name && !through.is_empty() && through != [ANONYMOUS],
                 through,
                 tcp,
                 method: method.to_owned(),

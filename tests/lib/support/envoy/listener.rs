@@ -348,7 +348,9 @@ impl ClientCertificate {
     fn validation(&self) -> Option<Value> {
         match self {
             ClientCertificate::NotAsked => None,
-            ClientCertificate::AcceptUntrusted | ClientCertificate::Optional => Some(json!({ "trust_chain_verification": "ACCEPT_UNTRUSTED" })),
+            ClientCertificate::AcceptUntrusted | ClientCertificate::Optional => {
+                Some(json!({ "trust_chain_verification": "ACCEPT_UNTRUSTED" }))
+            }
             ClientCertificate::TrustedCa(pem) => Some(json!({ "trusted_ca": { "inline_string": pem } })),
             ClientCertificate::Spiffe(trust_domains) => {
                 Some(json!({ "custom_validator_config": spiffe_validator(trust_domains) }))
