@@ -368,18 +368,30 @@ const HOP: Shape = Shape {
                 "not": {"const": "direct"},
                 "description": "unique; stands in `via` and in every record"
             }),
-            "peers" => bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
+            "peers" => json!({
+                "anyOf": [
+                    bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
+                    {"const": "anonymous", "description": "whoever has connected by TLS and shown no certificate"},
+                ],
+            }),
             "callers" => bounded(list(id_pattern("whom it may bring; `*` in place of captures")), 256),
             "except" => bounded(list(id_pattern("whom of them it may not bring")), 256),
             "assertion" => words(
                 fields::ASSERTIONS,
-                "how it says who calls; xfcc: by x-forwarded-client-cert; jwt_svid: by a token in authorization",
+                "how it says who calls; xfcc: by x-forwarded-client-cert; client_cert: by client-cert (RFC 9440); jwt_svid: by a token \
+                 in authorization",
             ),
             "evidence" => words(
                 fields::EVIDENCE,
-                "what must stand behind it: the certificate of who calls (xfcc), or a token (jwt_svid)",
+                "what must stand behind it: the certificate of who calls (xfcc, client_cert), a token (jwt_svid), or no more than \
+                 the name that the hop writes (xfcc, ids of our own)",
             ),
-            "depth" => json!({"const": 1, "description": "the caller has connected to this hop itself"}),
+            "depth" => json!({
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 4,
+                "description": "how many hops the caller has come through, this one included"
+            }),
             "expires" => time("from then on it brings nobody"),
             "owner" => text("who answers for it"),
             _ => return None,

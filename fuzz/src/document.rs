@@ -86,7 +86,8 @@ fn id_for(pattern: &str, own: &str) -> Option<String> {
 fn requests(rule: &Value, id: &str, tcp: bool) -> Vec<Asked> {
     let plain = Asked {
         id: id.to_owned(),
-        through: None,
+        through: Vec::new(),
+        by_name: false,
         tcp,
         method: "GET".to_owned(),
         host: String::new(),

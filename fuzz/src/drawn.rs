@@ -236,7 +236,8 @@ impl Dice<'_, '_> {
         };
         Ok(Asked {
             id: format!("spiffe://{trust_domain}{id}"),
-            through: None,
+            through: Vec::new(),
+        by_name: false,
             tcp,
             method: self.one(&["GET", "POST", "get", "CONNECT"])?.to_owned(),
             host: self

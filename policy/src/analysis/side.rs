@@ -432,7 +432,7 @@ fn standing(policy: &Policy, at: Timestamp) -> Vec<Standing> {
         .collect();
     revoked.sort_unstable_by_key(|standing| standing.pattern());
     standing.extend(revoked);
-    let mut peers: Vec<&IdPattern> = configuration.rules.hops().flat_map(|hop| &hop.peers).collect();
+    let mut peers: Vec<&IdPattern> = configuration.rules.hops().flat_map(|hop| hop.peers.ids()).collect();
     peers.sort_unstable();
     peers.dedup();
     standing.extend(peers.into_iter().cloned().map(Standing::Hop));
