@@ -1,6 +1,6 @@
 //! Would the tests notice? Documents that differ from a good one by one change that somebody could make by mistake.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// One change of a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,9 @@ impl Mutant {
     /// The document with it.
     pub fn document(self, of: &Value) -> Value {
         let (place, rule) = self.rule;
-        with_rule(of, place, rule)
+        let mut document = with_rule(of, place, rule);
+        keep_hops(&mut document);
+        document
     }
 }
 
@@ -33,6 +35,29 @@ pub fn mutants(document: &Value) -> impl Iterator<Item = Mutant> + '_ {
             rule: (place, rule),
         })
     })
+}
+
+/// A hop that no rule names is a mistake, and a mutant with it none that anybody could load: that would hide what is lost
+/// with the last rule that names one. So each has a rule beside that names all of them and says nothing.
+fn keep_hops(document: &mut Value) {
+    let hops = document.get("hops").and_then(Value::as_array).into_iter().flatten();
+    let names: Vec<Value> = hops.filter_map(|hop| hop.get("name")).cloned().collect();
+    let Some(rules) = document.get_mut("rules").and_then(Value::as_array_mut) else {
+        return;
+    };
+    if names.is_empty() {
+        return;
+    }
+    let is_taken = |rules: &[Value], name: &str| {
+        let mut names = rules.iter().filter_map(|rule| rule.get("name")?.as_str());
+        names.any(|known| known == name)
+    };
+    let free = (0_usize..).map(|number| format!("keeps-hops-{number}"));
+    let name = free.into_iter().find(|name| !is_taken(rules, name)).unwrap_or_default();
+    rules.push(json!({
+        "name": name, "effect": "allow", "from": ["spiffe://*/**"], "via": names,
+        "expires": "1970-01-01T00:00:00Z", "dry_run": true,
+    }));
 }
 
 /// What becomes of a rule; `None` where it is taken out.
@@ -113,6 +138,23 @@ fn changes(rule: &Value) -> Vec<Change> {
             "the pattern is widened by a segment",
             with("from", wider),
         );
+    }
+    let widened_via = |name: &str| {
+        let via = members.get("via").and_then(Value::as_array)?;
+        let is_there = via.iter().any(|known| known.as_str() == Some(name));
+        (!is_there).then(|| via.iter().cloned().chain([name.into()]).collect())
+    };
+    for (place, list) in shorter(members.get("via")) {
+        // Without it, an allow rule speaks of the direct way, and a deny rule of each.
+        let (change, rest) = if list.is_empty() {
+            ("`via` is taken out", without("via"))
+        } else {
+            ("the hop is taken out", with("via", Value::Array(list)))
+        };
+        add(format!(".via[{place}]"), change, rest);
+    }
+    if let Some(via) = widened_via("direct") {
+        add(".via".to_owned(), "`direct` is added", with("via", Value::Array(via)));
     }
     if members.contains_key("expires") {
         add(".expires".to_owned(), "the end is taken out", without("expires"));
@@ -266,7 +308,6 @@ fn of_to(to: Option<&Value>) -> Changed<Vec<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn changes_of(rule: Value) -> Vec<(String, Option<Value>)> {
         let document = json!({ "rules": [rule] });
