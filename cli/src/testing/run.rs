@@ -284,7 +284,13 @@ fn told(examples: &[Counterexample]) -> String {
         .as_ref()
         .map(|rule| format!(" {rule}"))
         .unwrap_or_default();
-    let answer = format!("{} {}{rule}", first.answer.effect.as_str(), first.answer.reason.code());
+    let hop = first.answer.hop.as_ref();
+    let hop = hop.map(|hop| format!(" through hop {hop}")).unwrap_or_default();
+    let answer = format!(
+        "{} {}{rule}{hop}",
+        first.answer.effect.as_str(),
+        first.answer.reason.code()
+    );
     format!("{answer} for {}", first.witness)
 }
 

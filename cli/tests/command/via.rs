@@ -356,13 +356,13 @@ fn comparison_says_who_gains_through_whom() {
     for text in [
         "gained by allow rule tenants-read-their-own spiffe://partner.example/tenant/batch via spiffe://prod.example/edge /invoices/batch/**; methods: GET",
         "for example spiffe://partner.example/tenant/batch asks GET /invoices/batch through spiffe://prod.example/edge by certificate",
-        "deny assertion.not_allowed -> allow rule.allowed",
+        "deny assertion.not_allowed -> allow rule.allowed through hop partner-edge",
         "lost by allow rule tenants-read-their-own spiffe://partner.example/tenant/none",
         "nothing else changes",
     ] {
         assert!(told.contains(text), "{text}\n{}", ended.out);
     }
-    // A policy that is new is compared with what allows nothing, whatever hops it has.
+    // By whatever name.
     let renamed = POLICY.replace("partner-edge", "gateway");
     let stage = Stage::new(&[("old.yaml", POLICY), ("new.yaml", &renamed)]);
     let ended = stage.run(&["diff", "--at", AT, "old.yaml", "new.yaml"]);

@@ -70,6 +70,8 @@ pub struct Answer {
     pub reason: Reason,
     /// The rule that decides.
     pub rule: Option<String>,
+    /// The entry of `hops` by which it comes, by its name; `None` where it is direct, or no entry brings it.
+    pub hop: Option<String>,
     /// Whether it could pass with the rules in a dry run.
     pub would_be: Effect,
     /// Whether to find that out costs too much.
@@ -83,6 +85,7 @@ impl Witness {
             effect: Effect::Deny,
             reason,
             rule: None,
+            hop: None,
             would_be: Effect::Deny,
             would_be_is_unknown: false,
         };
@@ -116,6 +119,7 @@ impl Witness {
             effect: decision.effect,
             reason: decision.reason,
             rule: decision.rule.map(str::to_owned),
+            hop: grants.hop().map(|hop| hop.name.to_string()),
             would_be: decision.dry_run.map_or(decision.effect, |dry_run| dry_run.effect),
             would_be_is_unknown: decision.would_be_is_unknown,
         }
