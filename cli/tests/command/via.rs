@@ -347,6 +347,38 @@ fn change_of_a_way_is_noticed_or_told() {
 }
 
 #[test]
+fn check_looks_at_what_hops_bring() {
+    let check = |policy: &str, known: &[&str]| {
+        let ids = serde_json::to_string(known).unwrap();
+        let stage = Stage::new(&[("policy.yaml", policy), ("ids.json", &ids)]);
+        let ended = stage.run(&["check", "--at", AT, "--known", "ids.json", "policy.yaml"]);
+        ended.out.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    // Who is brought has a grant, and a rule that others say of another way is of use.
+    let told = check(POLICY, &[ACME, "spiffe://prod.example/edge"]);
+    assert!(!told.contains("have no grant"), "{told}");
+    for code in ["SG0101", "SG0102", "SG0103", "SG0105", "SG0106", "SG0114"] {
+        assert!(!told.contains(code), "{told}");
+    }
+    let ends = POLICY.replace("2027-06-30", "2026-12-02");
+    assert!(check(&ends, &[ACME]).contains("hop `mesh` ends in 3 days"));
+    let no_way = POLICY.replace(
+        "peers: [ \"spiffe://prod.example/edge\" ]",
+        "peers: [ \"spiffe://prod.example/other\" ]",
+    );
+    let shut = no_way.replace(
+        "rules:\n",
+        "revoked: [ { id: \"spiffe://prod.example/other\" } ]\nrules:\n",
+    );
+    let told = check(&shut, &[ACME]);
+    // Nobody is left who brings them.
+    assert!(
+        told.contains("SG0103") && told.contains("tenants-read-their-own"),
+        "{told}"
+    );
+}
+
+#[test]
 fn comparison_says_who_gains_through_whom() {
     let wider = POLICY.replace("tenant/batch\" ]\n    assertion", "tenant/none\" ]\n    assertion");
     let stage = Stage::new(&[("old.yaml", POLICY), ("new.yaml", &wider)]);
