@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// Most pairs of who brings and who is brought, of all hops of a document. Our decision: a rule is looked at beside each,
-/// and ten hops of twenty peers that bring twenty patterns each are more than anybody writes.
-pub(crate) const MAX_PAIRS: usize = 4_096;
+/// and ten hops of five peers that bring twenty patterns each are more than most write.
+pub(crate) const MAX_PAIRS: usize = 1_024;
 
 /// Whether all that comes through hops is looked at. Of a document in which it is not, nothing of it is.
 pub(crate) fn is_looked_at(hops: &Hops) -> bool {
