@@ -520,7 +520,8 @@ const TEST_FILE: Shape = Shape {
 
 /// Its reader is made of structs, and a test holds their members against these.
 const TEST_FIELDS: Table = &[
-    "name", "id", "svid", "chain", "bundles", "at", "allow", "deny", "refused", "never", "always", "only", "todo",
+    "name", "id", "svid", "via", "chain", "bundles", "at", "allow", "deny", "refused", "never", "always", "only",
+    "todo",
 ];
 
 const TEST: Shape = Shape {
@@ -530,6 +531,11 @@ const TEST: Shape = Shape {
             "name" => json!({"type": "string", "description": "what it is about"}),
             "id" => json!({"type": "string", "pattern": "^spiffe://", "description": "the id that asks"}),
             "svid" => json!({"type": "string", "description": "a PEM file: then the whole verifier runs"}),
+            "via" => json!({
+                "type": "array",
+                "items": {"type": "string", "description": "a name of `hops`, or `NAME=SPIFFE_ID` where it may be several"},
+                "description": "the hop that brings its requests; without it, who asks connects"
+            }),
             "chain" => {
                 json!({"type": "array", "items": {"type": "string"}, "description": "PEM files that come with it"})
             }
@@ -555,7 +561,7 @@ const TEST: Shape = Shape {
 
 /// Who and what a statement is about: the members of a rule that say so.
 const REGION: Shape = Shape {
-    members: &["from", "except", "to", "when"],
+    members: &["from", "except", "via", "to", "when"],
     of: |name| (RULE.of)(name),
     required: &[],
     more: nothing_more,

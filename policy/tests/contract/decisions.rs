@@ -10,7 +10,7 @@ use svidgate_policy::{
     Assertion, Configuration, Decision, Detail, Effect, Format, Grants, Headers, HttpRequest, Needs, Reason, Request,
     RuleSet, SpiffeId, Svid, Timestamp, Way,
     analysis::{
-        Claimed, Policy,
+        Claimed, ClaimedWay, Policy,
         explain::{AboutRule, Explanation, Which},
     },
 };
@@ -335,17 +335,19 @@ fn explanations_are_of_the_decision_that_was_made() {
             let document = whole(&scenario.document, &scenario.rules).to_string();
             let policy = Policy::read(document.as_bytes(), Format::Json).unwrap();
             for (place, asked) in scenario.requests.iter().enumerate() {
-                // What is explained comes through nobody, and no rule is asked of a hop that names nobody.
-                if !asked.through.is_empty() || asked.decision.contains("assertion.") {
+                // No rule is asked of a hop that may not bring this caller, or names none; and one hop is all that is explained.
+                let hops: Vec<&str> = asked.through.split_whitespace().collect();
+                if hops.len() > 1 || asked.by_name || asked.decision.contains("assertion.") {
                     continue;
                 }
                 let id = SpiffeId::parse(asked.id.as_deref().unwrap_or(&scenario.id)).unwrap();
                 // Of a trust domain that the document does not know, no rule is asked.
-                let Ok(claimed) = Claimed::new(id, policy.configuration(), asked.now()) else {
-                    continue;
-                };
-                let explain =
-                    |request: &Request<'_>| Explanation::of(&policy, &claimed, request, asked.now(), Which::All);
+                let claimed = |id| Claimed::new(id, policy.configuration(), asked.now());
+                let Ok(caller) = claimed(id) else { continue };
+                let hop = hops.first().map(|id| SpiffeId::parse(id).unwrap());
+                let hop = hop.map(|hop| (claimed(hop).unwrap(), Assertion::Xfcc));
+                let way = ClaimedWay { caller, hop };
+                let explain = |request: &Request<'_>| Explanation::of(&policy, &way, request, asked.now(), Which::All);
                 let explanation = asked.show(explain);
                 let at = format!(
                     "{file}: {} ({}), request {place}: {explanation:#?}",
