@@ -95,10 +95,10 @@ class Gateway:
 
     # Resources
 
-    def base(self, listeners=(), route=None, filters=(), rules=()):
-        """A Gateway that serves one app to everybody; nothing of ours."""
+    def base(self, listeners=(), route=None, filters=(), rules=(), backend=None):
+        """A Gateway that serves one app to everybody, or what `backend` says; nothing of ours."""
         people, sink = self.people, [{"type": "File", "file": {"path": str(self.home / "access.log")}}]
-        backend = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "orders"}
+        orders = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "orders"}
         log = lambda kind: {"type": kind, "format": {"type": "JSON", "json": {**RECORD, "log": kind, "generation": f"g{self._generation}"}},
                             "sinks": sink}
         return [
@@ -119,10 +119,10 @@ class Gateway:
             # In a cluster `certgen` makes it: what Envoy shows to the server of modules.
             resource("Secret", "envoy", api="v1", namespace="envoy-gateway-system", type="kubernetes.io/tls", data={
                 name: base64_of(self.certificates / name) for name in ("tls.crt", "tls.key", "ca.crt")}),
-            resource("Backend", "orders", {"endpoints": [{"ip": {"address": "127.0.0.1", "port": self.app.port}}]}),
+            resource("Backend", "orders", backend or at(self.app.port)),
             resource("HTTPRoute", "orders", api=G, spec=route or {
                 "parentRefs": [{"name": "edge"}], "hostnames": [HOST], "rules": [*rules, {
-                    "matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [backend], "filters": [*filters, {
+                    "matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [orders], "filters": [*filters, {
                         "type": "ResponseHeaderModifier",
                         "responseHeaderModifier": {"set": [{"name": "x-generation", "value": f"g{self._generation}"}]}}]}]}),
         ]
@@ -275,6 +275,11 @@ class Gateway:
         came = judged(f"http://{self.home.joinpath('admin').read_text()}").besides("envoy-gateway-proxy-ready-0.0.0.0-19003")
         self.suite.row(f"{name}: guard", "svidgate guard --admin", expected, came,
                        came.keeps_shut if expected == "guarded" else came.verdict == expected)
+
+
+def at(port, **more):
+    """A server on this machine."""
+    return {"endpoints": [{"ip": {"address": "127.0.0.1", "port": port}}], **more}
 
 
 def https(name="https", port=10443):

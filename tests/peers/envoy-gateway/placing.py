@@ -15,7 +15,7 @@ PLACINGS = ("patch", "extension")
 
 def placed(gateway, placing, lock=True, more=(), **options):
     """One of the manifests, and the lock."""
-    base = {name: options.pop(name) for name in ("listeners", "route", "filters", "rules") if name in options}
+    base = {name: options.pop(name) for name in ("listeners", "route", "filters", "rules", "backend") if name in options}
     gateway.apply(*(gateway.lock() if lock else ()), *getattr(gateway, placing)(**options), *more, **base)
 
 
