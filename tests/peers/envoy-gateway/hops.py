@@ -16,9 +16,23 @@ VALIDATION = "      mode: RequireAny "
 """In the manifest, where the ClientTrafficPolicy goes on."""
 
 
-def forwarded(mode):
-    """What Envoy Gateway is told of the header."""
-    return {VALIDATION: f"      mode: RequireAny\n  headers: {{ xForwardedClientCert: {{ mode: {mode}, certDetailsToAdd: [ URI, Cert, Chain ] }} }} "}
+MODES = {"SanitizeSet": "SANITIZE_SET", "AppendForward": "APPEND_FORWARD", "ForwardOnly": "FORWARD_ONLY"}
+"""What Envoy Gateway calls them, and Envoy."""
+
+
+def forwards(gateway, mode, texts, **options):
+    """The manifest, with what becomes of the header, or nothing of it (`Sanitize`, the default)."""
+    if not mode:
+        gateway.forget()
+    details = ", certDetailsToAdd: [ URI, Cert, Chain ]" if mode in ("SanitizeSet", "AppendForward") else ""
+    headers = f"      mode: RequireAny\n  headers: {{ xForwardedClientCert: {{ mode: {mode}{details} }} }} "
+    placed(gateway, "patch", texts={**texts, **({VALIDATION: headers} if mode else {})}, **options)
+
+    def so():
+        listeners = json.dumps([one["active_state"] for one in gateway.listeners() if "active_state" in one])
+        return {name for name in MODES.values() if f'"{name}"' in listeners} == ({MODES[mode]} if mode else set())
+    # The policy may come a moment after all else.
+    until(f"the header is treated by {mode}", so, 20, 0.2)
 
 
 def hop(peer, name):
@@ -101,7 +115,7 @@ def brought_to_a_workload(suite, gateway):
     def row(what, did, expected, came):
         suite.row(f"behind the gateway/{what}", did, expected, came)
 
-    placed(gateway, "patch", texts={**two, **forwarded("SanitizeSet")}, backend=workload.backend())
+    forwards(gateway, "SanitizeSet", two, backend=workload.backend())
     for way in ("h2", "http/1.1"):
         row(f"client, {way}", "GET /orders/1 by the gateway", ("200", "rule.allowed", "client", "gateway"), by_gateway(people.client, way=way))
     row("client lies", "with a header that names other", ("200", "rule.allowed", "client", "gateway"),
@@ -115,9 +129,9 @@ def brought_to_a_workload(suite, gateway):
         past_it(people.other, "/orders/1", *header(client)))
     row("the gateway for itself", "its own certificate, and no header", ("403", "assertion.missing"), past_it(people.server)[:2])
 
-    placed(gateway, "patch", texts=two, backend=workload.backend())
+    forwards(gateway, None, two, backend=workload.backend())
     row("the gateway says nothing", "client by the gateway; `Sanitize`, the default", ("403", "assertion.missing"), by_gateway(people.client)[:2])
-    placed(gateway, "patch", texts={**two, **forwarded("AppendForward")}, backend=workload.backend())
+    forwards(gateway, "AppendForward", two, backend=workload.backend())
     row("the gateway passes on what clients say", "other with a header that names client; `AppendForward`", ("403", "assertion.too_many_hops"),
         by_gateway(people.other, *header(client))[:2])
 
@@ -135,14 +149,14 @@ def brought_to_the_gateway(suite, gateway):
         status = gateway.ask(who, "/orders/1", 10443, "h2", *more)
         suite.row(f"in front of the gateway/{what}", did, expected, (status, *gateway.reasons(mark, expected[1])))
 
-    placed(gateway, "patch", texts={**hops, **forwarded("ForwardOnly")})
+    forwards(gateway, "ForwardOnly", hops)
     row("client", "GET /orders/1, brought by front", ("200", "rule.allowed"), front, *client)
     row("client for itself", "GET /orders/1", ("200", "rule.allowed"), people.client)
     row("other", "brought by front, which may not", ("403", "assertion.not_allowed"), front, *other)
     row("front for itself", "no header", ("403", "assertion.missing"), front)
     row("forged by other", "with a header that names client", ("closed", "rule.none_matched"), people.other, *client)
     gateway.nobody_gets_through("in front of the gateway/nobody", "`xfcc: hop`, `ForwardOnly`")
-    placed(gateway, "patch", texts=hops)
+    forwards(gateway, None, hops)
     row("client, where the header is taken off", "brought by front; `Sanitize`, the default", ("403", "assertion.missing"), front, *client)
 
 
