@@ -7,7 +7,7 @@ use svidgate_policy::{Grants, Reason, Svid, digest::sha256};
 
 use crate::{
     identity::steady::Steady,
-    ledger::{Account, Held, Ledger},
+    ledger::{Account, Held, Ledger, Owner},
     peer::presented::{Evidence, Presented},
     record::decision::Who,
 };
@@ -65,7 +65,7 @@ impl Identity {
     /// # Errors
     /// The bound that this would break.
     pub fn held_by(self, ledger: &Ledger) -> Result<Self, Reason> {
-        let held = ledger.hold(self.account, self.bytes(), || None)?;
+        let held = ledger.hold(Owner::direct(self.account), self.bytes(), || None)?;
         Ok(Self {
             _held: Some(held),
             ..self

@@ -7,7 +7,7 @@ use svidgate_policy::{Assertion, Way};
 
 use crate::{
     identity::{identity::Identity, peer::Peer},
-    ledger::Account,
+    ledger::Owner,
     peer::presented::Evidence,
     record::decision::Who,
 };
@@ -105,10 +105,16 @@ impl Party {
         }
     }
 
-    /// Under which what is kept of it is counted: the peer's, where it is known.
-    pub fn account(&self) -> Account {
-        let identity = self.connected().or_else(|| self.acting());
-        identity.map_or(0, Identity::account)
+    /// Under which what is kept of it is counted. Of one who has shown no certificate it is its caller's alone.
+    pub fn owner(&self) -> Owner {
+        let caller = self.caller.as_ref().map(|caller| caller.identity.account());
+        match (self.connected(), caller) {
+            (Some(peer), caller) => Owner {
+                peer: peer.account(),
+                caller,
+            },
+            (None, caller) => Owner::direct(caller.unwrap_or_default()),
+        }
     }
 
     /// Who it is, as records show it.

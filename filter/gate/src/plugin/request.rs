@@ -18,7 +18,7 @@ use crate::{
         identity::{Identity, drained_from},
         party::Party,
     },
-    ledger::{Held, MAX_STREAM_BYTES},
+    ledger::{Held, MAX_STREAM_BYTES, Owner},
     peer::{
         presented::{self, Evidence},
         said::Said,
@@ -204,9 +204,9 @@ impl<P: Proxy> RequestFilter<P> {
         if kept.bytes() > MAX_STREAM_BYTES {
             return Err(Reason::RequestHeadTooLarge);
         }
-        let account = party.map_or(0, Party::account);
+        let owner = party.map_or(Owner::direct(0), Party::owner);
         let connection = || surroundings::connection_id(self.plugin.proxy());
-        let held = self.plugin.ledger().hold(account, kept.bytes(), connection)?;
+        let held = self.plugin.ledger().hold(owner, kept.bytes(), connection)?;
         Ok((kept, held))
     }
 

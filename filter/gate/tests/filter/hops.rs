@@ -653,6 +653,36 @@ fn one_connection_carries_many_callers_and_loses_one() {
     assert_eq!(gateway.proxy.look(|state| state.closed.clone()), [0; 0]);
 }
 
+#[test]
+fn caller_that_fills_the_worker_is_refused_and_costs_no_other_caller_of_its_hop_a_request() {
+    let gateway = Gateway::start(json!({}));
+    let callers = [7, 8].map(|number| gateway.world.partner_identity(&format!("/ns/billing/tenant/{number}")));
+    let (greedy, modest) = (element(&callers[0]), element(&callers[1]));
+    let mut streams = Vec::new();
+    for length in [60_000, 0] {
+        let path = format!("/invoices/7/{}", "a".repeat(length));
+        let refused = loop {
+            let context = 3_000 + u32::try_from(streams.len()).unwrap();
+            let (action, stream) = gateway.ask_as(context, &gateway.edge, &path, &[&greedy]);
+            if action == Action::Pause {
+                break gateway.proxy.reason();
+            }
+            streams.push(stream);
+        };
+        assert_eq!(refused, "worker.full");
+    }
+    for context in 1_000..1_020 {
+        let (action, stream) = gateway.ask_as(context, &gateway.edge, "/invoices/8/1", &[&modest]);
+        assert_eq!(action, Action::Continue);
+        streams.push(stream);
+    }
+    let (action, _) = gateway.ask_as(1_100, &gateway.edge, "/invoices/7/1", &[&greedy]);
+    assert_eq!(
+        (action, gateway.proxy.reason().as_str()),
+        (Action::Pause, "worker.full")
+    );
+}
+
 /// Beside a direct request: the header is removed. Nothing is read or verified again.
 #[test]
 fn warm_request_through_a_hop_costs_one_call_more() {

@@ -109,7 +109,7 @@ fn name_that_may_be_a_part_of_another_is_refused() {
         ),
         (format!("{by}{CALLER},URI={CALLER}"), "assertion.too_many_hops"),
         (format!("{by}{CALLER}\""), "assertion.malformed"),
-        (format!("{by}"), "assertion.malformed"),
+        (by.clone(), "assertion.malformed"),
         (format!("By={WAYPOINT}"), "assertion.malformed"),
         (format!("{by}spiffe://prod.example"), "assertion.malformed"),
         (format!("{by}https://prod.example/ns/a/7"), "assertion.malformed"),
