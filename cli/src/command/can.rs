@@ -69,7 +69,9 @@ fn answer(arguments: &Arguments, terminal: Terminal) -> Result<Exit, Exit> {
         (true, _) => return Err(bad_input("with --list write an id and a policy".to_owned())),
         (false, words) => {
             let (request, path) = request_and_policy(words).map_err(bad_input)?;
-            (Some(arguments.circumstances.asked(&request).map_err(bad_input)?), path)
+            let asked = arguments.circumstances.asked(&request).map_err(bad_input)?;
+            arguments.through.check(&asked).map_err(bad_input)?;
+            (Some(asked), path)
         }
     };
     let read = read(&path, terminal)?;

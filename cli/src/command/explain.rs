@@ -97,6 +97,7 @@ fn explain(arguments: &Arguments, terminal: Terminal) -> Result<(), Exit> {
     };
     let (request, path) = request_and_policy(&arguments.words).map_err(bad_input)?;
     let asked = arguments.circumstances.asked(&request).map_err(bad_input)?;
+    arguments.through.check(&asked).map_err(bad_input)?;
     let coming = arguments.through.coming(arguments.who.caller().map_err(bad_input)?);
     let read = read(&path, terminal)?;
     let now = arguments.moment.time();

@@ -121,6 +121,17 @@ pub struct Through {
 }
 
 impl Through {
+    /// Whether something can come so.
+    ///
+    /// # Errors
+    /// In words, where it is a connection.
+    pub fn check(&self, asked: &Asked) -> Result<(), String> {
+        match (&asked.line, self.via.as_slice()) {
+            (None, [_, ..]) => Err("--via: a hop brings requests, and nobody's connection".to_owned()),
+            (Some(_), _) | (None, []) => Ok(()),
+        }
+    }
+
     /// A caller that comes so.
     pub fn coming(&self, caller: Caller) -> Coming {
         let via = self.via.clone();

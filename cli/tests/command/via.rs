@@ -123,6 +123,9 @@ fn way_that_is_none_is_refused_with_what_would_be_right() {
         assert_eq!(code, 3, "{via:?}: {told}");
         assert!(told.contains(text), "{via:?}: {told}");
     }
+    let connects = stage.run(&["can", "--via", "partner-edge", ACME, "connection", "policy.yaml"]);
+    assert_eq!(connects.code, 3);
+    assert!(connects.err.contains("a hop brings requests"), "{}", connects.err);
     for wrong in ["=spiffe://prod.example/x", "edge=x"] {
         assert_eq!(can(&stage, &[wrong], ACME, "/").0, 2, "{wrong}");
     }
