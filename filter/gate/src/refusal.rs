@@ -28,6 +28,8 @@ pub struct Brought {
     pub via: Box<str>,
     /// The name of the first entry in the document of whoever has connected.
     pub hop: Option<Box<str>>,
+    /// Whether whoever has connected brings others by their tokens.
+    pub by_token: bool,
     /// Of whose certificate or token the reason speaks, where it is not what was said of them.
     pub of: Option<Of>,
 }

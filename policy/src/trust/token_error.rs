@@ -103,6 +103,11 @@ impl fmt::Display for TokenError {
             Self::UnknownKey => f.write_str("its trust domain has no JWT key with this `kid`"),
             Self::OtherAlgorithm => f.write_str("the key of this `kid` does not sign with this `alg`"),
             Self::BadSignature => f.write_str("the key of this `kid` did not make the signature"),
+            // Its X.509 authorities may well be.
+            Self::Identity(SvidError::BundleMissing(name)) => write!(
+                f,
+                "the JWT keys of {name} are not at hand (a Workload API has a stream of its own for them, FetchJWTBundles)"
+            ),
             Self::Identity(error) => error.fmt(f),
         }
     }

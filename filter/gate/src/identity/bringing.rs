@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use svidgate_policy::Assertion;
+
 use crate::{
     identity::{asserted::Refused, identity::Identity, party::via, peer::Peer},
     refusal::{Brought, Of, Refusal},
@@ -41,10 +43,12 @@ impl<'a> Bringing<'a> {
     }
 
     fn refused(self, of: Option<Of>, refusal: Refusal) -> Rc<Refusal> {
-        let first = self.peer.grants().first_hop();
+        let grants = self.peer.grants();
+        let first = grants.first_hop();
         let brought = Brought {
             via: via(self.peer, self.between),
             hop: first.map(|hop| hop.name.clone()),
+            by_token: grants.depths(Assertion::JwtSvid).next().is_some(),
             of,
         };
         Rc::new(Refusal {

@@ -226,7 +226,7 @@ impl<P: Proxy> RequestFilter<P> {
         if !decision.is_allowed() && gate.enforces() {
             return self.refuse(&record, circumstances);
         }
-        if self.forward(gate, head, party).is_err() {
+        if self.forward(gate, head, party, refusal).is_err() {
             // A header of the client could not be removed, and the upstream would believe it: a dry run denies it, too.
             let malformed = Decision::refused(Reason::RequestMalformed);
             let record = Record::new(Stage::Request, malformed, gate.version()).about(record.who);
@@ -305,7 +305,13 @@ impl<P: Proxy> RequestFilter<P> {
 
     /// What the upstream gets to see of who acts. The word of a hop goes no further unless it was read; where the peer
     /// is none, it was not.
-    fn forward(&self, gate: &Gate, head: &Head, party: Option<&Party>) -> Result<(), ProxyError> {
+    fn forward(
+        &self,
+        gate: &Gate,
+        head: &Head,
+        party: Option<&Party>,
+        refusal: Option<&Refusal>,
+    ) -> Result<(), ProxyError> {
         let proxy = self.plugin.proxy();
         for name in head.forged() {
             proxy.remove_request_header(name)?;
@@ -332,7 +338,10 @@ impl<P: Proxy> RequestFilter<P> {
             head.client_certs()
                 .try_for_each(|name| proxy.remove_request_header(name))?;
         }
-        if assertion == Some(Assertion::JwtSvid) && !forwards_token {
+        // In a dry run what is refused goes on, and what a hop has shown in vain is a token all the same.
+        let brought = refusal.and_then(|refusal| refusal.brought.as_ref());
+        let has_token = assertion == Some(Assertion::JwtSvid) || brought.is_some_and(|brought| brought.by_token);
+        if has_token && !forwards_token {
             proxy.remove_request_header(AUTHORIZATION_HEADER.as_bytes())?;
         }
         if let Some(acting) = party.filter(|_| *forward_id).and_then(Party::acting) {

@@ -197,6 +197,22 @@ fn token_goes_on_where_the_document_says_so() {
     assert_eq!(gateway.removed(), [""; 0]);
 }
 
+/// A dry run lets pass what it would refuse, and no token that was meant for us.
+#[test]
+fn token_that_is_refused_in_a_dry_run_goes_no_further() {
+    let gateway = Gateway::start(json!({ "mode": "dry_run" }));
+    let good = format!("Bearer {}", gateway.token(json!({})));
+    let expired = format!("Bearer {}", gateway.token(json!({ "exp": 1 })));
+    for authorization in [good.as_str(), &expired, "Bearer x", "Basic eDp5"] {
+        let (action, _) = gateway.ask(&gateway.edge, "/invoices/7/1", &[("authorization", authorization)]);
+        assert_eq!(action, Action::Continue, "{authorization}");
+        assert_eq!(gateway.removed(), ["authorization"], "{authorization}");
+    }
+    let api = gateway.world.own_identity("/api");
+    gateway.ask(&api, "/invoices/7/1", &[("authorization", &good)]);
+    assert_eq!(gateway.removed(), [""; 0], "it is no hop");
+}
+
 /// Applications have tokens of their own.
 #[test]
 fn authorization_of_a_peer_that_is_no_hop_is_neither_read_nor_removed() {
