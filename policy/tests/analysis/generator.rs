@@ -383,6 +383,13 @@ impl Maker<'_> {
         let id = *self
             .dice
             .one(&["spiffe://td/a", "spiffe://td/a/**", "spiffe://fd/*", "spiffe://td/*/b"]);
+        let id = if !self.hops.is_empty() && self.dice.percent(50) {
+            *self
+                .dice
+                .one(&["spiffe://td/h/a", "spiffe://td/h/**", "spiffe://td/h/b"])
+        } else {
+            id
+        };
         let mut entry = json!({ "id": id });
         if self.dice.percent(40) {
             entry["until"] = json!(self.dice.one(&TIMES));
@@ -467,6 +474,20 @@ impl Maker<'_> {
         if !self.hops.is_empty() && self.dice.percent(70) {
             rule["via"] = self.via();
         }
+        // What is forbidden to whoever brings it is seldom forbidden to whoever asks.
+        if !self.hops.is_empty() && rule["effect"] == "deny" && self.dice.percent(50) {
+            let hop = match captures {
+                [] => *self.dice.one(&[
+                    "spiffe://td/h/a",
+                    "spiffe://*/*/b",
+                    "spiffe://td/h/*",
+                    "spiffe://*/h/**",
+                ]),
+                ["{x}"] => "spiffe://*/h/{x}",
+                _ => return rule,
+            };
+            rule["from"] = json!([hop]);
+        }
         if self.dice.percent(10) {
             rule["dry_run"] = json!(true);
         }
@@ -483,7 +504,8 @@ impl Maker<'_> {
         let count = document["hops"].as_array().unwrap().len();
         let place = self.dice.below(count);
         let name = self.hops[place];
-        match self.dice.below(4) {
+        match self.dice.below(5) {
+            4 => document["hops"][place]["expires"] = json!(self.dice.one(&TIMES)),
             0 => {
                 let other = hop(self.dice, name);
                 document["hops"][place]["callers"] = other["callers"].clone();

@@ -220,6 +220,32 @@ fn peer_that_becomes_a_hop_loses_what_it_asks_for_itself() {
     assert_eq!(told(&comparison.in_force.gains), [THROUGH_EDGE]);
 }
 
+#[test]
+fn nobody_comes_through_a_hop_that_is_refused_itself() {
+    let revoked = |rules: Value| {
+        let mut document = document(edge(), rules);
+        document["revoked"] = json!([{ "id": "spiffe://td/edge" }]);
+        document
+    };
+    let brought = |from: &str| allow("a", from, json!(["edge"]));
+    let (old, new) = (
+        revoked(json!([brought("spiffe://td/ns/a")])),
+        revoked(json!([brought("spiffe://td/ns/**")])),
+    );
+    assert_eq!(differ(&old, &new), [None, None]);
+    let policy = policy(&new);
+    assert_eq!(
+        asked(&policy, Claim::Never, &json!({ "from": ["spiffe://*/**"] })),
+        Holds::Yes
+    );
+    let found = asked(
+        &policy,
+        Claim::Always,
+        &json!({ "from": ["spiffe://td/ns/a"], "via": ["edge"] }),
+    );
+    assert_eq!(counterexample(&found), THROUGH_EDGE);
+}
+
 /// More pairs of who brings and who is brought than are looked at.
 fn too_many() -> Value {
     let list = |of: &str| {
