@@ -7,11 +7,21 @@ import re
 
 from lab import Envoy, REPOSITORY, module, until
 
-from .people import Workload
 from .gateway import UID
 from .setting import READER, WEB
 
 EXAMPLES = ["workload-api.yaml", "https-web.yaml", "https-spiffe.yaml", "https-spiffe-agent.yaml"]
+
+
+class Renewed:
+    """Somebody whose files have the SVID of the moment: Envoys that start take longer than an SVID lives."""
+
+    def __init__(self, setting, domain, uid, name):
+        self._now = lambda: setting.files_of(domain, uid, name).files
+
+    @property
+    def files(self):
+        return self._now()
 
 
 class Example:
@@ -33,9 +43,9 @@ class Example:
 
     def ask(self, who, *arguments):
         """The status that curl gets, and the reason in the access log."""
-        path = f"/{os.urandom(4).hex()}"
+        path, files = f"/{os.urandom(4).hex()}", who.files
         code, said = self.setting.lab.call(
-            "curl", "-sk", "--max-time", "10", "--cert", f"{who.files}.pem", "--key", f"{who.files}.key", "-o", "/dev/null",
+            "curl", "-sk", "--max-time", "10", "--cert", f"{files}.pem", "--key", f"{files}.key", "-o", "/dev/null",
             "-w", "%{http_code}", *arguments, f"https://localhost:{self.envoy.port('web')}{path}")
         log = self.home / "web.requests.log"
 
@@ -67,11 +77,11 @@ def examples(suite, setting):
     """Each example lets in whom it names, and nobody else."""
     shop, partner = setting.shop, setting.partner
     shop.register("/ns/billing/web", 9016, partner.name)
-    web = setting.files_of(shop, WEB, "example-web")
-    reader = setting.files_of(partner, READER, "example-reader")
+    web = Renewed(setting, shop, WEB, "example-web")
+    reader = Renewed(setting, partner, READER, "example-reader")
     # For the examples in which shop.example is the partner.
-    billing = setting.files_of(shop, 9016, "example-billing")
-    outsider = setting.files_of(partner, UID, "example-outsider")
+    billing = Renewed(setting, shop, 9016, "example-billing")
+    outsider = Renewed(setting, partner, UID, "example-outsider")
     trust = setting.lab.folder / "trust"
     trust.mkdir()
     trust.chmod(0o755)

@@ -16,7 +16,7 @@ from .setting import CALLER, EDGE, OTHER, READER, WEB
 AUDIENCE, LONG, LONGER, BRIEF = (f"spiffe://shop.example/ns/shop/sa/{name}" for name in ("orders", "ledger", "archive", "stock"))
 """Who we are to callers. An agent keeps tokens by id and audience, whichever entry they are of: another lifetime is for another."""
 
-LONG_WEB, LONG_READER, LONGER_WEB, BRIEF_WEB = 9016, 9017, 9018, 9019
+LONG_WEB, LONG_READER, LONGER_WEB, BRIEF_WEB = 9026, 9027, 9028, 9029
 """Web and reader once more: with tokens of an hour, which outlive their authority, of 90 seconds, and of 5."""
 
 WEB_ID, READER_ID = "spiffe://shop.example/ns/shop/sa/web", "spiffe://partner.example/ns/billing/sa/reader"
