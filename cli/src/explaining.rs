@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use svidgate_policy::{
     Effect,
-    analysis::explain::{AboutEntry, AboutRule, Answer, Demand, Explanation, Holds},
+    analysis::explain::{AboutEntry, AboutHop, AboutRule, Answer, Demand, Explanation, Holds},
 };
 
 use crate::{as_json::as_json, input::document::Document, report::escape_markdown, visible::visible};
@@ -16,6 +16,8 @@ const MAX_SHOWN: usize = 20;
 const MAX_NEAREST: usize = 5;
 /// Longest value of a demand that is shown, in characters.
 const MAX_VALUE: usize = 50;
+/// How wide running text is, in characters.
+const WIDTH: usize = 78;
 /// Longest line of a near miss, in characters; a longer one is shown as several.
 const MAX_LINE: usize = 76;
 
@@ -25,6 +27,8 @@ pub struct Explained<'a> {
     pub document: &'a Document,
     /// Who asks.
     pub id: String,
+    /// Who brings it; `None` where who asks connects.
+    pub via: Option<String>,
     /// What is asked.
     pub asked: String,
     /// What is answered.
@@ -48,23 +52,24 @@ impl Explained<'_> {
         let answer = &self.explanation.answer;
         let _ = writeln!(text, "{}", told(answer));
         let _ = writeln!(text, "{} asks {}", visible(&self.id), visible(&self.asked));
+        if let Some(via) = &self.via {
+            let _ = writeln!(text, "through {}", visible(via));
+        }
         if let Some(detail) = &answer.detail {
-            let _ = writeln!(text, "{detail}");
+            let _ = writeln!(text, "{}", crate::wrap::wrap(&detail.to_string(), WIDTH));
         }
         if let Some((effect, rule)) = &answer.dry_run {
             let _ = writeln!(text, "with the rules in a dry run: {} {rule}", effect.as_str());
         }
+        if !self.explanation.hops.is_empty() {
+            let _ = writeln!(text, "\nhops that it comes through, or may not");
+        }
+        for hop in &self.explanation.hops {
+            self.hop(hop, &mut text);
+        }
         let (shown, more) = self.shown();
         if !shown.is_empty() {
-            let _ = writeln!(
-                text,
-                "\n{}",
-                if self.all {
-                    "rules"
-                } else {
-                    "rules that speak of this id"
-                }
-            );
+            let _ = writeln!(text, "\n{}", self.heading());
         }
         for rule in shown {
             self.rule(rule, &mut text);
@@ -106,12 +111,14 @@ impl Explained<'_> {
         let whole = json!({
             "schema": "svidgate/explain/v1",
             "id": self.id,
+            "via": self.via,
             "request": self.asked,
             "effect": answer.effect.as_str(),
             "reason": answer.reason.code(),
             "rule": answer.rule,
             "detail": answer.detail.map(|detail| detail.to_string()),
             "would_be": answer.dry_run.as_ref().map(|(effect, rule)| json!({ "effect": effect.as_str(), "rule": rule })),
+            "hops": self.explanation.hops.iter().map(|hop| self.hop_json(hop)).collect::<Vec<_>>(),
             "rules": rules,
             "nearest": nearest,
             "advice": self.advice,
@@ -126,10 +133,23 @@ impl Explained<'_> {
         let _ = writeln!(text, "**{}**", escape_markdown(&told(answer)));
         let _ = writeln!(
             text,
-            "\n{} asks {}\n",
+            "\n{} asks {}{}\n",
             escape_markdown(&self.id),
-            escape_markdown(&self.asked)
+            escape_markdown(&self.asked),
+            escape_markdown(
+                &self
+                    .via
+                    .as_ref()
+                    .map(|via| format!(" through {via}"))
+                    .unwrap_or_default()
+            )
         );
+        for hop in &self.explanation.hops {
+            let _ = writeln!(text, "- hop {}: {}", escape_markdown(&hop.name), brings(hop));
+        }
+        if !self.explanation.hops.is_empty() {
+            text.push('\n');
+        }
         let _ = writeln!(text, "| rule | demand | holds |\n|---|---|---|");
         let (shown, more) = self.shown();
         for rule in shown {
@@ -137,9 +157,10 @@ impl Explained<'_> {
                 let demand = self.demand(rule, at, demand);
                 let _ = writeln!(
                     text,
-                    "| {} ({}) | {} | {} |",
+                    "| {} ({}{}) | {} | {} |",
                     escape_markdown(&rule.name),
                     rule.effect.as_str(),
+                    whose(rule),
                     escape_markdown(&demand),
                     word(holds)
                 );
@@ -152,6 +173,56 @@ impl Explained<'_> {
             let _ = writeln!(text, "\n- {}", escape_markdown(&self.near(&near)));
         }
         text
+    }
+
+    fn heading(&self) -> &'static str {
+        match (self.all, &self.via) {
+            (true, _) => "rules",
+            (false, None) => "rules that speak of this id",
+            (false, Some(_)) => "rules that speak of this id, and denials that speak of the hop",
+        }
+    }
+
+    /// The demands of an entry of `hops`, and whether they hold.
+    fn of_hop(&self, hop: &AboutHop) -> Vec<(String, Option<String>, Holds)> {
+        let yes = |yes: bool| if yes { Holds::Yes } else { Holds::No };
+        let demands = [
+            ("callers", Some(yes(!hop.callers.is_empty()))),
+            ("except", Some(yes(hop.excepted.is_none()))),
+            ("expires", hop.is_over.map(|is_over| yes(!is_over))),
+        ];
+        let written = demands.into_iter().filter_map(|(member, holds)| {
+            let path = format!("hops[{}].{member}", hop.place);
+            let value = self.value_at(&path);
+            // Without exceptions there is none that could take anybody out.
+            let holds = holds.filter(|_| member != "except" || value.is_some())?;
+            Some((path, value, holds))
+        });
+        written.collect()
+    }
+
+    fn hop(&self, hop: &AboutHop, text: &mut String) {
+        let place = self.document.place(&format!("hops[{}]", hop.place));
+        let at = format!("{}:{}", visible(place.source.name()), place.start().line);
+        let _ = writeln!(text, "  {}: {} ({at})", hop.name, brings(hop));
+        for (path, value, holds) in self.of_hop(hop) {
+            let member = path.rsplit('.').next().unwrap_or_default();
+            let _ = writeln!(text, "    {:<8} {member}: {}", word(holds), value.unwrap_or_default());
+        }
+    }
+
+    fn hop_json(&self, hop: &AboutHop) -> Value {
+        let place = self.document.place(&format!("hops[{}]", hop.place));
+        let demands = self.of_hop(hop).into_iter();
+        let demands = demands.map(|(path, says, holds)| json!({ "place": path, "holds": word(holds), "says": says }));
+        json!({
+            "hop": hop.name,
+            "place": format!("hops[{}]", hop.place),
+            "file": place.source.name(),
+            "line": place.start().line,
+            "brings": hop.is_taken() && hop.is_over != Some(true),
+            "demands": demands.collect::<Vec<_>>(),
+        })
     }
 
     fn relevant(&self) -> impl Iterator<Item = &AboutRule> {
@@ -231,9 +302,10 @@ impl Explained<'_> {
         let at = format!("{}:{}", visible(place.source.name()), place.start().line);
         let _ = writeln!(
             text,
-            "  {}, {}{dry_run}: {applies} ({at})",
+            "  {}, {}{}{dry_run}: {applies} ({at})",
             rule.name,
-            rule.effect.as_str()
+            rule.effect.as_str(),
+            whose(rule)
         );
         for (at, demand, holds) in rows(rule) {
             let _ = writeln!(text, "    {:<8} {}", word(holds), self.demand(rule, at, demand));
@@ -253,6 +325,7 @@ impl Explained<'_> {
             "line": place.start().line,
             "effect": rule.effect.as_str(),
             "dry_run": rule.dry_run,
+            "of": if rule.is_about_hop { "hop" } else { "caller" },
             "applies": rule.applies(),
             "demands": demands,
         })
@@ -275,8 +348,14 @@ impl Explained<'_> {
 
     /// What the document says there, in one line.
     fn value(&self, rule: &AboutRule, at: usize, demand: Demand) -> Option<String> {
-        let path = path(rule, at, demand);
-        let node = self.document.value_at(&path)?;
+        let value = self.value_at(&path(rule, at, demand));
+        // An allow rule that names no way speaks of the direct one.
+        let direct = || (demand == Demand::Via).then(|| "[ direct ], as it is not written".to_owned());
+        value.or_else(direct)
+    }
+
+    fn value_at(&self, path: &str) -> Option<String> {
+        let node = self.document.value_at(path)?;
         let words: Vec<&str> = self.document.source.slice(node).split_whitespace().collect();
         let value = visible(&words.join(" "));
         if value.chars().count() > MAX_VALUE {
@@ -306,6 +385,20 @@ fn path(rule: &AboutRule, at: usize, demand: Demand) -> String {
     } else {
         format!("rules[{rule}].{member}")
     }
+}
+
+/// What a hop has to do with a caller.
+fn brings(hop: &AboutHop) -> &'static str {
+    match (hop.is_taken(), hop.is_over) {
+        (true, Some(true)) => "has brought this caller, and is over",
+        (true, Some(false) | None) => "brings this caller",
+        (false, _) => "may not bring this caller",
+    }
+}
+
+/// Of whom a rule is asked, where it is not the caller.
+fn whose(rule: &AboutRule) -> &'static str {
+    if rule.is_about_hop { ", of the hop" } else { "" }
 }
 
 fn word(holds: Holds) -> &'static str {

@@ -1,4 +1,4 @@
-//! Who asks: an id that is taken at its word, or an SVID that is verified as the proxy would.
+//! Who asks: an id that is taken at its word, or an SVID that is verified as the proxy would. And through whom.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,10 +6,60 @@ use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     ALGORITHMS, Bundle, BundleSet, ChainMode, Presented, SignedDuration, SpiffeId, SvidError, Timestamp, Trust,
     TrustDomain,
-    analysis::{Claimed, Policy},
+    analysis::{Claimed, ClaimedGrants, ClaimedWay, Policy},
     certificate::pem::read_pem,
     trust::svid,
 };
+
+use crate::via::{Peer, Via, peer};
+
+/// Whoever asks, and through whom.
+#[derive(Clone, Debug)]
+pub struct Coming {
+    /// On whose behalf.
+    pub caller: Caller,
+    /// Through which hops.
+    pub via: Vec<Via>,
+}
+
+/// Why somebody does not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// The caller is refused.
+    Caller(SvidError),
+    /// The hop is.
+    Hop(SvidError),
+    /// It is no way of this policy, in words.
+    NoWay(String),
+}
+
+impl Coming {
+    /// Who that is to a document at one moment.
+    ///
+    /// # Errors
+    /// Why it is nobody there.
+    pub fn identify(&self, policy: &Policy, now: Timestamp) -> Result<ClaimedWay, Nobody> {
+        let hop = match peer(&self.via, policy).map_err(Nobody::NoWay)? {
+            Some(Peer { id, assertion }) => {
+                let hop = Claimed::new(id, policy.configuration(), now).map_err(Nobody::Hop)?;
+                Some((hop, assertion))
+            }
+            None => None,
+        };
+        let caller = self.caller.identify(policy, now).map_err(Nobody::Caller)?;
+        let way = ClaimedWay { caller, hop };
+        let grants = ClaimedGrants::of(&policy.configuration().rules, &way);
+        match (grants.hop(), self.via.first()) {
+            (Some(taken), Some(written)) if *taken.name != *written.name => {
+                let (caller, taken, written) = (way.caller.id(), &taken.name, &written.name);
+                Err(Nobody::NoWay(format!(
+                    "it is hop `{taken}` by which that peer brings {caller}, and not `{written}`"
+                )))
+            }
+            _ => Ok(way),
+        }
+    }
+}
 
 /// Whoever asks.
 #[derive(Clone, Debug)]

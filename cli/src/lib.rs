@@ -23,5 +23,6 @@ pub mod suppression;
 pub mod terminal;
 pub mod testing;
 pub mod verifying;
+pub mod via;
 pub mod visible;
 pub mod wrap;

@@ -368,18 +368,30 @@ const HOP: Shape = Shape {
                 "not": {"const": "direct"},
                 "description": "unique; stands in `via` and in every record"
             }),
-            "peers" => bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
+            "peers" => json!({
+                "anyOf": [
+                    bounded(list(id_pattern("who brings; `*` in place of captures")), 256),
+                    {"const": "anonymous", "description": "whoever has connected by TLS and shown no certificate"},
+                ],
+            }),
             "callers" => bounded(list(id_pattern("whom it may bring; `*` in place of captures")), 256),
             "except" => bounded(list(id_pattern("whom of them it may not bring")), 256),
             "assertion" => words(
                 fields::ASSERTIONS,
-                "how it says who calls; xfcc: by x-forwarded-client-cert; jwt_svid: by a token in authorization",
+                "how it says who calls; xfcc: by x-forwarded-client-cert; client_cert: by client-cert (RFC 9440); jwt_svid: by a token \
+                 in authorization",
             ),
             "evidence" => words(
                 fields::EVIDENCE,
-                "what must stand behind it: the certificate of who calls (xfcc), or a token (jwt_svid)",
+                "what must stand behind it: the certificate of who calls (xfcc, client_cert), a token (jwt_svid), or no more than \
+                 the name that the hop writes (xfcc, ids of our own)",
             ),
-            "depth" => json!({"const": 1, "description": "the caller has connected to this hop itself"}),
+            "depth" => json!({
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 4,
+                "description": "how many hops the caller has come through, this one included"
+            }),
             "expires" => time("from then on it brings nobody"),
             "owner" => text("who answers for it"),
             _ => return None,
@@ -508,7 +520,8 @@ const TEST_FILE: Shape = Shape {
 
 /// Its reader is made of structs, and a test holds their members against these.
 const TEST_FIELDS: Table = &[
-    "name", "id", "svid", "chain", "bundles", "at", "allow", "deny", "refused", "never", "always", "only", "todo",
+    "name", "id", "svid", "via", "chain", "bundles", "at", "allow", "deny", "refused", "never", "always", "only",
+    "todo",
 ];
 
 const TEST: Shape = Shape {
@@ -518,6 +531,11 @@ const TEST: Shape = Shape {
             "name" => json!({"type": "string", "description": "what it is about"}),
             "id" => json!({"type": "string", "pattern": "^spiffe://", "description": "the id that asks"}),
             "svid" => json!({"type": "string", "description": "a PEM file: then the whole verifier runs"}),
+            "via" => json!({
+                "type": "array",
+                "items": {"type": "string", "description": "a name of `hops`, or `NAME=SPIFFE_ID` where it may be several"},
+                "description": "the hop that brings its requests; without it, who asks connects"
+            }),
             "chain" => {
                 json!({"type": "array", "items": {"type": "string"}, "description": "PEM files that come with it"})
             }
@@ -543,7 +561,7 @@ const TEST: Shape = Shape {
 
 /// Who and what a statement is about: the members of a rule that say so.
 const REGION: Shape = Shape {
-    members: &["from", "except", "to", "when"],
+    members: &["from", "except", "via", "to", "when"],
     of: |name| (RULE.of)(name),
     required: &[],
     more: nothing_more,

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use reference::{compiled::compiling, evaluator::Asked};
 use serde_json::{Value, json};
 use svidgate_policy::{
-    Format, SpiffeId,
-    analysis::{Answer, Bounds, Changes, Form, Policy, RemarkBounds, What, Witness, compare, remarks},
+    Assertion, Format, SpiffeId,
+    analysis::{Answer, Bounds, Brought, Changes, Form, Policy, RemarkBounds, What, Witness, compare, remarks},
 };
 
 use crate::drawn::Dice;
@@ -52,7 +52,7 @@ pub fn holds(data: &[u8]) {
             fault @ What::Fault { .. } => panic!("{fault:?}\n{old:#}"),
         })
         .collect();
-    let less = read(&without(&old, &too_much));
+    let less = read(&compiling(&without(&old, &too_much)));
     let in_force = &comparison.in_force;
     let with_dry_run = comparison.with_dry_run.as_ref().unwrap_or(in_force);
     for changes in [in_force, with_dry_run] {
@@ -117,8 +117,18 @@ fn without(document: &Value, places: &[usize]) -> Value {
 fn witness(asked: &Asked) -> Option<Witness> {
     let path = asked.path.clone().map(String::from_utf8).transpose().ok()?;
     let form = if asked.tcp { Form::Connection } else { Form::Request };
+    let via = match &asked.through[..] {
+        [] => None,
+        [id] => Some(Brought {
+            id: SpiffeId::parse(id).ok()?,
+            assertion: Assertion::Xfcc,
+        }),
+        // One hop is all that is compared.
+        _ => return None,
+    };
     Some(Witness {
         id: SpiffeId::parse(&asked.id).ok()?,
+        via,
         form,
         method: asked.method.clone(),
         host: Some(asked.host.clone()),

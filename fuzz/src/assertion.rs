@@ -17,6 +17,11 @@ pub fn holds(data: &[u8]) {
         (Err(_), None) => {}
         (read, naive) => panic!("{read:?}, and naively {naive:?}"),
     }
+    // A name is one where the element ends with it.
+    for name in read.iter().flatten().filter_map(Element::name) {
+        let text = String::from_utf8_lossy(data);
+        assert!(data.starts_with(b"[") || text.ends_with(&*name) || text.contains(&format!("{name},")) || text.contains(&format!("{name}\"")));
+    }
     // What a client wrote before our element makes it unreadable, or leaves it the last.
     let whole = [data, b",", OURS.as_bytes()].concat();
     if let Ok(whole) = elements(&whole) {
@@ -96,6 +101,8 @@ fn pairs(element: &[u8]) -> Option<Element<'static>> {
             b"Hash" => read.hash = Some(value),
             b"Cert" => read.cert = Some(Pem(value)),
             b"Chain" => read.chain.push(Pem(value)),
+            b"URI" => read.uris.push(value),
+            b"DNS" | b"Issuer" => read.has_more = true,
             _ => {}
         }
     }
@@ -143,7 +150,8 @@ fn object(value: &Value) -> Option<Element<'static>> {
             "cert" => read.cert = Some(pem(text()?)?),
             "chain" => read.chain = texts()?.into_iter().map(pem).collect::<Option<_>>()?,
             "subject" | "issuer" => drop(text()?),
-            "uri" | "dns" => drop(texts()?),
+            "uri" => read.uris = texts()?,
+            "dns" => drop(texts()?),
             _ => return None,
         }
     }

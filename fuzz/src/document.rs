@@ -52,7 +52,9 @@ fn decides_as_the_reference(compiled: &Configuration, document: &Value) {
     };
     for rule in rules {
         for id in texts(&rule["from"]).filter_map(|pattern| id_for(pattern, own)).take(4) {
-            for asked in kinds.iter().flat_map(|tcp| requests(rule, &id, *tcp)) {
+            let direct = kinds.iter().flat_map(|tcp| requests(rule, &id, *tcp));
+            let brought = brought(document, rule, &id, own).filter(|_| kinds.contains(&false));
+            for asked in direct.chain(brought) {
                 let (found, expected) = (decide(compiled, &asked), evaluator::decide(document, &asked));
                 assert_eq!(found, expected, "{asked:?}");
             }
@@ -82,11 +84,26 @@ fn id_for(pattern: &str, own: &str) -> Option<String> {
     SpiffeId::parse(&id).is_ok().then_some(id)
 }
 
+/// The same requests through the hops of a document. The evaluator knows one assertion.
+fn brought(document: &Value, rule: &Value, id: &str, own: &str) -> impl Iterator<Item = Asked> {
+    let hops = || document["hops"].as_array().into_iter().flatten();
+    let is_known = hops().all(|hop| hop["assertion"] == "xfcc");
+    let peers = hops().filter(|_| is_known).flat_map(|hop| texts(&hop["peers"])).take(4);
+    peers.filter_map(move |peer| id_for(peer, own)).flat_map(move |peer| {
+        let requests = requests(rule, id, false).into_iter();
+        requests.map(move |asked| Asked {
+            through: vec![peer.clone()],
+            ..asked
+        })
+    })
+}
+
 /// Requests that a rule may be about: one a target, and one of nothing special.
 fn requests(rule: &Value, id: &str, tcp: bool) -> Vec<Asked> {
     let plain = Asked {
         id: id.to_owned(),
-        through: None,
+        through: Vec::new(),
+        by_name: false,
         tcp,
         method: "GET".to_owned(),
         host: String::new(),

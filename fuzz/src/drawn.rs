@@ -16,6 +16,9 @@ const TIMES: &[&str] = &[
     "2027-06-01T00:00:00Z",
 ];
 
+const HOPS: [&str; 3] = ["h1", "h2", "h3"];
+const PEERS: [&str; 3] = ["spiffe://td/h/1", "spiffe://td/h/2", "spiffe://fd/b/h"];
+
 /// Chooses; of an input that is used up, always the first.
 pub(crate) struct Dice<'a, 'b>(pub(crate) &'b mut Unstructured<'a>);
 
@@ -52,6 +55,18 @@ impl Dice<'_, '_> {
             "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
             "rules": rules,
         });
+        let hops = if tcp || !self.rarely(2)? { None } else { Some(self.hops()?) };
+        if let Some(hops) = hops {
+            for (member, value) in [
+                ("chain", json!("verify")),
+                ("authorities", json!({ "workload_api": { "cluster": "agent" } })),
+                ("xfcc", json!("hop")),
+                ("hops", json!(hops)),
+            ] {
+                document[member] = value;
+            }
+            return Ok(document);
+        }
         let (member, value) = if self.rarely(5)? {
             (
                 "peer",
@@ -62,6 +77,33 @@ impl Dice<'_, '_> {
         };
         document[member] = value;
         Ok(document)
+    }
+
+    /// Most may stand beside each other. Whoever brings others has a segment that no rule names.
+    fn hops(&mut self) -> Result<Vec<Value>> {
+        let count = self.0.int_in_range(1..=HOPS.len())?;
+        let mut hops = Vec::new();
+        for (name, peers) in HOPS.into_iter().zip(PEERS).take(count) {
+            let callers = match name {
+                // One of a foreign trust domain brings its own.
+                "h3" => self.list(2, |dice| dice.one(&["spiffe://fd/a/**", "spiffe://fd/b/*", "spiffe://fd/*/b"]))?,
+                _ => {
+                    let callers = ["spiffe://td/**", "spiffe://td/a/**", "spiffe://*/**", "spiffe://*/b", "spiffe://td/*"];
+                    self.list(2, |dice| dice.one(&callers))?
+                }
+            };
+            let mut except = vec!["spiffe://*/h/**", PEERS[2]];
+            except.extend(self.some(4, |dice| dice.one(&["spiffe://td/a/a", "spiffe://*/*/c"]))?);
+            hops.push(object([
+                ("name", Some(json!(name))),
+                ("peers", Some(json!([peers]))),
+                ("callers", Some(json!(callers))),
+                ("except", Some(json!(except))),
+                ("assertion", Some(json!("xfcc"))),
+                ("expires", self.some(4, |dice| dice.one(TIMES))?.map(Value::from)),
+            ])?);
+        }
+        Ok(hops)
     }
 
     fn rule(&mut self, tcp: bool, lenient: bool) -> Result<Value> {
@@ -84,6 +126,11 @@ impl Dice<'_, '_> {
                     to
                 }
             }),
+            (
+                "via",
+                self.some(2, |dice| dice.list(2, |dice| dice.one(&["direct", HOPS[0], HOPS[1], HOPS[2]])))?
+                    .map(Value::from),
+            ),
             ("when", self.some(3, |dice| dice.when(tcp))?),
             ("dry_run", self.rarely(5)?.then_some(json!(true))),
             ("expires", self.some(4, |dice| dice.one(TIMES))?.map(Value::from)),
@@ -236,7 +283,13 @@ impl Dice<'_, '_> {
         };
         Ok(Asked {
             id: format!("spiffe://{trust_domain}{id}"),
-            through: None,
+            through: self
+                .some(2, |dice| dice.one(&["spiffe://td/h/1", "spiffe://td/h/2", PEERS[2], "spiffe://td/a"]))?
+                .filter(|_| !tcp)
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+            by_name: false,
             tcp,
             method: self.one(&["GET", "POST", "get", "CONNECT"])?.to_owned(),
             host: self

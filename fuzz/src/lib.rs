@@ -8,6 +8,7 @@ pub mod assertion;
 pub mod bundle;
 pub mod carrier;
 mod certificates;
+pub mod client_cert;
 pub mod decision;
 pub mod document;
 mod drawn;

@@ -12,8 +12,29 @@ use svidgate_cli::{
 };
 use svidgate_policy::{Format, analysis::Policy};
 
-/// What every file is about.
-const POLICY: &str = include_str!("../../cli/src/starting/policy.yaml");
+/// What every file is about: the policy to begin with, and hops.
+const POLICY: &str = concat!(
+    include_str!("../../cli/src/starting/policy.yaml"),
+    r#"
+  - name: partners-read-their-invoices
+    effect: allow
+    from: [ "spiffe://partner.example/tenant/{tenant}" ]
+    via: [ edge, inner ]
+    to: [ { paths: [ "/invoices/{tenant}/**" ] } ]
+
+federation: [ { trust_domain: partner.example } ]
+xfcc: hop
+hops:
+  - name: edge
+    peers: [ "spiffe://prod.example/edge" ]
+    callers: [ "spiffe://partner.example/tenant/**" ]
+    assertion: xfcc
+  - name: inner
+    peers: [ "spiffe://prod.example/inner/*" ]
+    callers: [ "spiffe://partner.example/**" ]
+    assertion: xfcc
+"#
+);
 /// When all is asked that says no time.
 const NOW: &str = "2026-11-29T00:00:00Z";
 /// Longest that a file of some kilobytes may take, on a machine that has other things to do.

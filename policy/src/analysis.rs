@@ -4,6 +4,7 @@
 //! ids and requests at once, about two documents. Behind the feature `analysis`, which no module of a proxy has.
 
 mod branch;
+mod brought;
 pub(crate) mod claimed;
 mod compare;
 mod comparison;
@@ -15,6 +16,7 @@ pub mod fields;
 pub mod granted;
 mod index;
 mod literal;
+mod manner;
 mod members;
 pub mod patterns;
 pub(crate) mod policy;
@@ -34,16 +36,16 @@ mod vocabulary;
 mod witness;
 
 pub use self::{
-    claimed::{Claimed, ClaimedGrants},
+    claimed::{Claimed, ClaimedGrants, ClaimedWay},
     compare::{compare, compare_beyond},
     comparison::{Bounds, Cause, Change, Changes, Comparison, Fault, LeftOut, Shown, Undecided, Why},
-    cube::Form,
     expected::Expected,
+    manner::Form,
     members::Difference,
     policy::Policy,
     question::{Claim, Counterexample, Holds, holds},
     region::Region,
     remarks::{Remark, RemarkBounds, What, remarks},
     subject::Subject,
-    witness::{Answer, Witness},
+    witness::{Answer, Brought, Witness},
 };

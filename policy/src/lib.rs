@@ -47,7 +47,7 @@ pub use rules::{
     effect::Effect,
     grants::Grants,
     header::{Headers, ID_HEADER, VIA_HEADER, folded, reads_as},
-    hop::{Assertion, Hop, MAX_HOPS},
+    hop::{Assertion, Evidence, Hop, MAX_DEPTH, MAX_HOPS, Peers},
     reading::{Overridden, is_override, is_protocol},
     request::{HttpRequest, Request},
     rule_set::{AboutRequests, Needs, RuleSet},

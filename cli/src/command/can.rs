@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use svidgate_policy::{
-    Effect, SpiffeId,
+    Effect, SpiffeId, SvidError,
     analysis::{
         ClaimedGrants,
         explain::Answer,
@@ -13,10 +13,10 @@ use svidgate_policy::{
 };
 
 use crate::{
-    command::policy::{Circumstances, read, request_and_policy},
+    command::policy::{Circumstances, Through, read, request_and_policy},
     exit::Exit,
     explaining::told,
-    identity::Caller,
+    identity::{Caller, Nobody},
     input::policy::Read,
     options::{Moment, Output},
     terminal::Terminal,
@@ -27,6 +27,7 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   svidgate can spiffe://prod.example/ns/shop/sa/api GET /orders/1 policy.yaml
+  svidgate can --via partner-edge spiffe://partner.example/ns/billing GET /invoices/1 policy.yaml
   svidgate can --list spiffe://prod.example/ns/shop/sa/api policy.yaml")]
 pub struct Arguments {
     /// The id, what it asks, and the policy.
@@ -35,6 +36,8 @@ pub struct Arguments {
     /// Say all that the id may do, and what is denied of it.
     #[arg(long)]
     pub list: bool,
+    #[command(flatten)]
+    through: Through,
     #[command(flatten)]
     circumstances: Circumstances,
     #[command(flatten)]
@@ -59,32 +62,37 @@ fn answer(arguments: &Arguments, terminal: Terminal) -> Result<Exit, Exit> {
         Some(_) | None => return Err(bad_input("write an id, a request and a policy".to_owned())),
     };
     let parsed = SpiffeId::parse(id).map_err(|error| bad_input(format!("{id}: {error}")))?;
-    let caller = Caller::Id(parsed);
+    let coming = arguments.through.coming(Caller::Id(parsed));
     let now = arguments.moment.time();
     let (request, path) = match (arguments.list, rest) {
         (true, [policy]) => (None, PathBuf::from(policy)),
         (true, _) => return Err(bad_input("with --list write an id and a policy".to_owned())),
         (false, words) => {
             let (request, path) = request_and_policy(words).map_err(bad_input)?;
-            (Some(arguments.circumstances.asked(&request).map_err(bad_input)?), path)
+            let asked = arguments.circumstances.asked(&request).map_err(bad_input)?;
+            arguments.through.check(&asked).map_err(bad_input)?;
+            (Some(asked), path)
         }
     };
     let read = read(&path, terminal)?;
-    let claimed = match caller.identify(&read.policy, now) {
-        Ok(claimed) => claimed,
-        Err(refused) => {
-            let why = visible(&refused.to_string());
-            terminal.print(format_args!("deny {} ({why})\n", refused.reason().code()));
-            return Ok(arguments.output.exit(Exit::No));
-        }
+    let refused = |whom: &str, refused: &SvidError| {
+        let why = visible(&refused.to_string());
+        terminal.print(format_args!("deny {} ({whom}{why})\n", refused.reason().code()));
+        Ok(arguments.output.exit(Exit::No))
+    };
+    let way = match coming.identify(&read.policy, now) {
+        Ok(way) => way,
+        Err(Nobody::Caller(error)) => return refused("", &error),
+        Err(Nobody::Hop(error)) => return refused("the hop: ", &error),
+        Err(Nobody::NoWay(what)) => return Err(bad_input(format!("--via: {}", visible(&what)))),
     };
     let Some(asked) = request else {
-        let said = granted(&read.policy, &claimed, now);
+        let said = granted(&read.policy, &way, now);
         terminal.print(said.iter().map(|said| listed(&read, said)).collect::<String>());
         let may = said.iter().any(|said| said.effect == Effect::Allow && !said.dry_run);
         return Ok(arguments.output.exit(if may { Exit::Yes } else { Exit::No }));
     };
-    let grants = ClaimedGrants::of(&read.policy.configuration().rules, &claimed);
+    let grants = ClaimedGrants::of(&read.policy.configuration().rules, &way);
     let answer = asked.show(|request| Answer::of(&grants.decide(request, now)));
     terminal.print(format_args!("{}\n", told(&answer)));
     let exit = if answer.is_allowed() { Exit::Yes } else { Exit::No };

@@ -2,17 +2,17 @@
 
 use clap::Args;
 use svidgate_policy::{
-    Reason,
+    Reason, SvidError,
     analysis::explain::{Explanation, Which},
 };
 
 use crate::{
     as_json::as_json,
     codes,
-    command::policy::{Circumstances, Who, read, request_and_policy},
+    command::policy::{Circumstances, Through, Who, read, request_and_policy},
     exit::Exit,
     explaining::Explained,
-    identity::Caller,
+    identity::{Caller, Nobody},
     options::{Moment, Output},
     reasons,
     terminal::Terminal,
@@ -25,6 +25,7 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   svidgate explain --id spiffe://prod.example/ns/shop/sa/api POST /orders/1 policy.yaml
+  svidgate explain --id spiffe://partner.example/ns/billing --via partner-edge GET /invoices/1 policy.yaml
   svidgate explain SG0104")]
 pub struct Arguments {
     /// METHOD /path POLICY, or the code of a finding or of a reason.
@@ -32,6 +33,8 @@ pub struct Arguments {
     pub words: Vec<String>,
     #[command(flatten)]
     who: Who,
+    #[command(flatten)]
+    through: Through,
     #[command(flatten)]
     circumstances: Circumstances,
     /// Show every rule, and not those alone that speak of the id.
@@ -94,35 +97,40 @@ fn explain(arguments: &Arguments, terminal: Terminal) -> Result<(), Exit> {
     };
     let (request, path) = request_and_policy(&arguments.words).map_err(bad_input)?;
     let asked = arguments.circumstances.asked(&request).map_err(bad_input)?;
-    let caller = arguments.who.caller().map_err(bad_input)?;
+    arguments.through.check(&asked).map_err(bad_input)?;
+    let coming = arguments.through.coming(arguments.who.caller().map_err(bad_input)?);
     let read = read(&path, terminal)?;
     let now = arguments.moment.time();
-    let claimed = match caller.identify(&read.policy, now) {
-        Ok(claimed) => claimed,
-        Err(refused) => {
-            let reason = refused.reason();
-            terminal.print(match arguments.format {
-                Format::Text => refused_text(&caller, reason, &refused.to_string()),
-                Format::Json => refused_json(reason, &refused.to_string()),
-                Format::Markdown => format!("**deny {}**\n", reason.code()),
-            });
-            return Ok(());
-        }
+    let refused = |shown: Option<&Caller>, error: &SvidError, why: String| {
+        let reason = error.reason();
+        terminal.print(match arguments.format {
+            Format::Text => refused_text(shown, reason, &why),
+            Format::Json => refused_json(reason, &why),
+            Format::Markdown => format!("**deny {}**\n", reason.code()),
+        });
+        Ok(())
+    };
+    let way = match coming.identify(&read.policy, now) {
+        Ok(way) => way,
+        Err(Nobody::Caller(error)) => return refused(Some(&coming.caller), &error, error.to_string()),
+        Err(Nobody::Hop(error)) => return refused(None, &error, format!("the hop: {error}")),
+        Err(Nobody::NoWay(what)) => return Err(bad_input(format!("--via: {}", visible(&what)))),
     };
     let which = if arguments.all { Which::All } else { Which::OfTheId };
     // Near misses are among all rules.
-    let explanation = asked.show(|request| Explanation::of(&read.policy, &claimed, request, now, Which::All));
+    let explanation = asked.show(|request| Explanation::of(&read.policy, &way, request, now, Which::All));
     let advice = reasons::what_to_do(explanation.answer.reason);
     let explained = Explained {
         document: &read.document,
-        id: claimed.id().to_string(),
+        id: way.caller.id().to_string(),
+        via: way.hop.as_ref().map(|(hop, _)| hop.id().to_string()),
         asked: asked.to_string(),
         advice: &advice,
         explanation: &explanation,
         all: which == Which::All,
     };
     terminal.print(match arguments.format {
-        Format::Text if matches!(caller, Caller::Svid(_)) => format!("{}\n{}", steps(None), explained.text()),
+        Format::Text if matches!(coming.caller, Caller::Svid(_)) => format!("{}\n{}", steps(None), explained.text()),
         Format::Text => explained.text(),
         Format::Json => explained.json(),
         Format::Markdown => explained.markdown(),
@@ -130,10 +138,10 @@ fn explain(arguments: &Arguments, terminal: Terminal) -> Result<(), Exit> {
     Ok(())
 }
 
-fn refused_text(caller: &Caller, reason: Reason, why: &str) -> String {
-    let steps = match caller {
-        Caller::Id(_) => String::new(),
-        Caller::Svid(_) => format!("\n{}", steps(Some(reason))),
+fn refused_text(shown: Option<&Caller>, reason: Reason, why: &str) -> String {
+    let steps = match shown {
+        None | Some(Caller::Id(_)) => String::new(),
+        Some(Caller::Svid(_)) => format!("\n{}", steps(Some(reason))),
     };
     format!(
         "deny {}\n{}\n{steps}\nwhat to do\n  {}\n",

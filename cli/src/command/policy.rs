@@ -14,13 +14,14 @@ use crate::{
     asked::{Asked, Header},
     exit::Exit,
     finding::{Finding, Level},
-    identity::{Caller, Shown},
+    identity::{Caller, Coming, Shown},
     input::{
         files,
         policy::{self, NotRead, Read},
     },
     report::{Format, Report},
     terminal::Terminal,
+    via::Via,
 };
 
 /// Reads the one policy of a file. What is wrong with it is told.
@@ -106,6 +107,35 @@ impl Who {
             }
             (None, None) => Err("say who asks: --id SPIFFE_ID or --svid FILE".to_owned()),
         }
+    }
+}
+
+/// Through whom.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Who asks")]
+pub struct Through {
+    /// The hop that brings the request, by its name in `hops`, with its id where it may be several; without it, the
+    /// caller makes it itself.
+    #[arg(long, value_name = "HOP[=SPIFFE_ID]")]
+    pub via: Vec<Via>,
+}
+
+impl Through {
+    /// Whether something can come so.
+    ///
+    /// # Errors
+    /// In words, where it is a connection.
+    pub fn check(&self, asked: &Asked) -> Result<(), String> {
+        match (&asked.line, self.via.as_slice()) {
+            (None, [_, ..]) => Err("--via: a hop brings requests, and nobody's connection".to_owned()),
+            (Some(_), _) | (None, []) => Ok(()),
+        }
+    }
+
+    /// A caller that comes so.
+    pub fn coming(&self, caller: Caller) -> Coming {
+        let via = self.via.clone();
+        Coming { caller, via }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What differs, for programs.
 
 use serde_json::{Value, json};
-use svidgate_policy::analysis::{Change, Shown};
+use svidgate_policy::analysis::{Answer, Change, Shown};
 
 use crate::{
     as_json::as_json,
@@ -60,12 +60,13 @@ fn of_one(compared: &Compared) -> Value {
 
 fn told(is_gain: bool, change: &Change, compared: &Compared) -> Value {
     let (allows, refuses) = sides(is_gain, compared);
+    let of = |answer: &Answer| json!({ "reason": answer.reason.code(), "rule": answer.rule, "hop": answer.hop });
     let shown = |shown: &Shown| {
         json!({
             "region": shown.region.to_string(),
             "example": shown.witness.to_string(),
-            "allowed": { "reason": shown.allowed.reason.code(), "rule": shown.allowed.rule },
-            "refused": { "reason": shown.refused.reason.code(), "rule": shown.refused.rule },
+            "allowed": of(&shown.allowed),
+            "refused": of(&shown.refused),
         })
     };
     json!({

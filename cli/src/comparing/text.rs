@@ -138,13 +138,15 @@ fn changes(text: &mut String, word: &str, changes: &[Change], (allows, refuses):
     }
 }
 
-/// `deny rule.none_matched -> allow rule.allowed`
+/// `deny rule.none_matched -> allow rule.allowed`, and through which hop of the document that allows it.
 pub(super) fn answers(is_gain: bool, shown: &Shown) -> String {
     let (allowed, refused) = (shown.allowed.reason.code(), shown.refused.reason.code());
+    let hop = shown.allowed.hop.as_ref();
+    let hop = hop.map(|hop| format!(" through hop {hop}")).unwrap_or_default();
     if is_gain {
-        format!("deny {refused} -> allow {allowed}")
+        format!("deny {refused} -> allow {allowed}{hop}")
     } else {
-        format!("allow {allowed} -> deny {refused}")
+        format!("allow {allowed}{hop} -> deny {refused}")
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use svidgate_policy::{
     SpiffeId, Timestamp,
-    analysis::{Claimed, ClaimedGrants},
+    analysis::{Claimed, ClaimedGrants, ClaimedWay},
 };
 
 use crate::{
@@ -174,12 +174,12 @@ pub(super) fn lint(view: &View<'_>, known: &KnownIds, findings: &mut Vec<Finding
     }
 }
 
-/// Whether anything is allowed to an id, as the gate finds out when it connects.
+/// Whether anything is allowed to an id, as the gate finds out when it connects, or of what a hop brings.
 fn has_grant(view: &View<'_>, id: &SpiffeId) -> bool {
     let configuration = view.configuration;
     let Ok(claimed) = Claimed::new(id.clone(), configuration, view.now) else {
         return false;
     };
-    let grants = ClaimedGrants::of(&configuration.rules, &claimed);
-    grants.admit(view.now).is_allowed()
+    let grants = ClaimedGrants::of(&configuration.rules, &ClaimedWay::direct(claimed));
+    grants.admit(view.now).is_allowed() || grants.is_brought(view.now)
 }

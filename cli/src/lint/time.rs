@@ -32,6 +32,12 @@ pub(super) fn lint(view: &View<'_>, findings: &mut Vec<Finding>) {
         }
         long_life(view, *relationship, &format!("of `{name}`"), findings);
     }
+    for hop in view.root.get("hops").into_iter().flat_map(Node::items) {
+        let name = hop.get("name").and_then(Node::as_str).unwrap_or_default();
+        if let Some((node, end)) = moment(hop, "expires") {
+            ends(view, node, end, &format!("hop `{name}`"), findings);
+        }
+    }
     long_life(view, view.root, "of our own trust domain", findings);
     for revoked in view.root.get("revoked").into_iter().flat_map(Node::items) {
         if let Some((node, end)) = moment(revoked, "until")

@@ -135,7 +135,9 @@ impl<'v> Undecided<'v> {
             Why::Steps => "it takes more steps than there are for it",
             Why::Values => "there may be headers, or an id, that make the difference, and none was found",
             Why::EncodedSlashes => "it may have a say in paths with an encoded slash, which some rule opens",
-            Why::Hops => "of requests that callers make themselves it is of none; what hops bring is not looked at",
+            Why::Hops => {
+                "of requests that callers make themselves it is of none, and there are too many hops to look at all"
+            }
             Why::TooCostly => "what was found costs the gate too much to decide",
         };
         let more = match self.count.saturating_sub(1) {

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt, time::Instant};
 use svidgate_policy::{
     Request, Timestamp,
     analysis::{
-        Claimed, Policy,
+        ClaimedWay, Policy,
         explain::{AboutRule, Demand, Explanation, Which},
         shape::Shape,
     },
@@ -27,20 +27,23 @@ pub struct Item {
 }
 
 /// How a part of a rule has to do with a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     /// The rule applies by it.
     Met,
+    /// The rule applies to what comes through this hop, or `direct`.
+    Through(String),
     /// It keeps the rule from a request of somebody whom the rule speaks of.
     Kept,
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Met => "no request meets it",
-            Self::Kept => "no request is kept out by it",
-        })
+        match self {
+            Self::Met => f.write_str("no request meets it"),
+            Self::Through(name) => write!(f, "no request meets it that comes through `{name}`"),
+            Self::Kept => f.write_str("no request is kept out by it"),
+        }
     }
 }
 
@@ -85,8 +88,13 @@ impl Coverage {
             for place in 0..shape.except {
                 add(format!(".except[{place}]"), Way::Kept);
             }
+            for name in shape.via {
+                add(".via".to_owned(), Way::Through(name));
+            }
             for demand in &shape.demands {
-                add(format!(".{}", demand.member()), Way::Met);
+                if *demand != Demand::Via {
+                    add(format!(".{}", demand.member()), Way::Met);
+                }
                 add(format!(".{}", demand.member()), Way::Kept);
             }
             for (place, (demands, paths)) in shape.entries.iter().enumerate() {
@@ -110,7 +118,7 @@ impl Coverage {
         items.filter(|item| !self.reached.contains(item)).collect()
     }
 
-    fn add(&mut self, rule: &AboutRule) {
+    fn add(&mut self, rule: &AboutRule, through: &str) {
         let name = format!("rules[{}]", rule.place);
         let mut reach = |below: String, way| {
             self.reached.insert(Item {
@@ -127,6 +135,7 @@ impl Coverage {
             for place in &rule.from {
                 reach(format!(".from[{place}]"), Way::Met);
             }
+            reach(".via".to_owned(), Way::Through(through.to_owned()));
         }
         for (demand, holds) in rule.demands.iter().filter(|(demand, _)| is_condition(*demand)) {
             match (holds.serves(rule.effect), applies) {
@@ -159,13 +168,15 @@ pub fn is_condition(demand: Demand) -> bool {
 }
 
 impl Witness for Coverage {
-    fn asked(&mut self, policy: &Policy, claimed: &Claimed, expected: &Expected, now: Timestamp) {
+    fn asked(&mut self, policy: &Policy, way: &ClaimedWay, expected: &Expected, now: Timestamp) {
         if Instant::now() >= self.until {
             self.not_looked_at = self.not_looked_at.saturating_add(1);
             return;
         }
-        let explain = |request: &Request<'_>| Explanation::of(policy, claimed, request, now, Which::OfTheId);
+        let explain = |request: &Request<'_>| Explanation::of(policy, way, request, now, Which::OfTheId);
         let explanation = expected.asked.show(explain);
-        explanation.rules.iter().for_each(|rule| self.add(rule));
+        let taken = explanation.hops.iter().find(|hop| hop.is_taken());
+        let through = taken.map_or("direct", |hop| hop.name.as_str());
+        explanation.rules.iter().for_each(|rule| self.add(rule, through));
     }
 }

@@ -35,6 +35,10 @@ pub struct Test {
     pub id: Option<Spanned<String>>,
     /// The SVID that asks, as a file with PEM, from the folder of this one: then the whole verifier runs.
     pub svid: Option<Spanned<String>>,
+    /// The hop that brings its requests, by its name in `hops`, with its id where it may be several: `edge`,
+    /// `edge=spiffe://prod.example/edge`. Without it, who asks connects.
+    #[serde(default)]
+    pub via: Vec<Spanned<String>>,
     /// Files with certificates that come with it.
     #[serde(default)]
     pub chain: Vec<Spanned<String>>,

@@ -1,6 +1,6 @@
 //! Would the tests notice? Documents that differ from a good one by one change that somebody could make by mistake.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// One change of a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -9,47 +9,78 @@ pub struct Mutant {
     pub place: String,
     /// What was done there.
     pub change: String,
-    /// The rule, by its place, and what becomes of it; `None` where it is taken out.
-    rule: (usize, Option<Value>),
+    /// In which list.
+    list: &'static str,
+    /// The entry, by its place, and what becomes of it; `None` where it is taken out.
+    entry: (usize, Option<Value>),
 }
 
 impl Mutant {
     /// The document with it.
     pub fn document(self, of: &Value) -> Value {
-        let (place, rule) = self.rule;
-        with_rule(of, place, rule)
+        let (place, entry) = self.entry;
+        let mut document = with_entry(of, self.list, place, entry);
+        keep_hops(&mut document);
+        document
     }
 }
 
-/// Every mutant of a document, rule by rule.
+/// Every mutant of a document, rule by rule, and then hop by hop.
 pub fn mutants(document: &Value) -> impl Iterator<Item = Mutant> + '_ {
-    let rules = document.get("rules").and_then(Value::as_array);
-    let rules = rules.into_iter().flatten().enumerate();
-    rules.flat_map(move |(place, rule)| {
-        let changes = changes(rule).into_iter();
-        changes.map(move |Change { below, change, rule }| Mutant {
-            place: format!("rules[{place}]{below}"),
-            change,
-            rule: (place, rule),
+    let lists: [(&str, fn(&Value) -> Vec<Change>); 2] = [("rules", changes), ("hops", changes_of_hop)];
+    lists.into_iter().flat_map(move |(list, changes)| {
+        let entries = document.get(list).and_then(Value::as_array);
+        let entries = entries.into_iter().flatten().enumerate();
+        entries.flat_map(move |(place, entry)| {
+            let changes = changes(entry).into_iter();
+            changes.map(move |Change { below, change, entry }| Mutant {
+                place: format!("{list}[{place}]{below}"),
+                change,
+                list,
+                entry: (place, entry),
+            })
         })
     })
 }
 
-/// What becomes of a rule; `None` where it is taken out.
-struct Change {
-    /// The place below the rule.
-    below: String,
-    change: String,
-    rule: Option<Value>,
+/// A hop that no rule names is a mistake, and a mutant with it none that anybody could load: that would hide what is lost
+/// with the last rule that names one. So each has a rule beside that names all of them and says nothing.
+fn keep_hops(document: &mut Value) {
+    let hops = document.get("hops").and_then(Value::as_array).into_iter().flatten();
+    let names: Vec<Value> = hops.filter_map(|hop| hop.get("name")).cloned().collect();
+    let Some(rules) = document.get_mut("rules").and_then(Value::as_array_mut) else {
+        return;
+    };
+    if names.is_empty() {
+        return;
+    }
+    let is_taken = |rules: &[Value], name: &str| {
+        let mut names = rules.iter().filter_map(|rule| rule.get("name")?.as_str());
+        names.any(|known| known == name)
+    };
+    let free = (0_usize..).map(|number| format!("keeps-hops-{number}"));
+    let name = free.into_iter().find(|name| !is_taken(rules, name)).unwrap_or_default();
+    rules.push(json!({
+        "name": name, "effect": "allow", "from": ["spiffe://*/**"], "via": names,
+        "expires": "1970-01-01T00:00:00Z", "dry_run": true,
+    }));
 }
 
-fn with_rule(document: &Value, place: usize, rule: Option<Value>) -> Value {
+/// What becomes of an entry; `None` where it is taken out.
+struct Change {
+    /// The place below the entry.
+    below: String,
+    change: String,
+    entry: Option<Value>,
+}
+
+fn with_entry(document: &Value, list: &str, place: usize, entry: Option<Value>) -> Value {
     let mut document = document.clone();
-    if let Some(rules) = document.get_mut("rules").and_then(Value::as_array_mut) {
-        match (rule, rules.get_mut(place)) {
-            (Some(rule), Some(there)) => *there = rule,
+    if let Some(entries) = document.get_mut(list).and_then(Value::as_array_mut) {
+        match (entry, entries.get_mut(place)) {
+            (Some(entry), Some(there)) => *there = entry,
             (None, Some(_)) => {
-                rules.remove(place);
+                entries.remove(place);
             }
             (_, None) => {}
         }
@@ -61,14 +92,14 @@ fn changes(rule: &Value) -> Vec<Change> {
     let mut all = vec![Change {
         below: String::new(),
         change: "the rule is taken out".to_owned(),
-        rule: None,
+        entry: None,
     }];
     let Some(members) = rule.as_object() else { return all };
     let mut add = |below: String, change: &str, rule: Map<String, Value>| {
         all.push(Change {
             below,
             change: change.to_owned(),
-            rule: Some(Value::Object(rule)),
+            entry: Some(Value::Object(rule)),
         });
     };
     let with = |name: &str, value: Value| {
@@ -114,6 +145,23 @@ fn changes(rule: &Value) -> Vec<Change> {
             with("from", wider),
         );
     }
+    let widened_via = |name: &str| {
+        let via = members.get("via").and_then(Value::as_array)?;
+        let is_there = via.iter().any(|known| known.as_str() == Some(name));
+        (!is_there).then(|| via.iter().cloned().chain([name.into()]).collect())
+    };
+    for (place, list) in shorter(members.get("via")) {
+        // Without it, an allow rule speaks of the direct way, and a deny rule of each.
+        let (change, rest) = if list.is_empty() {
+            ("`via` is taken out", without("via"))
+        } else {
+            ("the hop is taken out", with("via", Value::Array(list)))
+        };
+        add(format!(".via[{place}]"), change, rest);
+    }
+    if let Some(via) = widened_via("direct") {
+        add(".via".to_owned(), "`direct` is added", with("via", Value::Array(via)));
+    }
     if members.contains_key("expires") {
         add(".expires".to_owned(), "the end is taken out", without("expires"));
     }
@@ -130,6 +178,51 @@ fn changes(rule: &Value) -> Vec<Change> {
             None => without("to"),
         };
         add(format!(".to{below}"), change, rest);
+    }
+    all
+}
+
+/// Whom a hop brings, and who it is: some more, and some less. Without it, its rules say what they say of nobody.
+fn changes_of_hop(hop: &Value) -> Vec<Change> {
+    let Some(members) = hop.as_object() else {
+        return Vec::new();
+    };
+    let with = |name: &str, value: Option<Value>| {
+        let mut members = members.clone();
+        match value {
+            Some(value) => members.insert(name.to_owned(), value),
+            None => members.remove(name),
+        };
+        Some(Value::Object(members))
+    };
+    let mut all = Vec::new();
+    let mut add = |below: String, change: &str, entry| {
+        let change = change.to_owned();
+        all.push(Change { below, change, entry });
+    };
+    for name in ["peers", "callers", "except"] {
+        for (place, list) in shorter(members.get(name)) {
+            // Of the others an empty list is a mistake.
+            if name == "except" || !list.is_empty() {
+                let list = (!list.is_empty()).then_some(Value::Array(list));
+                add(
+                    format!(".{name}[{place}]"),
+                    "the pattern is taken out",
+                    with(name, list),
+                );
+            }
+        }
+    }
+    for (place, wider) in widened(members.get("callers")) {
+        let below = format!(".callers[{place}]");
+        add(
+            below,
+            "the pattern is widened by a segment",
+            with("callers", Some(wider)),
+        );
+    }
+    if members.contains_key("expires") {
+        add(".expires".to_owned(), "the end is taken out", with("expires", None));
     }
     all
 }
@@ -266,7 +359,6 @@ fn of_to(to: Option<&Value>) -> Changed<Vec<Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn changes_of(rule: Value) -> Vec<(String, Option<Value>)> {
         let document = json!({ "rules": [rule] });
@@ -305,6 +397,50 @@ mod tests {
                 "rules[0].to[0].paths[0]: the path is widened by a segment",
             ]
         );
+    }
+
+    #[test]
+    fn hops_bring_others_and_every_mutant_names_them() {
+        let document = json!({
+            "rules": [{ "name": "keeps-hops-0", "effect": "allow", "from": ["spiffe://a/**"], "via": ["edge"] }],
+            "hops": [{ "name": "edge", "peers": ["spiffe://a/e"], "callers": ["spiffe://a/b/c", "spiffe://a/d"],
+                       "except": ["spiffe://a/x"], "expires": "2027-01-01T00:00:00Z" }],
+        });
+        let of_hops = mutants(&document).filter(|mutant| mutant.list == "hops");
+        let all: Vec<String> = of_hops
+            .map(|mutant| format!("{}: {}", mutant.place, mutant.change))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                "hops[0].callers[0]: the pattern is taken out",
+                "hops[0].callers[1]: the pattern is taken out",
+                "hops[0].except[0]: the pattern is taken out",
+                "hops[0].callers[0]: the pattern is widened by a segment",
+                "hops[0].callers[1]: the pattern is widened by a segment",
+                "hops[0].expires: the end is taken out",
+            ]
+        );
+        for mutant in mutants(&document) {
+            let document = mutant.document(&document);
+            let last = document["rules"].as_array().unwrap().last().unwrap().clone();
+            assert_eq!(
+                (&last["via"], &last["dry_run"]),
+                (&json!(["edge"]), &json!(true)),
+                "{document}"
+            );
+            let names: Vec<&Value> = document["rules"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|rule| &rule["name"])
+                .collect();
+            assert_eq!(
+                names.iter().filter(|name| **name == &last["name"]).count(),
+                1,
+                "{document}"
+            );
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use serde_saphyr::Spanned;
 use svidgate_policy::{Bundle, Effect, Reason, SpiffeId, Timestamp, TrustDomain};
 
 use crate::{
-    identity::{Caller, Shown},
+    identity::{Caller, Coming, Shown},
     testing::file::{Expected, Region, Test, TestFile},
+    via::{Via, ViaError},
 };
 
 /// All tests of one file, ready to be asked of any policy.
@@ -46,8 +47,8 @@ pub struct Claim {
 pub enum Claimed {
     /// A request of a caller is answered so.
     Answer {
-        /// Who asks.
-        caller: Caller,
+        /// Who asks, and through whom.
+        coming: Coming,
         /// What is asked, and what may be expected beside the effect.
         expected: Box<Expected>,
         /// Allowed or denied.
@@ -55,10 +56,10 @@ pub enum Claimed {
         /// The reason code that is expected, where it matters.
         reason: Option<Reason>,
     },
-    /// The caller is nobody, for this reason.
+    /// Whoever comes is nobody, for this reason.
     Refused {
-        /// Who asks.
-        caller: Caller,
+        /// Who asks, and through whom.
+        coming: Coming,
         /// Why.
         reason: Reason,
     },
@@ -93,6 +94,15 @@ impl Plan {
         claims.filter_map(|claim| match &claim.claimed {
             Claimed::Everywhere(_, region) => Some((claim.at, region)),
             Claimed::Answer { .. } | Claimed::Refused { .. } => None,
+        })
+    }
+
+    /// Through whom those come that ask, and where it says so first.
+    pub fn ways(&self) -> impl Iterator<Item = ((u64, u64), &[Via])> {
+        let claims = self.tests.iter().flat_map(|test| &test.claims);
+        claims.filter_map(|claim| match &claim.claimed {
+            Claimed::Answer { coming, .. } | Claimed::Refused { coming, .. } => Some((claim.at, &*coming.via)),
+            Claimed::Everywhere(..) => None,
         })
     }
 
@@ -153,13 +163,17 @@ fn planned(
     let now = moment(test.at.as_ref(), now, &mut troubles);
     let mut claims = Vec::new();
     let about_requests = !test.allow.is_empty() || !test.deny.is_empty() || test.refused.is_some();
+    let via = via(test, &mut troubles);
     match caller(test, read) {
-        Ok(Some(caller)) => claims.extend(about_caller(test, &caller, &mut troubles)),
+        Ok(Some(caller)) => claims.extend(about_caller(test, &Coming { caller, via }, &mut troubles)),
         Ok(None) if about_requests => troubles.push(Trouble {
             at: place,
             what: "nobody asks: write `id` or `svid` beside `allow`, `deny` and `refused`".to_owned(),
         }),
-        Ok(None) => {}
+        Ok(None) => troubles.extend(test.via.first().map(|via| Trouble {
+            at: at(via),
+            what: "nobody comes: write `via` beside `id` or `svid`, or in `never`, `always` and `only`".to_owned(),
+        })),
         Err(trouble) => troubles.push(trouble),
     }
     for (quantifier, region) in [
@@ -227,7 +241,23 @@ fn caller(test: &Test, read: &dyn Fn(&str) -> Result<Vec<u8>, String>) -> Result
     }
 }
 
-fn about_caller(test: &Test, caller: &Caller, troubles: &mut Vec<Trouble>) -> Vec<Claim> {
+/// Through whom it comes. Whether there are such hops is a question to the policy.
+fn via(test: &Test, troubles: &mut Vec<Trouble>) -> Vec<Via> {
+    let read = test.via.iter().filter_map(|written| {
+        let trouble = |error: ViaError| Trouble {
+            at: at(written),
+            what: error.to_string(),
+        };
+        written
+            .value
+            .parse()
+            .map_err(|error| troubles.push(trouble(error)))
+            .ok()
+    });
+    read.collect()
+}
+
+fn about_caller(test: &Test, coming: &Coming, troubles: &mut Vec<Trouble>) -> Vec<Claim> {
     let mut claims = Vec::new();
     let mut reason = |written: Option<&str>, at| {
         let written = written?;
@@ -245,7 +275,7 @@ fn about_caller(test: &Test, caller: &Caller, troubles: &mut Vec<Trouble>) -> Ve
             claims.push(Claim {
                 at: at(expected),
                 claimed: Claimed::Answer {
-                    caller: caller.clone(),
+                    coming: coming.clone(),
                     reason: reason(expected.value.reason.as_deref(), at(expected)),
                     expected: Box::new(expected.value.clone()),
                     effect,
@@ -257,7 +287,7 @@ fn about_caller(test: &Test, caller: &Caller, troubles: &mut Vec<Trouble>) -> Ve
         claims.extend(reason(Some(&written.value), at(written)).map(|reason| Claim {
             at: at(written),
             claimed: Claimed::Refused {
-                caller: caller.clone(),
+                coming: coming.clone(),
                 reason,
             },
         }));

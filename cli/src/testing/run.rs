@@ -5,12 +5,13 @@ use std::fmt;
 use svidgate_policy::{
     Effect, Timestamp,
     analysis::{
-        Bounds, Claim as Statement, Claimed as ClaimedId, ClaimedGrants, Counterexample, Holds, Policy, Subject, Why,
+        Bounds, Claim as Statement, ClaimedGrants, ClaimedWay, Counterexample, Holds, Policy, Subject, Why,
         explain::Answer, holds,
     },
 };
 
 use crate::{
+    identity::Nobody,
     input::compiled::in_words,
     testing::{
         file::{Expected, Region},
@@ -86,13 +87,13 @@ pub enum FailureKind {
 
 /// Who looks on at the requests that are asked.
 pub trait Witness {
-    /// A request of an id was asked, and answered.
-    fn asked(&mut self, policy: &Policy, id: &ClaimedId, expected: &Expected, now: Timestamp);
+    /// A request that came by a way was asked, and answered.
+    fn asked(&mut self, policy: &Policy, way: &ClaimedWay, expected: &Expected, now: Timestamp);
 }
 
 /// Nobody looks on.
 impl Witness for () {
-    fn asked(&mut self, _: &Policy, _: &ClaimedId, _: &Expected, _: Timestamp) {}
+    fn asked(&mut self, _: &Policy, _: &ClaimedWay, _: &Expected, _: Timestamp) {}
 }
 
 impl Plan {
@@ -137,16 +138,17 @@ impl Claim {
         };
         match &self.claimed {
             Claimed::Answer {
-                caller,
+                coming,
                 expected,
                 effect,
                 reason,
             } => {
                 let claimed = || Wanted(*effect, expected).to_string();
-                let id = match caller.identify(policy, now) {
-                    Ok(id) => id,
+                let way = match coming.identify(policy, now) {
+                    Ok(way) => way,
+                    Err(Nobody::NoWay(what)) => return Some(wrong(claimed(), what)),
                     // Whoever is nobody is denied everything, and the reason is the one to hold it against.
-                    Err(refused) => {
+                    Err(Nobody::Caller(refused) | Nobody::Hop(refused)) => {
                         let as_wanted = *effect == Effect::Deny
                             && reason.is_none_or(|reason| reason == refused.reason())
                             && expected.rule.is_none();
@@ -154,8 +156,8 @@ impl Claim {
                         return (!as_wanted).then(|| wrong(claimed(), found));
                     }
                 };
-                witness.asked(policy, &id, expected, now);
-                let answer = answer(policy, &id, expected, now);
+                witness.asked(policy, &way, expected, now);
+                let answer = answer(policy, &way, expected, now);
                 let as_wanted = answer.effect == *effect
                     && reason.is_none_or(|reason| reason == answer.reason)
                     && expected
@@ -164,12 +166,13 @@ impl Claim {
                         .is_none_or(|rule| answer.rule.as_ref() == Some(rule));
                 (!as_wanted).then(|| wrong(claimed(), Told(&answer).to_string()))
             }
-            Claimed::Refused { caller, reason } => {
+            Claimed::Refused { coming, reason } => {
                 let claimed = || format!("the SVID is refused for {}", reason.code());
-                match caller.identify(policy, now) {
-                    Ok(id) => Some(wrong(claimed(), format!("it is {}", id.id()))),
-                    Err(refused) if refused.reason() == *reason => None,
-                    Err(refused) => Some(wrong(
+                match coming.identify(policy, now) {
+                    Ok(way) => Some(wrong(claimed(), format!("it is {}", way.caller.id()))),
+                    Err(Nobody::NoWay(what)) => Some(wrong(claimed(), what)),
+                    Err(Nobody::Caller(refused) | Nobody::Hop(refused)) if refused.reason() == *reason => None,
+                    Err(Nobody::Caller(refused) | Nobody::Hop(refused)) => Some(wrong(
                         claimed(),
                         format!("it is refused for {} ({refused})", refused.reason().code()),
                     )),
@@ -181,8 +184,8 @@ impl Claim {
 }
 
 /// What the evaluator that enforces answers.
-pub fn answer(policy: &Policy, id: &ClaimedId, expected: &Expected, now: Timestamp) -> Answer {
-    let grants = ClaimedGrants::of(&policy.configuration().rules, id);
+pub fn answer(policy: &Policy, way: &ClaimedWay, expected: &Expected, now: Timestamp) -> Answer {
+    let grants = ClaimedGrants::of(&policy.configuration().rules, way);
     expected.asked.show(|request| Answer::of(&grants.decide(request, now)))
 }
 
@@ -256,7 +259,7 @@ fn everywhere(
                 Why::EncodedSlashes => {
                     "some rule opens paths with an encoded slash, which are not looked at".to_owned()
                 }
-                Why::Hops => "some rule may let it through where a hop brings it, which is not looked at".to_owned(),
+                Why::Hops => "there are too many hops for what comes through them to be looked at".to_owned(),
                 Why::TooCostly => "what was found costs the gate too much to decide".to_owned(),
             },
         ),
@@ -281,7 +284,13 @@ fn told(examples: &[Counterexample]) -> String {
         .as_ref()
         .map(|rule| format!(" {rule}"))
         .unwrap_or_default();
-    let answer = format!("{} {}{rule}", first.answer.effect.as_str(), first.answer.reason.code());
+    let hop = first.answer.hop.as_ref();
+    let hop = hop.map(|hop| format!(" through hop {hop}")).unwrap_or_default();
+    let answer = format!(
+        "{} {}{rule}{hop}",
+        first.answer.effect.as_str(),
+        first.answer.reason.code()
+    );
     format!("{answer} for {}", first.witness)
 }
 

@@ -21,6 +21,7 @@ use crate::{
         plan::{Plan, Trouble},
         reach::Reach,
     },
+    via::peer,
 };
 
 /// What the name of a file of tests ends in.
@@ -147,6 +148,12 @@ fn add(suites: &mut Vec<Suite>, policy: &Path, source: Arc<Source>, plan: Plan, 
         if let Err(mistakes) = Subject::read(region.to_string().as_bytes(), &suite.read.policy) {
             let name = source.name();
             wrong.push(Wrong::Tests(format!("{name}:{line}:{column}: {}", in_words(&mistakes))));
+        }
+    }
+    for ((line, column), via) in plan.ways() {
+        if let Err(what) = peer(via, &suite.read.policy) {
+            let name = source.name();
+            wrong.push(Wrong::Tests(format!("{name}:{line}:{column}: `via`: {what}")));
         }
     }
     suite.plans.push((source, plan));

@@ -35,11 +35,12 @@ fn filled(text: &str) -> String {
 }
 
 /// How many documents and rules a file has; none where it carries none.
-const EXPECTED: [(&str, Option<(usize, usize)>); 34] = [
+const EXPECTED: [(&str, Option<(usize, usize)>); 35] = [
     ("compose/docker-compose.yaml", None),
     ("compose/gateway.yaml", Some((1, 2))),
     ("compose/sidecar.yaml", Some((1, 2))),
     ("demo/envoy.yaml", Some((1, 0))),
+    ("demo/gateway.yaml", None),
     ("demo/policy.yaml", Some((1, 5))),
     ("demo/tcp-rules.yaml", None),
     ("ecds-file/bootstrap.yaml", None),

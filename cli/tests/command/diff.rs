@@ -340,6 +340,30 @@ fn link_in_place_of_a_policy_is_not_followed() {
     assert!(ended.err.contains("at HEAD: was no plain file"), "{}", ended.err);
 }
 
+/// What allows nothing has no hops either: one that no rule names is a mistake.
+#[test]
+fn policy_with_hops_that_is_new_is_compared_with_what_allows_nothing() {
+    let stage = committed(&[("a.yaml", OLD)]);
+    let hops = r#"trust_domain: prod.example
+authorities: { workload_api: { cluster: agent } }
+xfcc: hop
+jwt_svid: { audiences: [ us ] }
+hops:
+  - { name: edge, peers: [ "spiffe://prod.example/edge" ], callers: [ "spiffe://prod.example/ns/**" ], assertion: jwt_svid }
+rules:
+  - { name: brought, effect: allow, from: [ "spiffe://prod.example/ns/a" ], via: [ edge ] }
+"#;
+    fs::write(stage.path().join("b.yaml"), hops).unwrap();
+    let ended = stage.run(&["diff", "--git", "HEAD"]);
+    assert_eq!((ended.code, ended.err.as_str()), (1, ""), "{}", ended.out);
+    assert!(
+        ended.out.contains("asks GET / through spiffe://prod.example/edge by"),
+        "{}",
+        ended.out
+    );
+    assert!(ended.out.contains("nothing else changes"), "{}", ended.out);
+}
+
 /// Two plugins of one file, of which one is new and one changed.
 #[test]
 fn policies_of_one_file_are_put_together_by_their_names() {

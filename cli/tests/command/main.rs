@@ -23,3 +23,4 @@ mod places;
 mod stage;
 mod suppressions;
 mod testing;
+mod via;

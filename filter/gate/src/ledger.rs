@@ -2,7 +2,8 @@
 //!
 //! A stream costs a peer few bytes on the wire and us as many as its head has, and one peer may open any number. So
 //! what is kept is counted, and given back when it is dropped. At the bound of a worker whoever holds most is refused:
-//! one peer that fills it costs no other a request.
+//! one peer that fills it costs no other a request. Of what a hop brings, that is the caller who holds most of it: one
+//! that fills what its hop may hold costs no other caller of the same hop a request.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
@@ -25,10 +26,33 @@ pub const MAX_ALL_BYTES: usize = 2 * MAX_WORKER_BYTES;
 /// Who holds something: a number made of an id that was verified; 0 for all that nobody vouched for, in a dry run.
 pub type Account = u64;
 
+/// Whose something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Who has connected.
+    pub peer: Account,
+    /// Whom it brings.
+    pub caller: Option<Account>,
+}
+
+impl Owner {
+    /// Who has connected, and brings nobody.
+    pub fn direct(peer: Account) -> Self {
+        Self { peer, caller: None }
+    }
+
+    /// The caller of this peer.
+    fn brought(self) -> Option<(Account, Account)> {
+        self.caller.map(|caller| (self.peer, caller))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Accounts {
     total: usize,
     by_peer: BTreeMap<Account, usize>,
+    /// Of those whom a peer brings.
+    by_caller: BTreeMap<(Account, Account), usize>,
     by_connection: BTreeMap<u64, usize>,
 }
 
@@ -40,7 +64,7 @@ pub struct Ledger(Rc<RefCell<Accounts>>);
 #[derive(Debug)]
 pub struct Held {
     ledger: Ledger,
-    account: Account,
+    owner: Owner,
     connection: Option<u64>,
     bytes: usize,
 }
@@ -51,12 +75,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The bound that this would break.
-    pub fn hold(
-        &self,
-        account: Account,
-        bytes: usize,
-        connection: impl FnOnce() -> Option<u64>,
-    ) -> Result<Held, Reason> {
+    pub fn hold(&self, owner: Owner, bytes: usize, connection: impl FnOnce() -> Option<u64>) -> Result<Held, Reason> {
         let connection = if bytes >= LARGE_HEAD { connection() } else { None };
         let mut accounts = self.0.borrow_mut();
         if let Some(connection) = connection {
@@ -65,31 +84,33 @@ impl Ledger {
                 return Err(Reason::ConnectionHoldsTooMuch);
             }
         }
-        let own = accounts
-            .by_peer
-            .get(&account)
-            .copied()
-            .unwrap_or_default()
-            .saturating_add(bytes);
+        let own = with(&accounts.by_peer, &owner.peer, bytes);
+        let brought = owner.brought();
+        let of_caller = brought.map(|caller| (caller, with(&accounts.by_caller, &caller, bytes)));
         let total = accounts.total.saturating_add(bytes);
         let holds_most = || {
-            accounts
-                .by_peer
-                .iter()
-                .all(|(peer, held)| *peer == account || *held <= own)
+            let mut peers = accounts.by_peer.iter();
+            peers.all(|(peer, held)| *peer == owner.peer || *held <= own)
         };
-        if total > MAX_ALL_BYTES || (total > MAX_WORKER_BYTES && holds_most()) {
+        let caller_holds_most = || {
+            let mut callers = accounts
+                .by_caller
+                .range((owner.peer, Account::MIN)..=(owner.peer, Account::MAX));
+            of_caller.is_none_or(|(caller, own)| callers.all(|(other, held)| *other == caller || *held <= own))
+        };
+        if total > MAX_ALL_BYTES || (total > MAX_WORKER_BYTES && holds_most() && caller_holds_most()) {
             return Err(Reason::WorkerFull);
         }
         accounts.total = total;
-        accounts.by_peer.insert(account, own);
+        accounts.by_peer.insert(owner.peer, own);
+        accounts.by_caller.extend(of_caller);
         if let Some(connection) = connection {
             let held = accounts.by_connection.entry(connection).or_default();
             *held = held.saturating_add(bytes);
         }
         Ok(Held {
             ledger: self.clone(),
-            account,
+            owner,
             connection,
             bytes,
         })
@@ -101,9 +122,14 @@ impl Ledger {
     }
 }
 
+/// What an account has, and so many bytes more.
+fn with<K: Ord>(held: &BTreeMap<K, usize>, key: &K, bytes: usize) -> usize {
+    held.get(key).copied().unwrap_or_default().saturating_add(bytes)
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        fn give_back(held: &mut BTreeMap<u64, usize>, key: u64, bytes: usize) {
+        fn give_back<K: Ord>(held: &mut BTreeMap<K, usize>, key: K, bytes: usize) {
             if let Some(known) = held.get_mut(&key) {
                 *known = known.saturating_sub(bytes);
                 if *known == 0 {
@@ -113,7 +139,10 @@ impl Drop for Held {
         }
         let mut accounts = self.ledger.0.borrow_mut();
         accounts.total = accounts.total.saturating_sub(self.bytes);
-        give_back(&mut accounts.by_peer, self.account, self.bytes);
+        give_back(&mut accounts.by_peer, self.owner.peer, self.bytes);
+        if let Some(caller) = self.owner.brought() {
+            give_back(&mut accounts.by_caller, caller, self.bytes);
+        }
         if let Some(connection) = self.connection {
             give_back(&mut accounts.by_connection, connection, self.bytes);
         }
@@ -127,7 +156,37 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     fn hold(ledger: &Ledger, account: Account, bytes: usize) -> Result<Held, Reason> {
-        ledger.hold(account, bytes, || None)
+        ledger.hold(Owner::direct(account), bytes, || None)
+    }
+
+    /// What one peer brings of several callers.
+    #[test]
+    fn caller_that_fills_what_its_hop_may_hold_costs_no_other_caller_a_request() {
+        let ledger = Ledger::default();
+        let hold = |caller: Account, bytes: usize| {
+            let owner = Owner {
+                peer: 1,
+                caller: Some(caller),
+            };
+            ledger.hold(owner, bytes, || None)
+        };
+        let mut greedy = Vec::new();
+        while let Ok(held) = hold(7, MIB) {
+            greedy.push(held);
+        }
+        assert_eq!(greedy.len(), 128);
+        let modest: Vec<Held> = (0..100).map(|_| hold(8, MIB).unwrap()).collect();
+        assert_eq!(hold(7, 1).err(), Some(Reason::WorkerFull));
+        // The hop holds most of all, and as long as it does its own is refused.
+        assert_eq!(
+            ledger.hold(Owner::direct(1), 1, || None).err(),
+            Some(Reason::WorkerFull)
+        );
+        assert!(ledger.hold(Owner::direct(2), MIB, || None).is_ok());
+        drop((greedy, modest));
+        assert_eq!(ledger.total(), 0, "all is given back");
+        let accounts = ledger.0.borrow();
+        assert!(accounts.by_peer.is_empty() && accounts.by_caller.is_empty());
     }
 
     #[test]
@@ -160,7 +219,7 @@ mod tests {
     #[test]
     fn connection_has_a_bound_of_its_own_for_large_heads() {
         let ledger = Ledger::default();
-        let large = |connection| ledger.hold(1, MIB, || Some(connection));
+        let large = |connection| ledger.hold(Owner::direct(1), MIB, || Some(connection));
         let held: Vec<Held> = (0..4).map(|_| large(7).unwrap()).collect();
         assert_eq!(large(7).err(), Some(Reason::ConnectionHoldsTooMuch));
         assert!(large(8).is_ok());
@@ -168,7 +227,9 @@ mod tests {
         assert!(large(7).is_ok());
         assert!(
             ledger
-                .hold(1, 1, || panic!("nobody asks for the connection of a small head"))
+                .hold(Owner::direct(1), 1, || panic!(
+                    "nobody asks for the connection of a small head"
+                ))
                 .is_ok()
         );
     }

@@ -24,10 +24,29 @@ pub struct Refusal {
 /// By whom somebody was brought who is nobody here.
 #[derive(Clone, Debug)]
 pub struct Brought {
-    /// The id of the hop.
-    pub via: SpiffeId,
-    /// The name of its first entry in the document.
+    /// The ids of the hops, as far as they are known, the first that it has come through first.
+    pub via: Box<str>,
+    /// The name of the first entry in the document of whoever has connected.
     pub hop: Option<Box<str>>,
-    /// Whether it is the caller's certificate that is no identity here.
-    pub of_caller: bool,
+    /// Of whose certificate or token the reason speaks, where it is not what was said of them.
+    pub of: Option<Of>,
+}
+
+/// Whose certificate or token it is, where it is not that of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Of whose rights count.
+    Caller,
+    /// Of a hop that has not connected here itself.
+    Hop,
+}
+
+impl Of {
+    /// As records have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Hop => "hop",
+        }
+    }
 }

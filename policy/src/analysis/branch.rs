@@ -1,4 +1,4 @@
-//! What is known of an identity, a request and a moment so far, and does it hang together?
+//! What is known of those on a way, a request and a moment so far, and does it hang together?
 //!
 //! Segments that are the same form a class, which may be a text and may not be others. There are more texts than any
 //! document names, so a class without a text always has one that is free, and all that can go wrong is seen when a
@@ -10,6 +10,7 @@ use crate::{
     analysis::{
         demand::Verdicts,
         literal::{Literal, Place, Space},
+        manner::Who,
         terms::{Terms, Wanted},
         values::{Found, Span},
         vocabulary::{AspectId, DemandId, Symbol},
@@ -20,7 +21,8 @@ use crate::{
 /// What is known so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Branch {
-    id: (usize, usize),
+    caller: (usize, usize),
+    hop: (usize, usize),
     path: (usize, usize),
     places: Vec<(Place, usize)>,
     classes: Vec<Class>,
@@ -43,7 +45,8 @@ impl Branch {
     pub(crate) fn new(span: Span) -> Self {
         Self {
             // A leaf's id has a path.
-            id: (1, usize::MAX),
+            caller: (1, usize::MAX),
+            hop: (1, usize::MAX),
             path: (0, usize::MAX),
             places: Vec::new(),
             classes: Vec::new(),
@@ -54,14 +57,16 @@ impl Branch {
 
     pub(crate) fn length(&self, space: Space) -> (usize, usize) {
         match space {
-            Space::Id => self.id,
+            Space::Id(Who::Caller) => self.caller,
+            Space::Id(Who::Hop) => self.hop,
             Space::Path => self.path,
         }
     }
 
     fn length_mut(&mut self, space: Space) -> &mut (usize, usize) {
         match space {
-            Space::Id => &mut self.id,
+            Space::Id(Who::Caller) => &mut self.caller,
+            Space::Id(Who::Hop) => &mut self.hop,
             Space::Path => &mut self.path,
         }
     }
@@ -281,7 +286,7 @@ impl Branch {
             Err(at) => {
                 let class = self.classes.len();
                 self.classes.push(Class {
-                    is_of_id: place.space == Space::Id && place != Place::TRUST_DOMAIN,
+                    is_of_id: place.is_segment_of_id(),
                     ..Class::default()
                 });
                 self.places.insert(at, (place, class));

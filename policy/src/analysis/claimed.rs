@@ -11,8 +11,10 @@ use crate::{
     rules::{
         decision::Decision,
         grants::Grants,
+        hop::{Assertion, Hop},
         request::Request,
-        rule_set::{Needs, RuleSet},
+        rule_set::{Needs, RuleSet, at},
+        way::Way,
     },
     trust::{
         svid::{Trust, check_vouched},
@@ -47,29 +49,77 @@ impl Claimed {
     }
 }
 
-/// What rules say about an id that nobody has verified.
+/// The way of a request whose identities nobody has verified.
 #[derive(Clone, Debug)]
-pub struct ClaimedGrants(Grants);
+pub struct ClaimedWay {
+    /// On whose behalf it comes.
+    pub caller: Claimed,
+    /// Who brings it, and how it says who the caller is; `None` where the caller connects.
+    pub hop: Option<(Claimed, Assertion)>,
+}
+
+impl ClaimedWay {
+    /// The caller makes it itself.
+    pub fn direct(caller: Claimed) -> Self {
+        Self { caller, hop: None }
+    }
+}
+
+/// What rules say about the ids of a way, which nobody has verified.
+#[derive(Clone, Debug)]
+pub struct ClaimedGrants {
+    caller: Grants,
+    hop: Option<(Grants, Assertion)>,
+}
 
 impl ClaimedGrants {
-    /// Finds everything that the rules say about it.
-    pub fn of(rules: &RuleSet, claimed: &Claimed) -> Self {
-        Self(rules.specialise_id(&claimed.0))
+    /// Finds everything that the rules say about them.
+    pub fn of(rules: &RuleSet, way: &ClaimedWay) -> Self {
+        let hop = way.hop.as_ref();
+        Self {
+            caller: rules.specialise_id(&way.caller.0),
+            hop: hop.map(|(hop, assertion)| (rules.specialise_id(&hop.0), *assertion)),
+        }
+    }
+
+    fn way(&self) -> Way<'_> {
+        match &self.hop {
+            Some((hop, assertion)) => Way::through([hop], &self.caller, *assertion),
+            None => Way::direct(&self.caller),
+        }
+    }
+
+    /// The entry of `hops` by which it comes; `None` where it is direct, or none of this peer has this caller.
+    pub fn hop(&self) -> Option<&Hop> {
+        self.way().hop()
     }
 
     /// What would be decided of a request, or of a connection of a TCP listener.
     pub fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision<'_> {
-        self.0.decide(request, now)
+        self.way().decide(request, now)
     }
 
-    /// What would be decided of a connection in front of HTTP.
+    /// What would be decided of the connection in front of HTTP that it comes by.
     pub fn admit(&self, now: Timestamp) -> Decision<'_> {
-        self.0.admit(now)
+        let peer = self.hop.as_ref().map_or(&self.caller, |(hop, _)| hop);
+        peer.admit(now)
+    }
+
+    /// Whether some rule in force allows the caller something that a hop brings, requests aside.
+    pub fn is_brought(&self, now: Timestamp) -> bool {
+        let (caller, rules) = (&self.caller, &self.caller.rules.0);
+        let groups = caller.enforced.groups.iter();
+        let mut groups = groups.filter_map(|granted| at(&rules.groups, granted.group));
+        groups.any(|group| {
+            let is_in_force = group.allows.is_some_and(|until| !until.is_over(now));
+            let named = group.via.map(|via| via.hops.and(caller.brought_by));
+            is_in_force && named.is_some_and(|named| rules.hops.in_force(named, now).next().is_some())
+        })
     }
 
     /// What must be known of a connection or a request before it can be decided on.
     pub fn needs(&self) -> Needs {
-        self.0.needs()
+        self.way().needs()
     }
 }
 
@@ -91,7 +141,7 @@ mod tests {
     fn asked(id: &str, now: &str) -> Result<Reason, SvidError> {
         let (policy, now) = (policy(), now.parse().unwrap());
         let claimed = Claimed::new(SpiffeId::parse(id).unwrap(), policy.configuration(), now)?;
-        let grants = ClaimedGrants::of(&policy.configuration().rules, &claimed);
+        let grants = ClaimedGrants::of(&policy.configuration().rules, &ClaimedWay::direct(claimed));
         let request = Request {
             port: Some(1),
             ..Request::default()

@@ -125,7 +125,7 @@ pub enum Why {
     Values,
     /// It may be about a path with an encoded slash, which has two readings and which some rule opens.
     EncodedSlashes,
-    /// Some rule lets it through where a hop brings it, which is not looked at.
+    /// Some rule may let it through where a hop brings it, and there are too many hops for that to be looked at.
     Hops,
     /// What was found costs the gate too much to decide.
     TooCostly,

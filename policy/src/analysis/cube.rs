@@ -6,8 +6,10 @@ use std::rc::Rc;
 
 use crate::{
     analysis::{
+        brought::spoken_of,
         demand::{Aspect, Verdicts, of_target, of_when},
         literal::{Literal, MANY, Place, Space},
+        manner::{Form, Manner, Way, Who},
         terms::Terms,
     },
     name::path::PathReading,
@@ -18,21 +20,11 @@ use crate::{
     },
     rules::{
         effect::Effect,
+        hop::{Hop, Hops},
         reading::CONNECT,
         rule::{Rule, Target},
     },
 };
-
-/// In which form something is asked for. What is known of it differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Form {
-    /// One reading of an HTTP request.
-    Request,
-    /// A request that opens a tunnel, of whose inside no method, path or header is known.
-    Tunnel,
-    /// A connection of a TCP listener, of which nothing of HTTP is known.
-    Connection,
-}
 
 /// Literals of which all hold, and exceptions of which none does.
 #[derive(Clone, Debug)]
@@ -50,6 +42,14 @@ impl Cube {
         Self {
             literals,
             exceptions: Rc::new([]),
+        }
+    }
+
+    /// The same, and these behind.
+    fn and(&self, literals: &[Literal]) -> Self {
+        Self {
+            literals: self.literals.iter().chain(literals).cloned().collect(),
+            exceptions: Rc::clone(&self.exceptions),
         }
     }
 
@@ -71,46 +71,93 @@ impl Cube {
     }
 }
 
-/// How paths are read where a rule is taken apart.
+/// How something comes and is read where a rule is taken apart.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reads {
-    pub(crate) form: Form,
+pub(crate) struct Reads<'p> {
+    pub(crate) manner: Manner,
     pub(crate) paths: PathReading,
+    /// Those that the `via` of the rule names.
+    pub(crate) hops: &'p Hops,
 }
 
 /// The cubes of a rule through one of its `from` that open paths with an encoded slash, of any path.
-pub(crate) fn opening(terms: &mut Terms, rule: &Rule, from: &IdPattern, reads: Reads) -> Vec<Cube> {
+pub(crate) fn opening(terms: &mut Terms, rule: &Rule, from: &IdPattern, reads: Reads<'_>) -> Vec<Cube> {
     let mut rule = rule.clone();
     rule.to.retain(|target| target.conditions.encoded_slashes);
     rule.to.iter_mut().for_each(|target| target.paths = None);
-    cubes(terms, &rule, from, reads)
+    cubes(terms, &rule, (from, Who::Caller), reads)
 }
 
-/// All cubes of a rule through one of its `from`.
-pub(crate) fn cubes(terms: &mut Terms, rule: &Rule, from: &IdPattern, reads: Reads) -> Vec<Cube> {
-    let exceptions: Rc<[Vec<Literal>]> = rule.except.iter().map(|except| of_id(terms, except)).collect();
+/// All cubes of a rule through one of its `from`, which is about one of those on the way.
+pub(crate) fn cubes(terms: &mut Terms, rule: &Rule, (from, who): (&IdPattern, Who), reads: Reads<'_>) -> Vec<Cube> {
+    let ways = of_way(terms, rule, (from, who), reads);
     let mut cubes = Vec::new();
     for target in &rule.to {
-        let Some(demands) = demands(terms, rule, target, reads.form) else {
+        let Some(demands) = demands(terms, rule, target, reads.manner.form) else {
             continue;
         };
-        let patterns: Vec<Option<&PathPattern>> = match (&target.paths, reads.form) {
+        let patterns: Vec<Option<&PathPattern>> = match (&target.paths, reads.manner.form) {
             (Some(paths), Form::Request) => paths.iter().map(Some).collect(),
             (None, _) | (Some(_), Form::Tunnel | Form::Connection) => vec![None],
         };
         for path in patterns {
             let mut captures = Captures::default();
-            let mut literals = of_id_capturing(terms, from, &mut captures);
+            let mut own = of_id_capturing(terms, who, from, &mut captures);
             if let Some(path) = path {
                 let Some(of_path) = of_path(terms, path, reads.paths, &mut captures) else {
                     continue;
                 };
-                literals.extend(of_path);
+                own.extend(of_path);
             }
-            literals.extend(demands.iter().cloned());
-            literals.extend(rule.expires.map(Literal::Before));
-            let exceptions = Rc::clone(&exceptions);
-            cubes.push(Cube { literals, exceptions });
+            own.extend(demands.iter().cloned());
+            own.extend(rule.expires.map(Literal::Before));
+            cubes.extend(ways.iter().map(|way| way.and(&own)));
+        }
+    }
+    cubes
+}
+
+/// What must hold for something to come by a way of which a rule speaks, and for its exceptions not to.
+fn of_way(terms: &mut Terms, rule: &Rule, (from, who): (&IdPattern, Who), reads: Reads<'_>) -> Vec<Cube> {
+    let Reads { manner, hops, .. } = reads;
+    let exceptions: Vec<Vec<Literal>> = rule.except.iter().map(|except| of_id(terms, who, except)).collect();
+    if manner.way == Way::Direct || rule.via.is_none() {
+        let exceptions = exceptions.into();
+        let literals = Vec::new();
+        return vec![Cube { literals, exceptions }];
+    }
+    let mut cubes = Vec::new();
+    for hop in spoken_of(rule, hops, manner.way) {
+        let mut of_hop = of_hop(terms, hop, (from, who));
+        for cube in &mut of_hop {
+            // Whether it is over is asked before any rule, so a deny rule need not.
+            let expires = hop.expires.filter(|_| rule.effect == Effect::Allow);
+            cube.literals.extend(expires.map(Literal::Before));
+        }
+        if !exceptions.is_empty() {
+            let all = of_hop.first().into_iter().flat_map(|cube| cube.exceptions.iter());
+            let all: Rc<[Vec<Literal>]> = all.chain(&exceptions).cloned().collect();
+            of_hop.iter_mut().for_each(|cube| cube.exceptions = Rc::clone(&all));
+        }
+        cubes.append(&mut of_hop);
+    }
+    cubes
+}
+
+/// That something comes through a hop: who brings, who is brought. Of all pairs, those that have something in common
+/// with a pattern of one of the two.
+pub(crate) fn of_hop(terms: &mut Terms, hop: &Hop, (from, who): (&IdPattern, Who)) -> Vec<Cube> {
+    let may_be = |pattern: &IdPattern, of: Who| of != who || pattern.overlaps(from);
+    let exceptions: Rc<[Vec<Literal>]> = hop.except.iter().map(|id| of_id(terms, Who::Caller, id)).collect();
+    let mut cubes = Vec::new();
+    for peer in hop.peers.ids().iter().filter(|peer| may_be(peer, Who::Hop)) {
+        let of_peer = of_id(terms, Who::Hop, peer);
+        for caller in hop.callers.iter().filter(|caller| may_be(caller, Who::Caller)) {
+            let literals = of_peer.iter().cloned().chain(of_id(terms, Who::Caller, caller));
+            cubes.push(Cube {
+                literals: literals.collect(),
+                exceptions: Rc::clone(&exceptions),
+            });
         }
     }
     cubes
@@ -188,17 +235,23 @@ impl<'p> Captures<'p> {
     }
 }
 
-/// The literals of a pattern without captures.
-pub(crate) fn of_id(terms: &mut Terms, pattern: &IdPattern) -> Vec<Literal> {
-    of_id_capturing(terms, pattern, &mut Captures::default())
+/// The literals of a pattern without captures, of one of those on the way.
+pub(crate) fn of_id(terms: &mut Terms, who: Who, pattern: &IdPattern) -> Vec<Literal> {
+    of_id_capturing(terms, who, pattern, &mut Captures::default())
 }
 
-fn of_id_capturing<'p>(terms: &mut Terms, pattern: &'p IdPattern, captures: &mut Captures<'p>) -> Vec<Literal> {
-    let mut literals = vec![length(Space::Id, &pattern.segments)];
+fn of_id_capturing<'p>(
+    terms: &mut Terms,
+    who: Who,
+    pattern: &'p IdPattern,
+    captures: &mut Captures<'p>,
+) -> Vec<Literal> {
+    let mut literals = vec![length(Space::Id(who), &pattern.segments)];
     if let Some(name) = pattern.trust_domain() {
-        literals.push(Literal::Is(Place::TRUST_DOMAIN, terms.vocabulary.symbol(name.as_str())));
+        let symbol = terms.vocabulary.symbol(name.as_str());
+        literals.push(Literal::Is(Place::trust_domain(who), symbol));
     }
-    for (place, segment) in places(Space::Id, &pattern.segments) {
+    for (place, segment) in places(Space::Id(who), &pattern.segments) {
         literals.extend(match segment {
             SegmentPattern::Literal(text) => Some(Literal::Is(place, terms.vocabulary.symbol(text))),
             SegmentPattern::Any => None,

@@ -2,7 +2,9 @@
 
 use crate::{
     analysis::{
+        brought::speaks,
         cube::{Cube, Reads, cubes},
+        manner::Who,
         subject::Subject,
         terms::Terms,
     },
@@ -26,12 +28,15 @@ impl Expected {
 
 /// What is expected, in the paths of the document that allows it. As an allow rule would read it: a request of which is not
 /// known whether it belongs to what is expected does not.
-pub(crate) fn expected(terms: &mut Terms, subjects: &[Subject], reads: Reads) -> Vec<Cube> {
+pub(crate) fn expected(terms: &mut Terms, subjects: &[Subject], reads: Reads<'_>) -> Vec<Cube> {
     let mut expected = Vec::new();
     for subject in subjects {
         let rule = subject.rule(Effect::Allow);
+        if !speaks(&rule, reads.hops, reads.manner.way) {
+            continue;
+        }
         for from in &rule.from {
-            expected.extend(cubes(terms, &rule, from, reads));
+            expected.extend(cubes(terms, &rule, (from, Who::Caller), reads));
         }
     }
     expected

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     analysis::{
-        claimed::{Claimed, ClaimedGrants},
+        claimed::{ClaimedGrants, ClaimedWay},
         policy::Policy,
     },
     name::id::SpiffeId,
@@ -23,7 +23,7 @@ use crate::{
         condition::{Conditions, When},
         decision::{Decision, Detail},
         effect::Effect,
-        hop::{Heard, HopSet},
+        hop::{Heard, Hop, HopSet},
         request::Request,
         rule::{Rule, Target},
         rule_set::{RuleSet, RuleSetBuilder},
@@ -35,7 +35,11 @@ use crate::{
 pub struct Explanation {
     /// What the proxy would answer.
     pub answer: Answer,
-    /// What each rule says, in the order of the document. Empty where the request is refused before any is asked.
+    /// Through which entry of `hops` it comes, and what each has to do with it of which the peer is one: in the order of
+    /// the document. Empty where it comes through nobody.
+    pub hops: Vec<AboutHop>,
+    /// What each rule says, in the order of the document; a deny rule that speaks of the hop, too, behind what it says of
+    /// the caller. Empty where the request is refused before any is asked.
     pub rules: Vec<AboutRule>,
 }
 
@@ -102,7 +106,7 @@ pub enum Demand {
     From,
     /// None of `except`.
     Except,
-    /// `direct` among `via`: what is explained comes through nobody.
+    /// The way among `via`. An allow rule without it speaks of none through hops.
     Via,
     /// Before `expires`.
     Expires,
@@ -182,9 +186,33 @@ impl Demand {
     }
 }
 
+/// What one entry of `hops` has to do with a request that somebody brings who is one of its `peers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AboutHop {
+    /// Its place in `hops`.
+    pub place: usize,
+    /// Its name.
+    pub name: String,
+    /// The places in `callers` of the patterns that the caller matches.
+    pub callers: Vec<usize>,
+    /// The place in `except` of the first pattern that takes the caller out.
+    pub excepted: Option<usize>,
+    /// Whether it has come to its end; `None` where it has none.
+    pub is_over: Option<bool>,
+}
+
+impl AboutHop {
+    /// Whether it is the one through which the request comes.
+    pub fn is_taken(&self) -> bool {
+        !self.callers.is_empty() && self.excepted.is_none()
+    }
+}
+
 /// What one rule has to do with a request.
 #[derive(Clone, Debug)]
 pub struct AboutRule {
+    /// Whether it is asked about who brings the request, and not about who it is for.
+    pub is_about_hop: bool,
     /// Its place in `rules`.
     pub place: usize,
     /// Its name.
@@ -254,59 +282,98 @@ pub enum Which {
 
 impl Explanation {
     /// What a policy answers, and what its rules have to do with it.
-    pub fn of(policy: &Policy, claimed: &Claimed, request: &Request<'_>, now: Timestamp, which: Which) -> Self {
-        let grants = ClaimedGrants::of(&policy.configuration().rules, claimed);
+    pub fn of(policy: &Policy, way: &ClaimedWay, request: &Request<'_>, now: Timestamp, which: Which) -> Self {
+        let grants = ClaimedGrants::of(&policy.configuration().rules, way);
         let answer = Answer::of(&grants.decide(request, now));
-        let asked = Asked {
+        let hops = about_hops(policy, way, now);
+        let taken = hops.iter().filter(|hop| hop.is_taken());
+        let caller = Asked {
             policy,
-            id: claimed.id(),
+            id: way.caller.id(),
+            way: taken.fold(HopSet::default(), |taken, hop| taken.with(hop.place)),
             request,
             now,
         };
-        let is_asked = |rule: &Rule| match which {
+        let hop = way.hop.as_ref().map(|(hop, _)| Asked { id: hop.id(), ..caller });
+        let is_of_caller = |rule: &Rule| match which {
             Which::All => true,
-            Which::OfTheId => rule.from.iter().any(|pattern| pattern.matches(asked.id)),
+            Which::OfTheId => caller.is_meant(rule),
         };
-        let rules = if asked.is_refused_whole() {
-            Vec::new()
-        } else {
-            let rules = policy.rules.iter().enumerate();
-            let rules = rules.filter(|(_, rule)| is_asked(rule));
-            rules.map(|(place, rule)| asked.about(place, rule)).collect()
-        };
-        Self { answer, rules }
+        let mut rules = Vec::new();
+        // Of who may bring whom, none is asked.
+        let is_no_way = matches!(answer.reason, Reason::AssertionMissing | Reason::AssertionNotAllowed);
+        if !is_no_way && !caller.is_refused_whole() {
+            for (place, rule) in policy.rules.iter().enumerate() {
+                rules.extend(is_of_caller(rule).then(|| caller.about(place, rule)));
+                let hop = hop.filter(|hop| rule.effect == Effect::Deny && hop.is_meant(rule));
+                rules.extend(hop.map(|hop| AboutRule {
+                    is_about_hop: true,
+                    ..hop.about(place, rule)
+                }));
+            }
+        }
+        Self { answer, hops, rules }
     }
 }
 
+/// The entries by which somebody brings a request, and what each has to do with the caller.
+fn about_hops(policy: &Policy, way: &ClaimedWay, now: Timestamp) -> Vec<AboutHop> {
+    let Some((peer, assertion)) = &way.hop else {
+        return Vec::new();
+    };
+    let hops = policy.configuration().rules.hops().enumerate();
+    let is_one = |hop: &Hop| hop.assertion == *assertion && !matching(hop.peers.ids(), peer.id()).is_empty();
+    let own = hops.filter(|(_, hop)| is_one(hop));
+    own.map(|(place, hop)| AboutHop {
+        place,
+        name: hop.name.to_string(),
+        callers: matching(&hop.callers, way.caller.id()),
+        excepted: matching(&hop.except, way.caller.id()).first().copied(),
+        is_over: hop.expires.map(|expires| now >= expires),
+    })
+    .collect()
+}
+
+/// The places of the patterns that an id matches.
+fn matching(patterns: &[IdPattern], id: &SpiffeId) -> Vec<usize> {
+    let places = patterns.iter().enumerate();
+    let places = places.filter(|(_, pattern)| pattern.matches(id));
+    places.map(|(place, _)| place).collect()
+}
+
+/// A request, and one of those on its way.
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     policy: &'a Policy,
     id: &'a SpiffeId,
+    /// The hops through which it comes.
+    way: HopSet,
     request: &'a Request<'a>,
     now: Timestamp,
 }
 
 impl Asked<'_> {
+    /// Whether one `from` of a rule means the id.
+    fn is_meant(&self, rule: &Rule) -> bool {
+        rule.from.iter().any(|pattern| pattern.matches(self.id))
+    }
+
     /// Whether it is refused whatever rules there are.
     fn is_refused_whole(&self) -> bool {
         !self.is_allowed(everything(true))
     }
 
     fn about(&self, place: usize, rule: &Rule) -> AboutRule {
-        let matching = |patterns: &[IdPattern]| -> Vec<usize> {
-            let places = patterns.iter().enumerate();
-            let places = places.filter(|(_, pattern)| pattern.matches(self.id));
-            places.map(|(place, _)| place).collect()
-        };
-        let from = matching(&rule.from);
-        let excepted = matching(&rule.except).first().copied();
+        let from = matching(&rule.from, self.id);
+        let excepted = matching(&rule.except, self.id).first().copied();
         let known = |holds: bool| if holds { Holds::Yes } else { Holds::No };
         let mut demands = vec![(Demand::From, known(!from.is_empty()))];
         if !rule.except.is_empty() {
             demands.push((Demand::Except, known(excepted.is_none())));
         }
-        if rule.via.is_some() {
-            let heard = Heard::on(HopSet::default(), rule.via);
-            demands.push((Demand::Via, known(heard.has(rule.effect))));
+        let is_heard = Heard::on(self.way, rule.via).has(rule.effect);
+        if rule.via.is_some() || !is_heard {
+            demands.push((Demand::Via, known(is_heard)));
         }
         if let Some(expires) = rule.expires {
             demands.push((Demand::Expires, known(self.now < expires)));
@@ -318,6 +385,7 @@ impl Asked<'_> {
             .map(|target| self.about_entry(rule, target, &from))
             .collect();
         AboutRule {
+            is_about_hop: false,
             place,
             name: rule.name.to_string(),
             effect: rule.effect,

@@ -3,14 +3,21 @@
 use jiff::Timestamp;
 
 use crate::{
-    analysis::{claimed::Claimed, policy::Policy},
+    analysis::{
+        claimed::{ClaimedGrants, ClaimedWay},
+        policy::Policy,
+    },
     name::id::SpiffeId,
     pattern::{
         id_pattern::IdPattern,
         path_pattern::PathPattern,
         segments::{SegmentPattern, Segments},
     },
-    rules::{effect::Effect, rule::Rule},
+    rules::{
+        effect::Effect,
+        hop::{Heard, HopSet},
+        rule::Rule,
+    },
 };
 
 /// What one rule says of an id: its effect, its paths with the id's own captures, and where it stands.
@@ -28,38 +35,57 @@ pub struct Said {
     pub entries: Vec<Option<Vec<String>>>,
 }
 
-/// All rules that speak of an id and are in force at one moment, in the order of the document. What a deny rule says is
+/// All rules that speak of a caller and are in force at one moment, in the order of the document, whatever their `via`.
+/// Through a hop, those alone that speak of that way, and the deny rules that speak of the hop. What a deny rule says is
 /// not taken out of what an allow rule says: both are told.
-pub fn granted(policy: &Policy, claimed: &Claimed, now: Timestamp) -> Vec<Said> {
-    let id = claimed.id();
-    let in_force = |rule: &Rule| {
-        rule.expires.is_none_or(|expires| now < expires) && !rule.except.iter().any(|pattern| pattern.matches(id))
+pub fn granted(policy: &Policy, way: &ClaimedWay, now: Timestamp) -> Vec<Said> {
+    let rules = policy.rules.iter().enumerate();
+    let in_force = rules.filter(|(_, rule)| rule.expires.is_none_or(|expires| now < expires));
+    let Some((hop, _)) = &way.hop else {
+        let said = in_force.filter_map(|(place, rule)| said_of(place, rule, way.caller.id()));
+        return said.collect();
     };
-    let rules = policy.rules.iter().enumerate().filter(|(_, rule)| in_force(rule));
-    rules
+    let grants = ClaimedGrants::of(&policy.configuration().rules, way);
+    let name = grants.hop().map(|hop| &hop.name);
+    let mut hops = policy.configuration().rules.hops();
+    let Some(taken) = hops.position(|hop| Some(&hop.name) == name) else {
+        return Vec::new();
+    };
+    let taken = HopSet::default().with(taken);
+    let heard = in_force.filter(|(_, rule)| Heard::on(taken, rule.via).has(rule.effect));
+    heard
         .filter_map(|(place, rule)| {
-            let matching: Vec<&IdPattern> = rule.from.iter().filter(|pattern| pattern.matches(id)).collect();
-            if matching.is_empty() {
-                return None;
-            }
-            let paths = |paths: &Vec<PathPattern>| {
-                let mut all: Vec<String> = matching
-                    .iter()
-                    .flat_map(|from| paths.iter().map(|path| filled(path, from, id)))
-                    .collect();
-                all.sort();
-                all.dedup();
-                all
-            };
-            Some(Said {
-                place,
-                name: rule.name.to_string(),
-                effect: rule.effect,
-                dry_run: rule.dry_run,
-                entries: rule.to.iter().map(|target| target.paths.as_ref().map(paths)).collect(),
-            })
+            let of_hop = || said_of(place, rule, hop.id()).filter(|_| rule.effect == Effect::Deny);
+            said_of(place, rule, way.caller.id()).or_else(of_hop)
         })
         .collect()
+}
+
+/// `None` where the rule does not speak of the id.
+fn said_of(place: usize, rule: &Rule, id: &SpiffeId) -> Option<Said> {
+    if rule.except.iter().any(|pattern| pattern.matches(id)) {
+        return None;
+    }
+    let matching: Vec<&IdPattern> = rule.from.iter().filter(|pattern| pattern.matches(id)).collect();
+    if matching.is_empty() {
+        return None;
+    }
+    let paths = |paths: &Vec<PathPattern>| {
+        let mut all: Vec<String> = matching
+            .iter()
+            .flat_map(|from| paths.iter().map(|path| filled(path, from, id)))
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    };
+    Some(Said {
+        place,
+        name: rule.name.to_string(),
+        effect: rule.effect,
+        dry_run: rule.dry_run,
+        entries: rule.to.iter().map(|target| target.paths.as_ref().map(paths)).collect(),
+    })
 }
 
 /// A path with the segments of an id in place of the captures.

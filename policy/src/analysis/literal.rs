@@ -4,13 +4,14 @@ use jiff::Timestamp;
 
 use crate::analysis::{
     demand::Verdicts,
+    manner::Who,
     vocabulary::{AspectId, DemandId, Symbol},
 };
 
 /// Whose segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Space {
-    Id,
+    Id(Who),
     Path,
 }
 
@@ -22,10 +23,17 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) const TRUST_DOMAIN: Self = Self {
-        space: Space::Id,
-        number: 0,
-    };
+    pub(crate) fn trust_domain(who: Who) -> Self {
+        Self {
+            space: Space::Id(who),
+            number: 0,
+        }
+    }
+
+    /// Whether it is a segment of an id, which few texts may be.
+    pub(crate) fn is_segment_of_id(self) -> bool {
+        self.space != Space::Path && self.number > 0
+    }
 }
 
 /// One thing that holds or does not.

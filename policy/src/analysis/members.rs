@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 
 use crate::{
-    analysis::{policy::Policy, side::Meaning},
+    analysis::{brought::is_looked_at, policy::Policy},
     document::configuration::Configuration,
     rules::{effect::Effect, hop::Hop, rule::Rule},
     trust::relationship::Relationship,
@@ -67,9 +67,23 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
     note("chain", true, *chain != other.chain);
     note("xfcc", true, *xfcc != other.xfcc);
     note("peer", true, *peer != other.peer);
-    note("hops", true, brought(old) != brought(new));
-    note("jwt_svid", true, *tokens != other.tokens);
-    note("hops.owner", false, owners(old) != owners(new));
+    let is_compared = [old, new]
+        .iter()
+        .all(|policy| is_looked_at(&policy.configuration().rules.0.hops));
+    note("hops", true, !is_compared && brought(old) != brought(new));
+    // Where one has none, it has no hop that brings tokens, which is compared.
+    let has_both = tokens.is_some() && other.tokens.is_some();
+    note("jwt_svid", true, has_both && *tokens != other.tokens);
+    note(
+        "hops.name",
+        false,
+        same_hops(old, new).any(|(one, two)| one.name != two.name),
+    );
+    note(
+        "hops.owner",
+        false,
+        same_hops(old, new).any(|(one, two)| one.owner != two.owner),
+    );
     note("forward_id", false, *forward_id != other.forward_id);
     note("forward_via", false, *forward_via != other.forward_via);
     note("forward_xfcc", false, *forward_xfcc != other.forward_xfcc);
@@ -119,8 +133,8 @@ pub(crate) fn differences(old: &Policy, new: &Policy) -> Vec<Difference> {
     differences
 }
 
-/// All that has a say in what comes through hops, which is not compared where any of it differs: the hops, the rules
-/// that speak of such ways, and which callers are known. `None` where nothing comes through any.
+/// All that has a say in what comes through hops, which is not compared where any of it differs and there is too much of
+/// it: the hops, the rules that speak of such ways, and which callers are known. `None` where nothing comes through any.
 fn brought(policy: &Policy) -> Option<String> {
     let configuration = policy.configuration();
     let without_owner = |hop: &Hop| Hop {
@@ -136,11 +150,7 @@ fn brought(policy: &Policy) -> Option<String> {
         Some(via) => !via.hops.is_empty(),
     };
     let rules = policy.rules.iter().filter(speaks);
-    let mut rules: Vec<String> = rules
-        .map(|rule| spelled(&(rule.dry_run, rule.via, Meaning::of(rule))))
-        .collect();
-    // Their order means nothing.
-    rules.sort_unstable();
+    let rules: Vec<&Rule> = rules.collect();
     let mut revoked: Vec<_> = configuration.revoked.ids().collect();
     revoked.sort_unstable();
     let known = configuration.relationships.iter();
@@ -150,9 +160,16 @@ fn brought(policy: &Policy) -> Option<String> {
     Some(spelled(&(hops, rules, known, revoked)))
 }
 
-fn owners(policy: &Policy) -> Vec<Option<&str>> {
-    let hops = policy.configuration().rules.hops();
-    hops.map(|hop| hop.owner.as_deref()).collect()
+/// The hops that are in both, whatever they are called and whoever answers for them.
+fn same_hops<'p>(old: &'p Policy, new: &'p Policy) -> impl Iterator<Item = (&'p Hop, &'p Hop)> {
+    let untold = |hop: &Hop| Hop {
+        name: Box::default(),
+        owner: None,
+        ..hop.clone()
+    };
+    let pairs = old.configuration().rules.hops();
+    let pairs = pairs.flat_map(|one| new.configuration().rules.hops().map(move |two| (one, two)));
+    pairs.filter(move |(one, two)| untold(one) == untold(two))
 }
 
 /// All that is said of something that cannot be compared.

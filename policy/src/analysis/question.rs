@@ -6,8 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     analysis::{
+        brought::{is_looked_at, on, speaks, spoken_of},
         comparison::{Bounds, Why},
-        cube::{Cube, Cubes, Form, Reads, cubes},
+        cube::{Cube, Cubes, cubes, of_hop, of_id},
+        manner::{Form, Manner, Way, Who},
         policy::Policy,
         region::Region,
         sayings::Scope,
@@ -21,19 +23,20 @@ use crate::{
     },
     pattern::id_pattern::IdPattern,
     reason::Reason,
-    rules::{effect::Effect, rule::Rule},
+    rules::{effect::Effect, hop::Hop, rule::Rule},
 };
 
 /// What is said of a subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// Nothing of it is allowed, from the moment that is asked about on. A request of which is not known whether it
-    /// belongs to the subject does: a deny rule for the subject would change nothing.
+    /// Nothing of it is allowed, from the moment that is asked about on; without `via`, whoever brings it. A request of
+    /// which is not known whether it belongs to the subject does.
     Never,
-    /// All of it is allowed that its callers ask for themselves, at that moment. A request of which is not known whether it belongs to the subject does
-    /// not.
+    /// All of it is allowed, at that moment; without `via`, all that its callers ask for themselves. With hops, whoever of
+    /// their peers brings it, and whether they may bring these callers or not. A request of which is not known whether it
+    /// belongs to the subject does not.
     Always,
-    /// What `to` and `when` say is allowed to nobody but `from`, from that moment on.
+    /// What `to` and `when` say is allowed to nobody but `from`, and with `via` in no other way, from that moment on.
     Only,
 }
 
@@ -65,7 +68,7 @@ pub struct Counterexample {
 pub fn holds(policy: &Policy, claim: Claim, subject: &Subject, at: Timestamp, bounds: Bounds) -> Holds {
     let mut terms = Terms::new();
     let mut side = Side::new(policy, View::InForce, at, &mut terms);
-    let forms = side.forms();
+    let manners = Manner::all(&side.forms(), &side.ways());
     let mut asking = Asking {
         side: &mut side,
         terms: &mut terms,
@@ -81,19 +84,20 @@ pub fn holds(policy: &Policy, claim: Claim, subject: &Subject, at: Timestamp, bo
         fault: None,
     };
     match claim {
-        Claim::Never => asking.never(&subject.rule(Effect::Deny), None, &forms),
+        Claim::Never => asking.never(&subject.rule(Effect::Deny), None, &manners),
         Claim::Only => asking.never(
             &subject.of_anybody(Effect::Deny),
             Some(&subject.rule(Effect::Deny)),
-            &forms,
+            &manners,
         ),
-        Claim::Always => asking.always(&subject.rule(Effect::Allow), &forms),
+        Claim::Always => asking.always(&subject.rule(Effect::Allow), &manners),
     }
-    let is_perhaps_brought = match claim {
-        Claim::Never => brings(policy, &subject.rule(Effect::Deny).from, at),
-        Claim::Only => brings(policy, &[anybody()], at),
-        Claim::Always => false,
-    };
+    let is_perhaps_brought = !is_looked_at(asking.side.hops())
+        && match claim {
+            Claim::Never => brings(policy, &subject.rule(Effect::Deny).from, at),
+            Claim::Only => brings(policy, &[anybody()], at),
+            Claim::Always => subject.rule(Effect::Allow).via.is_some_and(|via| !via.hops.is_empty()),
+        };
     match (asking.fault, asking.found, asking.doubt) {
         (Some(fault), _, _) => Holds::Fault(fault),
         (None, found, _) if !found.is_empty() => Holds::No(found),
@@ -126,35 +130,33 @@ struct Asking<'a, 'p> {
 }
 
 impl Asking<'_, '_> {
-    fn reads(&self, form: Form) -> Reads {
-        Reads {
-            form,
-            paths: self.side.policy.reading().paths,
-        }
-    }
-
     fn is_done(&self) -> bool {
         self.found.len() >= self.bounds.regions || self.fault.is_some()
     }
 
     /// Looks for what is allowed of a subject, but for what belongs to another.
-    fn never(&mut self, subject: &Rule, but: Option<&Rule>, forms: &[Form]) {
-        for (from, form) in pairs(&subject.from, forms) {
-            let reads = self.reads(form);
-            let of_subject = cubes(self.terms, subject, from, reads);
+    fn never(&mut self, subject: &Rule, but: Option<&Rule>, manners: &[Manner]) {
+        let hops = self.side.hops();
+        let manners = manners.iter().filter(|manner| speaks(subject, hops, manner.way));
+        for (from, manner) in pairs(&subject.from, manners) {
+            let reads = self.side.reads(manner);
+            let of_subject = cubes(self.terms, subject, (from, Who::Caller), reads);
             let mut spared = Vec::new();
-            for pattern in but.iter().flat_map(|but| &but.from) {
-                spared.extend(but.iter().flat_map(|but| cubes(self.terms, but, pattern, reads)));
+            for but in but.iter().filter(|but| speaks(but, hops, manner.way)) {
+                for pattern in &but.from {
+                    spared.extend(cubes(self.terms, but, (pattern, Who::Caller), reads));
+                }
             }
             let spared: Cubes = spared.into();
-            let scope = Scope::of_rule(subject, from, form);
-            for voice in self.side.about(Effect::Allow, &scope, self.terms) {
-                let Some(scope) = self.side.scope(voice, form) else {
+            let scope = self.side.scope_of(from, Who::Caller, manner.way);
+            let scope = scope.of_rule(subject, manner.form);
+            for voice in self.side.about(Effect::Allow, &scope, manner.way, self.terms) {
+                let Some(scope) = self.side.scope(voice, manner) else {
                     continue;
                 };
-                let mut clauses = self.side.cubes_about(Effect::Deny, &scope, form, self.terms);
+                let mut clauses = self.side.cubes_about(Effect::Deny, &scope, manner, self.terms);
                 clauses.push(Rc::clone(&spared));
-                let allows = self.side.cubes(voice, form, self.terms);
+                let allows = self.side.cubes(voice, manner, self.terms);
                 for (one, two) in of_subject
                     .iter()
                     .flat_map(|one| allows.iter().map(move |two| (one, two)))
@@ -162,35 +164,78 @@ impl Asking<'_, '_> {
                     if self.is_done() {
                         return;
                     }
-                    self.look(&[one, two], &clauses, form, self.forever());
+                    self.look(&[one, two], &clauses, manner, self.forever());
                 }
             }
-            if form == Form::Request && self.side.opens_encoded_slashes() {
-                self.look_behind_encoded_slashes(from, &of_subject);
+            if manner.form == Form::Request && self.side.opens_encoded_slashes() {
+                self.look_behind_encoded_slashes(from, &of_subject, manner.way);
             }
         }
     }
 
     /// Looks for what is not allowed of a subject.
-    fn always(&mut self, subject: &Rule, forms: &[Form]) {
-        for (from, form) in pairs(&subject.from, forms) {
-            let of_subject = cubes(self.terms, subject, from, self.reads(form));
-            let scope = Scope::of_rule(subject, from, form);
-            let allows = self.side.cubes_about(Effect::Allow, &scope, form, self.terms);
-            let denies = self.side.cubes_about(Effect::Deny, &scope, form, self.terms);
-            for one in &of_subject {
+    fn always(&mut self, subject: &Rule, manners: &[Manner]) {
+        let hops = self.side.hops();
+        let manners = manners.iter().filter(|manner| speaks(subject, hops, manner.way));
+        for (from, manner) in pairs(&subject.from, manners) {
+            if manner.way == Way::Direct {
+                self.always_allowed(subject, from, None, manner);
+            }
+            for hop in spoken_of(subject, hops, manner.way) {
+                self.always_allowed(subject, from, Some(hop), manner);
+            }
+        }
+    }
+
+    /// The same of one manner, and of one hop if it comes through any.
+    fn always_allowed(&mut self, subject: &Rule, from: &IdPattern, hop: Option<&Hop>, manner: Manner) {
+        // Whom the hop may bring is a matter of what is allowed.
+        let without_via = Rule {
+            via: None,
+            ..subject.clone()
+        };
+        let reads = self.side.reads(manner);
+        let of_subject = cubes(self.terms, &without_via, (from, Who::Caller), reads);
+        let peers: Vec<Cube> = match hop {
+            Some(hop) => {
+                let peers = hop.peers.ids().iter();
+                peers
+                    .map(|peer| Cube::plain(of_id(self.terms, Who::Hop, peer)))
+                    .collect()
+            }
+            None => vec![Cube::plain(Vec::new())],
+        };
+        let elsewhere = self.through_others(subject, from, manner);
+        let scope = Scope::of_ids(from, Who::Caller, hop.into_iter()).of_rule(subject, manner.form);
+        let mut allows = self.side.cubes_about(Effect::Allow, &scope, manner, self.terms);
+        allows.push(Rc::clone(&elsewhere));
+        let denies = self.side.cubes_about(Effect::Deny, &scope, manner, self.terms);
+        for (one, peer) in of_subject
+            .iter()
+            .flat_map(|one| peers.iter().map(move |peer| (one, peer)))
+        {
+            if self.is_done() {
+                return;
+            }
+            self.look(&[one, peer], &allows, manner, self.now());
+            for deny in denies.iter().flat_map(|denies| denies.iter()) {
                 if self.is_done() {
                     return;
                 }
-                self.look(&[one], &allows, form, self.now());
-                for deny in denies.iter().flat_map(|denies| denies.iter()) {
-                    if self.is_done() {
-                        return;
-                    }
-                    self.look(&[one, deny], &[], form, self.now());
-                }
+                self.look(&[one, peer, deny], &[Rc::clone(&elsewhere)], manner, self.now());
             }
         }
+    }
+
+    /// What the same peers bring as hops that the subject does not name.
+    fn through_others(&mut self, subject: &Rule, from: &IdPattern, Manner { way, .. }: Manner) -> Cubes {
+        let hops = self.side.hops();
+        let named: Vec<&Hop> = spoken_of(subject, hops, way).collect();
+        let is_named = |hop: &&Hop| named.iter().any(|named| named.name == hop.name);
+        let others = on(hops, way).filter(|hop| !is_named(hop));
+        others
+            .flat_map(|hop| of_hop(self.terms, hop, (from, Who::Caller)))
+            .collect()
     }
 
     fn forever(&self) -> Span {
@@ -207,11 +252,11 @@ impl Asking<'_, '_> {
         }
     }
 
-    fn look(&mut self, cubes: &[&Cube], clauses: &[Cubes], form: Form, span: Span) {
+    fn look(&mut self, cubes: &[&Cube], clauses: &[Cubes], manner: Manner, span: Span) {
         let sought = Sought {
             cubes,
             clauses,
-            form,
+            manner,
             span,
             domains: &self.side.domains,
         };
@@ -245,10 +290,12 @@ impl Asking<'_, '_> {
 
     /// A path with an encoded slash has two readings, which are not looked at here: whatever path a rule opens, it may
     /// be one of the subject.
-    fn look_behind_encoded_slashes(&mut self, from: &IdPattern, of_subject: &[Cube]) {
+    fn look_behind_encoded_slashes(&mut self, from: &IdPattern, of_subject: &[Cube], way: Way) {
+        let form = Form::Request;
         let mut opening = Vec::new();
-        for voice in self.side.about(Effect::Allow, &Scope::of_ids(from), self.terms) {
-            opening.extend(self.side.opening(voice, self.terms));
+        let scope = self.side.scope_of(from, Who::Caller, way);
+        for voice in self.side.about(Effect::Allow, &scope, way, self.terms) {
+            opening.extend(self.side.opening(voice, way, self.terms));
         }
         for (one, two) in of_subject
             .iter()
@@ -258,7 +305,7 @@ impl Asking<'_, '_> {
             let sought = Sought {
                 cubes: &[&one, &two],
                 clauses: &[],
-                form: Form::Request,
+                manner: Manner { way, form },
                 span: self.forever(),
                 domains: &self.side.domains,
             };
@@ -274,7 +321,10 @@ impl Asking<'_, '_> {
     }
 }
 
-fn pairs<'p>(from: &'p [IdPattern], forms: &'p [Form]) -> impl Iterator<Item = (&'p IdPattern, Form)> {
+fn pairs<'p>(
+    from: &'p [IdPattern],
+    manners: impl Iterator<Item = &'p Manner> + Clone,
+) -> impl Iterator<Item = (&'p IdPattern, Manner)> {
     from.iter()
-        .flat_map(|pattern| forms.iter().map(move |form| (pattern, *form)))
+        .flat_map(move |pattern| manners.clone().map(move |manner| (pattern, *manner)))
 }

@@ -1,4 +1,4 @@
-//! Which identity and request are an example of a branch?
+//! Which identities and request are an example of a branch?
 
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -6,13 +6,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     analysis::{
         branch::Branch,
-        cube::Form,
         demand::Value,
         literal::{Place, Space},
+        manner::{Form, Manner, Way, Who},
         terms::Terms,
         values::Found,
         vocabulary::Symbol,
-        witness::Witness,
+        witness::{Brought, Witness},
     },
     name::id::SpiffeId,
 };
@@ -83,15 +83,15 @@ fn name(number: usize) -> String {
 }
 
 /// Finds one. `domains` are those that there is a relationship with where it is allowed.
-pub(crate) fn realise(branch: &Branch, form: Form, domains: &[Symbol], terms: &mut Terms) -> Example {
-    let not = branch.not(Place::TRUST_DOMAIN);
-    let domain = match branch.text(Place::TRUST_DOMAIN) {
-        Some(domain) => Some(domain).filter(|domain| domains.contains(domain)),
-        None => domains.iter().copied().find(|domain| !not.contains(domain)),
+pub(crate) fn realise(branch: &Branch, manner: Manner, domains: &[Symbol], terms: &mut Terms) -> Example {
+    let hop = match manner.way {
+        Way::Direct => None,
+        Way::Brought(assertion) => Some((Who::Hop, assertion)),
     };
-    let Some(domain) = domain else {
+    let is_known = |who| domain(branch, who, domains).is_some();
+    if !is_known(Who::Caller) || hop.is_some_and(|(who, _)| !is_known(who)) {
         return Example::None;
-    };
+    }
     let mut values = Vec::new();
     for (aspect, wanted) in &branch.wanted {
         match terms.find(*aspect, wanted, branch.span) {
@@ -106,18 +106,41 @@ pub(crate) fn realise(branch: &Branch, form: Form, domains: &[Symbol], terms: &m
         given: Vec::new(),
         count: 0,
     };
-    let id = names.texts(Space::Id).join("/");
-    let id = format!("spiffe://{}/{id}", names.terms.vocabulary.text(domain));
-    let Ok(id) = SpiffeId::parse(id) else {
-        // It is too long.
+    // It may be too long.
+    let Some(id) = id(&mut names, Who::Caller, domains) else {
         return Example::Unknown;
     };
-    let path = match form {
+    let path = match manner.form {
         Form::Request => Some(path(&names.texts(Space::Path))),
         Form::Tunnel | Form::Connection => None,
     };
-    let witness = blank(id, form, path, branch.span.from);
+    let mut witness = blank(id, manner.form, path, branch.span.from);
+    if let Some((who, assertion)) = hop {
+        let Some(id) = self::id(&mut names, who, domains) else {
+            return Example::Unknown;
+        };
+        witness.via = Some(Brought { id, assertion });
+    }
     Example::Is(Box::new(values.into_iter().fold(witness, with)))
+}
+
+/// A trust domain that one of them may be of; `None` where all that are left are unknown.
+fn domain(branch: &Branch, who: Who, domains: &[Symbol]) -> Option<Symbol> {
+    let place = Place::trust_domain(who);
+    match branch.text(place) {
+        Some(domain) => Some(domain).filter(|domain| domains.contains(domain)),
+        None => {
+            let not = branch.not(place);
+            domains.iter().copied().find(|domain| !not.contains(domain))
+        }
+    }
+}
+
+fn id(names: &mut Names<'_>, who: Who, domains: &[Symbol]) -> Option<SpiffeId> {
+    let domain = domain(names.branch, who, domains)?;
+    let path = names.texts(Space::Id(who)).join("/");
+    let id = format!("spiffe://{}/{path}", names.terms.vocabulary.text(domain));
+    SpiffeId::parse(id).ok()
 }
 
 fn blank(id: SpiffeId, form: Form, path: Option<String>, now: Timestamp) -> Witness {
@@ -128,6 +151,7 @@ fn blank(id: SpiffeId, form: Form, path: Option<String>, now: Timestamp) -> Witn
     };
     Witness {
         id,
+        via: None,
         form,
         method: method.to_owned(),
         host: None,

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use crate::{
     analysis::{
         branch::Branch,
-        cube::Form,
         demand::{Aspect, Demand, Verdicts},
         literal::{MANY, Place, Space},
+        manner::{Form, Manner, Way, Who},
         terms::{Terms, Wanted},
     },
     name::host::HostPattern,
@@ -22,8 +22,10 @@ use crate::{
 /// Identities and what they ask for, and from when to when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
-    /// The ids, as a pattern.
+    /// The ids of those on whose behalf, as a pattern.
     pub id: String,
+    /// The ids of the hops that bring it, as a pattern; `None` where it comes through nobody.
+    pub via: Option<String>,
     /// Requests, tunnels or connections.
     pub form: Form,
     /// The paths, as a pattern; `None` is any.
@@ -39,6 +41,9 @@ pub struct Region {
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.id)?;
+        if let Some(via) = &self.via {
+            write!(f, " via {via}")?;
+        }
         match (self.form, &self.path) {
             (Form::Request, Some(path)) => write!(f, " {path}")?,
             (Form::Request, None) => f.write_str(" any path")?,
@@ -59,13 +64,16 @@ impl fmt::Display for Region {
 }
 
 /// Says it. `at` is the moment that was asked about.
-pub(crate) fn region(branch: &Branch, form: Form, at: Timestamp, terms: &Terms) -> Region {
+pub(crate) fn region(branch: &Branch, manner: Manner, at: Timestamp, terms: &Terms) -> Region {
+    let Manner { form, way } = manner;
     let mut conditions = Vec::new();
-    let domain = match branch.text(Place::TRUST_DOMAIN) {
-        Some(domain) => terms.vocabulary.text(domain),
-        None => "*",
+    let id = |who| {
+        let domain = match branch.text(Place::trust_domain(who)) {
+            Some(domain) => terms.vocabulary.text(domain),
+            None => "*",
+        };
+        format!("spiffe://{domain}{}", pattern(branch, Space::Id(who), terms))
     };
-    let id = format!("spiffe://{domain}{}", pattern(branch, Space::Id, terms));
     let any_path = branch.length(Space::Path) == (0, MANY);
     let path = (form == Form::Request && !any_path).then(|| pattern(branch, Space::Path, terms));
     exclusions(branch, terms, &mut conditions);
@@ -75,7 +83,8 @@ pub(crate) fn region(branch: &Branch, form: Form, at: Timestamp, terms: &Terms) 
         }
     }
     Region {
-        id,
+        id: id(Who::Caller),
+        via: matches!(way, Way::Brought(_)).then(|| id(Who::Hop)),
         form,
         path,
         conditions,
@@ -88,8 +97,8 @@ pub(crate) fn region(branch: &Branch, form: Form, at: Timestamp, terms: &Terms) 
 fn pattern(branch: &Branch, space: Space, terms: &Terms) -> String {
     let (least, most) = branch.length(space);
     // The least that any id has is no demand of its own.
-    let shown = if (space, least) == (Space::Id, 1) && most == MANY && branch.text(Place { space, number: 1 }).is_none()
-    {
+    let is_id = space != Space::Path;
+    let shown = if is_id && least == 1 && most == MANY && branch.text(Place { space, number: 1 }).is_none() {
         0
     } else {
         least
@@ -131,17 +140,29 @@ fn exclusions(branch: &Branch, terms: &Terms, conditions: &mut Vec<String>) {
             continue;
         }
         let what = match (place.space, place.number) {
-            (Space::Id, 0) => "trust domain".to_owned(),
-            (Space::Id, number) => format!("segment {number} of the id"),
+            (Space::Id(who), 0) => format!("trust domain{}", whose(who)),
+            (Space::Id(who), number) => format!("segment {number} of the id{}", whose(who)),
             (Space::Path, number) => format!("segment {number} of the path"),
         };
         conditions.push(format!("not {what}: {}", not.join(", ")));
     }
-    for (space, what) in [(Space::Id, "id"), (Space::Path, "path")] {
+    let spaces = [
+        (Space::Id(Who::Caller), "id"),
+        (Space::Id(Who::Hop), "id of the hop"),
+        (Space::Path, "path"),
+    ];
+    for (space, what) in spaces {
         let (least, most) = branch.length(space);
         if most != MANY && most > least {
             conditions.push(format!("at most {most} segments of the {what}"));
         }
+    }
+}
+
+fn whose(who: Who) -> &'static str {
+    match who {
+        Who::Caller => "",
+        Who::Hop => " of the hop",
     }
 }
 

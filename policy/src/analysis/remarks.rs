@@ -14,8 +14,10 @@ use jiff::Timestamp;
 
 use crate::{
     analysis::{
+        brought::{is_looked_at, speaks, spoken_of},
         comparison::Why,
-        cube::{Cube, Cubes, Form, of_id},
+        cube::{Cube, Cubes, of_hop, of_id},
+        manner::{Form, Manner, Way, Who},
         policy::Policy,
         region::Region,
         sayings::Scope,
@@ -141,8 +143,14 @@ struct Asked<'r> {
 
 /// What there is to be said of a rule's use; `None` where it has one, or is over or in a dry run.
 fn of_use(views: &mut [Asking<'_>], asked: Asked<'_>, means: &mut Means) -> Option<What> {
-    let is_in_force = views.first().is_some_and(|view| view.side.counts(asked.rule));
-    if !is_in_force {
+    let is_in_force = |view: &Asking<'_>| {
+        view.manners
+            .iter()
+            .any(|manner| view.side.counts(asked.rule, manner.way))
+    };
+    // What is not looked at may be of use.
+    let is_unseen = speaks_unseen(views, asked.rule);
+    if !views.first().is_some_and(is_in_force) && !is_unseen {
         return None;
     }
     let mut said = None;
@@ -156,8 +164,7 @@ fn of_use(views: &mut [Asking<'_>], asked: Asked<'_>, means: &mut Means) -> Opti
             What::IdleException { .. } | What::Undecided(_) | What::Fault { .. } => return Some(what),
         }
     }
-    // It comes to nothing of what callers ask for themselves. What hops bring is not looked at.
-    if said.is_some() && speaks_of_hops(views, asked.rule) {
+    if said.is_some() && is_unseen {
         return Some(What::Undecided(Why::Hops));
     }
     if let Some(What::Redundant { .. } | What::Idle) = said {
@@ -168,20 +175,20 @@ fn of_use(views: &mut [Asking<'_>], asked: Asked<'_>, means: &mut Means) -> Opti
     said
 }
 
-/// Whether a rule says anything of requests that hops bring, where some do.
-fn speaks_of_hops(views: &[Asking<'_>], rule: &Rule) -> bool {
+/// Whether a rule says anything of what comes through hops, where that is not looked at.
+fn speaks_unseen(views: &[Asking<'_>], rule: &Rule) -> bool {
     let mut sides = views.iter().map(|view| &view.side);
-    let has_hops = sides.any(|side| side.policy.configuration().rules.hops().next().is_some());
+    let is_unseen = sides.any(|side| !is_looked_at(side.hops()));
     let speaks = match rule.via {
         None => rule.effect == Effect::Deny,
         Some(via) => !via.hops.is_empty(),
     };
-    has_hops && speaks
+    is_unseen && speaks
 }
 
 fn of_exceptions(views: &mut [Asking<'_>], asked: Asked<'_>, means: &mut Means) -> Vec<What> {
     // An exception may be for whoever brings others.
-    if speaks_of_hops(views, asked.rule) {
+    if speaks_unseen(views, asked.rule) {
         return Vec::new();
     }
     let Some(view) = views.first_mut() else {
@@ -198,7 +205,7 @@ struct Asking<'p> {
     side: Side<'p>,
     view: View,
     at: Timestamp,
-    forms: Vec<Form>,
+    manners: Vec<Manner>,
     /// Rules that have been said to be too much.
     gone: HashSet<usize>,
 }
@@ -223,12 +230,12 @@ enum Beside<'l> {
 impl<'p> Asking<'p> {
     fn new(policy: &'p Policy, view: View, at: Timestamp, terms: &mut Terms) -> Self {
         let side = Side::new(policy, view, at, terms);
-        let forms = side.forms();
+        let manners = Manner::all(&side.forms(), &side.ways());
         Self {
             side,
             view,
             at,
-            forms,
+            manners,
             gone: HashSet::new(),
         }
     }
@@ -311,14 +318,14 @@ impl<'p> Asking<'p> {
     fn meeting(&mut self, asked: Asked<'_>, effect: Effect, means: &mut Means) -> Vec<usize> {
         let terms = &mut means.terms;
         let mut found = Vec::new();
-        for (voice, scope, form) in self.said_by(asked) {
-            let own = self.side.cubes(voice, form, terms);
-            for other in self.side.about(effect, &scope, terms) {
+        for (voice, scope, manner) in self.said_by(asked) {
+            let own = self.side.cubes(voice, manner, terms);
+            for other in self.side.about(effect, &scope, manner.way, terms) {
                 let Voice::Rule { rule, .. } = other else { continue };
                 if rule == asked.place || self.gone.contains(&rule) || found.contains(&rule) {
                     continue;
                 }
-                let others = self.side.cubes(other, form, terms);
+                let others = self.side.cubes(other, manner, terms);
                 let mut pairs = own.iter().flat_map(|one| others.iter().map(move |two| [one, two]));
                 if pairs.any(|pair| meeting(terms, &pair, self.forever()).is_some()) {
                     found.push(rule);
@@ -329,34 +336,37 @@ impl<'p> Asking<'p> {
         found
     }
 
-    /// A rule through each of its `from`, in each form.
-    fn said_by<'r>(&self, asked: Asked<'r>) -> Vec<(Voice, Scope<'r>, Form)> {
-        let Asked { place, rule } = asked;
-        let through = |form: Form| {
-            let from = rule.from.iter().enumerate();
-            from.map(move |(from, pattern)| {
-                let scope = Scope::of_rule(rule, pattern, form);
-                (Voice::Rule { rule: place, from }, scope, form)
-            })
-        };
-        self.forms.iter().copied().flat_map(through).collect()
+    /// A rule through each of its `from`, in each manner of which it says anything, of each of those on the way.
+    fn said_by(&self, Asked { place, rule }: Asked<'_>) -> Vec<(Voice, Scope<'p>, Manner)> {
+        let manners = self.manners.iter().copied();
+        let mut said = Vec::new();
+        for manner in manners.filter(|manner| self.side.counts(rule, manner.way)) {
+            for who in manner.way.asked_by(rule.effect).iter().copied() {
+                for from in 0..rule.from.len() {
+                    let voice = Voice::Rule { rule: place, from, who };
+                    let scope = self.side.scope(voice, manner);
+                    said.extend(scope.map(|scope| (voice, scope, manner)));
+                }
+            }
+        }
+        said
     }
 
     /// Looks for something that a rule decides: allows and no denial denies, or denies and some rule allows.
     fn decided_by(&mut self, asked: Asked<'_>, beside: Beside<'_>, means: &mut Means) -> Left {
         let mut doubt = None;
-        for (voice, scope, form) in self.said_by(asked) {
-            let own = self.side.cubes(voice, form, &mut means.terms);
+        for (voice, scope, manner) in self.said_by(asked) {
+            let own = self.side.cubes(voice, manner, &mut means.terms);
             let passing: Vec<Option<Voice>> = match asked.rule.effect {
                 Effect::Allow => vec![None],
                 Effect::Deny => {
-                    let allows = self.side.about(Effect::Allow, &scope, &mut means.terms);
+                    let allows = self.side.about(Effect::Allow, &scope, manner.way, &mut means.terms);
                     allows.into_iter().map(Some).collect()
                 }
             };
             let mut clauses = None;
             for passing in passing {
-                let left = self.passing(asked, (&own, passing), (&scope, form), beside, &mut clauses, means);
+                let left = self.passing(asked, (&own, passing), (&scope, manner), beside, &mut clauses, means);
                 match left {
                     Left::Nothing => {}
                     Left::Unknown(Why::Steps) => return left,
@@ -373,14 +383,14 @@ impl<'p> Asking<'p> {
         &mut self,
         asked: Asked<'_>,
         (own, passing): (&Cubes, Option<Voice>),
-        (scope, form): (&Scope<'_>, Form),
+        (scope, manner): (&Scope<'_>, Manner),
         beside: Beside<'_>,
         clauses: &mut Option<Vec<Cubes>>,
         means: &mut Means,
     ) -> Left {
         let through = match passing {
             Some(Voice::Rule { rule, .. }) if self.gone.contains(&rule) => return Left::Nothing,
-            Some(voice) => Some(self.side.cubes(voice, form, &mut means.terms)),
+            Some(voice) => Some(self.side.cubes(voice, manner, &mut means.terms)),
             None => None,
         };
         let through: Vec<Option<&Cube>> = match &through {
@@ -401,7 +411,7 @@ impl<'p> Asking<'p> {
                 continue;
             }
             if clauses.is_none() {
-                *clauses = Some(self.clauses(asked, scope, form, beside, means));
+                *clauses = Some(self.clauses(asked, scope, manner, beside, means));
             }
             let clauses = clauses.as_deref().unwrap_or_default();
             let judges = match beside {
@@ -409,7 +419,7 @@ impl<'p> Asking<'p> {
                 Beside::All => Some(asked.rule),
                 Beside::None | Beside::Those(_) => None,
             };
-            match self.look(&cubes, clauses, form, judges, means) {
+            match self.look(&cubes, clauses, manner, judges, means) {
                 Left::Nothing => {}
                 Left::Unknown(why) => doubt = Some(why),
                 found @ (Left::Something(_) | Left::Fault(..)) => return found,
@@ -423,7 +433,7 @@ impl<'p> Asking<'p> {
         &mut self,
         asked: Asked<'_>,
         scope: &Scope<'_>,
-        form: Form,
+        manner: Manner,
         beside: Beside<'_>,
         means: &mut Means,
     ) -> Vec<Cubes> {
@@ -437,28 +447,33 @@ impl<'p> Asking<'p> {
                     Beside::Those(_) | Beside::All => !self.gone.contains(&rule),
                 }
         };
-        let mut voices = self.side.about(Effect::Deny, scope, terms);
+        let mut voices = self.side.about(Effect::Deny, scope, manner.way, terms);
         voices.retain(|voice| match voice {
             Voice::Rule { rule, .. } => is_left(*rule, Effect::Deny),
-            Voice::Standing(_) => true,
+            Voice::Standing(..) => true,
         });
         if asked.rule.effect == Effect::Allow {
-            let mut allows = self.side.about(Effect::Allow, scope, terms);
+            let mut allows = self.side.about(Effect::Allow, scope, manner.way, terms);
             allows.retain(|voice| matches!(voice, Voice::Rule { rule, .. } if is_left(*rule, Effect::Allow)));
             voices.append(&mut allows);
         }
         let voices = voices.into_iter();
-        voices.map(|voice| self.side.cubes(voice, form, terms)).collect()
+        voices.map(|voice| self.side.cubes(voice, manner, terms)).collect()
     }
 
     /// Looks for something that the rule matches, of whom may come in.
     fn matched_by(&mut self, asked: Asked<'_>, means: &mut Means) -> Left {
         let mut doubt = None;
-        for (voice, scope, form) in self.said_by(asked) {
-            let own = self.side.cubes(voice, form, &mut means.terms);
-            let clauses = self.standing(scope.ids, form, &mut means.terms);
-            for own in own.iter() {
-                match self.look(&[own], &clauses, form, None, means) {
+        for (voice, scope, manner) in self.said_by(asked) {
+            let own = self.side.cubes(voice, manner, &mut means.terms);
+            let clauses = self.standing(&scope, manner, &mut means.terms);
+            let Voice::Rule { from, who, .. } = voice else { continue };
+            let coming = self.coming(asked.rule, (from, who), manner, &mut means.terms);
+            for (own, coming) in own
+                .iter()
+                .flat_map(|own| coming.iter().map(move |coming| (own, coming)))
+            {
+                match self.look(&[own, coming], &clauses, manner, None, means) {
                     Left::Nothing => {}
                     Left::Unknown(why) => doubt = Some(why),
                     found @ (Left::Something(_) | Left::Fault(..)) => return found,
@@ -469,19 +484,36 @@ impl<'p> Asking<'p> {
     }
 
     /// What keeps ids out before a rule is asked.
-    fn standing(&mut self, ids: &IdPattern, form: Form, terms: &mut Terms) -> Vec<Cubes> {
-        let mut voices = self.side.about(Effect::Deny, &Scope::of_ids(ids), terms);
-        voices.retain(|voice| matches!(voice, Voice::Standing(_)));
+    fn standing(&mut self, scope: &Scope<'_>, manner: Manner, terms: &mut Terms) -> Vec<Cubes> {
+        let mut voices = self.side.about(Effect::Deny, scope, manner.way, terms);
+        voices.retain(|voice| matches!(voice, Voice::Standing(..)));
         let voices = voices.into_iter();
-        voices.map(|voice| self.side.cubes(voice, form, terms)).collect()
+        voices.map(|voice| self.side.cubes(voice, manner, terms)).collect()
+    }
+
+    /// How somebody whom one `from` of a rule means comes in this manner: of a way through hops, as whom they bring, or as
+    /// one of them.
+    fn coming(&self, rule: &Rule, (from, who): (usize, Who), manner: Manner, terms: &mut Terms) -> Vec<Cube> {
+        let Some(from) = rule.from.get(from).filter(|_| manner.way != Way::Direct) else {
+            return vec![Cube::plain(Vec::new())];
+        };
+        let hops = spoken_of(rule, self.side.hops(), manner.way);
+        hops.flat_map(|hop| of_hop(terms, hop, (from, who))).collect()
     }
 
     /// Looks for the first example. `judges`: the rule that a gate must name for it.
-    fn look(&self, cubes: &[&Cube], clauses: &[Cubes], form: Form, judges: Option<&Rule>, means: &mut Means) -> Left {
+    fn look(
+        &self,
+        cubes: &[&Cube],
+        clauses: &[Cubes],
+        manner: Manner,
+        judges: Option<&Rule>,
+        means: &mut Means,
+    ) -> Left {
         let sought = Sought {
             cubes,
             clauses,
-            form,
+            manner,
             span: self.forever(),
             domains: &self.side.domains,
         };
@@ -528,13 +560,20 @@ impl<'p> Asking<'p> {
         if !self.side.opens_encoded_slashes() {
             return None;
         }
-        for (said, ids) in self.side.anything_said(asked.place, &mut means.terms) {
-            for voice in self.side.about(Effect::Allow, &Scope::of_ids(&ids), &mut means.terms) {
-                for opening in self.side.opening(voice, &mut means.terms) {
-                    match self.look(&[&said, &opening], &[], Form::Request, None, means) {
-                        Left::Nothing => {}
-                        Left::Something(_) | Left::Fault(..) => return Some(Why::EncodedSlashes),
-                        Left::Unknown(why) => return Some(why),
+        let form = Form::Request;
+        for way in self.side.ways() {
+            if !self.side.counts(asked.rule, way) {
+                continue;
+            }
+            for (said, ids, who) in self.side.anything_said(asked.place, way, &mut means.terms) {
+                let scope = self.side.scope_of(&ids, who, way);
+                for voice in self.side.about(Effect::Allow, &scope, way, &mut means.terms) {
+                    for opening in self.side.opening(voice, way, &mut means.terms) {
+                        match self.look(&[&said, &opening], &[], Manner { way, form }, None, means) {
+                            Left::Nothing => {}
+                            Left::Something(_) | Left::Fault(..) => return Some(Why::EncodedSlashes),
+                            Left::Unknown(why) => return Some(why),
+                        }
                     }
                 }
             }
@@ -542,19 +581,45 @@ impl<'p> Asking<'p> {
         None
     }
 
-    /// Whether an exception takes out nobody who may come in.
+    /// Whether an exception takes out nobody who may come in, by any way of which the rule says anything.
     fn of_exception(&mut self, rule: &Rule, except: usize, means: &mut Means) -> Option<What> {
-        let form = *self.forms.first()?;
-        let exception = Cube::plain(of_id(&mut means.terms, rule.except.get(except)?));
-        for pattern in &rule.from {
-            let from = Cube::plain(of_id(&mut means.terms, pattern));
-            let clauses = self.standing(pattern, form, &mut means.terms);
-            match self.look(&[&from, &exception], &clauses, form, None, means) {
-                Left::Nothing => {}
-                Left::Unknown(why) => return Some(What::Undecided(why)),
-                Left::Something(_) | Left::Fault(..) => return None,
+        let exception = rule.except.get(except)?;
+        let first = self.manners.first()?.form;
+        let manners: Vec<Manner> = self
+            .manners
+            .iter()
+            .copied()
+            .filter(|manner| manner.form == first)
+            .collect();
+        for manner in manners {
+            if !speaks(rule, self.side.hops(), manner.way) {
+                continue;
+            }
+            for who in manner.way.asked_by(rule.effect).iter().copied() {
+                match self.taken_out(rule, (exception, who), manner, means) {
+                    Left::Nothing => {}
+                    Left::Unknown(why) => return Some(What::Undecided(why)),
+                    Left::Something(_) | Left::Fault(..) => return None,
+                }
             }
         }
         Some(What::IdleException { except })
+    }
+
+    /// Looks for somebody whom an exception takes out.
+    fn taken_out(&mut self, rule: &Rule, (except, who): (&IdPattern, Who), manner: Manner, means: &mut Means) -> Left {
+        let exception = Cube::plain(of_id(&mut means.terms, who, except));
+        for (from, pattern) in rule.from.iter().enumerate() {
+            let of_from = Cube::plain(of_id(&mut means.terms, who, pattern));
+            let scope = self.side.scope_of(pattern, who, manner.way);
+            let clauses = self.standing(&scope, manner, &mut means.terms);
+            for coming in self.coming(rule, (from, who), manner, &mut means.terms) {
+                match self.look(&[&of_from, &exception, &coming], &clauses, manner, None, means) {
+                    Left::Nothing => {}
+                    found @ (Left::Unknown(_) | Left::Something(_) | Left::Fault(..)) => return found,
+                }
+            }
+        }
+        Left::Nothing
     }
 }

@@ -5,18 +5,20 @@
 
 use crate::{
     analysis::{
-        cube::Form,
         index::{Index, Key},
+        manner::{Form, Who},
         terms::Terms,
     },
     pattern::{id_pattern::IdPattern, segments::Segments},
-    rules::{effect::Effect, rule::Rule},
+    rules::{effect::Effect, hop::Hop, rule::Rule},
 };
 
-/// Ids, and paths if it is about some.
+/// Ids of those on a way, and paths if it is about some.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope<'r> {
-    pub(crate) ids: &'r IdPattern,
+    callers: Vec<&'r IdPattern>,
+    /// Of something that its caller makes itself, none.
+    hops: Vec<&'r IdPattern>,
     asked: Asked<'r>,
 }
 
@@ -30,21 +32,32 @@ enum Asked<'r> {
 }
 
 impl<'r> Scope<'r> {
-    /// Ids that may ask for anything.
-    pub(crate) fn of_ids(ids: &'r IdPattern) -> Self {
-        Self {
-            ids,
-            asked: Asked::Anything,
-        }
+    /// Anything that is asked for where one of those on the way has such an id, and the other what entries of `hops`
+    /// say.
+    pub(crate) fn of_ids(ids: &'r IdPattern, who: Who, hops: impl Iterator<Item = &'r Hop>) -> Self {
+        let (callers, hops) = match who {
+            Who::Caller => (vec![ids], hops.flat_map(|hop| hop.peers.ids()).collect()),
+            Who::Hop => (hops.flat_map(|hop| &hop.callers).collect(), vec![ids]),
+        };
+        let asked = Asked::Anything;
+        Self { callers, hops, asked }
     }
 
-    /// What a rule is about, through one of its `from`, where something is asked for in this form.
-    pub(crate) fn of_rule(rule: &'r Rule, from: &'r IdPattern, form: Form) -> Self {
+    /// What of it a rule is about where something is asked for in this form.
+    pub(crate) fn of_rule(self, rule: &'r Rule, form: Form) -> Self {
         let asked = match form {
             Form::Request => paths(rule).collect::<Option<_>>().map_or(Asked::Anything, Asked::Paths),
             Form::Tunnel | Form::Connection => Asked::NoPath,
         };
-        Self { ids: from, asked }
+        Self { asked, ..self }
+    }
+
+    /// The ids of one of those on the way.
+    pub(crate) fn ids(&self, who: Who) -> &[&'r IdPattern] {
+        match who {
+            Who::Caller => &self.callers,
+            Who::Hop => &self.hops,
+        }
     }
 }
 
@@ -100,9 +113,16 @@ impl Sayings {
         }
     }
 
-    /// Those that may be about something in this scope. More than are, never fewer. In their order.
-    pub(crate) fn about(&self, scope: &Scope<'_>, rules: &[Rule], terms: &mut Terms) -> Vec<Through> {
-        let ids = Key::of_id(&mut terms.vocabulary, scope.ids);
+    /// Those that may be about something in this scope, through `from` that may mean one of these ids. More than are,
+    /// never fewer. In their order.
+    pub(crate) fn about(
+        &self,
+        pattern: &IdPattern,
+        scope: &Scope<'_>,
+        rules: &[Rule],
+        terms: &mut Terms,
+    ) -> Vec<Through> {
+        let ids = Key::of_id(&mut terms.vocabulary, pattern);
         let paths = match &scope.asked {
             Asked::Anything => return self.by_id.overlapping(&ids),
             Asked::NoPath => return self.without_path.overlapping(&ids),
@@ -122,7 +142,7 @@ impl Sayings {
                         .get(place)
                         .into_iter()
                         .flat_map(|rule| rule.from.iter().enumerate());
-                    let from = from.filter(|(_, pattern)| pattern.overlaps(scope.ids));
+                    let from = from.filter(|(_, from)| from.overlaps(pattern));
                     from.map(move |(from, _)| (place, from))
                 };
                 return found.into_iter().flat_map(through).collect();

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::analysis::{
     branch::Branch,
     comparison::Why,
-    cube::{Cube, Cubes, Form},
+    cube::{Cube, Cubes},
+    manner::Manner,
     realise::{Example, realise},
     region::{Region, region},
     search::{Go, Steps, leaves},
@@ -24,7 +25,7 @@ pub(crate) struct Sought<'s> {
     pub(crate) cubes: &'s [&'s Cube],
     /// None of these does.
     pub(crate) clauses: &'s [Cubes],
-    pub(crate) form: Form,
+    pub(crate) manner: Manner,
     pub(crate) span: Span,
     /// The trust domains that there is a relationship with where it is allowed.
     pub(crate) domains: &'s [Symbol],
@@ -42,7 +43,7 @@ pub(crate) fn seek(
     let Sought {
         cubes,
         clauses,
-        form,
+        manner,
         span,
         domains,
     } = sought;
@@ -52,13 +53,13 @@ pub(crate) fn seek(
     let clauses = clauses.iter().flat_map(|cubes| cubes.iter());
     let clauses: Vec<&Cube> = exceptions.iter().chain(clauses).collect();
     let mut doubt = None;
-    let mut show_leaf = |terms: &mut Terms, branch: &Branch| match realise(branch, form, domains, terms) {
+    let mut show_leaf = |terms: &mut Terms, branch: &Branch| match realise(branch, manner, domains, terms) {
         Example::None => Go::On,
         Example::Unknown => {
             doubt = Some(Why::Values);
             Go::On
         }
-        Example::Is(witness) => show(region(branch, form, at, terms), *witness),
+        Example::Is(witness) => show(region(branch, manner, at, terms), *witness),
     };
     let ended = leaves(terms, steps, branch, &clauses, &mut show_leaf);
     if ended.is_err() { Some(Why::Steps) } else { doubt }

@@ -2,6 +2,7 @@
 
 use crate::{
     analysis::{explain::Demand, policy::Policy},
+    document::hops::DIRECT,
     rules::{
         condition::{Conditions, When},
         rule::{Rule, Target},
@@ -17,6 +18,8 @@ pub struct Shape {
     pub from: usize,
     /// How many patterns `except` has.
     pub except: usize,
+    /// What stands in `via`, by name.
+    pub via: Vec<String>,
     /// What it demands whatever the entry of `to`.
     pub demands: Vec<Demand>,
     /// What each entry of `to` demands, and how many patterns its `paths` have.
@@ -31,10 +34,19 @@ impl Shape {
             place,
             from: rule.from.len(),
             except: rule.except.len(),
+            via: named(policy, rule),
             demands: demands(rule),
             entries: rule.to.iter().map(of_entry).collect(),
         })
     }
+}
+
+fn named(policy: &Policy, rule: &Rule) -> Vec<String> {
+    let Some(via) = rule.via else { return Vec::new() };
+    let hops = policy.configuration().rules.hops().enumerate();
+    let hops = hops.filter(|(place, _)| via.hops.has(*place));
+    let hops = hops.map(|(_, hop)| hop.name.to_string());
+    via.direct.then(|| DIRECT.to_owned()).into_iter().chain(hops).collect()
 }
 
 fn demands(rule: &Rule) -> Vec<Demand> {

@@ -6,6 +6,7 @@ use crate::{
     analysis::policy::Policy,
     document::{
         configuration::check_captures,
+        hops::ReadHop,
         reader::{CompileError, Mistake, Place, Reader},
         rule::read_rule,
         settings::Listeners,
@@ -18,9 +19,10 @@ use crate::{
     rules::{effect::Effect, rule::Rule},
 };
 
-const FIELDS: &[&str] = &["from", "except", "to", "when"];
+const FIELDS: &[&str] = &["from", "except", "via", "to", "when"];
 
-/// Identities and what they ask for, as a rule says it: `from`, `except`, `to` and `when`.
+/// Identities and what they ask for, as a rule says it: `from`, `except`, `via`, `to` and `when`. The ids are those of
+/// callers: whoever brings them is meant by the hops in `via`.
 #[derive(Clone, Debug)]
 pub struct Subject(Rule);
 
@@ -52,7 +54,7 @@ impl Subject {
             &place,
             policy.reading().paths,
             listener,
-            &[],
+            &known_hops(policy),
         );
         let Some(rule) = rule.filter(|rule| rule.whole) else {
             return Err(reader.into_mistakes());
@@ -78,6 +80,7 @@ impl Subject {
         let mut rule = self.rule(effect);
         rule.from = vec![anybody()];
         rule.except = Vec::new();
+        rule.via = None;
         let paths = rule.to.iter_mut().filter_map(|target| target.paths.as_mut()).flatten();
         for segment in paths.flat_map(|path| &mut path.segments.list) {
             if matches!(segment, SegmentPattern::Capture(_)) {
@@ -97,6 +100,17 @@ pub(crate) fn anybody() -> IdPattern {
             rest: true,
         },
     }
+}
+
+/// The hops that `via` may name.
+fn known_hops(policy: &Policy) -> Vec<ReadHop> {
+    let hops = policy.configuration().rules.hops().enumerate();
+    let read = hops.map(|(place, hop)| ReadHop {
+        place,
+        hop: hop.clone(),
+        whole: true,
+    });
+    read.collect()
 }
 
 /// With what a rule has beside. The effect is set where it is asked about.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::{
     analysis::{
-        claimed::{Claimed, ClaimedGrants},
-        cube::Form,
+        claimed::{Claimed, ClaimedGrants, ClaimedWay},
+        manner::Form,
     },
     document::configuration::Configuration,
     name::id::SpiffeId,
@@ -15,6 +15,7 @@ use crate::{
     rules::{
         effect::Effect,
         header::{Headers, reads_as},
+        hop::Assertion,
         request::{HttpRequest, Request},
     },
 };
@@ -22,8 +23,10 @@ use crate::{
 /// Who asks for what, and when. What is `None` is not known, and does not matter where the rules do not look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witness {
-    /// Who asks.
+    /// On whose behalf.
     pub id: SpiffeId,
+    /// Through whom; `None` where who asks connects.
+    pub via: Option<Brought>,
     /// A request, a tunnel or a connection.
     pub form: Form,
     /// `:method`.
@@ -49,6 +52,15 @@ pub struct Witness {
     pub now: Timestamp,
 }
 
+/// Who brings a request, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brought {
+    /// Whose certificate the connection has.
+    pub id: SpiffeId,
+    /// How it says who the caller is.
+    pub assertion: Assertion,
+}
+
 /// What a gate decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -58,6 +70,8 @@ pub struct Answer {
     pub reason: Reason,
     /// The rule that decides.
     pub rule: Option<String>,
+    /// The entry of `hops` by which it comes, by its name; `None` where it is direct, or no entry brings it.
+    pub hop: Option<String>,
     /// Whether it could pass with the rules in a dry run.
     pub would_be: Effect,
     /// Whether to find that out costs too much.
@@ -71,14 +85,18 @@ impl Witness {
             effect: Effect::Deny,
             reason,
             rule: None,
+            hop: None,
             would_be: Effect::Deny,
             would_be_is_unknown: false,
         };
-        let claimed = match Claimed::new(self.id.clone(), configuration, self.now) {
-            Ok(claimed) => claimed,
-            Err(error) => return refused(error.reason()),
+        let claim = |id: &SpiffeId| Claimed::new(id.clone(), configuration, self.now);
+        let hop = self.via.as_ref();
+        let hop = hop.map(|via| claim(&via.id).map(|hop| (hop, via.assertion)));
+        let way = match (hop.transpose(), claim(&self.id)) {
+            (Ok(hop), Ok(caller)) => ClaimedWay { caller, hop },
+            (Err(error), _) | (Ok(_), Err(error)) => return refused(error.reason()),
         };
-        let grants = ClaimedGrants::of(&configuration.rules, &claimed);
+        let grants = ClaimedGrants::of(&configuration.rules, &way);
         let http = HttpRequest {
             method: self.method.as_bytes(),
             authority: self.host.as_deref().unwrap_or_default().as_bytes(),
@@ -101,6 +119,7 @@ impl Witness {
             effect: decision.effect,
             reason: decision.reason,
             rule: decision.rule.map(str::to_owned),
+            hop: grants.hop().map(|hop| hop.name.to_string()),
             would_be: decision.dry_run.map_or(decision.effect, |dry_run| dry_run.effect),
             would_be_is_unknown: decision.would_be_is_unknown,
         }
@@ -133,6 +152,13 @@ impl fmt::Display for Witness {
             Form::Request => write!(f, " asks {} {}", self.method, self.path.as_deref().unwrap_or_default())?,
             Form::Tunnel => write!(f, " opens a tunnel")?,
             Form::Connection => write!(f, " connects")?,
+        }
+        if let Some(via) = &self.via {
+            let by = match via.assertion {
+                Assertion::Xfcc | Assertion::ClientCert => "certificate",
+                Assertion::JwtSvid => "token",
+            };
+            write!(f, " through {} by {by}", via.id)?;
         }
         if let Some(host) = &self.host {
             write!(f, " of {host}")?;

@@ -59,6 +59,19 @@ pub fn split_der(mut bytes: &[u8], most: usize) -> Result<Vec<&[u8]>, Certificat
     Ok(certificates)
 }
 
+/// Takes certificates that stand by themselves, in DER, leaf first, within the bounds of those in a PEM text. What is in
+/// them is not looked at.
+///
+/// # Errors
+/// When there are too many, or one is too large.
+pub fn certificates(all: Vec<Vec<u8>>) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    if all.len() > MAX_INTERMEDIATES.saturating_add(1) {
+        return Err(CertificateError::TooMany);
+    }
+    all.iter().try_for_each(|der| check_size(der))?;
+    Ok(all.into_iter().map(CertificateDer::from).collect())
+}
+
 pub(crate) fn check_size(der: &[u8]) -> Result<(), CertificateError> {
     if der.len() > MAX_CERTIFICATE_BYTES {
         return Err(CertificateError::TooLarge {

@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 
 use crate::{
     document::{
-        hops::{Around, ReadHop, check_are_used, check_hops, spoken_of},
+        hops::{Around, ReadHop, check_are_used, check_hops, check_names_whole_ways, spoken_of},
         jwt_svid::{Tokens, check_tokens},
         members::{Document, parse, read_document},
         peer::{PeerOrigin, check_trust_domains as check_peer_trust_domains},
@@ -226,6 +226,7 @@ fn check_the_hops(document: &Document, reader: &mut Reader) {
         listener: document.listener,
         chain: document.chain,
         xfcc: document.xfcc,
+        mark_passed: document.mark_passed,
     };
     check_hops(reader, &document.hops, &around);
     check_tokens(reader, document.tokens.is_some(), &document.hops);
@@ -235,7 +236,7 @@ fn check_the_hops(document: &Document, reader: &mut Reader) {
     for ReadHop { place: index, hop, .. } in document.hops.iter().filter(|read| read.whole) {
         let place = place.item(*index);
         for (side, patterns) in [
-            ("peers", &hop.peers),
+            ("peers", hop.peers.ids()),
             ("callers", &hop.callers),
             ("except", &hop.except),
         ] {
@@ -467,11 +468,14 @@ fn check_can_match(
 
 /// A rule about ways through hops alone says something of those whom they bring, and a deny rule of those who do.
 fn check_can_come(hops: &[ReadHop], rule: &Rule, comparisons: &Effort, reader: &mut Reader, place: &Place<'_>) {
-    let Some(via) = rule.via.filter(|via| !via.direct) else {
+    // Of those that were not read whole, some are not known.
+    let Some(via) = rule.via.filter(|_| hops.iter().all(|read| read.whole)) else {
         return;
     };
-    // Of those that were not read whole, some are not known.
-    if hops.iter().any(|read| !read.whole) {
+    if rule.effect == Effect::Allow {
+        check_names_whole_ways(reader, hops, via, &place.member("via"));
+    }
+    if via.direct {
         return;
     }
     let spoken_of = || spoken_of(hops, via, rule.effect == Effect::Deny);

@@ -15,7 +15,7 @@ use crate::{
     json::Json,
     name::id::TrustDomain,
     pattern::{id_pattern::IdPattern, segments::PatternError},
-    rules::hop::{Assertion, Hop, HopSet, MAX_HOPS, Via},
+    rules::hop::{Assertion, Evidence, Hop, HopSet, MAX_DEPTH, MAX_HOPS, Peers, Via},
 };
 
 pub(crate) const HOP_FIELDS: &[&str] = &[
@@ -29,10 +29,12 @@ pub(crate) const HOP_FIELDS: &[&str] = &[
     "expires",
     "owner",
 ];
-/// How a hop says who the caller is. Others are not words of a document before they are read.
-pub(crate) const ASSERTIONS: &[&str] = &["xfcc", "jwt_svid"];
+/// How a hop says who the caller is.
+pub(crate) const ASSERTIONS: &[&str] = &["xfcc", "client_cert", "jwt_svid"];
 /// What must stand behind what it says.
-pub(crate) const EVIDENCE: &[&str] = &["certificate", "token"];
+pub(crate) const EVIDENCE: &[&str] = &["certificate", "token", "name"];
+/// What stands in `peers` for whoever shows no certificate.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 /// What stands in `via` for a request that its caller makes itself.
 pub(crate) const DIRECT: &str = "direct";
 
@@ -74,42 +76,45 @@ fn read_hop(reader: &mut Reader, json: &Json, at: &Place<'_>) -> Option<Hop> {
         reader.note(&at.member("name"), mistake);
     }
     let peers = object.required("peers", reader, at);
-    let peers = peers.and_then(|json| read_ids(reader, json, &at.member("peers")));
+    let peers = peers.and_then(|json| read_peers(reader, json, &at.member("peers")));
     let callers = object.required("callers", reader, at);
     let callers = callers.and_then(|json| read_ids(reader, json, &at.member("callers")));
     let except = object
         .optional("except")
         .and_then(|json| read_ids(reader, json, &at.member("except")));
     let assertion = object.required("assertion", reader, at);
-    let assertions = [Assertion::Xfcc, Assertion::JwtSvid];
+    let assertions = [Assertion::Xfcc, Assertion::ClientCert, Assertion::JwtSvid];
     let assertion = assertion.and_then(|json| reader.word(json, &at.member("assertion"), ASSERTIONS, &assertions));
-    let evidence = object.optional("evidence");
-    let evidence = evidence.and_then(|json| reader.word(json, &at.member("evidence"), EVIDENCE, &assertions));
-    if let (Some(assertion), Some(of)) = (assertion, evidence)
-        && assertion != of
-    {
-        let mistake = match assertion {
-            Assertion::Xfcc => "`certificate`, which `xfcc` brings",
-            Assertion::JwtSvid => "`token`, which `jwt_svid` is",
-        };
-        reader.note(&at.member("evidence"), Mistake::Expected(mistake));
-    }
-    if let Some(json) = object.optional("depth") {
-        check_depth(reader, json, &at.member("depth"));
-    }
+    let evidence = read_evidence(reader, object, assertion, at);
+    let depth = object.optional("depth");
+    let depth = depth.and_then(|json| read_depth(reader, json, (assertion, evidence), &at.member("depth")));
     let expires = object
         .optional("expires")
         .and_then(|json| read_time(reader, json, &at.member("expires")));
     let owner = read_text(reader, object, "owner", at);
     Some(Hop {
         name: name.unwrap_or_default(),
-        peers: peers.unwrap_or_default(),
+        peers: peers.unwrap_or(Peers::Ids(Vec::new())),
         callers: callers.unwrap_or_default(),
         except: except.unwrap_or_default(),
         assertion: assertion.unwrap_or_default(),
+        evidence,
+        depth: depth.unwrap_or(1),
         expires,
         owner,
     })
+}
+
+fn read_peers(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Peers> {
+    match json.as_str() {
+        Some(ANONYMOUS) => Some(Peers::Anonymous),
+        Some(_) => {
+            let mistake = "a list of ids, or `anonymous` (whoever has connected by TLS and shown no certificate)";
+            reader.note(place, Mistake::Expected(mistake));
+            None
+        }
+        None => read_ids(reader, json, place).map(Peers::Ids),
+    }
 }
 
 /// Patterns that compare with nothing.
@@ -130,11 +135,59 @@ fn read_ids(reader: &mut Reader, json: &Json, place: &Place<'_>) -> Option<Vec<I
     })
 }
 
-fn check_depth(reader: &mut Reader, json: &Json, place: &Place<'_>) {
-    if !matches!(json, Json::Unsigned(1)) {
-        let mistake = "1 (the caller has connected to this hop itself; a way through more hops is not read)";
-        reader.note(place, Mistake::Expected(mistake));
+/// What stands behind an assertion where the document does not say.
+fn evidence_of(assertion: Assertion) -> Evidence {
+    match assertion {
+        Assertion::Xfcc | Assertion::ClientCert => Evidence::Certificate,
+        Assertion::JwtSvid => Evidence::Token,
     }
+}
+
+fn read_evidence(reader: &mut Reader, object: Object<'_>, assertion: Option<Assertion>, at: &Place<'_>) -> Evidence {
+    let place = at.member("evidence");
+    let words = [Evidence::Certificate, Evidence::Token, Evidence::Name];
+    let evidence = object.optional("evidence");
+    let evidence = evidence.and_then(|json| reader.word(json, &place, EVIDENCE, &words));
+    let usual = evidence_of(assertion.unwrap_or_default());
+    let Some((assertion, evidence)) = assertion.zip(evidence) else {
+        return usual;
+    };
+    let mistake = match (assertion, evidence) {
+        (Assertion::Xfcc, Evidence::Token) => "`certificate`, which `xfcc` brings, or `name`",
+        (Assertion::ClientCert, Evidence::Token | Evidence::Name) => "`certificate`, which `client_cert` brings",
+        (Assertion::JwtSvid, Evidence::Certificate | Evidence::Name) => "`token`, which `jwt_svid` is",
+        (Assertion::Xfcc, Evidence::Certificate | Evidence::Name)
+        | (Assertion::ClientCert, Evidence::Certificate)
+        | (Assertion::JwtSvid, Evidence::Token) => return evidence,
+    };
+    reader.note(&place, Mistake::Expected(mistake));
+    usual
+}
+
+fn read_depth(
+    reader: &mut Reader,
+    json: &Json,
+    (assertion, evidence): (Option<Assertion>, Evidence),
+    place: &Place<'_>,
+) -> Option<usize> {
+    let depth = match json {
+        Json::Unsigned(depth) => usize::try_from(*depth).ok(),
+        Json::Null | Json::Bool(_) | Json::OtherNumber(_) | Json::String(_) | Json::Array(_) | Json::Object(_) => None,
+    };
+    let depth = depth.filter(|depth| (1..=MAX_DEPTH).contains(depth));
+    let mistake = match (depth, assertion) {
+        (Some(2..), Some(Assertion::Xfcc)) if evidence == Evidence::Name => {
+            "1 (a name is written by the hop to which the caller has connected; behind others it is from anybody)"
+        }
+        (None, _) => "a number from 1 to 4: how many hops the caller has come through, this one included",
+        (Some(2..), Some(Assertion::ClientCert)) => {
+            "1 (`client-cert` shows the certificate of one, and not through whom)"
+        }
+        (Some(2..), Some(Assertion::JwtSvid)) => "1 (a token does not say through whom it has come)",
+        (Some(depth), _) => return Some(depth),
+    };
+    reader.note(place, Mistake::Expected(mistake));
+    None
 }
 
 /// What the rest of a document says, as far as hops have to do with it.
@@ -143,6 +196,7 @@ pub(crate) struct Around<'d> {
     pub(crate) listener: Listeners,
     pub(crate) chain: ChainMode,
     pub(crate) xfcc: XfccMode,
+    pub(crate) mark_passed: bool,
 }
 
 /// Notes what is wrong with hops beside each other and beside the rest of the document, but for rules.
@@ -170,6 +224,7 @@ pub(crate) fn check_hops(reader: &mut Reader, hops: &[ReadHop], around: &Around<
         if let Some(own) = around.trust_domain {
             check_speaks_for_its_own(reader, &read.hop, own, &place);
         }
+        check_is_reached(reader, &read.hop, whole(), &place);
         for other in whole() {
             let is_compared = check_brings_no_hop(reader, read, other, &steps, &place)
                 && (other.place >= read.place || check_is_not_ambiguous(reader, read, other, &steps, &place));
@@ -199,12 +254,49 @@ fn check_surroundings(reader: &mut Reader, hops: &[ReadHop], around: &Around<'_>
                        has APPEND_FORWARD)";
         reader.note(&place.item(read.place).member("assertion"), Mistake::Expected(mistake));
     }
+    for read in hops
+        .iter()
+        .filter(|read| read.whole && read.hop.evidence == Evidence::Name)
+    {
+        check_may_give_its_word(reader, &read.hop, around, &place.item(read.place));
+    }
+    let anonymous = hops
+        .iter()
+        .filter(|read| read.whole && read.hop.peers == Peers::Anonymous);
+    for read in anonymous {
+        let place = place.item(read.place);
+        if read.hop.assertion != Assertion::JwtSvid {
+            let mistake = "`jwt_svid` (of a peer that has shown no certificate, nothing else is believed)";
+            reader.note(&place.member("assertion"), Mistake::Expected(mistake));
+        }
+        if !around.mark_passed {
+            let mistake = "`mark_passed: true` in the document, and a lock behind the HTTP filter that looks for the mark \
+                           (what would come through a chain without that filter is from anybody)";
+            reader.note(&place.member("peers"), Mistake::Expected(mistake));
+        }
+    }
+}
+
+/// A name that nothing stands behind is taken of our own alone, and where no other element can be taken for the hop's.
+fn check_may_give_its_word(reader: &mut Reader, hop: &Hop, around: &Around<'_>, place: &Place<'_>) {
+    if around.xfcc == XfccMode::HopAppended {
+        let mistake = "`certificate` (names are read under `xfcc: hop` alone: where this listener appends, what ends an \
+                       element may be the client's)";
+        reader.note(&place.member("evidence"), Mistake::Expected(mistake));
+    }
+    let Some(own) = around.trust_domain else { return };
+    let callers = hop.callers.iter().enumerate();
+    for (index, _) in callers.filter(|(_, pattern)| pattern.trust_domain() != Some(own)) {
+        let mistake =
+            "ids of our own trust domain, where `evidence` is `name` (of a foreign one, a certificate is wanted)";
+        reader.note(&place.member("callers").item(index), Mistake::Expected(mistake));
+    }
 }
 
 /// A hop of a foreign trust domain that could bring ids of ours, or of a third one, would be as good as an authority of
 /// it.
 fn check_speaks_for_its_own(reader: &mut Reader, hop: &Hop, own: &TrustDomain, place: &Place<'_>) {
-    let peers = hop.peers.iter().map(IdPattern::trust_domain);
+    let peers = hop.peers.ids().iter().map(IdPattern::trust_domain);
     for foreign in peers.filter(|name| *name != Some(own)) {
         let callers = hop.callers.iter().enumerate();
         let beyond =
@@ -220,6 +312,21 @@ fn check_speaks_for_its_own(reader: &mut Reader, hop: &Hop, own: &TrustDomain, p
     }
 }
 
+/// Whoever is to have come through several hops comes through one fewer to the next.
+fn check_is_reached<'r>(reader: &mut Reader, hop: &Hop, all: impl Iterator<Item = &'r ReadHop>, place: &Place<'_>) {
+    if hop.depth == 1 || all.map(|read| &read.hop).any(|before| is_before(before, hop)) {
+        return;
+    }
+    let mistake = "1, or another hop with the same `assertion` and a `depth` of one less, through which its callers come to \
+                   it (each hop of a way is an entry of its own)";
+    reader.note(&place.member("depth"), Mistake::Expected(mistake));
+}
+
+/// Whether whoever has come through one hop may come through another next.
+fn is_before(before: &Hop, hop: &Hop) -> bool {
+    before.assertion == hop.assertion && before.depth.saturating_add(1) == hop.depth
+}
+
 /// Notes callers of one hop that are peers of another, or of its own: whoever speaks for others is not spoken for.
 /// Says whether it could be found out.
 fn check_brings_no_hop(
@@ -231,7 +338,7 @@ fn check_brings_no_hop(
 ) -> bool {
     let callers = place.member("callers");
     for (index, caller) in read.hop.callers.iter().enumerate() {
-        for peer in &other.hop.peers {
+        for peer in other.hop.peers.ids() {
             let Some(both) = overlap(caller, peer, &[&read.hop.except], steps) else {
                 return false;
             };
@@ -260,12 +367,9 @@ fn check_is_not_ambiguous(
     if hop.assertion != before.assertion {
         return true;
     }
-    let mut shared = false;
-    for (one, two) in hop
-        .peers
-        .iter()
-        .flat_map(|one| before.peers.iter().map(move |two| (one, two)))
-    {
+    let mut shared = hop.peers == Peers::Anonymous && before.peers == Peers::Anonymous;
+    let both = hop.peers.ids().iter();
+    for (one, two) in both.flat_map(|one| before.peers.ids().iter().map(move |two| (one, two))) {
         let Some(both) = overlap(one, two, &[], steps) else {
             return false;
         };
@@ -339,11 +443,32 @@ pub(crate) fn check_are_used(reader: &mut Reader, hops: &[ReadHop], used: HopSet
 }
 
 /// The patterns that some id must match which a rule is to say anything of through hops that it names: for an allow
-/// rule, of whom they bring; a deny rule looks at whoever brings, too.
+/// rule, of whom they bring; a deny rule looks at everybody who has to do with it, too.
 pub(crate) fn spoken_of(hops: &[ReadHop], via: Via, with_peers: bool) -> impl Iterator<Item = &IdPattern> {
-    let named = hops.iter().enumerate().filter(move |(index, _)| via.hops.has(*index));
-    named.flat_map(move |(_, read)| {
-        let peers = with_peers.then_some(&read.hop.peers).into_iter().flatten();
-        read.hop.callers.iter().chain(peers)
-    })
+    let is_named = move |index: usize| via.hops.has(index);
+    let callers = hops.iter().enumerate().filter(move |(index, _)| is_named(*index));
+    // Those that one has come through are on the way of others.
+    let are_several = hops.iter().any(|read| read.hop.depth > 1);
+    let bring = hops.iter().enumerate();
+    let bring = bring.filter(move |(index, _)| with_peers && (are_several || is_named(*index)));
+    let callers = callers.flat_map(|(_, read)| &read.hop.callers);
+    callers.chain(bring.flat_map(|(_, read)| read.hop.peers.ids()))
+}
+
+/// Notes a `via` of an allow rule with a hop behind others of which it names none: it speaks of ways that it names
+/// whole.
+pub(crate) fn check_names_whole_ways(reader: &mut Reader, hops: &[ReadHop], via: Via, place: &Place<'_>) {
+    let named = hops.iter().enumerate().filter(|(index, _)| via.hops.has(*index));
+    let mut named: Vec<&Hop> = named.map(|(_, read)| &read.hop).collect();
+    named.sort_by_key(|hop| hop.depth);
+    let mut whole: Vec<&Hop> = Vec::new();
+    for hop in named {
+        if hop.depth == 1 || whole.iter().any(|before| is_before(before, hop)) {
+            whole.push(hop);
+        } else {
+            let mistake = "beside each hop with a `depth` above 1 one with a `depth` of one less (an allow rule names all \
+                           hops of a way)";
+            return reader.note(place, Mistake::Expected(mistake));
+        }
+    }
 }

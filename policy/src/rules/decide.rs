@@ -1,4 +1,4 @@
-//! The decision: what the grants of a caller, and of a hop that has brought its request, say about it, now.
+//! The decision: what the grants of a caller, and of hops that have brought its request, say about it, now.
 //!
 //! The table, whole:
 //!
@@ -10,7 +10,7 @@
 //! | no | no | deny, `rule.none_matched` |
 //!
 //! Allow rules are those of the caller, deny rules those of everybody on the way, as far as their `via` speaks of it
-//! ([`Heard`]); whether the hop may bring this caller is asked before any rule ([`Way`]).
+//! ([`Heard`]); whether each hop may bring this caller is asked before any rule ([`Way`]).
 //!
 //! A path that has two readings is refused before any rule is asked; a request that headers make several of
 //! ([`crate::rules::reading`]) is allowed where each of these is. A path of which an encoded slash is all that has two
@@ -139,7 +139,7 @@ impl<'g> Way<'g> {
                 Ok(())
             }
         };
-        let is_any = |is_so: fn(&Grants) -> bool| is_so(self.caller) || self.hop.is_some_and(is_so);
+        let is_any = |is_so: fn(&Grants) -> bool| self.all().any(is_so);
         let would_be_is_unknown = is_any(|grants| grants.dry_run.is_too_costly) || dry_run.is_exhausted();
         match (asked, asking.refused) {
             (Err(_), Some((reason, detail))) | (Err((reason, detail)), None) => Decision {
@@ -149,7 +149,7 @@ impl<'g> Way<'g> {
             (Ok(()), None) if is_any(|grants| grants.enforced.is_too_costly) || effort.is_exhausted() => {
                 Decision::refused(Reason::RuleTooCostly)
             }
-            (Ok(()), Some(_) | None) => asking.answers.decision(&self.caller.rules.0, would_be_is_unknown),
+            (Ok(()), Some(_) | None) => asking.answers.decision(&self.caller().rules.0, would_be_is_unknown),
         }
     }
 }
@@ -270,7 +270,7 @@ impl<'a> Asking<'a> {
         let rules = self.rules();
         let is_opened = rules.enforced.opens_encoded_slashes;
         let would_be_opened = is_opened || rules.dry_run.opens_encoded_slashes;
-        if !would_be_opened || self.way.caller.enforced.is_too_costly {
+        if !would_be_opened || self.way.caller().enforced.is_too_costly {
             return Err(refused);
         }
         let read = RequestPath::read(path, PathReading::EncodedSlashes).map_err(|_| refused)?;
@@ -317,7 +317,7 @@ impl<'a> Asking<'a> {
     }
 
     fn rules(&self) -> &'a Rules {
-        &self.way.caller.rules.0
+        &self.way.caller().rules.0
     }
 
     /// What the rules say about one reading.
@@ -329,9 +329,8 @@ impl<'a> Asking<'a> {
             effort: self.dry_run,
             ..self.facts
         };
-        let Way { caller, hop, .. } = self.way;
-        let both = [(Some(caller), Part::Asks), (hop, Part::Brings)];
-        for (grants, part) in both.into_iter().filter_map(|(grants, part)| Some((grants?, part))) {
+        let brings = self.way.hops().map(|hop| (hop, Part::Brings));
+        for (grants, part) in [(self.way.caller(), Part::Asks)].into_iter().chain(brings) {
             self.ask_those(&grants.enforced, part, path, &mut search, &self.facts, &mut tally);
             self.ask_those(&grants.dry_run, part, path, &mut search, &facts, &mut tally);
         }

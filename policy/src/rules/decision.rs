@@ -47,8 +47,14 @@ pub enum Detail {
     Tunnel,
     /// The peer brings the requests of others, and this one is of nobody.
     BringsOthersOnly,
-    /// No hop that the peer is may bring this caller.
+    /// Of those through whom it has come, one may not bring this caller.
     NotItsCaller,
+    /// It has come through more hops than `depth` says.
+    TooDeep,
+    /// It has come through fewer.
+    NotDeepEnough,
+    /// The hop gives its word for this caller, and the document wants the certificate.
+    NameAlone,
     /// The hop has come to its end.
     HopIsOver,
 }
@@ -74,7 +80,17 @@ impl fmt::Display for Detail {
                  the certificate of who calls it, and refuse who shows none)",
             ),
             Self::NotItsCaller => f.write_str(
-                "no entry of `hops` with this peer in `peers` has this caller in `callers`, less `except`",
+                "no entry of `hops` with this peer in `peers` has this caller in `callers`, less `except` (so must one of \
+                 each through whom it has come)",
+            ),
+            Self::TooDeep => f.write_str(
+                "the caller has come through more hops than `depth` of the entry of `hops` says",
+            ),
+            Self::NotDeepEnough => f.write_str(
+                "the caller has come through fewer hops than `depth` of the entry of `hops` says",
+            ),
+            Self::NameAlone => f.write_str(
+                "the hop gives its word for this caller and not the certificate, which its entry of `hops` wants",
             ),
             Self::HopIsOver => f.write_str("the entry of `hops` has come to its `expires`"),
             Self::Tunnel => f.write_str(

@@ -7,7 +7,7 @@ use crate::{
     name::{id::SpiffeId, path::Segment},
     pattern::id_pattern::IdPattern,
     rules::{
-        hop::{Assertion, Hop, HopSet},
+        hop::{Assertion, Evidence, Hop, HopSet},
         rule_set::{Captures, GroupMatch, Index, Needs, RuleSet, Rules, at},
     },
     trust::svid::Svid,
@@ -84,6 +84,27 @@ impl RuleSet {
             enforced,
             dry_run,
         }
+    }
+}
+
+impl RuleSet {
+    /// What there is for one who has shown no certificate: no rule is about it, and it may bring others. `None` where
+    /// no hop is of that kind.
+    pub fn anonymous(&self) -> Option<Grants> {
+        let nothing = || Found {
+            groups: Box::default(),
+            is_too_costly: false,
+        };
+        let grants = Grants {
+            rules: self.clone(),
+            timed: Some(Box::default()),
+            needs: Needs::default(),
+            brings: self.0.hops.of_nobody(),
+            brought_by: HopSet::default(),
+            enforced: nothing(),
+            dry_run: nothing(),
+        };
+        grants.is_hop().then_some(grants)
     }
 }
 
@@ -179,6 +200,19 @@ impl Grants {
     /// Whether it says by this whom it brings.
     pub fn asserts_by(&self, assertion: Assertion) -> bool {
         !self.brings.and(self.rules.0.hops.by(assertion)).is_empty()
+    }
+
+    /// Through how many hops whom it brings by this may have come, of each of its entries.
+    pub fn depths(&self, assertion: Assertion) -> impl Iterator<Item = usize> {
+        let hops = &self.rules.0.hops;
+        hops.among(self.brings.and(hops.by(assertion)))
+            .map(|known| known.hop.depth)
+    }
+
+    /// Whether its word is enough for some whom it brings.
+    pub fn gives_its_word(&self) -> bool {
+        let mut hops = self.rules.0.hops.among(self.brings);
+        hops.any(|known| known.hop.evidence == Evidence::Name)
     }
 
     /// Whether it brings the requests of others, and so makes none of its own.

@@ -16,14 +16,50 @@ use crate::{
 /// are 49,152 at most; and a way is a set of them that fits one word.
 pub const MAX_HOPS: usize = 64;
 
+/// Most hops that one request may come through. Our decision: each shows a certificate that is verified here.
+pub const MAX_DEPTH: usize = 4;
+
 /// How a hop says who the caller is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Assertion {
     /// By the certificate of the caller, in `x-forwarded-client-cert`.
     #[default]
     Xfcc,
+    /// By the certificate of the caller, in `client-cert` (RFC 9440).
+    ClientCert,
     /// By a token of the caller, in `authorization`.
     JwtSvid,
+}
+
+/// What must stand behind what a hop says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Evidence {
+    /// The hop's word.
+    Name,
+    /// The certificate of the caller.
+    #[default]
+    Certificate,
+    /// A token of the caller.
+    Token,
+}
+
+/// Who brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Whoever has one of these ids.
+    Ids(Vec<IdPattern>),
+    /// Whoever has connected by TLS and shown no certificate.
+    Anonymous,
+}
+
+impl Peers {
+    /// The ids; none of those who have none.
+    pub fn ids(&self) -> &[IdPattern] {
+        match self {
+            Self::Ids(ids) => ids,
+            Self::Anonymous => &[],
+        }
+    }
 }
 
 /// Who may bring whose requests.
@@ -32,13 +68,17 @@ pub struct Hop {
     /// Its name in `via`, records and metrics.
     pub name: Box<str>,
     /// Who brings.
-    pub peers: Vec<IdPattern>,
+    pub peers: Peers,
     /// Who may be brought.
     pub callers: Vec<IdPattern>,
     /// Who of them may not.
     pub except: Vec<IdPattern>,
     /// How it says who the caller is.
     pub assertion: Assertion,
+    /// What must stand behind it.
+    pub evidence: Evidence,
+    /// How many hops the caller has come through, from 1 to [`MAX_DEPTH`]: this one, and those that have brought it here.
+    pub depth: usize,
     /// From this moment on it brings nobody.
     pub expires: Option<Timestamp>,
     /// Who answers for it; shown to operators, never compared.
@@ -48,7 +88,7 @@ pub struct Hop {
 impl Hop {
     /// Whether an id is one of those who bring.
     fn is_peer(&self, id: &SpiffeId) -> bool {
-        self.peers.iter().any(|pattern| pattern.matches(id))
+        self.peers.ids().iter().any(|pattern| pattern.matches(id))
     }
 
     /// Whether an id is one of those who may be brought.
@@ -57,7 +97,7 @@ impl Hop {
         among(&self.callers) && !among(&self.except)
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| now >= expires)
     }
 }
@@ -92,6 +132,11 @@ impl Hops {
         self.all_that(|hop| hop.is_peer(id))
     }
 
+    /// Those by which one brings others who has shown no certificate.
+    pub(crate) fn of_nobody(&self) -> HopSet {
+        self.all_that(|hop| hop.peers == Peers::Anonymous)
+    }
+
     /// Those that may bring an id.
     pub(crate) fn of_caller(&self, id: &SpiffeId) -> HopSet {
         self.all_that(|hop| hop.may_bring(id))
@@ -107,7 +152,7 @@ impl Hops {
         self.among(among).filter(move |known| !known.hop.is_over(now))
     }
 
-    fn among(&self, among: HopSet) -> impl Iterator<Item = &KnownHop> {
+    pub(crate) fn among(&self, among: HopSet) -> impl Iterator<Item = &KnownHop> {
         let places = self.0.iter().enumerate();
         places
             .filter(move |(place, _)| among.has(*place))

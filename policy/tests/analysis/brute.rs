@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use svidgate_policy::{
-    Configuration, HttpRequest, Request, SpiffeId, Timestamp,
-    analysis::{Claimed, ClaimedGrants, Form, Witness},
+    Assertion, Configuration, HttpRequest, IdPattern, Request, SpiffeId, Timestamp,
+    analysis::{Brought, Claimed, ClaimedGrants, ClaimedWay, Form, Witness},
 };
 
 use crate::{
@@ -98,6 +98,8 @@ fn headers() -> Vec<Lines> {
 
 /// The values to try of each thing that rules may look at.
 struct Values {
+    /// Through nobody first.
+    ways: Vec<Option<Brought>>,
     forms: Vec<Form>,
     paths: Vec<String>,
     methods: Vec<&'static str>,
@@ -149,6 +151,7 @@ impl Values {
             || pair.new.to_string().contains("2026-")
             || pair.new.to_string().contains("2027-");
         Self {
+            ways: ways(uses(Dimension::Hops)),
             forms,
             paths: all(uses(Dimension::Paths), &paths),
             methods: all(
@@ -188,8 +191,8 @@ impl Values {
         .product()
     }
 
-    /// One by its number, for a known id.
-    fn at(&self, mut number: usize, id: &SpiffeId, now: Timestamp) -> Witness {
+    /// One by its number, for a known id that comes by a known way.
+    fn at(&self, mut number: usize, (id, via): (&SpiffeId, &Option<Brought>), now: Timestamp) -> Witness {
         let mut take = |count: usize| {
             let place = number % count;
             number /= count;
@@ -216,6 +219,7 @@ impl Values {
         Witness {
             unread,
             id: id.clone(),
+            via: via.clone(),
             form,
             method: if form == Form::Tunnel { "CONNECT" } else { method }.to_owned(),
             host: host.map(str::to_owned),
@@ -262,9 +266,43 @@ fn may(grants: Option<&ClaimedGrants>, witness: &Witness) -> May {
     }
 }
 
-fn grants(configuration: &Configuration, id: &SpiffeId, now: Timestamp) -> Option<ClaimedGrants> {
-    let claimed = Claimed::new(id.clone(), configuration, now).ok()?;
-    Some(ClaimedGrants::of(&configuration.rules, &claimed))
+fn ways(uses_hops: bool) -> Vec<Option<Brought>> {
+    let mut ways = vec![None];
+    if uses_hops {
+        for id in [
+            "td/h/a", "td/h/b", "td/h/c", "td/h/b/a", "td/h/d", "fd/h/a", "fd/h/b", "td/a",
+        ] {
+            for assertion in [Assertion::Xfcc, Assertion::JwtSvid] {
+                let id = SpiffeId::parse(format!("spiffe://{id}")).unwrap();
+                ways.push(Some(Brought { id, assertion }));
+            }
+        }
+    }
+    ways
+}
+
+fn grants(
+    configuration: &Configuration,
+    id: &SpiffeId,
+    via: &Option<Brought>,
+    now: Timestamp,
+) -> Option<ClaimedGrants> {
+    let claimed = |id: &SpiffeId| Claimed::new(id.clone(), configuration, now).ok();
+    let caller = claimed(id)?;
+    let hop = match via {
+        Some(via) => Some((claimed(&via.id)?, via.assertion)),
+        None => None,
+    };
+    Some(ClaimedGrants::of(&configuration.rules, &ClaimedWay { caller, hop }))
+}
+
+/// Whether somebody is a hop that may bring somebody else, as a document says.
+fn may_bring(configuration: &Configuration, id: &SpiffeId, via: &Brought) -> bool {
+    let means = |patterns: &[IdPattern], id: &SpiffeId| patterns.iter().any(|pattern| pattern.matches(id));
+    configuration.rules.hops().any(|hop| {
+        let is_it = hop.assertion == via.assertion && means(hop.peers.ids(), &via.id);
+        is_it && means(&hop.callers, id) && !means(&hop.except, id)
+    })
 }
 
 /// Asks documents about at most so many requests, all of them where there are no more, and shows what they say.
@@ -281,17 +319,27 @@ pub(crate) fn each(
         .flat_map(texts)
         .collect();
     let count = values.count();
+    // Those of hops are asked beside.
     let share = (most / (ids.len() * values.times.len())).max(1);
-    for id in ids {
-        let id = SpiffeId::parse(id).unwrap();
+    let ids: Vec<SpiffeId> = ids.into_iter().map(|id| SpiffeId::parse(id).unwrap()).collect();
+    for (id, via) in ids.iter().flat_map(|id| values.ways.iter().map(move |via| (id, via))) {
+        let is_brought = |via: &Brought| documents.iter().any(|document| may_bring(document, id, via));
+        if via.as_ref().is_some_and(|via| !is_brought(via)) {
+            continue;
+        }
         for now in &values.times {
-            let granted: Vec<_> = documents.iter().map(|document| grants(document, &id, *now)).collect();
+            let granted = documents.iter().map(|document| grants(document, id, via, *now));
+            let granted: Vec<_> = granted.collect();
             if granted.iter().all(Option::is_none) {
                 continue;
             }
             for number in 0..count.min(share) {
                 let number = if count <= share { number } else { dice.below(count) };
-                let witness = values.at(number, &id, *now);
+                let witness = values.at(number, (id, via), *now);
+                // A connection is brought by nobody.
+                if via.is_some() && witness.form == Form::Connection {
+                    continue;
+                }
                 let said: Vec<May> = granted.iter().map(|grants| may(grants.as_ref(), &witness)).collect();
                 show(&witness, &said);
             }

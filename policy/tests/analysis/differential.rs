@@ -11,7 +11,7 @@ use svidgate_policy::{
 use crate::{
     brute::{self, AT, Differences},
     dice::Dice,
-    generator::{DIMENSIONS, Dimension, Pair, pair},
+    generator::{DIMENSIONS, Dimension, OF_HOPS, Pair, pair, uses},
 };
 
 /// Pairs tried; more with `ANALYSIS_PAIRS=20000`.
@@ -31,20 +31,30 @@ pub(crate) fn record(seen: &Value) {
     println!("analysis: {seen}");
 }
 
-/// Leaves out rules that do not compile: they could never match.
+/// Leaves out rules that do not compile: they could never match. And hops, where two of them could bring one caller.
 pub(crate) fn policy(document: &mut Value) -> Policy {
     let compiled = |document: &Value| Policy::read(document.to_string().as_bytes(), Format::Json);
     if let Ok(policy) = compiled(document) {
         return policy;
     }
-    let rules = document["rules"].as_array().unwrap().clone();
-    let alone = |rule: &Value| {
+    let with = |document: &Value, rules: Vec<&Value>| {
         let mut document = document.clone();
-        document["rules"] = serde_json::json!([rule]);
-        compiled(&document).is_ok()
+        document["rules"] = serde_json::json!(rules);
+        document
     };
-    let rules: Vec<Value> = rules.into_iter().filter(alone).collect();
-    document["rules"] = serde_json::json!(rules);
+    let mut uses = uses(&document["hops"]);
+    if uses
+        .as_ref()
+        .is_some_and(|uses| compiled(&with(document, vec![uses])).is_err())
+    {
+        for name in ["hops", "jwt_svid"] {
+            document.as_object_mut().unwrap().remove(name);
+        }
+        uses = None;
+    }
+    let rules = document["rules"].as_array().unwrap().clone();
+    let alone = |rule: &&Value| compiled(&with(document, [*rule].into_iter().chain(&uses).collect())).is_ok();
+    *document = with(document, rules.iter().filter(alone).collect());
     compiled(document).unwrap_or_else(|mistakes| panic!("{mistakes:?}\n{document:#}"))
 }
 
@@ -110,7 +120,7 @@ fn comparison_misses_nothing_that_brute_force_finds() {
         assert!(checked.is_ok(), "seed {seed}");
     }
     let of_each = asked("ANALYSIS_OF_EACH", 0);
-    for dimension in DIMENSIONS {
+    for dimension in DIMENSIONS.into_iter().chain(OF_HOPS) {
         let count = seen.alone.get(&dimension).copied().unwrap_or_default();
         assert!(
             count >= of_each,

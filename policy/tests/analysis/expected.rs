@@ -11,7 +11,7 @@ use crate::{
     brute::{self, AT},
     dice::Dice,
     differential::{asked, policy},
-    generator::{Pair, pair},
+    generator::{Pair, pair, uses},
 };
 
 /// Pairs tried; more with `ANALYSIS_PAIRS=20000`.
@@ -24,7 +24,7 @@ fn alone(document: &Value, subject: &Value) -> Option<Policy> {
     let (mut document, mut rule) = (document.clone(), subject.clone());
     rule["effect"] = json!("allow");
     rule["name"] = json!("subject");
-    document["rules"] = json!([rule]);
+    document["rules"] = [rule].into_iter().chain(uses(&document["hops"])).collect();
     Policy::read(document.to_string().as_bytes(), Format::Json).ok()
 }
 

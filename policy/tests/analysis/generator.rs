@@ -36,6 +36,9 @@ pub(crate) enum Dimension {
     HeaderLines,
     SourceUnknown,
     Lengths,
+    // Of what hops bring.
+    Via,
+    Hops,
 }
 
 /// In what pairs differ.
@@ -73,6 +76,11 @@ pub(crate) const DIMENSIONS: [Dimension; 30] = [
     Dimension::From,
     Dimension::Rules,
 ];
+
+/// In what pairs differ that have hops, which are drawn apart from the others.
+pub(crate) const OF_HOPS: [Dimension; 3] = [Dimension::Via, Dimension::Hops, Dimension::Hops];
+/// How many pairs of a hundred have hops.
+const WITH_HOPS: usize = 30;
 
 /// What only requests have.
 const OF_REQUESTS: &[Dimension] = &[
@@ -133,6 +141,8 @@ struct Maker<'d> {
     lengths: bool,
     /// Whether most rules capture, and there are few other texts.
     captures: bool,
+    /// The names of the hops that there are.
+    hops: Vec<&'static str>,
 }
 
 pub(crate) const TIMES: [&str; 4] = [
@@ -143,8 +153,13 @@ pub(crate) const TIMES: [&str; 4] = [
 ];
 
 pub(crate) fn pair(dice: &mut Dice) -> Pair {
-    let differ_in = *dice.one(&DIMENSIONS);
-    let listener = *dice.one(if OF_REQUESTS.contains(&differ_in.looked_at()) {
+    let mut of_hops = Dice::new(!dice.clone().next());
+    let has_hops = of_hops.percent(WITH_HOPS);
+    let mut differ_in = *dice.one(&DIMENSIONS);
+    if has_hops && of_hops.percent(60) {
+        differ_in = *of_hops.one(&OF_HOPS);
+    }
+    let listener = *dice.one(if has_hops || OF_REQUESTS.contains(&differ_in.looked_at()) {
         &["http", "http", "http", "shared"]
     } else {
         &["http", "http", "tcp", "shared"]
@@ -167,6 +182,7 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         _ => dice.percent(25),
     };
     let expressions = differ_in == Dimension::HeaderMatches || dice.percent(30);
+    let hops = if has_hops { hops(&mut of_hops) } else { Vec::new() };
     let mut maker = Maker {
         dice,
         used,
@@ -175,10 +191,11 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         expressions,
         lengths: differ_in == Dimension::Lengths,
         captures: differ_in == Dimension::Captures,
+        hops: hops.iter().map(|hop| hop.name).collect(),
     };
     let count = if maker.lengths || maker.captures { 3 } else { 1 } + maker.dice.below(3);
     let rules: Vec<Value> = (0..count).map(|_| maker.rule()).collect();
-    let old = json!({
+    let mut old = json!({
         "trust_domain": "td",
         "chain": "proxy",
         "listener": listener,
@@ -187,6 +204,13 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
         "revoked": maker.revoked(),
         "rules": rules,
     });
+    if has_hops {
+        maker.used.push(Dimension::Hops);
+        old["chain"] = json!("verify");
+        old["authorities"] = json!({ "workload_api": { "cluster": "agent" } });
+        old["xfcc"] = json!("hop");
+        old["hops"] = hops.iter().map(|hop| hop.written.clone()).collect();
+    }
     let mut new = old.clone();
     let is_rewritten = maker.dice.percent(12);
     if is_rewritten {
@@ -202,6 +226,11 @@ pub(crate) fn pair(dice: &mut Dice) -> Pair {
     let mut subject = maker.rule();
     for name in ["effect", "expires", "dry_run"] {
         subject.as_object_mut().unwrap().remove(name);
+    }
+    if has_hops {
+        // Of whom a rule forbids something, the hop may be the one, and of a subject never.
+        let except = subject["except"].as_array().cloned().unwrap_or_default();
+        subject["except"] = except.into_iter().chain([json!(NO_HOP)]).collect();
     }
     Pair {
         old,
@@ -226,10 +255,100 @@ fn shortened(mut document: Value, used: &[Dimension]) -> Value {
 }
 
 fn named(mut document: Value) -> Value {
-    for (place, rule) in document["rules"].as_array_mut().unwrap().iter_mut().enumerate() {
+    let mut hops = document["hops"].as_array().into_iter().flatten();
+    if hops.any(|hop| hop["assertion"] == "jwt_svid") {
+        document["jwt_svid"] = json!({ "audiences": ["us"] });
+    }
+    let uses = uses(&document["hops"]);
+    let rules = document["rules"].as_array_mut().unwrap();
+    rules.extend(uses);
+    for (place, rule) in rules.iter_mut().enumerate() {
         rule["name"] = json!(format!("r{place}"));
     }
     document
+}
+
+/// A rule that names all hops and says nothing any more: a hop that no rule names is a mistake.
+pub(crate) fn uses(hops: &Value) -> Option<Value> {
+    let hops = hops.as_array().filter(|hops| !hops.is_empty())?;
+    let names: Vec<&Value> = hops.iter().map(|hop| &hop["name"]).collect();
+    Some(json!({
+        "name": "uses", "effect": "allow", "from": ["spiffe://*/**"], "via": names, "expires": "2026-01-01T00:00:00Z",
+    }))
+}
+
+/// Ids of hops, and of nobody else.
+const NO_HOP: &str = "spiffe://*/h/**";
+
+/// A hop as it is written.
+struct Hop {
+    name: &'static str,
+    written: Value,
+}
+
+/// One to three. Of most no two bring the same caller in the same way; a document with others is refused.
+fn hops(dice: &mut Dice) -> Vec<Hop> {
+    let mut all = Vec::new();
+    for name in dice.some(&["one", "two", "three"], 3) {
+        let written = hop(dice, name);
+        all.push(Hop { name, written });
+    }
+    all
+}
+
+fn hop(dice: &mut Dice, name: &'static str) -> Value {
+    let (peers, foreign): (&[&[&str]], bool) = match name {
+        "one" => (
+            &[
+                &["spiffe://td/h/a"],
+                &["spiffe://td/h/a"],
+                &["spiffe://td/h/a", "spiffe://td/h/b/*"],
+            ],
+            false,
+        ),
+        "two" => (&[&["spiffe://td/h/b"], &["spiffe://td/h/c", "spiffe://td/h/b"]], false),
+        _ => (
+            &[&["spiffe://fd/h/a"], &["spiffe://fd/h/*"], &["spiffe://td/h/*"]],
+            true,
+        ),
+    };
+    let peers = *dice.one(peers);
+    let is_foreign = foreign && peers[0].starts_with("spiffe://fd");
+    let callers: &[&str] = if is_foreign {
+        &[
+            "spiffe://fd/**",
+            "spiffe://fd/a/**",
+            "spiffe://fd/*",
+            "spiffe://fd/b",
+            "spiffe://fd/*/a",
+        ]
+    } else {
+        &[
+            "spiffe://td/**",
+            "spiffe://*/**",
+            "spiffe://td/a/**",
+            "spiffe://td/*",
+            "spiffe://td/b",
+            "spiffe://*/*/b",
+            "spiffe://fd/a",
+        ]
+    };
+    let mut except = vec![NO_HOP];
+    if dice.percent(40) {
+        except.push(*dice.one(&["spiffe://*/a", "spiffe://td/*/a", "spiffe://td/b/**", "spiffe://fd/*"]));
+    }
+    let assertion = if name == "three" || dice.percent(20) {
+        "jwt_svid"
+    } else {
+        "xfcc"
+    };
+    let mut written = json!({
+        "name": name, "peers": peers, "callers": dice.some(callers, 2), "except": except, "assertion": assertion,
+    });
+    if dice.percent(25) {
+        written["expires"] = json!(dice.one(&TIMES));
+    }
+    written
 }
 
 impl Maker<'_> {
@@ -345,10 +464,41 @@ impl Maker<'_> {
         if self.uses(Dimension::Expires) && self.dice.percent(60) {
             rule["expires"] = json!(self.dice.one(&TIMES));
         }
+        if !self.hops.is_empty() && self.dice.percent(70) {
+            rule["via"] = self.via();
+        }
         if self.dice.percent(10) {
             rule["dry_run"] = json!(true);
         }
         rule
+    }
+
+    fn via(&mut self) -> Value {
+        let mut named = self.hops.clone();
+        named.push("direct");
+        json!(self.dice.some(&named, 2))
+    }
+
+    fn change_hops(&mut self, document: &mut Value) {
+        let count = document["hops"].as_array().unwrap().len();
+        let place = self.dice.below(count);
+        let name = self.hops[place];
+        match self.dice.below(4) {
+            0 => {
+                let other = hop(self.dice, name);
+                document["hops"][place]["callers"] = other["callers"].clone();
+            }
+            1 => {
+                let other = hop(self.dice, name);
+                document["hops"][place]["peers"] = other["peers"].clone();
+                document["hops"][place]["callers"] = other["callers"].clone();
+            }
+            2 => {
+                let other = hop(self.dice, name);
+                document["hops"][place]["except"] = other["except"].clone();
+            }
+            _ => document["hops"][place] = hop(self.dice, name),
+        }
     }
 
     fn except(&mut self) -> Value {
@@ -544,6 +694,16 @@ impl Maker<'_> {
                 rules.push(other);
             }
             Dimension::Except => document["rules"][place]["except"] = self.except(),
+            Dimension::Via => {
+                let via = self.via();
+                let rule = document["rules"][place].as_object_mut().unwrap();
+                if rule.contains_key("via") && self.dice.percent(30) {
+                    rule.remove("via");
+                } else {
+                    rule.insert("via".to_owned(), via);
+                }
+            }
+            Dimension::Hops => self.change_hops(document),
             Dimension::Expires => document["rules"][place]["expires"] = json!(self.dice.one(&TIMES)),
             Dimension::Headers | Dimension::Sources | Dimension::Windows => {
                 let mut when = document["rules"][place]["when"].clone();

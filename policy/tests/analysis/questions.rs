@@ -12,7 +12,7 @@ use crate::{
     brute::{self, AT},
     dice::Dice,
     differential::{asked, policy, record},
-    generator::{Pair, pair},
+    generator::{Pair, pair, uses},
 };
 
 /// Pairs tried; more with `ANALYSIS_PAIRS=20000`.
@@ -37,7 +37,9 @@ fn with(document: &Value, subject: &Value, effect: &str) -> Value {
 /// What the subject says of anybody.
 fn of_anybody(subject: &Value) -> Value {
     let mut subject = subject.clone();
-    subject.as_object_mut().unwrap().remove("except");
+    for name in ["except", "via"] {
+        subject.as_object_mut().unwrap().remove(name);
+    }
     if let Some(to) = subject.get("to") {
         let text = to.to_string().replace("{x}", "*").replace("{y}", "*");
         subject["to"] = serde_json::from_str(&text).unwrap();
@@ -49,7 +51,7 @@ fn of_anybody(subject: &Value) -> Value {
 /// The first of many requests of which each claim does not hold.
 fn by_force(pair: &Pair, document: &Policy, points: usize, dice: &mut Dice) -> Option<[Option<Witness>; 3]> {
     let mut alone = pair.old.clone();
-    alone["rules"] = json!([]);
+    alone["rules"] = uses(&alone["hops"]).into_iter().collect();
     let documents = [
         with(&pair.old, &pair.subject, "deny"),
         with(&pair.old, &of_anybody(&pair.subject), "deny"),

@@ -12,7 +12,7 @@ use crate::{
     brute::{self, AT},
     dice::Dice,
     differential::{asked, policy, record},
-    generator::{Pair, pair},
+    generator::{Pair, pair, uses},
 };
 
 /// Documents tried; more with `ANALYSIS_PAIRS=20000`.
@@ -149,6 +149,7 @@ impl Tried<'_> {
             _ => denies.cloned().collect(),
         };
         rules.push(rule);
+        rules.extend(uses(&alone["hops"]));
         alone["rules"] = json!(rules);
         // As an allow rule it may lack what one at all listeners must have.
         let Ok(alone) = Policy::read(alone.to_string().as_bytes(), Format::Json) else {

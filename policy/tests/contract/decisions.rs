@@ -7,10 +7,10 @@ use reference::identity::{NOW, svid};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use svidgate_policy::{
-    Assertion, Configuration, Decision, Detail, Effect, Format, Headers, HttpRequest, Needs, Reason, Request, RuleSet,
-    SpiffeId, Svid, Timestamp, Way,
+    Assertion, Configuration, Decision, Detail, Effect, Format, Grants, Headers, HttpRequest, Needs, Reason, Request,
+    RuleSet, SpiffeId, Svid, Timestamp, Way,
     analysis::{
-        Claimed, Policy,
+        Claimed, ClaimedWay, Policy,
         explain::{AboutRule, Explanation, Which},
     },
 };
@@ -47,8 +47,12 @@ struct Scenario {
 #[serde(deny_unknown_fields)]
 struct Asked {
     id: Option<String>,
-    /// The hop that brings it.
-    through: Option<String>,
+    /// The hops that bring it, whoever has connected first, parted by spaces.
+    #[serde(default)]
+    through: String,
+    /// Whether their word is all there is.
+    #[serde(default)]
+    by_name: bool,
     /// A connection of a TCP listener.
     #[serde(default)]
     tcp: bool,
@@ -132,14 +136,15 @@ impl Asked {
 
     fn decide(&self, rules: &RuleSet, svid: &Svid) -> (String, Option<String>) {
         let caller = rules.specialise(svid);
-        let hop = self
-            .through
-            .as_ref()
-            .map(|id| rules.specialise(&reference::identity::svid(id)));
-        let way = match &hop {
-            Some(hop) => Way::through(hop, &caller, Assertion::Xfcc),
-            None => Way::direct(&caller),
+        let hops = self.through.split_whitespace();
+        let hops: Vec<Grants> = hops
+            .map(|id| rules.specialise(&reference::identity::svid(id)))
+            .collect();
+        let way = match &hops[..] {
+            [] => Way::direct(&caller),
+            hops => Way::through(hops, &caller, Assertion::Xfcc),
         };
+        let way = if self.by_name { way.by_name() } else { way };
         self.show(|request| shown(&way.decide(request, self.now())))
     }
 
@@ -330,17 +335,19 @@ fn explanations_are_of_the_decision_that_was_made() {
             let document = whole(&scenario.document, &scenario.rules).to_string();
             let policy = Policy::read(document.as_bytes(), Format::Json).unwrap();
             for (place, asked) in scenario.requests.iter().enumerate() {
-                // What is explained comes through nobody, and no rule is asked of a hop that names nobody.
-                if asked.through.is_some() || asked.decision.contains("assertion.") {
+                // No rule is asked of a hop that may not bring this caller, or names none; and one hop is all that is explained.
+                let hops: Vec<&str> = asked.through.split_whitespace().collect();
+                if hops.len() > 1 || asked.by_name || asked.decision.contains("assertion.") {
                     continue;
                 }
                 let id = SpiffeId::parse(asked.id.as_deref().unwrap_or(&scenario.id)).unwrap();
                 // Of a trust domain that the document does not know, no rule is asked.
-                let Ok(claimed) = Claimed::new(id, policy.configuration(), asked.now()) else {
-                    continue;
-                };
-                let explain =
-                    |request: &Request<'_>| Explanation::of(&policy, &claimed, request, asked.now(), Which::All);
+                let claimed = |id| Claimed::new(id, policy.configuration(), asked.now());
+                let Ok(caller) = claimed(id) else { continue };
+                let hop = hops.first().map(|id| SpiffeId::parse(id).unwrap());
+                let hop = hop.map(|hop| (claimed(hop).unwrap(), Assertion::Xfcc));
+                let way = ClaimedWay { caller, hop };
+                let explain = |request: &Request<'_>| Explanation::of(&policy, &way, request, asked.now(), Which::All);
                 let explanation = asked.show(explain);
                 let at = format!(
                     "{file}: {} ({}), request {place}: {explanation:#?}",

@@ -36,16 +36,17 @@ fn config(cases: u32) -> Config {
 
 #[test]
 fn compiled_decisions_are_those_of_a_naive_evaluator() {
-    let brought = [Cell::new(0_u32), Cell::new(0)];
+    let brought = [Cell::new(0_u32), Cell::new(0), Cell::new(0)];
     let compared = |(document, requests): (Value, Vec<Asked>)| {
         let document = compiling(&document);
         let compiled = compile(&document);
         for asked in &requests {
             let (found, expected) = (decide(&compiled, asked), evaluator::decide(&document, asked));
             prop_assert_eq!(&found, &expected, "{:?}\n{:#}", asked, document);
-            if asked.through.is_some() {
-                let [allowed, denied] = &brought;
+            if !asked.through.is_empty() {
+                let [allowed, denied, far] = &brought;
                 match found.reason {
+                    "rule.allowed" if asked.through.len() > 1 => far.set(far.get() + 1),
                     "rule.allowed" => allowed.set(allowed.get() + 1),
                     "rule.denied" => denied.set(denied.get() + 1),
                     _ => {}
@@ -58,10 +59,10 @@ fn compiled_decisions_are_those_of_a_naive_evaluator() {
         .run(&generator::case(), compared)
         .unwrap();
     // What is compared must happen.
-    let [allowed, denied] = brought.map(Cell::into_inner);
+    let [allowed, denied, far] = brought.map(Cell::into_inner);
     assert!(
-        allowed > CASES / 20 && denied > CASES / 200,
-        "{allowed} allowed and {denied} denied came through hops"
+        allowed > CASES / 20 && denied > CASES / 200 && far > CASES / 400,
+        "{allowed} allowed, {denied} denied came through a hop, {far} allowed through several"
     );
 }
 

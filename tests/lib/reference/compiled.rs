@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap};
 use serde_json::{Value, json};
 use svidgate_policy::{Assertion, Configuration, Format, Headers, HttpRequest, PeerOrigin, Request, Svid, Way};
 
-use crate::evaluator::{Answer, Asked};
+use crate::evaluator::{ANONYMOUS, Answer, Asked};
 use crate::identity::{svid, vouched};
 
 /// Leaves out the rules that do not compile by themselves: they could never match. Hops have a rule that lets somebody
@@ -21,7 +21,8 @@ pub fn compiling(document: &Value) -> Value {
     let used = used_hops(&document);
     let is_good = used.as_ref().is_none_or(|used| compiles(&with(&document, vec![used])));
     if !is_good {
-        document.as_object_mut().unwrap().remove("hops");
+        let members = document.as_object_mut().unwrap();
+        members.retain(|name, _| name != "hops" && name != "jwt_svid");
     }
     let used = used.as_ref().filter(|_| is_good);
     let alone = |rule: &Value| compiles(&with(&document, [rule].into_iter().chain(used).collect()));
@@ -49,9 +50,13 @@ pub fn compile(document: &Value) -> Configuration {
 /// Whether somebody has any grant, as it is asked at the connection.
 pub fn admits(compiled: &Configuration, asked: &Asked) -> bool {
     // Whoever brings it is the one who connects.
-    let peer = asked.through.as_ref().unwrap_or(&asked.id);
-    let grants = compiled.rules.specialise(&identity(compiled, peer));
-    grants.admit(asked.now).is_allowed()
+    let peer = asked.through.first().unwrap_or(&asked.id);
+    let grants = if peer == ANONYMOUS {
+        compiled.rules.anonymous()
+    } else {
+        Some(compiled.rules.specialise(&identity(compiled, peer)))
+    };
+    grants.is_some_and(|grants| grants.admit(asked.now).is_allowed())
 }
 
 /// Who asks, in the way in which the document learns it.
@@ -92,12 +97,33 @@ pub fn decide(compiled: &Configuration, asked: &Asked) -> Answer {
         sni: asked.sni.as_deref().map(str::as_bytes),
         source_ip: asked.source,
     };
-    let specialise = |id: &String| compiled.rules.specialise(&identity(compiled, id));
-    let (caller, hop) = (specialise(&asked.id), asked.through.as_ref().map(specialise));
-    let way = match &hop {
-        Some(hop) => Way::through(hop, &caller, Assertion::Xfcc),
-        None => Way::direct(&caller),
+    let by = if asked.through == [ANONYMOUS] {
+        Assertion::JwtSvid
+    } else {
+        Assertion::Xfcc
     };
+    let specialise = |id: &String| match (&**id, compiled.rules.anonymous()) {
+        (ANONYMOUS, Some(anonymous)) => Ok(anonymous),
+        (ANONYMOUS, None) => Err("connection.no_certificate"),
+        (id, _) => Ok(compiled.rules.specialise(&identity(compiled, id))),
+    };
+    let hops = asked.through.iter().map(specialise).collect::<Result<Vec<_>, _>>();
+    let (caller, hops) = match (specialise(&asked.id), hops) {
+        (Ok(caller), Ok(hops)) => (caller, hops),
+        (Err(reason), _) | (_, Err(reason)) => {
+            return Answer {
+                effect: "deny",
+                reason,
+                rule: None,
+                dry_run: None,
+            };
+        }
+    };
+    let way = match &hops[..] {
+        [] => Way::direct(&caller),
+        hops => Way::through(hops, &caller, by),
+    };
+    let way = if asked.by_name { way.by_name() } else { way };
     let decision = way.decide(&request, asked.now);
     assert!(!decision.would_be_is_unknown);
     Answer {

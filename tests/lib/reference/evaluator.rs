@@ -10,8 +10,11 @@ use serde_json::Value;
 pub struct Asked {
     /// The SPIFFE ID of who asks.
     pub id: String,
-    /// The SPIFFE ID of the hop that brings it; where there is none, it comes from who asks.
-    pub through: Option<String>,
+    /// The SPIFFE IDs of the hops that bring it by `xfcc`, whoever has connected first; where there is none, it comes from
+    /// who asks. [`ANONYMOUS`] brings a token.
+    pub through: Vec<String>,
+    /// Whether they give no more than their word for who asks.
+    pub by_name: bool,
     /// Whether it is a connection, and nothing of HTTP is known.
     pub tcp: bool,
     /// The method.
@@ -34,6 +37,9 @@ pub struct Asked {
     pub now: Timestamp,
 }
 
+/// In place of the id of one who has shown no certificate.
+pub const ANONYMOUS: &str = "anonymous";
+
 /// What is decided, in the words of logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -54,11 +60,11 @@ pub type Captured = BTreeMap<String, Vec<u8>>;
 
 /// Decides, rule by rule.
 pub fn decide(document: &Value, asked: &Asked) -> Answer {
-    let hop = match hop(document, asked) {
-        Ok(hop) => hop,
+    let hops = match hops(document, asked) {
+        Ok(hops) => hops,
         Err(reason) => return Word::deny(reason, None).answer(None),
     };
-    let heard = &speaking_of(document, hop.as_deref());
+    let heard = &speaking_of(document, &hops);
     let readings = match readings(document, asked) {
         Ok(readings) => readings,
         Err(reason) => return Word::deny(reason, None).answer(None),
@@ -89,38 +95,73 @@ pub fn decide(document: &Value, asked: &Asked) -> Answer {
     word.answer(differs.then(|| (would_be.effect, would_be.rule.clone().unwrap())))
 }
 
-/// The name of the hop that brings a request, where one does, or why nobody may make this one.
-fn hop(document: &Value, asked: &Asked) -> Result<Option<String>, &'static str> {
+/// The names of the hops that bring a request, where some do, or why nobody may make this one.
+fn hops(document: &Value, asked: &Asked) -> Result<Vec<String>, &'static str> {
     let hops = list(document, "hops").unwrap_or_default();
     let means = |hop: &Value, side: &str, id: &str| {
-        let patterns = list(hop, side).unwrap_or_default();
+        let patterns = hop.get(side).and_then(Value::as_array);
         patterns
-            .iter()
+            .into_iter()
+            .flatten()
             .any(|pattern| id_matches(pattern.as_str().unwrap(), id).is_some())
     };
-    let Some(through) = &asked.through else {
-        let speaks_for_others = hops.iter().any(|hop| means(hop, "peers", &asked.id));
-        let is_missing = speaks_for_others && !asked.tcp;
-        return if is_missing { Err("assertion.missing") } else { Ok(None) };
+    let is_peer = |hop: &Value, id: &str| match hop["peers"].as_str() {
+        Some(word) => word == id,
+        None => id != ANONYMOUS && means(hop, "peers", id),
     };
-    let may = |hop: &&&Value| {
-        means(hop, "peers", through)
-            && means(hop, "callers", &asked.id)
-            && !means(hop, "except", &asked.id)
-            && !is_over(hop, asked.now)
+    let by = if asked.through == [ANONYMOUS] {
+        "jwt_svid"
+    } else {
+        "xfcc"
     };
-    let found: Vec<&&Value> = hops.iter().filter(may).collect();
-    match &found[..] {
-        [hop] => Ok(Some(hop["name"].as_str().unwrap().to_owned())),
-        _ => Err("assertion.not_allowed"),
+    if by == "jwt_svid" && !hops.iter().any(|hop| is_peer(hop, ANONYMOUS)) {
+        return Err("connection.no_certificate");
     }
+    if asked.through.is_empty() {
+        let speaks_for_others = hops.iter().any(|hop| is_peer(hop, &asked.id));
+        let is_missing = speaks_for_others && !asked.tcp;
+        return if is_missing {
+            Err("assertion.missing")
+        } else {
+            Ok(Vec::new())
+        };
+    }
+    let mut names = Vec::new();
+    for (place, through) in asked.through.iter().enumerate() {
+        let may = |hop: &&&Value| {
+            is_peer(hop, through)
+                && hop["assertion"] == by
+                && means(hop, "callers", &asked.id)
+                && !means(hop, "except", &asked.id)
+                && !is_over(hop, asked.now)
+        };
+        let found: Vec<&&Value> = hops.iter().filter(may).collect();
+        let [hop] = &found[..] else {
+            return Err("assertion.not_allowed");
+        };
+        // Of each, how many stand before whoever asks.
+        let (said, left) = (
+            hop.get("depth").map_or(1, |depth| depth.as_u64().unwrap()),
+            asked.through.len() - place,
+        );
+        match u64::try_from(left).unwrap() {
+            left if left > said => return Err("assertion.too_many_hops"),
+            left if left < said => return Err("assertion.broken_chain"),
+            _ if asked.by_name && hop["evidence"] != "name" => return Err("assertion.missing"),
+            _ => names.push(hop["name"].as_str().unwrap().to_owned()),
+        }
+    }
+    Ok(names)
 }
 
-/// The document with those rules alone that speak of what comes through this hop, or through nobody.
-fn speaking_of(document: &Value, hop: Option<&str>) -> Value {
-    let speaks = |rule: &&Value| match list(rule, "via") {
-        Some(via) => via.iter().any(|named| *named == hop.unwrap_or("direct")),
-        None => hop.is_none() || rule["effect"] == "deny",
+/// The document with those rules alone that speak of what comes through these hops, or through nobody: an allow rule
+/// where it names them all, a deny rule where it names one.
+fn speaking_of(document: &Value, hops: &[String]) -> Value {
+    let speaks = |rule: &&Value| match (list(rule, "via"), rule["effect"] == "deny") {
+        (Some(via), _) if hops.is_empty() => via.iter().any(|named| *named == "direct"),
+        (Some(via), false) => hops.iter().all(|hop| via.contains(&&Value::from(hop.as_str()))),
+        (Some(via), true) => hops.iter().any(|hop| via.contains(&&Value::from(hop.as_str()))),
+        (None, is_deny) => is_deny || hops.is_empty(),
     };
     let mut document = document.clone();
     let rules: Vec<&Value> = document["rules"].as_array().unwrap().iter().filter(speaks).collect();
@@ -382,8 +423,8 @@ enum Entries {
 
 /// An allow rule is about who asks; a deny rule about whoever is on the way, each by itself.
 fn matches(rule: &Value, asked: &Asked, path: Option<&[Vec<u8>]>, entries: Entries) -> bool {
-    let through = asked.through.as_ref().filter(|_| rule["effect"] == "deny");
-    let mut ids = [&asked.id].into_iter().chain(through);
+    let through = asked.through.iter().filter(|_| rule["effect"] == "deny");
+    let mut ids = [&asked.id].into_iter().chain(through.filter(|id| *id != ANONYMOUS));
     ids.any(|id| matches_as(id, rule, asked, path, entries))
 }
 

@@ -6,10 +6,10 @@ import sys
 from lab import TARGET, module, own_network, run
 from lab.envoy import binary
 
-from . import doors, placing, updates
+from . import doors, hops, placing, updates
 from .gateway import MANIFESTS, Gateway
 
-SCENARIOS = [*placing.SCENARIOS, *doors.SCENARIOS, *updates.SCENARIOS]
+SCENARIOS = [*placing.SCENARIOS, *hops.SCENARIOS, *doors.SCENARIOS, *updates.SCENARIOS]
 
 VERSIONS = {"envoy-gateway": "1.9.1", "docker-registry": "2.8.2"}
 

@@ -95,10 +95,11 @@ class Gateway:
 
     # Resources
 
-    def base(self, listeners=(), route=None, filters=(), rules=()):
-        """A Gateway that serves one app to everybody; nothing of ours."""
+    def base(self, listeners=(), route=None, filters=(), rules=(), backend=None):
+        """A Gateway that serves one app to everybody, or what is behind `backend` (a Backend's spec); nothing of ours."""
         people, sink = self.people, [{"type": "File", "file": {"path": str(self.home / "access.log")}}]
-        backend = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "orders"}
+        name = "workload" if backend else "orders"
+        behind = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": name}
         log = lambda kind: {"type": kind, "format": {"type": "JSON", "json": {**RECORD, "log": kind, "generation": f"g{self._generation}"}},
                             "sinks": sink}
         return [
@@ -119,10 +120,10 @@ class Gateway:
             # In a cluster `certgen` makes it: what Envoy shows to the server of modules.
             resource("Secret", "envoy", api="v1", namespace="envoy-gateway-system", type="kubernetes.io/tls", data={
                 name: base64_of(self.certificates / name) for name in ("tls.crt", "tls.key", "ca.crt")}),
-            resource("Backend", "orders", {"endpoints": [{"ip": {"address": "127.0.0.1", "port": self.app.port}}]}),
+            resource("Backend", name, backend or at(self.app.port)),
             resource("HTTPRoute", "orders", api=G, spec=route or {
                 "parentRefs": [{"name": "edge"}], "hostnames": [HOST], "rules": [*rules, {
-                    "matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [backend], "filters": [*filters, {
+                    "matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [behind], "filters": [*filters, {
                         "type": "ResponseHeaderModifier",
                         "responseHeaderModifier": {"set": [{"name": "x-generation", "value": f"g{self._generation}"}]}}]}]}),
         ]
@@ -187,6 +188,11 @@ class Gateway:
         for document in versions if taken else ():
             until(f"document {document} at work", lambda: re.search(rf"policy_info\.{document}: 1$", self.admin("/stats"), re.M), within, 0.25)
         time.sleep(0.5)  # workers have it a moment after the main thread
+
+    def forget(self):
+        """Takes all of ours away. Envoy Gateway merges what a file says into what it has: a member of a policy that is no longer
+        there stays in force, and only with the policy it goes."""
+        self.apply()
 
     # Envoy
 
@@ -275,6 +281,11 @@ class Gateway:
         came = judged(f"http://{self.home.joinpath('admin').read_text()}").besides("envoy-gateway-proxy-ready-0.0.0.0-19003")
         self.suite.row(f"{name}: guard", "svidgate guard --admin", expected, came,
                        came.keeps_shut if expected == "guarded" else came.verdict == expected)
+
+
+def at(port, **more):
+    """A server on this machine."""
+    return {"endpoints": [{"ip": {"address": "127.0.0.1", "port": port}}], **more}
 
 
 def https(name="https", port=10443):

@@ -7,13 +7,13 @@ from lab import TARGET, module, run
 from lab.envoy import binary
 from spire.setting import pinned
 
-from . import ambient, doors, lifecycle, shapes, spire_beside, waypoint
+from . import ambient, doors, edge, lifecycle, shapes, spire_beside, waypoint
 from .network import own_node
 from .setting import Setting
 from .workload import OLD_ENVOY
 
 # A CA that is plugged in stays for those that follow.
-SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, lifecycle.updates_and_mistakes, *waypoint.SCENARIOS, *ambient.SCENARIOS,
+SCENARIOS = [*shapes.SCENARIOS, *doors.SCENARIOS, *edge.SCENARIOS, lifecycle.updates_and_mistakes, *waypoint.SCENARIOS, *ambient.SCENARIOS,
              lifecycle.plugged_in_ca, lifecycle.older_envoy, *spire_beside.SCENARIOS]
 
 MANIFESTS = [f"envoy/mesh/istio-{name}.yaml" for name in (

@@ -32,10 +32,14 @@ KINDS = {
     "Sidecar": f"{NETWORKING}/v1/namespaces/{{namespace}}/sidecars/{{name}}",
     "PeerAuthentication": f"{SECURITY}/namespaces/{{namespace}}/peerauthentications/{{name}}",
     "AuthorizationPolicy": f"{SECURITY}/namespaces/{{namespace}}/authorizationpolicies/{{name}}",
+    "VirtualService": f"{NETWORKING}/v1/namespaces/{{namespace}}/virtualservices/{{name}}",
+    "DestinationRule": f"{NETWORKING}/v1/namespaces/{{namespace}}/destinationrules/{{name}}",
     "WasmPlugin": f"{EXTENSIONS}/namespaces/{{namespace}}/wasmplugins/{{name}}",
     "TrafficExtension": f"{EXTENSIONS}/namespaces/{{namespace}}/trafficextensions/{{name}}",
     "Gateway": "/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/gateways/{name}",
+    "networking.istio.io/v1 Gateway": f"{NETWORKING}/v1/namespaces/{{namespace}}/gateways/{{name}}",
 }
+"""By kind, and by version and kind where two have one name."""
 
 MESH = """
 trustDomain: cluster.local
@@ -79,6 +83,7 @@ def path_of(resource):
     """Where a resource lives, which is a dict or text."""
     if isinstance(resource, dict):
         kind, metadata = resource["kind"], resource["metadata"]
+        kind = kind if f"{resource['apiVersion']} {kind}" not in KINDS else f"{resource['apiVersion']} {kind}"
     else:
         kind = re.search(r"^kind: (\S+)", resource, re.M)[1]
         metadata = {key: value for key, value in re.findall(r"^  (name|namespace): (\S+)", resource, re.M)[:2]}

@@ -7,6 +7,7 @@ moves into a namespace first, and what is mounted here is seen by its own proces
 import ctypes
 import os
 import subprocess
+from pathlib import Path
 
 from lab import own_network, until
 
@@ -37,6 +38,8 @@ def own_node():
     run("mount", "--make-rprivate", "/")
     # Istio's agent keeps modules below /var/lib/istio, wherever it runs.
     run("mount", "-t", "tmpfs", "istio", "/var/lib")
+    # From pod to pod, across the node.
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     run("ip", "address", "add", f"{NODE}/32", "dev", "lo")
     run("ip", "address", "add", f"{NODE6}/128", "dev", "lo", "nodad")
 

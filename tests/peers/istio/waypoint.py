@@ -4,7 +4,6 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from lab import until
 
@@ -115,8 +114,6 @@ def stood_up(setting):
     cluster = setting.cluster
     cluster.crds("tests/integration/pilot/testdata/gateway-api-crd.yaml")
     cluster.start_istiod(ambient=True)
-    # From the pod of the waypoint to that of the app, across the suite's own node.
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     cluster.apply(for_a_stock_envoy())
     setting.pod = Waypoint(cluster, 10).start()
     until("the waypoint's proxy has started", lambda: setting.pod.admin("/ready"), 60, 0.3)

@@ -11,6 +11,7 @@ Standard library only. A suite is a package beside this one, run from the root o
 Nothing of what a suite has started outlives it: not after a failure, not after Ctrl-C, not after SIGKILL.
 """
 
+from .authority import Authority
 from .envoy import Envoy, access_log, module, records_of, size_of
 from .guard import judged
 from .kubernetes import Kubernetes
@@ -19,8 +20,9 @@ from .place import REPOSITORY, TARGET
 from .processes import Lab, Process
 from .suite import Suite, run
 from .waiting import NeverCame, until
+from .xfcc import element
 
 __all__ = [
-    "Envoy", "Kubernetes", "Lab", "NeverCame", "Process", "REPOSITORY", "Suite", "TARGET", "access_log", "free_port",
-    "judged", "module", "own_network", "records_of", "run", "size_of", "until",
+    "Authority", "Envoy", "Kubernetes", "Lab", "NeverCame", "Process", "REPOSITORY", "Suite", "TARGET", "access_log", "element",
+    "free_port", "judged", "module", "own_network", "records_of", "run", "size_of", "until",
 ]

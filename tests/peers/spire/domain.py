@@ -1,5 +1,6 @@
 """One trust domain of real SPIRE: a server, an agent, and what an operator does with them."""
 
+import base64
 import json
 import shutil
 import textwrap
@@ -144,13 +145,15 @@ class TrustDomain:
         """Our own, in the SPIFFE format."""
         return self.ask("bundle", "show", "-format", "spiffe")
 
-    def register(self, path, uid, *federates_with, ttl=None, downstream=False):
+    def register(self, path, uid, *federates_with, ttl=None, jwt_ttl=None, downstream=False):
         """An entry for whoever runs as `uid` on the agent's host, or for a server there that is to sign below this one. Its id."""
         more = [word for name in federates_with for word in ("-federatesWith", f"spiffe://{name}")]
         if downstream:
             more.append("-downstream")
         if ttl:
             more += ["-x509SVIDTTL", str(ttl)]
+        if jwt_ttl:
+            more += ["-jwtSVIDTTL", str(jwt_ttl)]
         said = self.ask("entry", "create", "-parentID", self.id("/agent"), "-spiffeID", self.id(path),
                         "-selector", f"unix:uid:{uid}", *more)
         return next(line.split()[-1] for line in said.splitlines() if line.startswith("Entry ID"))
@@ -177,6 +180,13 @@ class TrustDomain:
         until(f"an SVID of {self.name} for uid {uid}", fetched, 30, 0.3)
         return folder / "svid.0"
 
+    def fetch_token(self, uid, audience):
+        """A JWT-SVID of `uid` for an audience, and the JWT bundles by trust domain, as the agent gives them to it."""
+        call = lambda: self.lab.call(AGENT, "api", "fetch", "jwt", "-audience", audience, "-socketPath", self.socket, "-output", "json", uid=uid)
+        said = until(f"a token of {self.name} for uid {uid}", lambda: (one := call())[0] == 0 and one[1], 30, 0.3)
+        tokens, bundles = json.loads(said)
+        return tokens["svids"][0]["svid"], {name: json.loads(base64.b64decode(keys)) for name, keys in bundles["bundles"].items()}
+
     def authorities(self, what="x509"):
         """Its signing authorities by their state: `active`, `prepared`, `old`."""
         shown = json.loads(self.ask("localauthority", what, "show", "-output", "json"))
@@ -189,7 +199,7 @@ class TrustDomain:
     def signing_key(self, lab):
         """Steals the key that the server signs with, and its certificate: paths. For attacks."""
         active = self.authorities()["active"]
-        keys = json.loads((self.home / "data" / "keys.json").read_text())["keys"]
+        keys = self._keys()
         certificates = self.certificates()
         stolen = lab.folder / f"stolen-{self.home.name}"
         stolen.mkdir(exist_ok=True)
@@ -203,10 +213,35 @@ class TrustDomain:
                     return stolen / "ca.pem", stolen / "ca.key"
         raise LookupError(f"{self.name}: no key for one of {len(certificates)} authorities (active: {active})")
 
+    def jwt_key(self, lab):
+        """Steals the key that the server signs tokens with: what tokens call it, and its path. For attacks."""
+        active = self.authorities("jwt")["active"]
+        listed = next(key for key in json.loads(self.bundle())["keys"] if key.get("kid") == active)
+        path = lab.folder / f"stolen-{self.home.name}.jwt.key"
+        for key in self._keys().values():
+            path.write_text(pem_of("PRIVATE KEY", key))
+            public = pem_body(lab.output_of("openssl", "pkey", "-in", path, "-pubout"))
+            # The point is the last of what there is: x and y, 32 bytes each on P-256.
+            if public[-64:-32] == decoded(listed["x"]) and public[-32:] == decoded(listed["y"]):
+                return active, path
+        raise LookupError(f"{self.name}: no key for the JWT authority {active}")
+
+    def _keys(self):
+        return json.loads((self.home / "data" / "keys.json").read_text())["keys"]
+
 
 def pem_of(label, der_in_base64):
     lines = "\n".join(textwrap.wrap(der_in_base64, 64))
     return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"
+
+
+def pem_body(pem):
+    return base64.b64decode("".join(line for line in pem.splitlines() if not line.startswith("-----")))
+
+
+def decoded(text):
+    """Base64 as JWTs have it."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def federated(lab, web, folder="", **settings):

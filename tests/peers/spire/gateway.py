@@ -77,25 +77,30 @@ def trust_in_endpoint(partner):
         "validation_context_sds_secret_config": sds(partner.id())}}
 
 
+OWN_BUNDLE = {"authorities": {"workload_api": {"cluster": "spire_agent"}}}
+ENDPOINT = {"bundle": {"endpoint": {"cluster": "partner_bundle", "path": "/", "authority": "localhost"}}}
+"""Where a bundle comes from: the own one, and a partner's."""
+
+DOCUMENTS = {
+    "agent": (OWN_BUNDLE, UNTRUSTED, {}),
+    "endpoint": ({**OWN_BUNDLE, "federation": [ENDPOINT]}, UNTRUSTED, {}),
+    "second-lock": (OWN_BUNDLE, ALL, {}),
+    "proxy": ({"chain": "proxy"}, ALL, {}),
+    "xfcc": ({**OWN_BUNDLE, "xfcc": "own"}, UNTRUSTED, {"network": False, "xfcc": True}),
+    "both-xfcc": ({**OWN_BUNDLE, "xfcc": "own"}, UNTRUSTED, {"xfcc": True}),
+}
+"""Listener: its document (beside what all have), its validation context, and what else is special."""
+
+
 class Gateway:
     """In front of `upstream`, for the workloads of `own` and `partner`."""
 
-    def __init__(self, lab, own, partner, upstream, rules, uid=UID, name="gateway"):
+    def __init__(self, lab, own, partner, upstream, rules, uid=UID, name="gateway", documents=None):
         self.lab, self.own, self.partner, self.rules, self.uid = lab, own, partner, rules, uid
         self.home = lab.folder / f"{own.home.name}-{name}"
         self.home.mkdir()
         os.chown(self.home, uid, uid)
-        own_bundle = {"authorities": {"workload_api": {"cluster": "spire_agent"}}}
-        endpoint = {"cluster": "partner_bundle", "path": "/", "authority": "localhost"}
-        # Listener: its document (beside what all have), its validation context, and what else is special.
-        self.documents = {
-            "agent": (own_bundle, UNTRUSTED, {}),
-            "endpoint": ({**own_bundle, "federation": [{"bundle": {"endpoint": endpoint}}]}, UNTRUSTED, {}),
-            "second-lock": (own_bundle, ALL, {}),
-            "proxy": ({"chain": "proxy"}, ALL, {}),
-            "xfcc": ({**own_bundle, "xfcc": "own"}, UNTRUSTED, {"network": False, "xfcc": True}),
-            "both-xfcc": ({**own_bundle, "xfcc": "own"}, UNTRUSTED, {"xfcc": True}),
-        }
+        self.documents = documents or DOCUMENTS
         self._changed, self._changes = {}, 0
         self.ports = {listener: free_port() for listener in self.documents}
         self._write()

@@ -41,16 +41,21 @@ class Workload:
             return ["-svid", self.files]
         return ["-socket", self.domain.socket, "-server", gateway.own.id("/gateway")]
 
-    def ask(self, gateway, listener, protocol="http1", method="GET", path="/"):
+    def ask(self, gateway, listener, protocol="http1", method="GET", path="/", bearer=None):
         """One request on a connection of its own: `OUTCOME REASON`, where the outcome is a status or `closed`."""
+        return self.asked(gateway, listener, protocol, method, path, bearer)[0]
+
+    def asked(self, gateway, listener, protocol="http1", method="GET", path="/", bearer=None):
+        """The same, and its record. `bearer` is a file with a token that it shows."""
         asked = Asked(gateway, listener)
         code, said = self.lab.call(
             CLIENT, "ask", *self._who(gateway), "-address", f"127.0.0.1:{gateway.ports[listener]}", "-protocol", protocol,
-            "-from", f"127.0.0.1:{asked.port}", "-method", method, "-path", path, uid=self.uid)
+            "-from", f"127.0.0.1:{asked.port}", "-method", method, "-path", path, *showing(bearer), uid=self.uid)
         if code != 0:
-            return f"no request: {said.strip()}"
+            return f"no request: {said.strip()}", {}
         outcome = json.loads(said.splitlines()[-1])["outcome"] or "closed"
-        return f"{outcome} {asked.reason()}"
+        record = asked.record()
+        return f"{outcome} {record['reason']}", record
 
     def curl(self, gateway, listener, *arguments):
         """The same by curl."""
@@ -58,20 +63,25 @@ class Workload:
         code, said = self.lab.call(
             "curl", "-sk", "--max-time", "10", "--cert", f"{self.files}.pem", "--key", f"{self.files}.key", "-o", "/dev/null", "-w",
             "%{http_code}", "--local-port", asked.port, *arguments, f"https://127.0.0.1:{gateway.ports[listener]}/")
-        return f"{'closed' if code else said} {asked.reason()}"
+        return f"{'closed' if code else said} {asked.record()['reason']}"
 
-    def load(self, gateway, listener, protocol="http1", name=None, every="20ms", fresh=False):
+    def load(self, gateway, listener, protocol="http1", name=None, every="20ms", fresh=False, bearer=None, method="GET"):
         """Requests one after another, until `Load.end`."""
         return Load(self.lab.start(
             name or f"load-{listener}-{protocol}-{self.uid}-{free_port()}", CLIENT, "load", *self._who(gateway),
-            "-address", f"127.0.0.1:{gateway.ports[listener]}", "-protocol", protocol, "-every", every,
-            *(["-fresh"] if fresh else []), uid=self.uid))
+            "-address", f"127.0.0.1:{gateway.ports[listener]}", "-protocol", protocol, "-every", every, "-method", method,
+            *(["-fresh"] if fresh else []), *showing(bearer), uid=self.uid))
 
-    def stream(self, gateway, listener, protocol="http1", path="/slow"):
+    def stream(self, gateway, listener, protocol="http1", path="/slow", bearer=None):
         """A download without end."""
         return Stream(self.lab.start(
             f"stream-{listener}-{protocol}-{free_port()}", CLIENT, "stream", *self._who(gateway),
-            "-address", f"127.0.0.1:{gateway.ports[listener]}", "-protocol", protocol, "-path", path, uid=self.uid))
+            "-address", f"127.0.0.1:{gateway.ports[listener]}", "-protocol", protocol, "-path", path, *showing(bearer), uid=self.uid))
+
+
+def showing(bearer):
+    """How a client is told to show a token."""
+    return ["-bearer", bearer] if bearer else []
 
 
 class Asked:
@@ -81,23 +91,23 @@ class Asked:
         self.port = free_port()
         self._logs = [(log, size_of(log)) for log in (gateway.log_of(listener, what) for what in ("requests", "connections"))]
 
-    def reason(self):
-        """The reason code of the request if there was one, else of the connection; `TLS` where Envoy's own lock refused it."""
+    def record(self):
+        """That of the request if there was one, else of the connection; `TLS` as its reason where Envoy's own lock refused it."""
 
         def recorded():
             for log, since in self._logs:
                 for record in records_of(log, since):
                     if record["peer"].endswith(f":{self.port}"):
                         if record["svidgate"]:
-                            return record["svidgate"]["reason"]
+                            return record["svidgate"]
                         if record.get("tls"):
-                            return "TLS"
+                            return {"reason": "TLS"}
             return None
 
         try:
             return until("a record", recorded, 3, 0.05)
         except NeverCame:
-            return "no record"
+            return {"reason": "no record"}
 
 
 class Load:

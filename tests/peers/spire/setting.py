@@ -8,7 +8,7 @@ from .domain import WebAuthority, federated
 from .gateway import UID, Gateway
 from .people import Upstream, Workload
 
-WEB, READER, CALLER, OTHER = 9002, 9003, 9004, 9005
+WEB, READER, CALLER, OTHER, EDGE = 9002, 9003, 9004, 9005, 9006
 
 SHOP_RULES = [
     {"name": "web-does-all", "effect": "allow", "from": ["spiffe://shop.example/ns/shop/sa/web"]},
@@ -34,13 +34,15 @@ class Setting:
         self.gateway_entry = shop.register("/gateway", UID, partner.name)
         shop.register("/ns/shop/sa/web", WEB, partner.name)
         shop.register("/ns/shop/sa/other", OTHER, partner.name)
+        # What it brings outlives most SVIDs here, and is to end by itself.
+        shop.register("/ns/edge/sa/gateway", EDGE, partner.name, ttl=3600)
         partner.register("/gateway", UID, shop.name)
         partner.register("/ns/billing/sa/reader", READER, shop.name)
         partner.register("/ns/billing/sa/caller", CALLER, shop.name)
-        self.web, self.other = Workload(lab, shop, WEB), Workload(lab, shop, OTHER)
+        self.web, self.other, self.edge = (Workload(lab, shop, uid) for uid in (WEB, OTHER, EDGE))
         self.reader, self.caller = Workload(lab, partner, READER), Workload(lab, partner, CALLER)
         self._upstream, self._gateways = None, {}
-        suite.say("two servers, two agents, six entries")
+        suite.say("two servers, two agents, seven entries")
 
     @property
     def upstream(self):
@@ -58,12 +60,16 @@ class Setting:
         """Of partner.example, whose partner's endpoint has the profile `https_spiffe`."""
         return self._gateway("partner", self.partner, self.shop, PARTNER_RULES)
 
-    def _gateway(self, name, own, partner, rules):
-        if name not in self._gateways:
+    def another(self, name, documents, rules):
+        """One of shop.example beside it, with listeners and rules of its own."""
+        return self._gateway(name, self.shop, self.partner, rules, name=name, documents=documents)
+
+    def _gateway(self, key, own, partner, rules, **more):
+        if key not in self._gateways:
             # Everybody has an SVID before the gateway stands.
             own.fetch(UID, f"{own.home.name}-gateway")
-            self._gateways[name] = Gateway(self.lab, own, partner, self.upstream, rules)
-        return self._gateways[name]
+            self._gateways[key] = Gateway(self.lab, own, partner, self.upstream, rules, **more)
+        return self._gateways[key]
 
     def files_of(self, domain, uid, name):
         """The SVID that `uid` has now, to be kept when it is no longer good."""

@@ -1,13 +1,18 @@
 //! Carrying out one attempt, and what came of it.
 
-use demo::cases::{Asks, Case, Who};
+use demo::cases::{Asks, Audience, Case, Who};
 use serde_json::Value;
-use support::client::{Client, Connection, Outcome, Request};
+use support::{
+    ca::Identity,
+    client::{Client, Connection, Outcome, Request},
+};
 
 use crate::{
     people::person,
     setting::{GREETING, Setting},
 };
+
+const XFCC: &str = "x-forwarded-client-cert";
 
 const WORDS: &[u8] = b"select 1";
 
@@ -22,19 +27,45 @@ impl Setting {
     /// Carries one case out.
     pub(crate) async fn drive(&self, case: &Case) -> Seen {
         match case.asks {
-            Asks::Http(method, path) => self.ask(case.who, method, path).await,
+            Asks::Http(method, path) => {
+                let request = Request::new(method, path);
+                let forged = matches!(case.who, Who::Forger);
+                let request = if forged { self.forged(request) } else { request };
+                let plain = matches!(case.who, Who::PlainText);
+                let listener = if plain { "plain" } else { "web" };
+                self.ask(self.connect(case.who, listener).await, listener, request)
+                    .await
+            }
+            Asks::ByGateway(path) => {
+                let client = Client::new(person(&self.world, case.who).as_ref());
+                let connection = client.connect(self.gateway.listener_addr("certificates")).await;
+                let connection = connection.expect("the gateway accepts");
+                self.ask(connection, "web", Request::get(path)).await
+            }
+            Asks::ByToken(path, audience) => {
+                let connection = Client::new(None).connect(self.gateway.listener_addr("tokens")).await;
+                let connection = connection.expect("the gateway accepts");
+                let ours = matches!(audience, Audience::Ours);
+                let request = Request::get(path).header("authorization", self.sources.token(ours));
+                self.ask(connection, "web", request).await
+            }
             Asks::Database => self.query(case.who).await,
             Asks::Greeter => self.listen(case.who).await,
         }
     }
 
-    async fn ask(&self, who: Who, method: &str, path: &str) -> Seen {
-        let listener = if matches!(who, Who::PlainText) { "plain" } else { "web" };
+    /// What the gateway would write if the tenant came by it.
+    fn forged(&self, request: Request) -> Request {
+        let tenant = person(&self.world, Who::Tenant).expect("a tenant has a certificate");
+        request.header(XFCC, element(&tenant))
+    }
+
+    /// Asks `listener`, directly or through the gateway.
+    async fn ask(&self, connection: Connection, listener: &str, request: Request) -> Seen {
         let requests = self.envoy.request_log("web").len();
         let connections = self.envoy.connection_log(listener).len();
-        let connection = self.connect(who, listener).await;
         let mut http = connection.http1().await.expect("HTTP can be spoken");
-        match http.send(Request::new(method, path)).await {
+        match http.send(request).await {
             Outcome::Response(response) => {
                 let log = self.envoy.wait_request_log("web", requests + 1).await;
                 drop(http);
@@ -96,6 +127,12 @@ impl Setting {
         };
         connected.expect("the listener accepts")
     }
+}
+
+/// What Envoy writes of a client that has shown this certificate.
+fn element(identity: &Identity) -> String {
+    let pem: String = identity.leaf_pem().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("Hash={};Cert=\"{pem}\"", identity.leaf_sha256())
 }
 
 /// The reason in the access-log field.

@@ -18,6 +18,10 @@ pub enum Who {
     SigningCertificate,
     NoCertificate,
     PlainText,
+    /// A service of ours that shows the tenant's certificate in a header, as the gateway does.
+    Forger,
+    /// The gateway, without anybody whom it brings.
+    Gateway,
 }
 
 /// What is asked for.
@@ -25,8 +29,20 @@ pub enum Who {
 #[allow(missing_docs, reason = "`label` says what each is")]
 pub enum Asks {
     Http(&'static str, &'static str),
+    /// Of the gateway, which brings it by its certificate.
+    ByGateway(&'static str),
+    /// Of the gateway, which brings it by a token for this audience.
+    ByToken(&'static str, Audience),
     Database,
     Greeter,
+}
+
+/// For whom a token is.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the document of the demo names ours")]
+pub enum Audience {
+    Ours,
+    Another,
 }
 
 /// One attempt, with what should come of it.
@@ -58,6 +74,8 @@ impl Who {
             Self::SigningCertificate => "prod.example/..., a signing certificate",
             Self::NoCertificate => "(TLS without a client certificate)",
             Self::PlainText => "(plain text)",
+            Self::Forger => "prod.example/... with acme's in a header",
+            Self::Gateway => "prod.example/ns/edge/sa/gateway, itself",
         }
     }
 }
@@ -67,11 +85,16 @@ impl Asks {
     pub fn label(self) -> String {
         match self {
             Self::Http(method, path) => format!("{method} {path}"),
+            Self::ByGateway(path) => format!("GET {path}, by gateway"),
+            Self::ByToken(path, Audience::Ours) => format!("GET {path}, by token"),
+            Self::ByToken(path, Audience::Another) => format!("GET {path}, another's token"),
             Self::Database => "TCP to the database".to_owned(),
             Self::Greeter => "TCP, the server speaks first".to_owned(),
         }
     }
 }
+
+const INVOICE: &str = "/invoices/acme/42";
 
 /// Every case, in the order shown.
 pub fn all() -> Vec<Case> {
@@ -81,7 +104,7 @@ pub fn all() -> Vec<Case> {
         answer,
         reason,
     };
-    let tcp = |who, asks, answer, reason| Case {
+    let other = |who, asks, answer, reason| Case {
         who,
         asks,
         answer,
@@ -97,14 +120,14 @@ pub fn all() -> Vec<Case> {
             "403",
             "request.ambiguous_path",
         ),
-        http(Who::Tenant, "GET", "/invoices/acme/42", "200", "rule.allowed"),
+        http(Who::Tenant, "GET", INVOICE, "200", "rule.allowed"),
         http(Who::Tenant, "GET", "/invoices/other/42", "403", "rule.none_matched"),
         http(Who::PartnerOps, "GET", "/orders/7", "200", "rule.allowed"),
         http(Who::PartnerOps, "GET", "/admin/keys", "403", "rule.denied"),
         http(
             Who::ForeignIdOwnAuthority,
             "GET",
-            "/invoices/acme/42",
+            INVOICE,
             "closed",
             "svid.unknown_authority",
         ),
@@ -134,9 +157,30 @@ pub fn all() -> Vec<Case> {
             "connection.no_certificate",
         ),
         http(Who::PlainText, "GET", "/orders/7", "closed", "connection.plaintext"),
-        tcp(Who::ShopApi, Asks::Database, "echo", "rule.allowed"),
-        tcp(Who::Tenant, Asks::Database, "never dialled", "rule.none_matched"),
-        tcp(Who::ShopApi, Asks::Greeter, "greeting", "rule.allowed"),
-        tcp(Who::Tenant, Asks::Greeter, "no byte", "rule.none_matched"),
+        other(Who::ShopApi, Asks::Database, "echo", "rule.allowed"),
+        other(Who::Tenant, Asks::Database, "never dialled", "rule.none_matched"),
+        other(Who::ShopApi, Asks::Greeter, "greeting", "rule.allowed"),
+        other(Who::Tenant, Asks::Greeter, "no byte", "rule.none_matched"),
+        other(Who::Tenant, Asks::ByGateway(INVOICE), "200", "rule.allowed"),
+        other(
+            Who::PartnerOps,
+            Asks::ByGateway("/orders/7"),
+            "403",
+            "assertion.not_allowed",
+        ),
+        other(
+            Who::Tenant,
+            Asks::ByToken(INVOICE, Audience::Ours),
+            "200",
+            "rule.allowed",
+        ),
+        other(
+            Who::Tenant,
+            Asks::ByToken(INVOICE, Audience::Another),
+            "403",
+            "token.wrong_audience",
+        ),
+        http(Who::Forger, "GET", INVOICE, "403", "rule.none_matched"),
+        http(Who::Gateway, "GET", INVOICE, "403", "assertion.missing"),
     ]
 }

@@ -1,5 +1,5 @@
-//! `make demo`: three federated trust domains and a stranger, real mTLS, a real Envoy. First what comes of twenty
-//! attempts; then what happens while a CA is rotated, an id is revoked and a bundle endpoint fails.
+//! `make demo`: three federated trust domains and a stranger, real mTLS, a real Envoy. First what comes of twenty-six
+//! attempts; then what happens while ids are revoked, a CA is rotated and a bundle endpoint fails.
 //!
 //! Everything is in `envoy/demo/`; here it is filled in, started, driven and compared with what was expected.
 

@@ -12,6 +12,10 @@ pub(crate) const SUPPLIER: &str = "supplier.example";
 pub(crate) const API: &str = "spiffe://prod.example/ns/shop/sa/api";
 /// A tenant of the partner.
 pub(crate) const TENANT: &str = "spiffe://partner.example/ns/billing/tenant/acme";
+/// Another tenant, who comes by the gateway.
+pub(crate) const OTHER_TENANT: &str = "spiffe://partner.example/ns/billing/tenant/globex";
+/// Our gateway, which brings tenants.
+const GATEWAY: &str = "spiffe://prod.example/ns/edge/sa/gateway";
 /// An operator of the partner, who may reach the database too.
 pub(crate) const OPERATOR: &str = "spiffe://partner.example/ns/billing/ops";
 const WAREHOUSE: &str = "spiffe://supplier.example/warehouse/oslo";
@@ -26,11 +30,17 @@ pub(crate) fn warehouse(authority: &Authority, world: &World) -> Identity {
     authority.issue(Leaf::svid(WAREHOUSE, world.now))
 }
 
+/// Our gateway.
+pub(crate) fn gateway(world: &World) -> Identity {
+    world.own.issue(Leaf::svid(GATEWAY, world.now))
+}
+
 /// What the person presents.
 pub(crate) fn person(world: &World, who: Who) -> Option<Identity> {
     let (own, now) = (&world.own, world.now);
     let issued = match who {
-        Who::ShopApi => world.own_identity("/ns/shop/sa/api"),
+        Who::ShopApi | Who::Forger => world.own_identity("/ns/shop/sa/api"),
+        Who::Gateway => gateway(world),
         Who::Tenant => world.partner_identity("/ns/billing/tenant/acme"),
         Who::PartnerOps => world.partner_identity("/ns/billing/ops"),
         Who::ForeignIdOwnAuthority => own.issue(Leaf::svid(TENANT, now)),

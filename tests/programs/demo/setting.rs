@@ -12,7 +12,7 @@ use support::{
 };
 
 use crate::{
-    people::{API, SUPPLIER, TENANT, api, warehouse},
+    people::{API, SUPPLIER, TENANT, api, gateway, warehouse},
     sources::Sources,
     traffic::{ALLOWED, settle},
 };
@@ -25,6 +25,8 @@ pub(crate) struct Setting {
     pub(crate) supplier: Authority,
     pub(crate) sources: Sources,
     pub(crate) envoy: Envoy,
+    /// Another, in front of it.
+    pub(crate) gateway: Envoy,
     pub(crate) database: TcpUpstream,
     // Dropping them would close them.
     _http: [HttpUpstream; 2],
@@ -53,8 +55,13 @@ impl Setting {
         };
         let document = document(&supplier);
         let tcp = |listener| {
+            let mut document = document.clone();
+            // At a connection nobody is brought.
+            if let Some(members) = document.as_object_mut() {
+                members.retain(|name, _| !["xfcc", "hops", "jwt_svid"].contains(&&**name));
+            }
             with(
-                document.clone(),
+                document,
                 json!({ "listener": listener, "rules": yaml("tcp-rules.yaml") }),
             )
         };
@@ -75,22 +82,35 @@ impl Setting {
             ("${PARTNER_BUNDLE_PORT}", port(sources.partner.addr())),
             ("${REVOCATIONS_PORT}", port(sources.revocations.addr())),
         ];
-        let text = filled
-            .iter()
-            .fold(file("envoy.yaml"), |text, (name, value)| text.replace(name, value));
-        write("envoy.yaml", text.clone());
+        let start = async |name: &str, filled: &[(&str, String)]| {
+            let fill = |text: String, (name, value): &(&str, String)| text.replace(name, value);
+            let text = filled.iter().fold(file(name), fill);
+            write(name, text.clone());
+            Envoy::start(Scenario {
+                text: Some(text),
+                concurrency: 2,
+                ..Scenario::default()
+            })
+            .await
+        };
         write("policy.json", format!("{document:#}\n"));
-        let envoy = Envoy::start(Scenario {
-            text: Some(text),
-            concurrency: 2,
-            ..Scenario::default()
-        })
-        .await;
+        let envoy = start("envoy.yaml", &filled).await;
+        let itself = gateway(&world);
+        let [certificate, key, ..] = filled;
+        let in_front = [
+            certificate,
+            key,
+            ("${GATEWAY_CERTIFICATE}", write("gateway.pem", itself.chain_pem())),
+            ("${GATEWAY_KEY}", write("gateway.key", itself.key_pem())),
+            ("${WEB_PORT}", port(envoy.listener_addr("web"))),
+        ];
+        let gateway = start("gateway.yaml", &in_front).await;
         let setting = Self {
             world,
             supplier,
             sources,
             envoy,
+            gateway,
             database,
             _http: [app, feed],
             _greeter: greeter,

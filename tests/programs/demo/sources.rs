@@ -5,19 +5,25 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use support::{
-    bundle_endpoint::{BundleEndpoint, Served, bundle_document},
-    ca::{Authority, Profile},
+    bundle_endpoint::{BundleEndpoint, Served},
+    ca::{Authority, Key, KeyKind, Profile, bundle_json, real_now, token_of},
     workload_api::{Bundles, WorkloadApi},
-    world::{OWN, World},
+    world::{OWN, World, with},
 };
 use tempfile::TempDir;
 
+use crate::people::TENANT;
+
+/// What the partner calls its key for tokens.
+const TOKENS: &str = "tokens-1";
 const BUNDLE: &str = "/bundle.json";
 const REVOKED: &str = "/revoked.json";
 
 /// The servers.
 pub(crate) struct Sources {
     agent: WorkloadApi,
+    /// What the partner signs tokens with.
+    tokens: Key,
     pub(crate) partner: BundleEndpoint,
     pub(crate) revocations: BundleEndpoint,
     /// Whom the two HTTPS servers have their certificates from.
@@ -45,6 +51,7 @@ impl Sources {
         let home = tempfile::tempdir().expect("a temporary directory");
         let sources = Self {
             agent: WorkloadApi::start(&home.path().join("agent.sock")),
+            tokens: Key::generate(KeyKind::P256),
             partner: https("bundles.partner.example"),
             revocations: https("revocations.prod.example"),
             web,
@@ -67,8 +74,25 @@ impl Sources {
 
     /// The partner's endpoint has this bundle from now on.
     pub(crate) fn publish_partner(&self, authorities: &[&Authority], sequence: u64) {
-        let document = bundle_document(authorities, Some(sequence), None);
+        let mut bundle = with(bundle_json(authorities), json!({ "spiffe_sequence": sequence }));
+        if let (Some(keys), false) = (bundle["keys"].as_array_mut(), authorities.is_empty()) {
+            keys.push(with(self.tokens.jwk(), json!({ "use": "jwt-svid", "kid": TOKENS })));
+        }
+        let document = bundle.to_string().into_bytes();
         self.partner.serve(BUNDLE, Served::Document(document));
+    }
+
+    /// What a tenant of the partner shows in `authorization`: a token for us, or for somebody else.
+    pub(crate) fn token(&self, ours: bool) -> String {
+        let audience = if ours { "invoices" } else { "payments" };
+        let now = real_now().as_second();
+        let header = json!({ "alg": "ES256", "kid": TOKENS, "typ": "JWT" });
+        let claims = json!({ "sub": TENANT, "aud": [format!("spiffe://{OWN}/ns/shop/sa/{audience}")],
+                             "iat": now, "exp": now + 300 });
+        format!(
+            "Bearer {}",
+            token_of(&self.tokens, "ES256", header.to_string(), claims.to_string())
+        )
     }
 
     /// The list of revocations has these entries from now on.

@@ -11,9 +11,9 @@ use support::{
 use tokio::time::sleep;
 
 use crate::{
-    people::{API, OPERATOR, TENANT, api, warehouse},
+    people::{API, OPERATOR, OTHER_TENANT, TENANT, api, warehouse},
     setting::{Setting, yaml},
-    traffic::{ALLOWED, CLOSED, Live, Traffic, settle},
+    traffic::{ALLOWED, CLOSED, Live, REFUSED, Traffic, settle},
 };
 
 const ORDERS: &str = "/orders/7";
@@ -21,6 +21,9 @@ const INVOICES: &str = "/invoices/acme/42";
 const DELIVERIES: &str = "/deliveries/3";
 const ORDER_FEED: &str = "/orders/feed";
 const INVOICE_FEED: &str = "/invoices/acme/feed";
+/// Of the tenant that comes by the gateway.
+const BROUGHT: &str = "/invoices/globex/42";
+const BROUGHT_FEED: &str = "/invoices/globex/feed";
 
 /// How long to show that nothing happens.
 const WHILE: Duration = Duration::from_secs(2);
@@ -60,8 +63,9 @@ pub(crate) async fn tell(setting: &mut Setting, next: Authority) -> Step {
     };
     let [shop, tenant, supplier] = story.begin();
     let feed = story.open_feed(INVOICE_FEED, &story.tenant()).await?;
-    let shop = story.rotate(shop).await?;
+    // First, as the gateway's SVID is of the authority that the rotation withdraws.
     story.revoke(&tenant).await?;
+    let shop = story.rotate(shop).await?;
     story.lose_the_endpoint(&tenant).await?;
     story.empty_the_bundle(tenant, feed).await?;
     story.end([shop, supplier]).await
@@ -83,6 +87,38 @@ impl Story<'_> {
         self.say("  prod.example (bundle from the Workload API), partner.example (from its bundle endpoint),");
         self.say("  supplier.example (from the document)");
         peers
+    }
+
+    /// Two ids of the partner are revoked, and no other: one of a peer, and one of a caller that our gateway brings.
+    async fn revoke(&mut self, tenant: &Traffic) -> Step {
+        let operator = self.setting.world.partner_identity("/ns/billing/ops");
+        let brought = self.setting.world.partner_identity("/ns/billing/tenant/globex");
+        let gateway = self.setting.gateway.listener_addr("certificates");
+        let download = Live::download(gateway, &brought, BROUGHT_FEED).await?;
+        let database = self.setting.envoy.listener_addr("database");
+        let live = Live::database(database, &operator).await?;
+        self.say("partner.example/ns/billing/ops has a connection to the database, and");
+        self.say("  partner.example/ns/billing/tenant/globex a download, brought by our gateway");
+        sleep(WHILE / 2).await;
+        let entries = json!([
+            { "id": OPERATOR, "reason": "laptop stolen" },
+            { "id": OTHER_TENANT, "reason": "contract ended" },
+        ]);
+        self.setting.sources.revoke(&entries, 2);
+        let published = Instant::now();
+        self.say("both ids are written into the list of revocations");
+        let reason = self.cut(live, published, OPERATOR).await?;
+        self.say(&format!("the connection is cut, {reason}"));
+        let reason = self.cut(download, published, OTHER_TENANT).await?;
+        self.say(&format!("the download is cut behind the gateway, {reason}"));
+        settle(self.setting.web(), &operator, ORDERS, CLOSED).await?;
+        settle(gateway, &brought, BROUGHT, REFUSED).await?;
+        settle(gateway, &self.tenant(), INVOICES, ALLOWED).await?;
+        let before = tenant.allowed();
+        sleep(WHILE / 2).await;
+        self.goes_on(tenant, before)?;
+        self.say("both are refused from now on; the other ids of partner.example go on, by the gateway, too");
+        Ok(())
     }
 
     /// A second authority is published, SVIDs of both are in use, the first is withdrawn. Gives the peer with a new
@@ -119,27 +155,6 @@ impl Story<'_> {
         }
         self.say("the download with the new SVID goes on; the old SVID is refused");
         Ok(new_peer)
-    }
-
-    /// One id of the partner is revoked, and no other.
-    async fn revoke(&mut self, tenant: &Traffic) -> Step {
-        let operator = self.setting.world.partner_identity("/ns/billing/ops");
-        let database = self.setting.envoy.listener_addr("database");
-        let live = Live::database(database, &operator).await?;
-        self.say("partner.example/ns/billing/ops has a connection to the database");
-        sleep(WHILE / 2).await;
-        let entries = json!([{ "id": OPERATOR, "reason": "laptop stolen" }]);
-        self.setting.sources.revoke(&entries, 2);
-        let published = Instant::now();
-        self.say("its id is written into the list of revocations");
-        let reason = self.cut(live, published, OPERATOR).await?;
-        self.say(&format!("its connection is cut, {reason}"));
-        settle(self.setting.web(), &operator, ORDERS, CLOSED).await?;
-        let before = tenant.allowed();
-        sleep(WHILE / 2).await;
-        self.goes_on(tenant, before)?;
-        self.say("it is refused from now on; the other ids of partner.example go on");
-        Ok(())
     }
 
     /// The partner's endpoint goes away, and its last bundle stays.

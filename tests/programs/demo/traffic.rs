@@ -17,6 +17,8 @@ use tokio::{task::JoinHandle, time::sleep};
 
 /// The answer to a request that is allowed.
 pub(crate) const ALLOWED: Option<u16> = Some(200);
+/// The answer to one that is not, where the connection is somebody else's.
+pub(crate) const REFUSED: Option<u16> = Some(403);
 /// No answer: the connection is closed.
 pub(crate) const CLOSED: Option<u16> = None;
 

@@ -41,6 +41,15 @@ pub(crate) fn write(seeds: &Seeds) {
     ] {
         seeds.add("assertion", header);
     }
+    for headers in [
+        ":AQID:",
+        ":AQ==:\n:AQI=:, :AQID:\n:+/8=:",
+        " :AQ==:",
+        ":AQ==:;a=1",
+        ":AQ==:, :AQ==:",
+    ] {
+        seeds.add("client_cert", headers);
+    }
     // Each byte is one throw of the dice; what a peer sent stands in front.
     for first in 0..32u32 {
         let mut state = first;

@@ -2,7 +2,9 @@
 
 mod access_log;
 mod algorithms;
+mod anonymous;
 mod bad_starts;
+mod client_certs;
 mod configuration;
 mod cuts;
 mod documents;
@@ -10,6 +12,7 @@ mod doors;
 mod dry_run;
 mod encoded_slashes;
 mod endpoints;
+mod far_hops;
 mod forwarded_certificate;
 mod holds;
 mod hops;
@@ -23,6 +26,7 @@ mod lock_behind;
 mod many_streams;
 mod metrics;
 mod misplaced;
+mod names;
 mod path_confusion;
 mod paths;
 mod raw;

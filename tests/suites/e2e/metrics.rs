@@ -176,8 +176,9 @@ async fn scrape_has_the_documented_families_with_their_types_labels_and_values()
     let mut rules = document["rules"].clone();
     let brought = json!({ "name": "brought", "effect": "allow", "from": [API], "via": ["edge"] });
     rules.as_array_mut().unwrap().push(brought);
-    let hops =
-        json!([{ "name": "edge", "peers": ["spiffe://prod.example/edge"], "callers": [API], "assertion": "xfcc" }]);
+    let ends = (world.now + jiff::SignedDuration::from_hours(24)).to_string();
+    let hops = json!([{ "name": "edge", "peers": ["spiffe://prod.example/edge"], "callers": [API], "assertion": "xfcc",
+                        "expires": ends }]);
     let hop = with(document.clone(), json!({ "xfcc": "hop", "hops": hops, "rules": rules }));
     let envoy = Envoy::start(Scenario {
         listeners: vec![
@@ -234,6 +235,8 @@ async fn scrape_has_the_documented_families_with_their_types_labels_and_values()
     assert!(scrape.value("svidgate_trust_domain_authority_expires_seconds", &partner) > Some(0.0));
     let rule = scrape.value("svidgate_rule_expires_seconds", &[("rule", "for-now")]);
     assert!(near(rule, 48.0 * 3600.0), "{rule:?}");
+    let hop = scrape.value("svidgate_hop_expires_seconds", &[("hop", "edge")]);
+    assert!(near(hop, 24.0 * 3600.0), "{hop:?}");
     assert!(near(scrape.value("svidgate_revocations_age_seconds", &[]), 10.0));
     for version in ["2026-11-22.1", "waiting"] {
         assert_eq!(scrape.value("svidgate_policy_info", &[("version", version)]), Some(1.0));

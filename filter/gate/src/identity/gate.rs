@@ -7,6 +7,7 @@
 
 use std::{
     cell::{Cell, Ref, RefCell},
+    collections::BTreeSet,
     rc::Rc,
     sync::Arc,
 };
@@ -14,8 +15,8 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
-    AccessLog, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError, Trust,
-    TrustDomain, XfccMode,
+    AccessLog, Assertion, ChainMode, Configuration, Decision, Mode, PeerOrigin, Reason, SpiffeId, Svid, SvidError,
+    Trust, TrustDomain, XfccMode,
     certificate::leaf::Leaf,
     digest::sha256,
     trust::{jwt_svid::JwtSvid, svid, token_error::TokenError},
@@ -30,6 +31,7 @@ use crate::{
         cache::Identities,
         hints::Hints,
         identity::Identity,
+        peer::Anonymous,
         remembered::Remembered,
     },
     ledger::Ledger,
@@ -72,6 +74,10 @@ pub struct Gate {
     pub(super) tokens: RefCell<Remembered<Digest>>,
     trusted: RefCell<Trusted>,
     generation: Cell<u64>,
+    /// What there is for those who show no certificate, where hops may be such.
+    anonymous: Option<Rc<Anonymous>>,
+    /// In which ways hops say whom they bring.
+    hops_by: BTreeSet<Assertion>,
     ending_rules: Vec<(Timestamp, Box<str>)>,
     version: Box<str>,
     verifications: Verifications,
@@ -93,6 +99,8 @@ impl Gate {
         ending_rules.truncate(MOST_NAMES);
         ending_rules.shrink_to_fit();
         Self {
+            anonymous: configuration.rules.anonymous().map(Anonymous::new).map(Rc::new),
+            hops_by: configuration.rules.hops().map(|hop| hop.assertion).collect(),
             ending_rules,
             version: document_version::shown(&configuration.version),
             verifications: Verifications::default(),
@@ -118,6 +126,16 @@ impl Gate {
     /// The names of all headers that its rules in force look at.
     pub fn header_names(&self) -> HeaderNames {
         Rc::clone(&self.header_names)
+    }
+
+    /// What there is for one who has shown no certificate; nothing, where no hop may be such a one.
+    pub(super) fn anonymous(&self) -> Option<Rc<Anonymous>> {
+        self.anonymous.clone()
+    }
+
+    /// Whether any hop says by this whom it brings.
+    pub fn has_hops_by(&self, assertion: Assertion) -> bool {
+        self.hops_by.contains(&assertion)
     }
 
     /// Whether refusals are carried out.
@@ -202,7 +220,7 @@ impl Gate {
                 .and_then(|element| presented::presented(proxy, leaf, element))
                 .map(Some),
             Evidence::Shared(leaf) => presented::presented_elsewhere(proxy, leaf, &self.configuration.peer).map(Some),
-            Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_) => Ok(None),
+            Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Named(_) | Evidence::Token(_) => Ok(None),
         };
         let met = self.verify_and_keep(evidence, chain, shown.map_err(unreadable)?, now);
         self.verifications.measure(proxy, exact);
@@ -244,6 +262,7 @@ impl Gate {
                 | Evidence::Shared(_)
                 | Evidence::Vouched(_)
                 | Evidence::Brought(_)
+                | Evidence::Named(_)
                 | Evidence::Token(_),
                 _,
             ) => None,
@@ -281,7 +300,7 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Rc<Identity>, Rc<Refusal>> {
         match &identity.evidence {
-            Evidence::Handshake(_) | Evidence::Brought(_) | Evidence::Token(_) => {}
+            Evidence::Handshake(_) | Evidence::Brought(_) | Evidence::Named(_) | Evidence::Token(_) => {}
             // Whether what another listener shares is taken, and from where, is this document's to say.
             Evidence::Shared(_) | Evidence::Vouched(_) => {
                 let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
@@ -323,9 +342,11 @@ impl Gate {
     /// For how long after its end what was shown is good enough for what is under way.
     fn grace(&self, evidence: &Evidence) -> SignedDuration {
         match evidence {
-            Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) => {
-                self.configuration.expiry_grace
-            }
+            Evidence::Handshake(_)
+            | Evidence::Shared(_)
+            | Evidence::Vouched(_)
+            | Evidence::Brought(_)
+            | Evidence::Named(_) => self.configuration.expiry_grace,
             Evidence::Token(_) => {
                 let tokens = self.configuration.tokens.as_ref();
                 tokens.map_or(SignedDuration::ZERO, |tokens| tokens.max_stream)
@@ -337,7 +358,7 @@ impl Gate {
     fn remembered(&self, evidence: &Evidence) -> &RefCell<Identities> {
         match evidence {
             Evidence::Handshake(_) | Evidence::Shared(_) | Evidence::Vouched(_) => &self.identities,
-            Evidence::Brought(_) | Evidence::Token(_) => &self.callers,
+            Evidence::Brought(_) | Evidence::Named(_) | Evidence::Token(_) => &self.callers,
         }
     }
 
@@ -468,7 +489,7 @@ impl Gate {
                 let (svid, presented, until) = self.verify_certificate(presented, now)?;
                 (svid, Some(presented), until)
             }
-            (Evidence::Vouched(id), _) => {
+            (Evidence::Vouched(id) | Evidence::Named(id), _) => {
                 let (svid, until) = self.vouch(id, now)?;
                 (svid, None, until)
             }

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use svidgate_policy::{Grants, Reason, Svid, digest::sha256};
 
 use crate::{
-    ledger::{Account, Held, Ledger},
+    identity::steady::Steady,
+    ledger::{Account, Held, Ledger, Owner},
     peer::presented::{Evidence, Presented},
     record::decision::Who,
 };
@@ -36,8 +37,7 @@ pub struct Identity {
     pub presented: Option<Presented>,
     /// The generation that it was last held against, and the last second that it is good for under that.
     pub good: Cell<(u64, Timestamp)>,
-    /// Between which two moments time changes nothing about the grants. There may be thousands of rules with times.
-    steady: Cell<Option<(Timestamp, Timestamp)>>,
+    steady: Steady,
     /// Under which what its peer holds is counted.
     account: Account,
     _held: Option<Held>,
@@ -55,7 +55,7 @@ impl Identity {
             evidence,
             presented,
             good: Cell::default(),
-            steady: Cell::default(),
+            steady: Steady::default(),
             _held: None,
         }
     }
@@ -65,7 +65,7 @@ impl Identity {
     /// # Errors
     /// The bound that this would break.
     pub fn held_by(self, ledger: &Ledger) -> Result<Self, Reason> {
-        let held = ledger.hold(self.account, self.bytes(), || None)?;
+        let held = ledger.hold(Owner::direct(self.account), self.bytes(), || None)?;
         Ok(Self {
             _held: Some(held),
             ..self
@@ -110,14 +110,6 @@ impl Identity {
 
     /// The first moment after `now` at which time alone may change what it may do.
     pub fn next_change(&self, now: Timestamp) -> Timestamp {
-        if let Some((since, until)) = self.steady.get()
-            && since <= now
-            && now < until
-        {
-            return until;
-        }
-        let until = self.grants.next_change(now).unwrap_or(Timestamp::MAX);
-        self.steady.set(Some((now, until)));
-        until
+        self.steady.next_change(&self.grants, now)
     }
 }

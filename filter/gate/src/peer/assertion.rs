@@ -2,21 +2,22 @@
 //! else.
 //!
 //! What a proxy writes of a certificate's names it does not escape, in text, so a name can look like the end of an
-//! element and the beginning of another. No grammar tells the two apart, so names are not read at all: of an element
-//! counts the certificate, whose own names are looked at when it is verified, and that there are just so many elements
-//! as there are hops. All else is only checked: keys that are known, in the order in which Envoy writes them, each as
+//! element and the beginning of another. No grammar tells the two apart, so where there is a certificate names are not
+//! read at all: of an element counts the certificate, whose own names are looked at when it is verified, and that there
+//! are just so many elements as there are hops. A name counts where the document takes the hop's word for it, and only
+//! at the end of an element ([`Element::name`]). All else is only checked: keys that are known, in the order in which Envoy writes them, each as
 //! often as it may; values that are quoted whole, or have nothing in them that separates.
 //!
 //! Which of its two formats a header has, text or JSON, is the client's to choose where the proxy appends.
 
 use std::borrow::Cow;
 
-use svidgate_policy::Json;
+use svidgate_policy::{Json, MAX_DEPTH};
 
 /// Most bytes of an assertion. Our decision: a leaf and a chain of three with RSA keys, escaped, have about 10 KiB.
 pub const MAX_ASSERTION_BYTES: usize = 32 * 1024;
-/// Most elements that are looked at; one more, and it is not read on.
-pub const MAX_ELEMENTS: usize = 4;
+/// Most elements that are looked at, one of each hop and one of this listener; one more, and it is not read on.
+pub const MAX_ELEMENTS: usize = MAX_DEPTH + 1;
 
 /// What one proxy says of who has connected to it, as far as it counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,21 @@ pub struct Element<'h> {
     pub cert: Option<Pem<'h>>,
     /// The leaf and what came with it, in one text or several.
     pub chain: Vec<Pem<'h>>,
+    /// The URI names of the leaf.
+    pub uris: Vec<Cow<'h, str>>,
+    /// Whether something stands behind them that could be part of one, for nothing is escaped.
+    pub has_more: bool,
+}
+
+impl Element<'_> {
+    /// The one URI name of a leaf that is not shown, where nothing else can have been taken for it: a name with the
+    /// beginning of another field in it would be followed by that field.
+    pub fn name(&self) -> Option<&str> {
+        match &self.uris[..] {
+            [name] if !self.has_more => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// A certificate in PEM, escaped as URLs are in text, and never in JSON.
@@ -57,7 +73,7 @@ impl NotWellFormed {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooLong => "it has more than 32 KiB",
-            Self::TooManyElements => "it has more than 4 elements",
+            Self::TooManyElements => "it has more than 5 elements",
             Self::NotText => "it has bytes other than visible ASCII and spaces",
             Self::Key => {
                 "a key is not known, stands out of the order By Hash Cert Chain Subject URI DNS Issuer, or twice"
@@ -134,6 +150,8 @@ fn from_text(mut rest: &str) -> Result<(Element<'_>, Option<&str>), NotWellForme
             "Hash" => element.hash = Some(Cow::Borrowed(value)),
             "Cert" => element.cert = Some(Pem(Cow::Borrowed(value))),
             "Chain" => element.chain.push(Pem(Cow::Borrowed(value))),
+            "URI" => element.uris.push(Cow::Borrowed(value)),
+            "DNS" | "Issuer" => element.has_more = true,
             _ => {}
         }
         let mut letters = behind.chars();
@@ -186,7 +204,8 @@ fn from_object(item: Json<'_>) -> Option<Element<'_>> {
             "cert" => element.cert = Some(pem(text_of(value)?)?),
             "chain" => element.chain = texts(value)?.into_iter().map(pem).collect::<Option<_>>()?,
             "subject" | "issuer" => drop(text_of(value)?),
-            "uri" | "dns" => drop(texts(value)?),
+            "uri" => element.uris = texts(value)?,
+            "dns" => drop(texts(value)?),
             _ => return None,
         }
     }
@@ -330,7 +349,7 @@ mod tests {
             "Hash=a\tb",
             "Hash=a\u{e9}",
             "Hash=a\nURI=b",
-            "Hash=1,Hash=2,Hash=3,Hash=4,Hash=5",
+            "Hash=1,Hash=2,Hash=3,Hash=4,Hash=5,Hash=6",
             r#"[{"hash":"a","hash":"a"}]"#,
             r#"[{"hash":1}]"#,
             r#"[{"hash":null}]"#,
@@ -340,7 +359,7 @@ mod tests {
             r#"[{"cert":"%2D"}]"#,
             r#"[{"chain":["%2D"]}]"#,
             "[{}",
-            "[{},{},{},{},{}]",
+            "[{},{},{},{},{},{}]",
         ] {
             assert!(read(header).is_err(), "{header}");
         }

@@ -34,6 +34,8 @@ pub enum Evidence {
     /// The leaf of somebody else that a peer has shown, which is a hop. It proves that there is such a leaf, and not
     /// that its owner has anything to do with the request.
     Brought(Digest),
+    /// The id of somebody else, for which a hop gives no more than its word.
+    Named(SpiffeId),
     /// The token of somebody else that a hop has shown, by its SHA-256. It proves that whoever has it was given it.
     Token(Digest),
 }
@@ -89,7 +91,10 @@ pub fn evidence<P: Proxy>(proxy: &P, origin: &PeerOrigin) -> Result<Evidence, Un
 pub fn handshake<P: Proxy>(proxy: &P) -> Option<Digest> {
     match evidence(proxy, &PeerOrigin::Handshake) {
         Ok(Evidence::Handshake(leaf)) => Some(leaf),
-        Ok(Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_)) | Err(_) => None,
+        Ok(
+            Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Named(_) | Evidence::Token(_),
+        )
+        | Err(_) => None,
     }
 }
 

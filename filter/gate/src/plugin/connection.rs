@@ -208,6 +208,14 @@ impl<P: Proxy> ConnectionFilter<P> {
         gate.is_some_and(|gate| presented::evidence(self.plugin.proxy(), &gate.configuration.peer).is_ok())
     }
 
+    /// Whether it is certain that each of its requests is judged: in front of HTTP, where it is held until it is known
+    /// what reads it, and the HTTP filter is configured on this worker with the same document.
+    fn is_left_to_requests(&self) -> bool {
+        let gate = self.plugin.gate();
+        let is_judged = |gate| self.plugin.decides_on_requests(&gate);
+        self.plugin.listener().has_requests() && self.enforces() && gate.is_some_and(is_judged)
+    }
+
     fn enforces(&self) -> bool {
         self.plugin.gate().is_none_or(|gate| gate.enforces())
     }
@@ -256,7 +264,7 @@ impl<P: Proxy> ConnectionFilter<P> {
         decision: Decision<'_>,
         refusal: Option<&Refusal>,
     ) -> Action {
-        let who = party.map(Party::who);
+        let who = party.and_then(Party::who);
         let enforced = gate.enforces();
         let record = Record::new(Stage::Connection, decision, gate.version())
             .about(who)
@@ -271,7 +279,7 @@ impl<P: Proxy> ConnectionFilter<P> {
             return self.close();
         }
         let (proxy, now) = (self.plugin.proxy(), self.plugin.now());
-        let ends = judges.end_of_connection(proxy, party.map(|party| &*party.peer), now);
+        let ends = judges.end_of_connection(proxy, party.and_then(Party::connected), now);
         let grounds = judgement::grounds(self, judges, party.cloned(), &decision, ends);
         self.grounds.replace(Some(grounds));
         if has_requests {
@@ -351,14 +359,14 @@ impl<P: Proxy> Judged<P> for ConnectionFilter<P> {
         &self.plugin
     }
 
-    /// Nobody is brought to a connection.
+    /// Nobody is brought to a connection. One who has shown no certificate brings requests, or nothing.
     fn identify(&self, gate: &Gate, now: Timestamp) -> Result<Party, Rc<Refusal>> {
-        let peer = gate.identify(self.plugin.proxy(), now, Lines::Absent);
+        let peer = gate.connected(self.plugin.proxy(), now, Lines::Absent, || self.is_left_to_requests());
         peer.map(Party::direct)
     }
 
     fn decide<'i>(&self, party: &'i Party) -> Decision<'i> {
-        let (grants, now, proxy) = (&party.peer.grants, self.plugin.now(), self.plugin.proxy());
+        let (grants, now, proxy) = (party.peer.grants(), self.plugin.now(), self.plugin.proxy());
         if self.plugin.listener().has_requests() {
             return grants.admit(now);
         }
@@ -439,7 +447,7 @@ impl<P: Proxy> UnderWay for ConnectionFilter<P> {
         let grounds = self.grounds.borrow();
         let Some((grounds, identity)) = grounds
             .as_ref()
-            .and_then(|grounds| Some((grounds, &grounds.party.as_ref()?.peer)))
+            .and_then(|grounds| Some((grounds, grounds.party.as_ref()?.connected()?)))
         else {
             return false;
         };
@@ -471,7 +479,7 @@ impl<P: Proxy> UnderWay for ConnectionFilter<P> {
 
 /// Whose something is that was let through on these grounds.
 pub(crate) fn whose(grounds: Option<&Grounds>) -> Option<Evidence> {
-    Some(grounds?.party.as_ref()?.peer.evidence.clone())
+    Some(grounds?.party.as_ref()?.connected()?.evidence.clone())
 }
 
 /// Before the handshake is done there is no certificate either, and the proxy has nothing that tells the two apart. The

@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use svidgate_policy::{Headers, HttpRequest, ID_HEADER, VIA_HEADER, is_override, is_protocol, reads_as};
+use svidgate_policy::{Assertion, Headers, HttpRequest, ID_HEADER, VIA_HEADER, is_override, is_protocol, reads_as};
 
 use crate::{
     header_map::{HeaderMap, HeaderNames, is_looked_at},
-    peer::said::{Lines, Said},
+    peer::{
+        client_cert::{CLIENT_CERT_CHAIN_HEADER, CLIENT_CERT_HEADER},
+        said::{AllLines, Lines, Said},
+    },
 };
 
 /// The proxy's own header with the peer's certificates.
@@ -24,6 +27,8 @@ pub struct Head {
     path: Option<Range<usize>>,
     xfcc: Standing,
     authorization: Standing,
+    client_cert: Standing,
+    has_client_cert_chain: bool,
     has_forged: bool,
 }
 
@@ -56,6 +61,7 @@ impl Head {
     pub fn new(headers: HeaderMap) -> Self {
         let (mut method, mut authority, mut path) = (None, None, None);
         let (mut xfcc, mut authorization) = (Standing::Absent, Standing::Absent);
+        let (mut client_cert, mut has_client_cert_chain) = (Standing::Absent, false);
         let mut has_forged = false;
         for (name, value) in headers.places() {
             match headers.at(name) {
@@ -64,6 +70,8 @@ impl Head {
                 b":path" => first(&mut path, value),
                 name if name == XFCC_HEADER.as_bytes() => xfcc = xfcc.with(value),
                 name if name == AUTHORIZATION_HEADER.as_bytes() => authorization = authorization.with(value),
+                name if name == CLIENT_CERT_HEADER.as_bytes() => client_cert = client_cert.with(value),
+                name if name == CLIENT_CERT_CHAIN_HEADER.as_bytes() => has_client_cert_chain = true,
                 name => has_forged |= is_forged(name),
             }
         }
@@ -74,6 +82,8 @@ impl Head {
             path,
             xfcc,
             authorization,
+            client_cert,
+            has_client_cert_chain,
             has_forged,
         }
     }
@@ -92,6 +102,12 @@ impl Head {
     pub fn said(&self) -> Said<'_> {
         Said {
             xfcc: self.lines(&self.xfcc),
+            client_cert: self.lines(&self.client_cert),
+            client_cert_chain: if self.has_client_cert_chain {
+                AllLines::of(&self.headers, CLIENT_CERT_CHAIN_HEADER)
+            } else {
+                AllLines::default()
+            },
             authorization: self.lines(&self.authorization),
         }
     }
@@ -120,6 +136,12 @@ impl Head {
             .flatten()
     }
 
+    /// The names of all headers that may be read as those of RFC 9440, in any spelling.
+    pub fn client_certs(&self) -> impl Iterator<Item = &[u8]> {
+        let names = self.headers.pairs().map(|(name, _)| name);
+        names.filter(|name| is_client_cert(name))
+    }
+
     fn at(&self, place: Option<&Range<usize>>) -> Option<&[u8]> {
         place.map(|place| self.headers.at(place.clone()))
     }
@@ -134,13 +156,19 @@ pub struct KeptHead {
 }
 
 impl KeptHead {
-    /// Keeps what documents with these names look at, and the XFCC header where it is asked for.
-    pub fn new(head: &Head, mut names: impl Iterator<Item = HeaderNames>, with_xfcc: bool) -> Self {
+    /// Keeps what documents with these names look at, and the certificates in it where they are asked for.
+    pub fn new(head: &Head, mut names: impl Iterator<Item = HeaderNames>, with_certificates: bool) -> Self {
         let known = [names.next(), names.next()];
         let is_asked_for = |name: &[u8]| {
             let is_pseudo = matches!(name, b":method" | b":authority" | b":path");
-            let is_xfcc = with_xfcc && name == XFCC_HEADER.as_bytes();
-            is_pseudo || is_xfcc || is_override(name) || is_protocol(name) || is_among(&known, name)
+            let is_certificate = [XFCC_HEADER, CLIENT_CERT_HEADER, CLIENT_CERT_CHAIN_HEADER]
+                .iter()
+                .any(|header| name == header.as_bytes());
+            is_pseudo
+                || (with_certificates && is_certificate)
+                || is_override(name)
+                || is_protocol(name)
+                || is_among(&known, name)
         };
         let kept: Vec<(&[u8], &[u8])> = head.headers.pairs().filter(|(name, _)| is_asked_for(name)).collect();
         Self {
@@ -188,15 +216,18 @@ fn is_among(known: &[Option<HeaderNames>], name: &[u8]) -> bool {
 
 /// The names of trailers that none may pass under. An upstream may take trailers for headers (RFC 9110 6.5.1), and when
 /// they come all that looks at headers has been decided: so none under a name that is ours, the proxy's, one that the
-/// method or the path is taken from, or one that rules look at; and where a token was read, none under the name of that.
+/// method or the path is taken from, or one that rules look at; and where a token or a certificate was read, none under
+/// the name of that.
 pub fn trailers_to_remove<'t>(
     trailers: &'t HeaderMap,
     names: &[HeaderNames],
-    with_tokens: bool,
+    read: impl Fn(Assertion) -> bool,
 ) -> impl Iterator<Item = &'t [u8]> {
+    let (with_tokens, with_client_certs) = (read(Assertion::JwtSvid), read(Assertion::ClientCert));
     let is_decided_on = move |name: &[u8]| {
         let is_token = with_tokens && name == AUTHORIZATION_HEADER.as_bytes();
-        let is_ours = is_forged(name) || name == XFCC_HEADER.as_bytes() || is_token;
+        let is_certificate = name == XFCC_HEADER.as_bytes() || (with_client_certs && is_client_cert(name));
+        let is_ours = is_forged(name) || is_certificate || is_token;
         is_ours || is_override(name) || names.iter().any(|names| is_looked_at(names, name))
     };
     trailers
@@ -218,9 +249,16 @@ fn is_forged(name: &[u8]) -> bool {
             .any(|ours| reads_as(name, ours.as_bytes()))
 }
 
+/// Whether it may be read as one of the headers of RFC 9440.
+fn is_client_cert(name: &[u8]) -> bool {
+    [CLIENT_CERT_HEADER, CLIENT_CERT_CHAIN_HEADER]
+        .iter()
+        .any(|header| reads_as(name, header.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Head, HeaderNames, KeptHead, Lines};
+    use super::{Assertion, Head, HeaderNames, KeptHead, Lines};
     use crate::header_map::HeaderMap;
 
     #[test]
@@ -310,7 +348,7 @@ mod tests {
             (b"x-rewrite-url", b"5"),
             (b"x.svidgate.id", b"6"),
         ]);
-        let found: Vec<&[u8]> = super::trailers_to_remove(&trailers, &names, false).collect();
+        let found: Vec<&[u8]> = super::trailers_to_remove(&trailers, &names, |_| false).collect();
         let expected: [&[u8]; 5] = [
             b"x_tenant",
             b"x-debug",
@@ -320,8 +358,17 @@ mod tests {
         ];
         assert_eq!(found, expected);
         let authorization = HeaderMap::from_pairs(&[(b"authorization", b"1")]);
-        let count = |with_tokens| super::trailers_to_remove(&authorization, &names, with_tokens).count();
-        assert_eq!((count(false), count(true)), (0, 1));
+        let certificates = HeaderMap::from_pairs(&[
+            (b"client_cert", b"1"),
+            (b"Client-Cert-Chain", b"2"),
+            (b"client-certs", b"3"),
+        ]);
+        let count = |trailers: &HeaderMap, read: Option<Assertion>| {
+            super::trailers_to_remove(trailers, &names, |assertion| Some(assertion) == read).count()
+        };
+        let each = [None, Some(Assertion::JwtSvid), Some(Assertion::ClientCert)];
+        assert_eq!(each.map(|read| count(&authorization, read)), [0, 1, 0]);
+        assert_eq!(each.map(|read| count(&certificates, read)), [0, 0, 2]);
     }
 
     #[test]

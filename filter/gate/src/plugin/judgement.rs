@@ -108,7 +108,7 @@ pub(super) fn decide_again<P: Proxy>(judged: &impl Judged<P>, grounds: &Grounds,
     let Some(judges) = plugin.judges_again(grounds) else {
         let reason = plugin.no_judges();
         let record = Record::new(judged.stage(), Decision::refused(reason), "").live(true);
-        let record = record.about(before.map(Party::who));
+        let record = record.about(before.and_then(Party::who));
         plugin.record(&record, true, || judged.circumstances(None));
         return Again::Ends(reason);
     };
@@ -121,7 +121,7 @@ pub(super) fn decide_again<P: Proxy>(judged: &impl Judged<P>, grounds: &Grounds,
             let (decision, refusal) = decide(judged, &word.party);
             let known = word.party.as_ref().ok().or(before);
             let record = Record::new(judged.stage(), decision, word.gate.version())
-                .about(known.map(Party::who))
+                .about(known.and_then(Party::who))
                 .refusing(refusal)
                 .enforced(enforced)
                 .live(true);

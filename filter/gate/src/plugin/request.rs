@@ -18,7 +18,7 @@ use crate::{
         identity::{Identity, drained_from},
         party::Party,
     },
-    ledger::{Held, MAX_STREAM_BYTES},
+    ledger::{Held, MAX_STREAM_BYTES, Owner},
     peer::{
         presented::{self, Evidence},
         said::Said,
@@ -100,13 +100,13 @@ impl<P: Proxy> RequestFilter<P> {
         let party = stream.identify(&gate, self.plugin.now());
         let (decision, refusal) = judgement::decide(&stream, &party);
         let known = party.as_ref().ok();
-        let peer = known.map(|party| &*party.peer);
+        let peer = known.and_then(Party::connected);
         let ends = judges.end_of_connection(self.plugin.proxy(), peer, self.plugin.now());
         // Where it is about whom a hop brings, it is not about the connection.
         let is_over = refusal.is_some_and(|refusal| refusal.brought.is_none() && is_over(refusal.reason));
         self.mark_end(&gate, peer, is_over, ends);
         let passes = decision.is_allowed() || !gate.enforces();
-        let kept = passes.then(|| self.keep(&judges, &head, peer));
+        let kept = passes.then(|| self.keep(&judges, &head, known));
         let decision = match &kept {
             Some(Err(reason)) if gate.enforces() => Decision::refused(*reason),
             Some(_) | None => decision,
@@ -144,7 +144,7 @@ impl<P: Proxy> RequestFilter<P> {
         // As with a header that cannot be removed, a dry run ends it, too.
         let version = gate.as_ref().map_or("", |gate| gate.version());
         let record = Record::new(Stage::Request, Decision::refused(Reason::RequestMalformed), version)
-            .about(party.as_ref().map(Party::who))
+            .about(party.as_ref().and_then(Party::who))
             .live(true);
         self.plugin.end(self.context);
         self.refuse(&record, || self.circumstances(None))
@@ -153,15 +153,23 @@ impl<P: Proxy> RequestFilter<P> {
     fn remove_trailers(&self) -> Result<(), ProxyError> {
         let proxy = self.plugin.proxy();
         let trailers = proxy.request_trailers()?;
-        head::trailers_to_remove(&trailers, &self.names_decided_on(), self.has_token())
-            .try_for_each(|name| proxy.remove_request_trailer(name))
+        head::trailers_to_remove(&trailers, &self.names_decided_on(), |assertion| {
+            self.has_read(assertion)
+        })
+        .try_for_each(|name| proxy.remove_request_trailer(name))
     }
 
-    /// Whether a token stands for who acts in this stream.
-    fn has_token(&self) -> bool {
+    /// Whether what may say so of who acts in this stream was read, or removed unread.
+    fn has_read(&self, assertion: Assertion) -> bool {
         let passed = self.passed.borrow();
-        let party = passed.as_ref().and_then(|passed| passed.grounds.party.as_ref());
-        party.and_then(Party::assertion) == Some(Assertion::JwtSvid)
+        let Some(Passed { grounds, .. }) = &*passed else {
+            return false;
+        };
+        let by = grounds.party.as_ref().and_then(Party::assertion);
+        match assertion {
+            Assertion::Xfcc | Assertion::JwtSvid => by == Some(assertion),
+            Assertion::ClientCert => grounds.judges().all().any(|gate| gate.has_hops_by(assertion)),
+        }
     }
 
     /// The names of headers that this stream was judged by. What only a dry run looks at may be in trailers.
@@ -190,15 +198,15 @@ impl<P: Proxy> RequestFilter<P> {
     }
 
     /// Keeps of a head what its judges can ask again.
-    fn keep(&self, judges: &Judges, head: &Head, identity: Option<&Identity>) -> Result<(KeptHead, Held), Reason> {
+    fn keep(&self, judges: &Judges, head: &Head, party: Option<&Party>) -> Result<(KeptHead, Held), Reason> {
         let names = judges.all().map(|gate| gate.header_names());
-        let kept = KeptHead::new(head, names, identity.is_none());
+        let kept = KeptHead::new(head, names, party.is_none());
         if kept.bytes() > MAX_STREAM_BYTES {
             return Err(Reason::RequestHeadTooLarge);
         }
-        let account = identity.map_or(0, Identity::account);
+        let owner = party.map_or(Owner::direct(0), Party::owner);
         let connection = || surroundings::connection_id(self.plugin.proxy());
-        let held = self.plugin.ledger().hold(account, kept.bytes(), connection)?;
+        let held = self.plugin.ledger().hold(owner, kept.bytes(), connection)?;
         Ok((kept, held))
     }
 
@@ -211,7 +219,7 @@ impl<P: Proxy> RequestFilter<P> {
         refusal: Option<&Refusal>,
     ) -> Action {
         let record = Record::new(Stage::Request, decision, gate.version())
-            .about(party.map(Party::who))
+            .about(party.and_then(Party::who))
             .refusing(refusal)
             .enforced(gate.enforces());
         let circumstances = || self.circumstances(refusal);
@@ -268,7 +276,13 @@ impl<P: Proxy> RequestFilter<P> {
         }
         let leaf = match identity.map(|identity| &identity.evidence) {
             Some(Evidence::Handshake(leaf)) => Some(*leaf),
-            Some(Evidence::Shared(_) | Evidence::Vouched(_) | Evidence::Brought(_) | Evidence::Token(_)) => None,
+            Some(
+                Evidence::Shared(_)
+                | Evidence::Vouched(_)
+                | Evidence::Brought(_)
+                | Evidence::Named(_)
+                | Evidence::Token(_),
+            ) => None,
             None => presented::handshake(self.plugin.proxy()),
         };
         let connection = || surroundings::connection_id(self.plugin.proxy());
@@ -279,7 +293,7 @@ impl<P: Proxy> RequestFilter<P> {
     fn refuse_unproven(&self, gate: &Gate, party: Option<&Party>, refusal: Option<&Refusal>) -> Action {
         let decision = Decision::refused(Reason::ConnectionUnproven);
         let record = Record::new(Stage::Request, decision, gate.version());
-        let record = record.about(party.map(Party::who)).refusing(refusal);
+        let record = record.about(party.and_then(Party::who)).refusing(refusal);
         self.refuse(&record, || Circumstances {
             detail: Some(match refusal {
                 Some(refusal) => format!("{UNPROVEN}: {}", refusal.detail),
@@ -304,7 +318,6 @@ impl<P: Proxy> RequestFilter<P> {
             tokens,
             ..
         } = &*gate.configuration;
-        let hop = party.filter(|party| party.caller.is_some()).map(|party| &party.peer);
         let assertion = party.and_then(Party::assertion);
         let is_removed = match xfcc {
             XfccMode::Ignore => false,
@@ -315,14 +328,18 @@ impl<P: Proxy> RequestFilter<P> {
             proxy.remove_request_header(XFCC_HEADER.as_bytes())?;
         }
         let forwards_token = tokens.as_ref().is_some_and(|tokens| tokens.forward);
+        if gate.has_hops_by(Assertion::ClientCert) {
+            head.client_certs()
+                .try_for_each(|name| proxy.remove_request_header(name))?;
+        }
         if assertion == Some(Assertion::JwtSvid) && !forwards_token {
             proxy.remove_request_header(AUTHORIZATION_HEADER.as_bytes())?;
         }
-        if let Some(party) = party.filter(|_| *forward_id) {
-            proxy.add_request_header(ID_HEADER, party.acting().svid.id().as_str().as_bytes())?;
+        if let Some(acting) = party.filter(|_| *forward_id).and_then(Party::acting) {
+            proxy.add_request_header(ID_HEADER, acting.svid.id().as_str().as_bytes())?;
         }
-        match hop.filter(|_| *forward_via) {
-            Some(hop) => proxy.add_request_header(VIA_HEADER, hop.svid.id().as_str().as_bytes()),
+        match party.filter(|_| *forward_via).and_then(Party::via) {
+            Some(via) => proxy.add_request_header(VIA_HEADER, via.as_bytes()),
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use svidgate_policy::{Decision, Effect, Hop, SpiffeId};
 
 use crate::{
-    refusal::{Brought, Refusal},
+    refusal::{Brought, Of, Refusal},
     stage::Stage,
 };
 
@@ -50,9 +50,9 @@ pub struct Who<'a> {
     pub is_vouched: bool,
     /// Whether a token stands for it.
     pub is_by_token: bool,
-    /// The hop that has brought it.
-    pub via: Option<&'a SpiffeId>,
-    /// The entry of the document by which it has.
+    /// The ids of the hops that it has come through, parted by commas, the first first.
+    pub via: Option<&'a str>,
+    /// The entry of the document by which the last of them has brought it here.
     pub hop: Option<&'a Hop>,
 }
 
@@ -60,7 +60,9 @@ impl Who<'_> {
     /// What stands behind the id, where it is not a certificate that was looked at here.
     pub(crate) fn evidence(self) -> Option<&'static str> {
         match (self.is_vouched, self.via) {
-            (true, _) => Some("proxy"),
+            (true, None) => Some("proxy"),
+            // No more than the word of the hop.
+            (true, Some(_)) => Some("name"),
             (false, _) if self.is_by_token => Some("token"),
             // A hop has shown it, and not its owner.
             (false, Some(_)) => Some("certificate"),
@@ -109,10 +111,10 @@ impl<'a> Record<'a> {
         Self { brought, ..self }
     }
 
-    /// The id of the hop.
-    pub(crate) fn via(&self) -> Option<&'a SpiffeId> {
+    /// The ids of the hops.
+    pub(crate) fn via(&self) -> Option<&'a str> {
         let of_known = self.who.and_then(|who| who.via);
-        of_known.or(self.brought.map(|brought| &brought.via))
+        of_known.or(self.brought.map(|brought| &*brought.via))
     }
 
     /// The name of its entry in the document.
@@ -123,9 +125,7 @@ impl<'a> Record<'a> {
 
     /// Of whose certificate the reason speaks, where it is not that of the peer.
     pub(crate) fn of(&self) -> Option<&'static str> {
-        self.brought
-            .is_some_and(|brought| brought.of_caller)
-            .then_some("caller")
+        self.brought?.of.map(Of::as_str)
     }
 
     /// The same about somebody.
@@ -170,7 +170,7 @@ impl<'a> Record<'a> {
             member("id", who.id.as_str());
         }
         if let Some(via) = self.via() {
-            member("via", via.as_str());
+            member("via", via);
         }
         if let Some(evidence) = self.who.and_then(Who::evidence) {
             member("evidence", evidence);

@@ -73,7 +73,7 @@ pub(crate) fn of(record: &Record<'_>, circumstances: &Circumstances) -> String {
         reason: decision.reason.code(),
         rule: decision.rule,
         id: record.who.map(|who| who.id.as_str()),
-        via: record.via().map(svidgate_policy::SpiffeId::as_str),
+        via: record.via(),
         of: record.of(),
         evidence: record.who.and_then(Who::evidence),
         claimed: match (record.who, &circumstances.claimed) {

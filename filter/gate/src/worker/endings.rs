@@ -1,7 +1,7 @@
 //! Warnings before it hurts: what is about to end, as gauges for alerts and as a line when a threshold is passed.
 //!
 //! `svidgate.trust_domain.NAME.authority_expires_seconds`, `.relationship_expires_seconds`, `.bundle_age_seconds` and
-//! `svidgate.rule.NAME.expires_seconds`, each in seconds from now, 0 when over. Looked at are the documents at work:
+//! `svidgate.rule.NAME.expires_seconds`, `svidgate.hop.NAME.expires_seconds`, each in seconds from now, 0 when over. Looked at are the documents at work:
 //! what an older one says, under which connections may drain, ends nothing any more. A worker writes those of its
 //! documents that it speaks for, a few on each tick.
 //!
@@ -65,13 +65,14 @@ enum Family {
     BundleAge,
     RevocationsAge,
     Rule,
+    Hop,
 }
 
 impl Family {
     /// Where several documents, or several subjects, are shown as one: the soonest end, or the oldest word of a source.
     fn worst(self, a: u64, b: u64) -> u64 {
         match self {
-            Self::Authority | Self::Relationship | Self::Rule => a.min(b),
+            Self::Authority | Self::Relationship | Self::Rule | Self::Hop => a.min(b),
             Self::AuthorityLife | Self::BundleAge | Self::RevocationsAge => a.max(b),
         }
     }
@@ -105,6 +106,7 @@ impl Gauge {
             Family::BundleAge => format!("svidgate.trust_domain.{subject}.bundle_age_seconds"),
             Family::RevocationsAge => "svidgate.revocations.age_seconds".to_owned(),
             Family::Rule => format!("svidgate.rule.{subject}.expires_seconds"),
+            Family::Hop => format!("svidgate.hop.{subject}.expires_seconds"),
         }
     }
 
@@ -335,8 +337,10 @@ fn endings(gate: &Gate) -> Vec<(Gauge, Ending)> {
     for relationship in configuration.relationships.iter().take(MOST_NAMES) {
         let name = &relationship.trust_domain;
         if let Some(at) = relationship.expires {
-            let owner = relationship.owner.as_ref().map(|owner| format!(" (owner: {owner})"));
-            let what = format!("the relationship with `{name}`{}", owner.unwrap_or_default());
+            let what = format!(
+                "the relationship with `{name}`{}",
+                owned_by(relationship.owner.as_ref())
+            );
             let ending = Ending::any_time_before(what, at);
             endings.push((Gauge::new(Family::Relationship, name.as_str()), ending));
         }
@@ -353,7 +357,17 @@ fn endings(gate: &Gate) -> Vec<(Gauge, Ending)> {
         let what = format!("rule `{name}`");
         (Gauge::new(Family::Rule, name), Ending::any_time_before(what, *at))
     }));
+    for hop in configuration.rules.hops() {
+        if let Some(at) = hop.expires {
+            let what = format!("hop `{}`{}", hop.name, owned_by(hop.owner.as_ref()));
+            endings.push((Gauge::new(Family::Hop, &hop.name), Ending::any_time_before(what, at)));
+        }
+    }
     endings
+}
+
+fn owned_by(owner: Option<&String>) -> String {
+    owner.map(|owner| format!(" (owner: {owner})")).unwrap_or_default()
 }
 
 /// A duration as people say it.

@@ -202,7 +202,7 @@ impl Words {
         if own.is_some() {
             others.pop();
         }
-        let ends = judges.end_of_connection(proxy, own.as_ref().map(|party| &*party.peer), now);
+        let ends = judges.end_of_connection(proxy, own.as_ref().and_then(Party::connected), now);
         Grounds::new(judges, own, &others, would_refuse, now, ends)
     }
 }

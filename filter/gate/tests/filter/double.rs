@@ -104,6 +104,15 @@ impl Proxy {
         });
     }
 
+    /// A TLS connection of one who has shown no certificate.
+    pub(crate) fn connect_anonymous(&self) {
+        self.change(|state| {
+            state.properties.clear();
+            state.set("connection.tls_version", b"TLSv1.3");
+            state.set("source.address", b"192.0.2.7:4711");
+        });
+    }
+
     pub(crate) fn ask(&self, method: &str, path: &str, more: &[(&[u8], &[u8])]) {
         let mut pairs: Vec<(&[u8], &[u8])> = vec![
             (b":method", method.as_bytes()),

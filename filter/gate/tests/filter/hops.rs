@@ -17,8 +17,8 @@ use svidgate_gate::{
 
 use crate::double::{Proxy, accept, connection, stream, sweep};
 
-const EDGE: &str = "spiffe://prod.example/edge";
-const CALLER: &str = "spiffe://partner.example/ns/billing/tenant/7";
+pub(crate) const EDGE: &str = "spiffe://prod.example/edge";
+pub(crate) const CALLER: &str = "spiffe://partner.example/ns/billing/tenant/7";
 
 fn rules() -> Value {
     json!([
@@ -39,22 +39,22 @@ fn hops() -> Value {
 }
 
 /// One listener, and what is asked of it.
-struct Gateway {
-    world: World,
-    proxy: Proxy,
+pub(crate) struct Gateway {
+    pub(crate) world: World,
+    pub(crate) proxy: Proxy,
     worker: Rc<Worker>,
     document: Value,
     connections: Rc<Plugin<Proxy>>,
-    requests: Rc<Plugin<Proxy>>,
-    edge: Identity,
+    pub(crate) requests: Rc<Plugin<Proxy>>,
+    pub(crate) edge: Identity,
 }
 
 impl Gateway {
-    fn start(changes: Value) -> Self {
+    pub(crate) fn start(changes: Value) -> Self {
         Self::start_in(World::new(), changes)
     }
 
-    fn start_in(world: World, changes: Value) -> Self {
+    pub(crate) fn start_in(world: World, changes: Value) -> Self {
         let (proxy, worker) = (Proxy::at(&world), Rc::<Worker>::default());
         let hops = json!({ "xfcc": "hop", "hops": hops(), "forward_id": true, "forward_via": true });
         let document = with(with(world.document(rules()), hops), changes);
@@ -73,46 +73,62 @@ impl Gateway {
     }
 
     /// Another document, as an update brings it.
-    fn update(&self, changes: Value) -> [Rc<Plugin<Proxy>>; 2] {
+    pub(crate) fn update(&self, changes: Value) -> [Rc<Plugin<Proxy>>; 2] {
         let document = with(self.document.clone(), with(json!({ "version": "next" }), changes));
         [Stage::Connection, Stage::Request].map(|stage| self.proxy.plugin(stage, &document, &self.worker))
     }
 
     /// A request of a peer with these lines of the header.
-    fn ask(&self, peer: &Identity, path: &str, xfcc: &[&str]) -> (Action, Rc<RequestFilter<Proxy>>) {
+    pub(crate) fn ask(&self, peer: &Identity, path: &str, xfcc: &[&str]) -> (Action, Rc<RequestFilter<Proxy>>) {
         self.ask_as(1000, peer, path, xfcc)
     }
 
-    fn ask_as(&self, context: u32, peer: &Identity, path: &str, xfcc: &[&str]) -> (Action, Rc<RequestFilter<Proxy>>) {
+    pub(crate) fn ask_as(
+        &self,
+        context: u32,
+        peer: &Identity,
+        path: &str,
+        xfcc: &[&str],
+    ) -> (Action, Rc<RequestFilter<Proxy>>) {
+        let lines: Vec<_> = xfcc.iter().map(|line| ("x-forwarded-client-cert", *line)).collect();
+        self.ask_with(context, peer, path, &lines)
+    }
+
+    /// A request of a peer with these headers.
+    pub(crate) fn ask_with(
+        &self,
+        context: u32,
+        peer: &Identity,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (Action, Rc<RequestFilter<Proxy>>) {
         self.proxy.connect(peer);
         self.proxy.change(|state| {
             state.connections.insert(context, 7);
             state.filter_state.clear();
             (state.removed, state.added) = (Vec::new(), Vec::new());
         });
-        let lines = xfcc
-            .iter()
-            .map(|line| (&b"x-forwarded-client-cert"[..], line.as_bytes()));
+        let lines = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         self.proxy.ask("GET", path, &lines.collect::<Vec<_>>());
         let filter = stream(&self.requests, context);
         (filter.on_request_headers(), filter)
     }
 
     /// What comes of a request that the gateway of the edge brings.
-    fn brought(&self, xfcc: &str) -> String {
+    pub(crate) fn brought(&self, xfcc: &str) -> String {
         let (action, _) = self.ask(&self.edge, "/invoices/7/1", &[xfcc]);
         let reason = self.proxy.reason();
         assert_eq!(action == Action::Continue, reason == "rule.allowed", "{reason}");
         reason
     }
 
-    fn record(&self) -> Value {
+    pub(crate) fn record(&self) -> Value {
         let field = self.proxy.look(|state| state.filter_state["svidgate"].clone());
         serde_json::from_str(&field).unwrap()
     }
 
     /// Time passes, and all that is under way is looked at; gives what was answered.
-    fn pass(&self, seconds: i64, roots: &[&Rc<Plugin<Proxy>>]) -> Vec<u32> {
+    pub(crate) fn pass(&self, seconds: i64, roots: &[&Rc<Plugin<Proxy>>]) -> Vec<u32> {
         self.proxy.change(|state| {
             state.now += SignedDuration::from_secs(seconds);
             state.answered.clear();
@@ -131,7 +147,7 @@ impl Gateway {
     }
 }
 
-fn escaped(pem: &str) -> String {
+pub(crate) fn escaped(pem: &str) -> String {
     pem.replace('%', "%25")
         .replace('\n', "%0A")
         .replace(' ', "%20")
@@ -140,16 +156,21 @@ fn escaped(pem: &str) -> String {
         .replace('/', "%2F")
 }
 
-/// What a gateway writes of who has connected to it.
+/// What the gateway of the edge writes of who has connected to it.
 fn element(caller: &Identity) -> String {
+    element_by(EDGE, caller)
+}
+
+/// What a gateway writes of who has connected to it.
+pub(crate) fn element_by(hop: &str, caller: &Identity) -> String {
     format!(
-        "By={EDGE};Hash={};Cert=\"{}\";Subject=\"CN=x\";URI=spiffe://anything/at/all",
+        "By={hop};Hash={};Cert=\"{}\";Subject=\"CN=x\";URI=spiffe://anything/at/all",
         caller.leaf_sha256(),
         escaped(&caller.leaf_pem())
     )
 }
 
-fn caller(world: &World) -> Identity {
+pub(crate) fn caller(world: &World) -> Identity {
     world.partner_identity("/ns/billing/tenant/7")
 }
 
@@ -630,6 +651,36 @@ fn one_connection_carries_many_callers_and_loses_one() {
     }
     assert_eq!(cut, [3150]);
     assert_eq!(gateway.proxy.look(|state| state.closed.clone()), [0; 0]);
+}
+
+#[test]
+fn caller_that_fills_the_worker_is_refused_and_costs_no_other_caller_of_its_hop_a_request() {
+    let gateway = Gateway::start(json!({}));
+    let callers = [7, 8].map(|number| gateway.world.partner_identity(&format!("/ns/billing/tenant/{number}")));
+    let (greedy, modest) = (element(&callers[0]), element(&callers[1]));
+    let mut streams = Vec::new();
+    for length in [60_000, 0] {
+        let path = format!("/invoices/7/{}", "a".repeat(length));
+        let refused = loop {
+            let context = 3_000 + u32::try_from(streams.len()).unwrap();
+            let (action, stream) = gateway.ask_as(context, &gateway.edge, &path, &[&greedy]);
+            if action == Action::Pause {
+                break gateway.proxy.reason();
+            }
+            streams.push(stream);
+        };
+        assert_eq!(refused, "worker.full");
+    }
+    for context in 1_000..1_020 {
+        let (action, stream) = gateway.ask_as(context, &gateway.edge, "/invoices/8/1", &[&modest]);
+        assert_eq!(action, Action::Continue);
+        streams.push(stream);
+    }
+    let (action, _) = gateway.ask_as(1_100, &gateway.edge, "/invoices/7/1", &[&greedy]);
+    assert_eq!(
+        (action, gateway.proxy.reason().as_str()),
+        (Action::Pause, "worker.full")
+    );
 }
 
 /// Beside a direct request: the header is removed. Nothing is read or verified again.

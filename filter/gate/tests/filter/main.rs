@@ -12,14 +12,18 @@
     reason = "a test that meets the unexpected must stop"
 )]
 
+mod anonymous;
+mod client_certs;
 mod cuts;
 mod double;
+mod far_hops;
 mod hints;
 mod holdings;
 mod hops;
 mod listeners;
 mod many_streams;
 mod memory;
+mod names;
 mod odd_proxies;
 mod peer_origin;
 mod policy_version;

@@ -17,9 +17,19 @@ fn what_is_about_to_end_is_shown_and_told() {
         json!([{ "name": "short", "effect": "allow", "from": ["spiffe://prod.example/**"], "expires": ends(48) }]);
     let federation = json!([{ "trust_domain": "partner.example", "expires": ends(12), "owner": "payments",
                               "bundle": { "inline": { "keys": [] } } }]);
+    let mut rules = rules;
+    rules.as_array_mut().unwrap().push(
+        json!({ "name": "brought", "effect": "allow", "from": ["spiffe://prod.example/**"],
+                                               "via": ["edge"] }),
+    );
+    let hops = json!([{ "name": "edge", "peers": ["spiffe://prod.example/edge"], "callers": ["spiffe://prod.example/ns/**"],
+                        "assertion": "client_cert", "expires": ends(12), "owner": "edge team" }]);
     let workers = Workers::start(
         2,
-        with(own_endpoint(), json!({ "rules": rules, "federation": federation })),
+        with(
+            own_endpoint(),
+            json!({ "rules": rules, "hops": hops, "federation": federation }),
+        ),
     );
     workers.tick();
     workers.answer(0, "200", &bundle(&[&workers.world.own], None));
@@ -37,6 +47,7 @@ fn what_is_about_to_end_is_shown_and_told() {
         gauge("svidgate.trust_domain.prod.example.authority_expires_seconds"),
         3650 * 24 * 3600
     ));
+    assert!(near(gauge("svidgate.hop.edge.expires_seconds"), 12 * 3600));
     let lines = |text: &str| {
         workers
             .proxy
@@ -47,6 +58,7 @@ fn what_is_about_to_end_is_shown_and_told() {
         lines("the relationship with `partner.example` (owner: payments) ends at"),
         1
     );
+    assert_eq!(lines("hop `edge` (owner: edge team) ends at"), 1);
     workers.pass(25 * 3600);
     workers.tick();
     workers.pass(11);
@@ -60,6 +72,8 @@ fn what_is_about_to_end_is_shown_and_told() {
         gauge("svidgate.trust_domain.partner.example.relationship_expires_seconds"),
         Some(0)
     );
+    assert_eq!(lines("hop `edge` (owner: edge team) ended at"), 1);
+    assert_eq!(gauge("svidgate.hop.edge.expires_seconds"), Some(0));
 }
 
 /// An issuer of short-lived authorities always has the next one ready, and keeps those that have ended for a while.

@@ -9,7 +9,7 @@ use proptest::{
     prelude::*,
     sample::{select, subsequence},
 };
-use reference::evaluator::Asked;
+use reference::evaluator::{ANONYMOUS, Asked};
 use serde_json::{Map, Value, json};
 
 pub(crate) const MAX_RULES: usize = 8;
@@ -37,11 +37,15 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
     let hops = prop::option::weighted(0.7, (hops(), broad));
     (rules, switches, hops).prop_map(move |(mut rules, (ignores_overrides, is_inner), hops)| {
         let hops = hops.filter(|_| listener != "tcp" && !is_inner);
-        for from in hops.iter().flat_map(|(_, broad)| broad) {
+        for (hops, from) in hops
+            .iter()
+            .flat_map(|(hops, broad)| broad.iter().map(move |from| (hops, from)))
+        {
             let from: Vec<&str> = from.iter().map(String::as_str).chain(["spiffe://*/*/**"]).collect();
-            rules.push(
-                json!({ "effect": "allow", "from": from, "via": ["direct", HOPS[0]], "to": [{ "paths": ["/**"] }] }),
-            );
+            let far = hops.iter().filter(|hop| hop.get("depth").is_some()).map(|_| HOPS[3]);
+            let nobody = hops.iter().filter(|hop| hop["peers"] == ANONYMOUS).map(|_| HOPS[4]);
+            let via: Vec<&str> = ["direct", HOPS[0]].into_iter().chain(far).chain(nobody).collect();
+            rules.push(json!({ "effect": "allow", "from": from, "via": via, "to": [{ "paths": ["/**"] }] }));
         }
         for (place, rule) in rules.iter_mut().enumerate() {
             rule["name"] = json!(format!("r{place}"));
@@ -71,6 +75,10 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
             document["chain"] = json!("verify");
             document["authorities"] = json!({ "workload_api": { "cluster": "agent" } });
             document["xfcc"] = json!("hop");
+            if hops.iter().any(|hop| hop["assertion"] == "jwt_svid") {
+                document["jwt_svid"] = json!({ "audiences": ["us"] });
+                document["mark_passed"] = json!(true);
+            }
             document["hops"] = json!(hops);
         }
         document
@@ -79,7 +87,9 @@ fn document(listener: &'static str, lenient: bool) -> impl Strategy<Value = Valu
 
 /// Peers that bring others, all with a segment that no other id has.
 const PEERS: [&str; 3] = ["spiffe://td/h/1", "spiffe://td/h/2", "spiffe://fd/b/h"];
-const HOPS: [&str; 3] = ["h1", "h2", "h3"];
+/// And one that does it behind another of them.
+const FAR: &str = "spiffe://td/h/far";
+const HOPS: [&str; 5] = ["h1", "h2", "h3", "h4", "h5"];
 
 /// Most draws compile, but not all: some could bring one id by two entries.
 fn hops() -> impl Strategy<Value = Vec<Value>> {
@@ -109,17 +119,34 @@ fn hops() -> impl Strategy<Value = Vec<Value>> {
         vec![PEERS[2]],
     ));
     let ends = || prop::option::weighted(0.2, select(TIMES));
-    let drawn = ((local(), ends()), of((local(), ends())), of((foreign, ends())));
-    drawn.prop_map(|(one, two, three)| {
-        let all = HOPS.into_iter().zip([Some(one), two, three]);
+    let far = local().prop_map(|(_, callers, except)| (vec![FAR], callers, except));
+    let nobody = local().prop_map(|(_, callers, except)| (vec![ANONYMOUS], callers, except));
+    let drawn = (
+        (local(), ends()),
+        of((local(), ends())),
+        of((foreign, ends())),
+        prop::option::weighted(0.8, (far, ends())),
+        of((nobody, ends())),
+    );
+    drawn.prop_map(|(one, two, three, far, nobody)| {
+        let all = HOPS.into_iter().zip([Some(one), two, three, far, nobody]);
         all.filter_map(|(name, drawn)| {
             let ((peers, callers, except), expires) = drawn?;
+            let depth = (name == HOPS[3]).then(|| json!(2));
+            let of_us = callers.iter().all(|caller| caller.starts_with("spiffe://td/"));
+            let (peers, assertion) = if name == HOPS[4] {
+                (json!(ANONYMOUS), "jwt_svid")
+            } else {
+                (json!(peers), "xfcc")
+            };
             Some(object([
                 ("name", Some(json!(name))),
-                ("peers", Some(json!(peers))),
+                ("peers", Some(peers)),
                 ("callers", Some(json!(callers))),
                 ("except", Some(json!(except))),
-                ("assertion", Some(json!("xfcc"))),
+                ("assertion", Some(json!(assertion))),
+                ("depth", depth),
+                ("evidence", (name == HOPS[1] && of_us).then(|| json!("name"))),
                 ("expires", expires.map(|expires| json!(expires))),
             ]))
         })
@@ -163,7 +190,10 @@ fn rule(tcp: bool, lenient: bool) -> impl Strategy<Value = Value> {
             prop::bool::weighted(0.2),
             prop::option::weighted(0.3, select(TIMES)),
             prop::option::weighted(0.4, encoded_paths()),
-            prop::option::weighted(0.4, subsequence(vec!["direct", HOPS[0], HOPS[1], HOPS[2]], 1..=3)),
+            prop::option::weighted(
+                0.4,
+                subsequence(vec!["direct", HOPS[0], HOPS[1], HOPS[2], HOPS[3], HOPS[4]], 1..=3),
+            ),
         );
         rule.prop_map(
             move |(effect, from, except, mut to, when, dry_run, expires, encoded, via)| {
@@ -423,11 +453,20 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
         "spiffe://td/a/a",
         "spiffe://fd/b/a",
     ]);
-    let brought = prop::option::weighted(0.5, (brought, hop)).prop_map(move |brought| brought.filter(|_| !tcp));
-    let id_and_hop = (id, brought).prop_map(|(id, brought)| match brought {
-        Some((id, hop)) => (id.to_owned(), Some(hop.to_owned())),
-        None => (id, None),
+    // One hop mostly; behind the far one another, and each alone.
+    let far = prop_oneof![
+        6 => hop.clone().prop_map(|hop| vec![FAR, hop]),
+        1 => Just(vec![FAR]),
+        1 => hop.clone().prop_map(|hop| vec![hop, FAR]),
+        1 => hop.clone().prop_map(|hop| vec![FAR, FAR, hop]),
+    ];
+    let hops = prop_oneof![5 => hop.prop_map(|hop| vec![hop]), 4 => far, 1 => Just(vec![ANONYMOUS])];
+    let brought = prop::option::weighted(0.6, (brought, hops)).prop_map(move |brought| brought.filter(|_| !tcp));
+    let id_and_hops = (id, brought).prop_map(|(id, brought)| match brought {
+        Some((id, hops)) => (id.to_owned(), hops.into_iter().map(str::to_owned).collect()),
+        None => (id, Vec::new()),
     });
+    let id_and_hops = (id_and_hops, prop::bool::weighted(0.2));
     let method = prop_oneof![
         20 => select(vec!["GET", "GET", "POST", "PUT", "get"]),
         2 => Just("CONNECT"),
@@ -509,7 +548,7 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
     let sni = of(select(vec!["a.x", "A.X.", "b.x", "y", "", "a.x:80", "a b"])).prop_map(text);
     let port = of(select(vec![80u16, 443, 1]));
     (
-        id_and_hop,
+        id_and_hops,
         method,
         host,
         path(),
@@ -518,8 +557,9 @@ fn asked(tcp: bool) -> impl Strategy<Value = Asked> {
         now,
     )
         .prop_map(
-            move |((id, through), method, host, path, headers, (route, sni, port, source), now)| Asked {
+            move |(((id, through), by_name), method, host, path, headers, (route, sni, port, source), now)| Asked {
                 id,
+                by_name: by_name && !through.is_empty() && through != [ANONYMOUS],
                 through,
                 tcp,
                 method: method.to_owned(),

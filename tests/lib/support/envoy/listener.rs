@@ -57,6 +57,8 @@ pub enum ClientCertificate {
     NotAsked,
     /// `require_client_certificate` with `ACCEPT_UNTRUSTED`: nothing is verified.
     AcceptUntrusted,
+    /// The same of those who show one, and whoever shows none is served, too.
+    Optional,
     /// Envoy's SPIFFE validator: trust domains and their authorities, PEM.
     Spiffe(Vec<(String, String)>),
     /// One pool of authorities, PEM.
@@ -335,7 +337,7 @@ impl Tls {
             context["common_tls_context"]["alpn_protocols"] = json!(["h2", "http/1.1"]);
         }
         if let Some(validation) = self.client.validation() {
-            context["require_client_certificate"] = json!(true);
+            context["require_client_certificate"] = json!(!matches!(self.client, ClientCertificate::Optional));
             context["common_tls_context"]["validation_context"] = validation;
         }
         json!({ "name": "envoy.transport_sockets.tls", "typed_config": context })
@@ -346,7 +348,9 @@ impl ClientCertificate {
     fn validation(&self) -> Option<Value> {
         match self {
             ClientCertificate::NotAsked => None,
-            ClientCertificate::AcceptUntrusted => Some(json!({ "trust_chain_verification": "ACCEPT_UNTRUSTED" })),
+            ClientCertificate::AcceptUntrusted | ClientCertificate::Optional => {
+                Some(json!({ "trust_chain_verification": "ACCEPT_UNTRUSTED" }))
+            }
             ClientCertificate::TrustedCa(pem) => Some(json!({ "trusted_ca": { "inline_string": pem } })),
             ClientCertificate::Spiffe(trust_domains) => {
                 Some(json!({ "custom_validator_config": spiffe_validator(trust_domains) }))

@@ -1,5 +1,6 @@
 // A SPIFFE workload on both sides of a gateway: a client with its identity from a Workload API (or from files, for what no
-// Workload API would hand out), and an upstream that counts what reaches it. And very many authorities.
+// Workload API would hand out) or with a token of somebody else, and an upstream that counts what reaches it. And very many
+// authorities.
 package main
 
 import (
@@ -10,10 +11,11 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("spire-client ask|load|stream|upstream|authorities [flags]")
+		fail("spire-client ask|load|stream|tokens|upstream|authorities [flags]")
 	}
 	roles := map[string]func([]string) error{
-		"ask": ask, "load": load, "stream": stream, "upstream": upstream, "authorities": authorities,
+		"ask": ask, "load": load, "stream": stream, "tokens": tokens, "upstream": upstream,
+		"authorities": authorities,
 	}
 	role, known := roles[os.Args[1]]
 	if !known {

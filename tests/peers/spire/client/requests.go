@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -27,8 +28,8 @@ type caller func(context.Context) (outcome string, err error)
 
 // target is what is asked, and how.
 type target struct {
-	address, from, method, path, protocol string
-	fresh                                 bool
+	address, from, method, path, protocol, bearer string
+	fresh                                         bool
 }
 
 func (what *target) flags(flags *flag.FlagSet) {
@@ -37,7 +38,33 @@ func (what *target) flags(flags *flag.FlagSet) {
 	flags.StringVar(&what.method, "method", http.MethodGet, "")
 	flags.StringVar(&what.path, "path", "/", "")
 	flags.StringVar(&what.protocol, "protocol", "http1", "http1, http2 or grpc")
+	flags.StringVar(&what.bearer, "bearer", "", "a file with the token to show, read for each request")
 	flags.BoolVar(&what.fresh, "fresh", false, "a connection for each request")
+}
+
+// authorization is what each request says in its header of that name: nothing without a token.
+func (what *target) authorization() (string, error) {
+	if what.bearer == "" {
+		return "", nil
+	}
+	token, err := os.ReadFile(what.bearer)
+	if err != nil {
+		return "", err
+	}
+	return "Bearer " + strings.TrimSpace(string(token)), nil
+}
+
+// request is one over HTTP.
+func (what *target) request(ctx context.Context) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, what.method, "https://"+what.address+what.path, nil)
+	if err != nil {
+		return nil, err
+	}
+	authorization, err := what.authorization()
+	if authorization != "" {
+		request.Header.Set("authorization", authorization)
+	}
+	return request, err
 }
 
 func (what *target) caller(config *tls.Config) (caller, error) {
@@ -74,7 +101,7 @@ func (what *target) http(config *tls.Config) caller {
 		Timeout: patience,
 	}
 	return func(ctx context.Context) (string, error) {
-		request, err := http.NewRequestWithContext(ctx, what.method, "https://"+what.address+what.path, nil)
+		request, err := what.request(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -106,7 +133,14 @@ func (what *target) grpc(config *tls.Config) (caller, error) {
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		_, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+		authorization, err := what.authorization()
+		if err != nil {
+			return "", err
+		}
+		if authorization != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", authorization)
+		}
+		_, err = client.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
 		code := status.Code(err).String()
 		// A connection that is closed has this code, too; one that was refused says so.
 		if code == "Unavailable" || code == "DeadlineExceeded" {

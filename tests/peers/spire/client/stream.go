@@ -27,7 +27,7 @@ func stream(arguments []string) error {
 	protocols.SetHTTP1(what.protocol == "http1")
 	protocols.SetHTTP2(what.protocol == "http2")
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, Protocols: protocols}}
-	request, err := http.NewRequestWithContext(ctx, what.method, "https://"+what.address+what.path, nil)
+	request, err := what.request(ctx)
 	if err != nil {
 		return err
 	}

@@ -109,12 +109,12 @@ fn upstream(addr: &str, log: &Path) -> ! {
     loop {
         let requests = upstream.requests();
         for request in &requests[written..] {
-            let ids: Vec<_> = request
-                .header("x-svidgate-id")
-                .into_iter()
-                .map(String::from_utf8_lossy)
-                .collect();
-            let line = json!({ "method": request.method, "path": request.path, "id": ids });
+            let told = |header| -> Vec<_> {
+                let values = request.header(header).into_iter();
+                values.map(String::from_utf8_lossy).collect()
+            };
+            let (ids, hops) = (told("x-svidgate-id"), told("x-svidgate-via"));
+            let line = json!({ "method": request.method, "path": request.path, "id": ids, "via": hops });
             writeln!(file, "{line}").expect("a line of the log");
         }
         written = requests.len();

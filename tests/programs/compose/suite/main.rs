@@ -38,10 +38,14 @@ fn suite() {
     let mut authorities = SIDES.map(|side| side.authority());
     let harness = Harness::start(&authorities);
     say("two trust domains are up, six hosts each");
-    let scenarios: [(&str, Scenario); 7] = [
+    let scenarios: [(&str, Scenario); 8] = [
         ("sidecar to sidecar, both ways", sidecar_to_sidecar),
         ("clients reach nothing but their own sidecar", clients_are_confined),
         ("gateways that end TLS between client and workload", gateways_terminate),
+        (
+            "a caller whom the gateway lets in and may not bring",
+            gateway_brings_whom_it_may,
+        ),
         (
             "a bundle endpoint cut off from the network, and back",
             endpoint_is_cut_off,
@@ -145,20 +149,53 @@ fn gateways_terminate(harness: &Harness, _: &mut [Authority; 2]) {
     for from in &SIDES {
         let to = other(from);
         harness.wait_answer(from, "/terminated/7", "200");
-        // The gateway knows the client; the workload knows the gateway, and is not told what a client says of itself.
+        // The client acts, at both; to the workload it comes by the gateway.
         let (client, gateway) = (from.id("/ns/billing/sa/api"), to.id("/gateway"));
-        for (log, pointer, id) in [
-            ("gateway/requests", "/svidgate/id", &client),
-            ("sidecar/requests", "/svidgate/id", &gateway),
-            ("app/requests", "/id/0", &gateway),
-        ] {
-            harness.wait_line(&to.log(log), &[("/path", "/terminated/7"), (pointer, id)]);
-        }
+        harness.wait_line(
+            &to.log("gateway/requests"),
+            &[("/path", "/terminated/7"), ("/svidgate/id", &client)],
+        );
+        let brought = [
+            ("/path", "/terminated/7"),
+            ("/svidgate/id", &client),
+            ("/svidgate/via", &gateway),
+            ("/svidgate/evidence", "certificate"),
+        ];
+        harness.wait_line(&to.log("sidecar/requests"), &brought);
+        let told = [("/path", "/terminated/7"), ("/id/0", &client), ("/via/0", &gateway)];
+        harness.wait_line(&to.log("app/requests"), &told);
         // The sidecar would let this pass from a gateway, if the gateway did.
         assert_eq!(harness.client(from).get("/terminated/closed/7"), "403");
         let denied = [("/path", "/terminated/closed/7"), ("/svidgate/reason", "rule.denied")];
         harness.wait_line(&to.log("gateway/requests"), &denied);
         assert!(!upstream_saw(harness, to, "/terminated/closed/7"));
+    }
+}
+
+/// What the gateway lets in is one thing; whom the workload takes from it is the workload's to say.
+fn gateway_brings_whom_it_may(harness: &Harness, authorities: &mut [Authority; 2]) {
+    for (from, authority) in SIDES.iter().zip(authorities) {
+        let to = other(from);
+        let path = "/terminated/batch";
+        harness.present(from, "sidecar", &from.svid(authority, "/ns/billing/sa/batch"));
+        harness.wait_answer(from, path, "403");
+        let id = from.id("/ns/billing/sa/batch");
+        let let_in = [
+            ("/path", path),
+            ("/svidgate/id", &*id),
+            ("/svidgate/reason", "rule.allowed"),
+        ];
+        harness.wait_line(&to.log("gateway/requests"), &let_in);
+        let refused = [
+            ("/path", path),
+            ("/svidgate/id", &*id),
+            ("/svidgate/reason", "assertion.not_allowed"),
+        ];
+        harness.wait_line(&to.log("sidecar/requests"), &refused);
+        // With no gateway in between it is a caller like others.
+        harness.wait_answer(from, "/invoices/batch", "200");
+        harness.present(from, "sidecar", &from.svid(authority, "/ns/billing/sa/api"));
+        harness.wait_answer(from, "/terminated/again", "200");
     }
 }
 
