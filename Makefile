@@ -26,6 +26,11 @@ wasm: wasm-target ## Build the module into target/wasm32-wasip1/release/svidgate
 	@echo "== building $(MODULE)" >&2
 	cargo build --release --locked --package svidgate-filter --target $(WASM_TARGET)
 
+.PHONY: native
+native: ## Build the native module, of Envoy 1.39 and 1.40, into target/native/libsvidgate_native.so.
+	@echo "== building target/native/libsvidgate_native.so" >&2
+	cargo build --profile native --locked --package svidgate-native
+
 # A header ends its VM; only for tests of what happens then.
 .PHONY: wasm-that-traps
 wasm-that-traps: wasm-target
@@ -54,7 +59,7 @@ HOST := --locked --workspace --exclude svidgate-benches --features svidgate-poli
 UNKNOWN := --locked --package svidgate-policy --package svidgate-conformance --target wasm32-unknown-unknown
 
 .PHONY: test
-test: wasm wasm-that-traps envoy ## Everything: unit, vectors, properties, and end to end on a real Envoy.
+test: wasm wasm-that-traps native envoy ## Everything: unit, vectors, properties, and end to end on a real Envoy.
 	cargo test $(HOST)
 
 # The programs of the tests, below target/debug: Cargo builds them with a test of their package, with the features of tests.
@@ -130,7 +135,7 @@ mutants: ## Changes of the verifier and of decisions that no test notices (FILES
 	    --package svidgate-policy -- --features yaml --lib --test svid --test contract
 
 .PHONY: e2e
-e2e: wasm wasm-that-traps envoy ## The end-to-end tests alone (ENVOY=1.36.4 and later; TESTS="tcp cuts" for some).
+e2e: wasm wasm-that-traps native envoy ## The end-to-end tests alone (ENVOY=1.36.4 and later; TESTS="tcp cuts" for some).
 	cargo test $(HOST) --test e2e $(if $(TESTS),-- $(TESTS))
 
 .PHONY: e2e-all

@@ -85,6 +85,7 @@ const HOUSE: [(&str, &[Room]); 4] = [
         ],
     ),
     ("filter/wasm/src", &[(GROUND, &[])]),
+    ("filter/native/src", &[(GROUND, &[])]),
 ];
 
 /// The sources of a crate, by their names below its folder.

@@ -36,6 +36,9 @@ pub(crate) const DYNAMIC_MODULES: [&str; 2] = [
 pub(crate) const DOWNSTREAM_TLS: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 pub(crate) const RAW_BUFFER: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 pub(crate) const QUIC: &str = "envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport";
+/// Of a native module.
+pub(crate) const NATIVE_VALIDATOR: &str =
+    "envoy.extensions.transport_sockets.tls.cert_validator.dynamic_modules.v3.DynamicModuleCertValidatorConfig";
 pub(crate) const SPIFFE_VALIDATOR: &str = "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
 
 const NETWORK_PASSES: [&str; 12] = [

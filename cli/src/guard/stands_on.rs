@@ -78,7 +78,7 @@ fn tls_of(tls: &Tls, documents: &[Document], door: &mut Door) {
                 "nobody is asked for a certificate: svidgate lets nobody through",
             );
         }
-        (Trust::NotAsked | Trust::Anybody, true) => {
+        (Trust::NotAsked | Trust::Anybody | Trust::HandedOn, true) => {
             door.note(Kind::NobodyVerifies, "the document leaves chains to Envoy (`chain: proxy`), which takes any certificate: anyone can be anyone");
         }
         (Trust::Pool, true) if documents.iter().any(|document| document.foreign) => {
@@ -90,7 +90,16 @@ fn tls_of(tls: &Tls, documents: &[Document], door: &mut Door) {
             let text = "the document leaves chains to Envoy (`chain: proxy`), and whom Envoy trusts is not here";
             door.note(Kind::TrustNotHere, text);
         }
-        (Trust::NotAsked | Trust::Anybody | Trust::Pool | Trust::ByTrustDomain | Trust::NotHere | Trust::Other, _) => {}
+        (
+            Trust::NotAsked
+            | Trust::Anybody
+            | Trust::HandedOn
+            | Trust::Pool
+            | Trust::ByTrustDomain
+            | Trust::NotHere
+            | Trust::Other,
+            _,
+        ) => {}
     }
     if !tls.client_certificate {
         door.note(

@@ -1,10 +1,13 @@
 //! What does Envoy's own TLS demand of a peer, and whom does it trust?
 
 use super::{
-    kinds::{DOWNSTREAM_TLS, QUIC, RAW_BUFFER, SPIFFE_VALIDATOR},
+    kinds::{DOWNSTREAM_TLS, NATIVE_VALIDATOR, QUIC, RAW_BUFFER, SPIFFE_VALIDATOR},
     message::{Node, Unread},
     snapshot::Snapshot,
 };
+
+/// The name of svidgate's native module, which is that of its file.
+const NATIVE_MODULE: &str = "svidgate_native";
 
 /// How connections of a chain come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub enum Trust {
     NotAsked,
     /// Any certificate is taken.
     Anybody,
+    /// The same: svidgate's native validator hands certificates on, and verifies none.
+    HandedOn,
     /// All authorities in one pool.
     Pool,
     /// The authorities of the trust domain in the certificate's id.
@@ -53,6 +58,7 @@ impl Trust {
         match self {
             Self::NotAsked => "not asked for",
             Self::Anybody => "any (ACCEPT_UNTRUSTED)",
+            Self::HandedOn => "any (svidgate's native validator verifies none)",
             Self::Pool => "one pool of authorities",
             Self::ByTrustDomain => "by trust domain (SPIFFE validator)",
             Self::NotHere => "by discovery, not here",
@@ -131,10 +137,11 @@ fn trust(common: Node<'_>, snapshot: &Snapshot<'_>) -> Result<Trust, Unread> {
     };
     for context in &contexts {
         if let Some(validator) = context.path(&["custom_validator_config", "typed_config"])?.typed()? {
-            return Ok(if validator.kind == SPIFFE_VALIDATOR {
-                Trust::ByTrustDomain
-            } else {
-                Trust::Other
+            let module = validator.message.path(&["dynamic_module_config", "name"]);
+            return Ok(match validator.kind {
+                SPIFFE_VALIDATOR => Trust::ByTrustDomain,
+                NATIVE_VALIDATOR if module?.text()? == NATIVE_MODULE => Trust::HandedOn,
+                _ => Trust::Other,
             });
         }
     }

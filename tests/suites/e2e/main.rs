@@ -27,6 +27,7 @@ mod many_streams;
 mod metrics;
 mod misplaced;
 mod names;
+mod native;
 mod path_confusion;
 mod paths;
 mod raw;

@@ -206,7 +206,7 @@ impl Gate {
     pub fn identify<P: Proxy>(&self, proxy: &P, now: Timestamp, xfcc: Lines<'_>) -> Result<Rc<Identity>, Rc<Refusal>> {
         let evidence = presented::evidence(proxy, &self.configuration.peer).map_err(unreadable)?;
         let xfcc = self.own_xfcc(xfcc);
-        let chain = || xfcc.map(sha256);
+        let chain = || came_with(xfcc, presented::handed_on(proxy).as_deref());
         let clock = || proxy.now().map_or(now, whole_seconds);
         if let Some(known) = self.recall(&evidence, chain, clock, now) {
             return self.not_too_old(proxy, now, known?);
@@ -668,5 +668,14 @@ impl From<Unreadable> for Refusal {
             for_want_of_issuer: None,
             brought: None,
         }
+    }
+}
+
+/// The digest of what came with a leaf, wherever it is shown.
+fn came_with(xfcc: Option<&[u8]>, handed_on: Option<&[u8]>) -> Option<Digest> {
+    match (xfcc, handed_on) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(sha256(one)),
+        (Some(xfcc), Some(handed_on)) => Some(sha256(&[xfcc, handed_on].concat())),
     }
 }

@@ -9,7 +9,11 @@
 use rustls_pki_types::CertificateDer;
 use svidgate_policy::{
     PeerOrigin, Reason, SpiffeId,
-    certificate::{error::CertificateError, pem::read_pem},
+    certificate::{
+        bounds::MAX_INTERMEDIATES,
+        error::CertificateError,
+        pem::{read_pem, split_der},
+    },
     digest::sha256,
     trust::svid,
 };
@@ -18,6 +22,10 @@ use crate::{peer::xfcc::Element, proxy::Proxy};
 
 /// The filter-state key under which a listener's `set_filter_state` leaves `%DOWNSTREAM_PEER_CERT%`.
 pub const FILTER_STATE_KEY: &str = "svidgate.peer_certificate";
+
+/// The filter-state key under which svidgate's native certificate validator leaves what came with the leaf: DER, one behind
+/// the other, the leaf first.
+pub const CHAIN_STATE_KEY: &str = "svidgate.peer_chain";
 
 /// SHA-256 of a leaf in DER.
 pub type Digest = [u8; 32];
@@ -190,7 +198,10 @@ fn bound(
 /// # Errors
 /// No certificate to be found, one that cannot be read, or one of another handshake.
 pub fn presented<P: Proxy>(proxy: &P, digest: &Digest, element: Element<'_>) -> Result<Presented, Unreadable> {
-    let chain = element.chain.map(read).transpose()?.unwrap_or_default();
+    let chain = match element.chain {
+        Some(pem) => read(pem)?,
+        None => handed_on(proxy).map_or_else(|| Ok(Vec::new()), |der| read_handed_on(&der))?,
+    };
     let pem = leaf_from_proxy(proxy).or_else(|| element.cert.map(<[u8]>::to_vec));
     let leaf = match (pem, chain.first()) {
         (Some(pem), _) => single(read(&pem)?)?,
@@ -198,6 +209,20 @@ pub fn presented<P: Proxy>(proxy: &P, digest: &Digest, element: Element<'_>) -> 
         (None, None) => return Err(Unreadable::nowhere()),
     };
     bound(leaf, digest, chain)
+}
+
+/// What the native validator has left of this connection's certificates. It is no matter who has: it leads to authorities, and
+/// the leaf is held to the handshake.
+pub fn handed_on<P: Proxy>(proxy: &P) -> Option<Vec<u8>> {
+    proxy.shared_state(CHAIN_STATE_KEY).filter(|der| !der.is_empty())
+}
+
+fn read_handed_on(der: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
+    let certificates = split_der(der, MAX_INTERMEDIATES.saturating_add(1)).map_err(|error| match error {
+        CertificateError::TooManyAuthorities { .. } => unreadable(&CertificateError::TooMany),
+        other => unreadable(&other),
+    })?;
+    Ok(certificates.into_iter().map(|der| der.to_vec().into()).collect())
 }
 
 const NOWHERE: &str = "the proxy shows no certificate (Envoy 1.38 and later do; before, `set_filter_state` with \
@@ -209,7 +234,11 @@ fn leaf_from_proxy<P: Proxy>(proxy: &P) -> Option<Vec<u8>> {
 }
 
 fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
-    read_pem(pem).map_err(|error: CertificateError| Unreadable::new(error.reason(), error.to_string()))
+    read_pem(pem).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &CertificateError) -> Unreadable {
+    Unreadable::new(error.reason(), error.to_string())
 }
 
 fn single(certificates: Vec<CertificateDer<'static>>) -> Result<CertificateDer<'static>, Unreadable> {

@@ -598,3 +598,41 @@ fn request_asks_for_its_connection_only_where_one_with_its_leaf_waits() {
     assert_eq!(asks(&peer), 1);
     drop(filter);
 }
+
+/// A native validator beside this filter hands on what came with a leaf: then nobody is left to a request.
+#[test]
+fn chain_that_was_handed_on_leads_to_an_authority_at_the_first_byte() {
+    let gateway = Gateway::without_requests(json!({}));
+    let world = &gateway.world;
+    let peer = gateway.peer();
+    let first_bytes = |peer: &Identity, handed_on: Option<Vec<u8>>| {
+        gateway.proxy.change(|state| {
+            match handed_on {
+                Some(der) => state.properties.insert("filter_state.svidgate.peer_chain".to_owned(), der),
+                None => state.properties.remove("filter_state.svidgate.peer_chain"),
+            };
+        });
+        gateway.first_bytes(1, peer)
+    };
+    let stranger = Authority::root(Profile {
+        common_name: Some("issuing".to_owned()),
+        ..Profile::authority(OWN, world.now)
+    });
+    let forged = stranger.issue(Leaf::svid(API, world.now));
+    let whole = peer.chain().concat();
+    assert_eq!(first_bytes(&peer, None), "svid.unknown_authority");
+    assert_eq!(first_bytes(&peer, Some(Vec::new())), "svid.unknown_authority");
+    // A refusal is remembered of what came, and this is more.
+    assert_eq!(first_bytes(&peer, Some(whole.clone())), "");
+    // Known now, with or without.
+    assert_eq!(first_bytes(&peer, None), "");
+    for (handed_on, reason) in [
+        // Another's chain, and one's own authority: they prove nothing.
+        (whole, "svid.bad_signature"),
+        ([forged.leaf.clone(), stranger.certificate.clone()].concat(), "svid.unknown_authority"),
+        (b"no certificate".to_vec(), "connection.certificate_unreadable"),
+        (forged.leaf.repeat(10), "connection.certificate_unreadable"),
+    ] {
+        assert_eq!(first_bytes(&forged, Some(handed_on)), reason);
+    }
+}

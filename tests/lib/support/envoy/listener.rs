@@ -63,6 +63,9 @@ pub enum ClientCertificate {
     Spiffe(Vec<(String, String)>),
     /// One pool of authorities, PEM.
     TrustedCa(String),
+    /// svidgate's native validator, with this as its configuration: nothing is verified, and what came with a leaf is left for
+    /// the filters.
+    HandedOn(&'static str),
 }
 
 /// What stands behind the network filters.
@@ -352,11 +355,31 @@ impl ClientCertificate {
                 Some(json!({ "trust_chain_verification": "ACCEPT_UNTRUSTED" }))
             }
             ClientCertificate::TrustedCa(pem) => Some(json!({ "trusted_ca": { "inline_string": pem } })),
+            ClientCertificate::HandedOn(configuration) => {
+                Some(json!({ "custom_validator_config": native_validator(configuration) }))
+            }
             ClientCertificate::Spiffe(trust_domains) => {
                 Some(json!({ "custom_validator_config": spiffe_validator(trust_domains) }))
             }
         }
     }
+}
+
+fn native_validator(configuration: &str) -> Value {
+    let validator =
+        "envoy.extensions.transport_sockets.tls.cert_validator.dynamic_modules.v3.DynamicModuleCertValidatorConfig";
+    json!({
+        "name": "envoy.tls.cert_validator.dynamic_modules",
+        "typed_config": {
+            "@type": format!("type.googleapis.com/{validator}"),
+            "dynamic_module_config": { "name": "svidgate_native", "do_not_close": true },
+            "validator_name": "svidgate",
+            "validator_config": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue",
+                "value": configuration,
+            },
+        },
+    })
 }
 
 /// Envoy's SPIFFE validator with these trust domains and their authorities, PEM.

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use super::binary::binary;
 use super::scenario::Scenario;
+use crate::repository;
 
 #[derive(Debug)]
 pub(super) struct Process {
@@ -90,6 +91,8 @@ fn command(scenario: &Scenario, bootstrap: &Path, home: &Path) -> Command {
                 .iter()
                 .flat_map(|time| ["--drain-time-s".to_owned(), time.as_secs().to_string()]),
         )
+        // Where it looks for native modules.
+        .env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", repository().join("target/native"))
         .current_dir(home)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
