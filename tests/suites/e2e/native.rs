@@ -42,7 +42,10 @@ async fn is_loaded(world: &World, upstream: &TcpUpstream) -> bool {
     let log = refused.expect_err("it is for others");
     // Before 1.38 there is no such validator.
     if envoy_version() == (1, 38) {
-        assert!(log.contains("this Envoy is none of those that this module is for"), "{log}");
+        assert!(
+            log.contains("this Envoy is none of those that this module is for"),
+            "{log}"
+        );
     }
     false
 }
@@ -59,7 +62,10 @@ fn peer(world: &World, number: usize) -> Identity {
 /// What comes back of `ping`; nothing, where the peer is refused.
 async fn ping(envoy: &Envoy, listener: &str, peer: &Identity) -> Vec<u8> {
     let client = Client::new(Some(peer));
-    let mut connection = client.connect(envoy.listener_addr(listener)).await.expect("a handshake");
+    let mut connection = client
+        .connect(envoy.listener_addr(listener))
+        .await
+        .expect("a handshake");
     // A refused client may find the connection closed already.
     let _ = connection.write(b"ping").await;
     let _ = connection.finish().await;

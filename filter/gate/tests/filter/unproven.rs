@@ -606,13 +606,22 @@ fn chain_that_was_handed_on_leads_to_an_authority_at_the_first_byte() {
     let world = &gateway.world;
     let peer = gateway.peer();
     let first_bytes = |peer: &Identity, handed_on: Option<Vec<u8>>| {
+        gateway.proxy.connect(peer);
+        gateway.is_of(1, 1);
         gateway.proxy.change(|state| {
-            match handed_on {
-                Some(der) => state.properties.insert("filter_state.svidgate.peer_chain".to_owned(), der),
-                None => state.properties.remove("filter_state.svidgate.peer_chain"),
-            };
+            state.filter_state.remove("svidgate");
+            if let Some(der) = handed_on {
+                state.set("filter_state.svidgate.peer_chain", &der);
+            }
         });
-        gateway.first_bytes(1, peer)
+        let filter = connection(&gateway.connections, 1);
+        filter.on_new_connection();
+        let action = filter.on_downstream_data(1);
+        filter.on_close();
+        match action {
+            Action::Continue => String::new(),
+            Action::Pause => gateway.proxy.reason(),
+        }
     };
     let stranger = Authority::root(Profile {
         common_name: Some("issuing".to_owned()),
@@ -629,9 +638,12 @@ fn chain_that_was_handed_on_leads_to_an_authority_at_the_first_byte() {
     for (handed_on, reason) in [
         // Another's chain, and one's own authority: they prove nothing.
         (whole, "svid.bad_signature"),
-        ([forged.leaf.clone(), stranger.certificate.clone()].concat(), "svid.unknown_authority"),
+        (
+            [forged.leaf.clone(), stranger.certificate.clone()].concat(),
+            "svid.unknown_authority",
+        ),
         (b"no certificate".to_vec(), "connection.certificate_unreadable"),
-        (forged.leaf.repeat(10), "connection.certificate_unreadable"),
+        (forged.leaf.repeat(10), "svid.chain_too_long"),
     ] {
         assert_eq!(first_bytes(&forged, Some(handed_on)), reason);
     }
