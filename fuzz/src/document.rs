@@ -88,7 +88,10 @@ fn id_for(pattern: &str, own: &str) -> Option<String> {
 fn brought(document: &Value, rule: &Value, id: &str, own: &str) -> impl Iterator<Item = Asked> {
     let hops = || document["hops"].as_array().into_iter().flatten();
     let is_known = hops().all(|hop| hop["assertion"] == "xfcc");
-    let peers = hops().filter(move |_| is_known).flat_map(|hop| texts(&hop["peers"])).take(4);
+    let peers = hops()
+        .filter(move |_| is_known)
+        .flat_map(|hop| texts(&hop["peers"]))
+        .take(4);
     peers.filter_map(move |peer| id_for(peer, own)).flat_map(move |peer| {
         let requests = requests(rule, id, false).into_iter();
         requests.map(move |asked| Asked {

@@ -55,7 +55,11 @@ impl Dice<'_, '_> {
             "federation": [{ "trust_domain": "fd", "scope": ["/a/**", "/b/**"] }],
             "rules": rules,
         });
-        let hops = if tcp || !self.rarely(2)? { None } else { Some(self.hops()?) };
+        let hops = if tcp || !self.rarely(2)? {
+            None
+        } else {
+            Some(self.hops()?)
+        };
         if let Some(hops) = hops {
             for (member, value) in [
                 ("chain", json!("verify")),
@@ -86,9 +90,17 @@ impl Dice<'_, '_> {
         for (name, peers) in HOPS.into_iter().zip(PEERS).take(count) {
             let callers = match name {
                 // One of a foreign trust domain brings its own.
-                "h3" => self.list(2, |dice| dice.one(&["spiffe://fd/a/**", "spiffe://fd/b/*", "spiffe://fd/*/b"]))?,
+                "h3" => self.list(2, |dice| {
+                    dice.one(&["spiffe://fd/a/**", "spiffe://fd/b/*", "spiffe://fd/*/b"])
+                })?,
                 _ => {
-                    let callers = ["spiffe://td/**", "spiffe://td/a/**", "spiffe://*/**", "spiffe://*/b", "spiffe://td/*"];
+                    let callers = [
+                        "spiffe://td/**",
+                        "spiffe://td/a/**",
+                        "spiffe://*/**",
+                        "spiffe://*/b",
+                        "spiffe://td/*",
+                    ];
                     self.list(2, |dice| dice.one(&callers))?
                 }
             };
@@ -128,8 +140,10 @@ impl Dice<'_, '_> {
             }),
             (
                 "via",
-                self.some(2, |dice| dice.list(2, |dice| dice.one(&["direct", HOPS[0], HOPS[1], HOPS[2]])))?
-                    .map(Value::from),
+                self.some(2, |dice| {
+                    dice.list(2, |dice| dice.one(&["direct", HOPS[0], HOPS[1], HOPS[2]]))
+                })?
+                .map(Value::from),
             ),
             ("when", self.some(3, |dice| dice.when(tcp))?),
             ("dry_run", self.rarely(5)?.then_some(json!(true))),
@@ -284,7 +298,9 @@ impl Dice<'_, '_> {
         Ok(Asked {
             id: format!("spiffe://{trust_domain}{id}"),
             through: self
-                .some(2, |dice| dice.one(&["spiffe://td/h/1", "spiffe://td/h/2", PEERS[2], "spiffe://td/a"]))?
+                .some(2, |dice| {
+                    dice.one(&["spiffe://td/h/1", "spiffe://td/h/2", PEERS[2], "spiffe://td/a"])
+                })?
                 .filter(|_| !tcp)
                 .map(str::to_owned)
                 .into_iter()

@@ -27,7 +27,7 @@ impl Mutant {
 
 /// Every mutant of a document, rule by rule, and then hop by hop.
 pub fn mutants(document: &Value) -> impl Iterator<Item = Mutant> + '_ {
-    let lists: [(&str, fn(&Value) -> Vec<Change>); 2] = [("rules", changes), ("hops", changes_of_hop)];
+    let lists: [(&str, Changes); 2] = [("rules", changes), ("hops", changes_of_hop)];
     lists.into_iter().flat_map(move |(list, changes)| {
         let entries = document.get(list).and_then(Value::as_array);
         let entries = entries.into_iter().flatten().enumerate();
@@ -65,6 +65,9 @@ fn keep_hops(document: &mut Value) {
         "expires": "1970-01-01T00:00:00Z", "dry_run": true,
     }));
 }
+
+/// All changes of one entry.
+type Changes = fn(&Value) -> Vec<Change>;
 
 /// What becomes of an entry; `None` where it is taken out.
 struct Change {

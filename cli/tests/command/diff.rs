@@ -357,7 +357,7 @@ rules:
     let ended = stage.run(&["diff", "--git", "HEAD"]);
     assert_eq!((ended.code, ended.err.as_str()), (1, ""), "{}", ended.out);
     assert!(
-        ended.out.contains("asks GET / through spiffe://prod.example/edge by"),
+        ended.out.contains("allow rule.allowed through hop edge"),
         "{}",
         ended.out
     );
