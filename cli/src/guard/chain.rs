@@ -371,8 +371,16 @@ fn tcp(
         }
         return Ok(());
     }
-    bytes(front, placed, door);
     let mode = proxy.member("upstream_connect_mode")?.choice(&CONNECT_MODES)?;
+    if front.gate.is_none() && (front.denied || front.locked) && mode != "ON_DOWNSTREAM_DATA" {
+        // RBAC is asked about what the peer sends, and a server that speaks first is dialled before.
+        let text = format!(
+            "no filter of svidgate stands in the chain, and RBAC does not see what a server says first ({mode})"
+        );
+        door.note(Kind::NoGate, text);
+        return Ok(());
+    }
+    bytes(front, placed, door);
     match placed {
         Some(Placed::At(Listener::Http)) => {
             door.note(

@@ -374,6 +374,25 @@ fn filter_by_discovery_is_what_the_dump_has_of_it() {
     );
 }
 
+/// Envoy asks a network RBAC about what comes from the peer. What the server says first goes past it.
+#[test]
+fn denial_in_front_of_tcp_shuts_only_what_waits_for_the_client() {
+    let denial = filter(
+        "envoy.filters.network.rbac",
+        "envoy.extensions.filters.network.rbac.v3.RBAC",
+        json!({ "rules": {}, "stat_prefix": "x" }),
+    );
+    let of = |mode: &str| {
+        let mut proxy = tcp_proxy("ledger");
+        proxy["typed_config"]["upstream_connect_mode"] = json!(mode);
+        dump(&[listener("in", &[chain("in", &[denial.clone(), proxy])])])
+    };
+    assert_door(&of("ON_DOWNSTREAM_DATA"), Verdict::Shut, &[Kind::DenyInstead]);
+    for mode in ["IMMEDIATE", "ON_DOWNSTREAM_TLS_HANDSHAKE"] {
+        assert_door(&of(mode), Verdict::Open, &[Kind::NoGate]);
+    }
+}
+
 #[test]
 fn default_that_stands_until_discovery_has_come_is_what_is_there() {
     let open = typed(

@@ -262,9 +262,9 @@ class Gateway:
         with ThreadPoolExecutor(len(WAYS)) as pool:
             return dict(zip(WAYS, pool.map(lambda way: ask(who, path, port, way), WAYS)))
 
-    def nobody_gets_through(self, name, did, ports=(10443,), but=()):
+    def nobody_gets_through(self, name, did, ports=(10443,), but=(), guard="guarded"):
         """A row: of everybody without a rule, at every port of the proxy, in every way, nothing reaches the app and nothing of the app
-        comes back. `but` names what is expected to answer all the same, as `port: what`."""
+        comes back. `but` names what is expected to answer all the same, as `port: what`. And another: what the command makes of it."""
         before = len(self.app.reached)
         tries = [(who, port, way) for who in self.people.strangers for port in ports for way in WAYS]
         with ThreadPoolExecutor(8) as pool:
@@ -273,7 +273,7 @@ class Gateway:
         self.suite.row(name, f"{did}: {len(tries)} tries of {', '.join(self.people.strangers)} at {', '.join(map(str, ports))}, "
                        f"each of {', '.join(WAYS)}", f"answers: {sorted(but)}, reached the app: []",
                        f"answers: {answered}, reached the app: {self.app.reached[before:][:3]}")
-        self.guard_says(name, "guarded")
+        self.guard_says(name, guard)
 
     def guard_says(self, name, expected):
         """A row: what `svidgate guard` makes of Envoy as it is, but for its health. `guarded` stands for `shut`, too: nobody gets past
