@@ -237,7 +237,7 @@ impl Dice<'_, '_> {
         Ok(Asked {
             id: format!("spiffe://{trust_domain}{id}"),
             through: Vec::new(),
-        by_name: false,
+            by_name: false,
             tcp,
             method: self.one(&["GET", "POST", "get", "CONNECT"])?.to_owned(),
             host: self
