@@ -20,7 +20,12 @@ pub fn holds(data: &[u8]) {
     // A name is one where the element ends with it.
     for name in read.iter().flatten().filter_map(Element::name) {
         let text = String::from_utf8_lossy(data);
-        assert!(data.starts_with(b"[") || text.ends_with(&*name) || text.contains(&format!("{name},")) || text.contains(&format!("{name}\"")));
+        assert!(
+            data.starts_with(b"[")
+                || text.ends_with(&*name)
+                || text.contains(&format!("{name},"))
+                || text.contains(&format!("{name}\""))
+        );
     }
     // What a client wrote before our element makes it unreadable, or leaves it the last.
     let whole = [data, b",", OURS.as_bytes()].concat();

@@ -21,8 +21,7 @@ pub fn holds(data: &[u8]) {
 
 /// The same by two expressions and a decoder of one bit after the other.
 fn naive(leaf: &[u8], chain: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
-    static SEQUENCE: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?-u)^:([A-Za-z0-9+/]{2,}(?:==?)?):$").unwrap());
+    static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?-u)^:([A-Za-z0-9+/]{2,}(?:==?)?):$").unwrap());
     static LIST: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?-u)^[ \t]*(:[A-Za-z0-9+/=]+:)[ \t]*(?:,([^\n]*))?$").unwrap());
     let bytes: usize = leaf.len() + chain.iter().map(|line| line.len()).sum::<usize>();
