@@ -109,7 +109,7 @@ fn way_that_is_none_is_refused_with_what_would_be_right() {
         ),
         (
             &["partner-edge", "mesh"],
-            "more than one hop: a gate reads what came through one",
+            "more than one hop: what comes through several is not asked here",
         ),
         (&["direct", "partner-edge"], "`direct` beside a hop"),
         (&["direct=spiffe://prod.example/x"], "`direct` is nobody, and has no id"),

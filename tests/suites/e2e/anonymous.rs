@@ -12,7 +12,7 @@ use support::{
 
 use crate::{
     lock_behind::locking,
-    stage::{Filters, assert_alive, gated, has_tcp, reason, record, wasm},
+    stage::{Filters, assert_alive, gated, has_tcp, reason, record, showing_certificate, wasm},
 };
 
 const CALLER: &str = "spiffe://prod.example/ns/batch/7";
@@ -143,7 +143,7 @@ async fn chain_without_the_http_filter_opens_nothing() {
     let document = document(&world, &key);
     let good = bearer(&key, json!({}));
     let alone = Envoy::start(Scenario {
-        listeners: vec![http(&world, "bare").connection_filter(wasm(&document))],
+        listeners: vec![bare(&world, &document)],
         clusters: vec![Cluster::new("app", upstream.addr())],
         ..Scenario::default()
     })
@@ -154,11 +154,11 @@ async fn chain_without_the_http_filter_opens_nothing() {
     assert_alive(&alone).await;
     let mut listeners = vec![
         gated(http(&world, "web"), Filters::Both, &document),
-        http(&world, "bare").connection_filter(wasm(&document)),
+        bare(&world, &document),
     ];
     if has_tcp() {
         let db = Listener::tcp("db", "db", Dial::OnDownstreamData).tls(&world.server, ClientCertificate::Optional);
-        listeners.push(db.connection_filter(wasm(&document)));
+        listeners.push(showing_certificate(db, Filters::Both).connection_filter(wasm(&document)));
     }
     let envoy = Envoy::start(Scenario {
         listeners,
@@ -186,6 +186,11 @@ async fn chain_without_the_http_filter_opens_nothing() {
         assert_eq!(tcp.received(), b"hello", "the first bytes alone");
     }
     assert_alive(&envoy).await;
+}
+
+/// A listener with the network filter alone.
+fn bare(world: &World, document: &Value) -> Listener {
+    showing_certificate(http(world, "bare"), Filters::Both).connection_filter(wasm(document))
 }
 
 /// A lock behind the HTTP filters; a TCP listener has none.

@@ -47,7 +47,7 @@ pub(crate) fn gated(listener: Listener, filters: Filters, document: &Value) -> L
 
 /// Before 1.38 Envoy shows no certificate but what `set_filter_state` keeps: in 1.37 when the handshake is done, before
 /// behind a hold.
-fn showing_certificate(listener: Listener, filters: Filters) -> Listener {
+pub(crate) fn showing_certificate(listener: Listener, filters: Filters) -> Listener {
     let how = match (envoy_version(), filters) {
         (version, _) if version >= (1, 38) => Keeping::No,
         (version, _) if version >= (1, 37) && listener.tls.is_none() => Keeping::No,
