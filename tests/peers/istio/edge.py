@@ -94,8 +94,10 @@ class Brought:
         pod = self.setting.pod
         mark, before = pod.mark(), len(pod.reached())
         status = ask()
+        # Of what others have left open it is said late that it was silent.
+        spoken = lambda: [one for one in pod.records(mark) if one["reason"] != "connection.silent"]
         try:
-            record = until("a record", lambda: pod.records(mark), 5, 0.1)[-1]
+            record = until("a record", spoken, 5, 0.1)[-1]
         except NeverCame:
             return status, "no record"
         headers = [line.lower() for one in pod.reached()[before:] for line in one.get("headers", ())]
