@@ -218,9 +218,13 @@ pub fn handed_on<P: Proxy>(proxy: &P) -> Option<Vec<u8>> {
 }
 
 fn read_handed_on(der: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unreadable> {
-    let certificates = split_der(der, MAX_INTERMEDIATES.saturating_add(1)).map_err(|error| match error {
-        CertificateError::TooManyAuthorities { .. } => unreadable(&CertificateError::TooMany),
-        other => unreadable(&other),
+    let certificates = split_der(der, MAX_INTERMEDIATES.saturating_add(1)).map_err(|error| {
+        let is_too_many = matches!(error, CertificateError::TooManyAuthorities { .. });
+        unreadable(if is_too_many {
+            &CertificateError::TooMany
+        } else {
+            &error
+        })
     })?;
     Ok(certificates.into_iter().map(|der| der.to_vec().into()).collect())
 }
