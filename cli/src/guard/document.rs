@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 use svidgate_policy::{
-    AccessLog, ChainMode, Configuration, Format, Listeners, Mode, PeerOrigin, TrustDomain, XfccMode, sha256,
+    AccessLog, ChainMode, Configuration, Format, Listeners, Mode, PeerOrigin, Peers, TrustDomain, XfccMode, sha256,
 };
 
 use crate::input::{document::canonical, json};
@@ -21,6 +21,8 @@ pub struct Document {
     pub(crate) listener: Listeners,
     /// Whether Envoy verifies chains for it.
     pub(crate) chain_by_proxy: bool,
+    /// Whether it takes requests that someone brings who has shown no certificate.
+    pub(crate) anonymous_hop: bool,
     /// Whose word `x-forwarded-client-cert` is for it.
     pub(crate) xfcc: XfccMode,
     pub(crate) mark_passed: bool,
@@ -51,6 +53,7 @@ impl Document {
             dry_run: compiled.mode == Mode::DryRun,
             listener: compiled.listener,
             chain_by_proxy: compiled.chain == ChainMode::Proxy,
+            anonymous_hop: compiled.rules.hops().any(|hop| hop.peers == Peers::Anonymous),
             xfcc: compiled.xfcc,
             mark_passed: compiled.mark_passed,
             records_all: compiled.access_log == AccessLog::All,

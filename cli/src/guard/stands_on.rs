@@ -71,8 +71,11 @@ fn certificate(transport: &Transport, inside: bool, sets_certificate: bool, snap
 
 fn tls_of(tls: &Tls, documents: &[Document], door: &mut Door) {
     let by_proxy = documents.iter().any(|document| document.chain_by_proxy);
+    // Whoever shows none may bring others by their tokens.
+    let takes_nobody = documents.iter().any(|document| document.anonymous_hop);
+    let is_missing = !tls.client_certificate && !takes_nobody;
     match (tls.trust, by_proxy) {
-        (Trust::NotAsked, _) if !tls.client_certificate => {
+        (Trust::NotAsked, _) if is_missing => {
             return door.note(
                 Kind::NobodyAsked,
                 "nobody is asked for a certificate: svidgate lets nobody through",
@@ -101,7 +104,7 @@ fn tls_of(tls: &Tls, documents: &[Document], door: &mut Door) {
             _,
         ) => {}
     }
-    if !tls.client_certificate {
+    if is_missing {
         door.note(
             Kind::CertificateNotDemanded,
             "who shows no certificate gets as far as svidgate, which refuses",

@@ -127,6 +127,23 @@ fn certificate_that_is_not_demanded_is_told() {
     assert_door(&door(&shared, json!(null)), Verdict::NotKnown, &[Kind::SharedPeer]);
 }
 
+/// Whoever shows none may bring requests by their tokens, so nothing is shut there, and no certificate is missing.
+#[test]
+fn certificate_that_is_not_asked_for_shuts_no_door_to_an_anonymous_hop() {
+    let mut anonymous = document();
+    anonymous["mark_passed"] = json!(true);
+    anonymous["hops"] = json!([{ "name": "balancer", "peers": "anonymous", "callers": ["spiffe://prod.example/**"],
+                                 "assertion": "jwt_svid" }]);
+    anonymous["jwt_svid"] = json!({ "audiences": ["spiffe://prod.example/orders"] });
+    anonymous["rules"] = json!([{ "name": "brought", "effect": "allow", "from": ["spiffe://prod.example/**"],
+                                  "via": ["balancer"] }]);
+    let any = json!({ "validation_context": { "trust_chain_verification": "ACCEPT_UNTRUSTED" } });
+    for common in [json!({}), any] {
+        let context = tls(json!({ "common_tls_context": common }));
+        assert_door(&door(&anonymous, context), Verdict::Guarded, &[]);
+    }
+}
+
 #[test]
 fn dry_run_is_open() {
     let mut dry = document();
